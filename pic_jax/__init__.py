@@ -1,0 +1,1 @@
+"""Probabilistic Image Colorization (Royer et al. 2017) in JAX."""

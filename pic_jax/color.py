@@ -1,0 +1,210 @@
+"""Colour spaces, 8-bit luminance and chroma subsampling (paper sec. 3.1, 3.3).
+
+sRGB <-> CIE Lab (D65, 2 degree observer), as scikit-image defines it, in
+float32 jax.numpy, so that one conversion serves device and host.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# IEC 61966-2-1, linear sRGB -> XYZ, each row divided by the D65 white point,
+# so that white is (1, 1, 1).
+WHITE_D65 = np.array([0.95047, 1.0, 1.08883])
+RGB_TO_XYZ = (
+  np.array(
+    [
+      [0.412453, 0.357580, 0.180423],
+      [0.212671, 0.715160, 0.072169],
+      [0.019334, 0.119193, 0.950227],
+    ]
+  )
+  / WHITE_D65[:, None]
+)
+XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ)
+# CIE 15: where the cube root is replaced by its tangent.
+CUBE_ROOT_MIN = 0.008856
+CUBE_ROOT_SLOPE = 7.787
+CUBE_ROOT_OFFSET = 16.0 / 116.0
+
+CHROMA_FILTERS = ('point', 'area')
+# The integers of paper sec. 3.1.
+CHROMA_MIN = np.array([-127.0, -128.0], np.float32)
+CHROMA_MAX = np.array([128.0, 127.0], np.float32)
+
+
+def _apply_matrix(matrix: np.ndarray, x: jax.Array) -> jax.Array:
+  # On TPU the default precision of a matrix product is bfloat16.
+  return jnp.einsum(
+    'ij,...j->...i', matrix.astype(np.float32), x, precision='highest'
+  )
+
+
+def rgb_to_lab(rgb: jax.Array) -> jax.Array:
+  """Converts sRGB to CIE Lab.
+
+  Args:
+    rgb: [..., 3] uint8.
+
+  Returns:
+    [..., 3] float32: L in 0..100, a and b in Lab units.
+  """
+  rgb = jnp.asarray(rgb)
+  if rgb.dtype != jnp.uint8:
+    raise ValueError(f'`rgb` must be uint8, got {rgb.dtype}.')
+  rgb = rgb.astype(jnp.float32) / 255.0
+  linear = jnp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+  xyz = _apply_matrix(RGB_TO_XYZ, linear)
+  f = jnp.where(
+    xyz > CUBE_ROOT_MIN,
+    jnp.cbrt(xyz),
+    CUBE_ROOT_SLOPE * xyz + CUBE_ROOT_OFFSET,
+  )
+  x, y, z = f[..., 0], f[..., 1], f[..., 2]
+  return jnp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], -1)
+
+
+def lab_to_rgb(lab: jax.Array) -> jax.Array:
+  """Converts CIE Lab to sRGB, clipped to the gamut and rounded.
+
+  Args:
+    lab: [..., 3] float32 in Lab units.
+
+  Returns:
+    [..., 3] uint8.
+  """
+  lab = jnp.asarray(lab, jnp.float32)
+  y = (lab[..., 0] + 16.0) / 116.0
+  # Dark, blue-poor colours have no z of their own: scikit-image clips, too.
+  z = jnp.maximum(y - lab[..., 2] / 200.0, 0.0)
+  f = jnp.stack([y + lab[..., 1] / 500.0, y, z], -1)
+  cube_root_min = CUBE_ROOT_SLOPE * CUBE_ROOT_MIN + CUBE_ROOT_OFFSET
+  xyz = jnp.where(
+    f > cube_root_min, f**3, (f - CUBE_ROOT_OFFSET) / CUBE_ROOT_SLOPE
+  )
+  linear = jnp.clip(_apply_matrix(XYZ_TO_RGB, xyz), 0.0, 1.0)
+  rgb = jnp.where(
+    linear > 0.0031308,
+    1.055 * linear ** (1.0 / 2.4) - 0.055,
+    12.92 * linear,
+  )
+  return jnp.round(255.0 * rgb).astype(jnp.uint8)
+
+
+def eight_bit_luminance(luminance: jax.Array) -> jax.Array:
+  """Rounds L to the grey levels of an 8-bit image: round(2.55 L) / 2.55.
+
+  Most sRGB triples have a float32 L of their own, so that an unrounded L would
+  tell the network the colour that it has to predict.
+
+  Args:
+    luminance: [...] float32, L in 0..100.
+
+  Returns:
+    [...] float32, at most 256 values in 0..100.
+  """
+  return jnp.round(2.55 * luminance) / 2.55
+
+
+def luminance_to_network(luminance: jax.Array) -> jax.Array:
+  """Maps L [...] in 0..100 to network units in [-1, 1]."""
+  return (luminance - 50.0) / 50.0
+
+
+def luminance_from_network(luminance: jax.Array) -> jax.Array:
+  """Maps luminance [...] in network units to L in 0..100."""
+  return 50.0 * luminance + 50.0
+
+
+def _chroma_offset(ndim: int) -> jax.Array:
+  return jnp.array([-0.5, 0.5]).reshape((1,) * (ndim - 1) + (2,))
+
+
+def chroma_to_network(chroma: jax.Array) -> jax.Array:
+  """Maps (a, b) [..., 2] in Lab units to ((a - 0.5), (b + 0.5)) / 127.5."""
+  # A product: XLA may turn a division into one, or not, by context.
+  return (chroma + _chroma_offset(chroma.ndim)) * (1.0 / 127.5)
+
+
+def chroma_from_network(chroma: jax.Array) -> jax.Array:
+  """Maps (a, b) [..., 2] in network units to Lab units."""
+  return 127.5 * chroma - _chroma_offset(chroma.ndim)
+
+
+def round_chroma(chroma: jax.Array) -> jax.Array:
+  """Rounds (a, b) [..., 2] in Lab units to the 256 x 256 integer pairs."""
+  shape = (1,) * (chroma.ndim - 1) + (2,)
+  return jnp.clip(
+    jnp.round(chroma), CHROMA_MIN.reshape(shape), CHROMA_MAX.reshape(shape)
+  )
+
+
+def _check_filter(chroma_filter: str) -> None:
+  if chroma_filter not in CHROMA_FILTERS:
+    raise ValueError(
+      f'`chroma_filter` must be one of {CHROMA_FILTERS}, got {chroma_filter!r}.'
+    )
+
+
+def subsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
+  """Reduces the resolution (paper sec. 3.3, "Spatial chromatic subsampling").
+
+  Args:
+    x: [B, H, W, C], any unit; H and W divide by `factor`.
+    factor: side of the square of pixels that becomes one.
+    chroma_filter: 'point' keeps x[:, ::factor, ::factor] (what the paper's
+      numbers used); 'area' takes the mean of each square.
+
+  Returns:
+    [B, H / factor, W / factor, C].
+  """
+  _check_filter(chroma_filter)
+  batch, height, width, channels = x.shape
+  if height % factor or width % factor:
+    raise ValueError(
+      f'Image sides must divide by the factor, got {height} x {width} and '
+      f'{factor}.'
+    )
+  if chroma_filter == 'point':
+    return x[:, ::factor, ::factor]
+  squares = x.reshape(
+    batch, height // factor, factor, width // factor, factor, channels
+  )
+  return squares.mean((2, 4))
+
+
+def _interpolation_matrix(
+  size: int, factor: int, chroma_filter: str
+) -> np.ndarray:
+  """[size * factor, size] weights of linear interpolation, edges repeated."""
+  origin = 0.0 if chroma_filter == 'point' else (factor - 1) / 2
+  position = (np.arange(size * factor) - origin) / factor
+  position = np.clip(position, 0, size - 1)[:, None]
+  return np.maximum(0.0, 1.0 - np.abs(position - np.arange(size)[None])).astype(
+    np.float32
+  )
+
+
+def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
+  """Interpolates linearly on the grid on which `subsample` took its values.
+
+  *Differs from* the authors' code, whose upsampled chroma is shifted by up to
+  factor - 1 pixels at the right and bottom edges.
+
+  Args:
+    x: [B, h, w, C], any unit.
+    factor: ratio of the sides.
+    chroma_filter: the filter that made `x`: under 'point' the values stand at
+      the first pixel of each square, under 'area' at its centre.
+
+  Returns:
+    [B, h * factor, w * factor, C].
+  """
+  _check_filter(chroma_filter)
+  return jnp.einsum(
+    'Hh,Ww,bhwc->bHWc',
+    _interpolation_matrix(x.shape[1], factor, chroma_filter),
+    _interpolation_matrix(x.shape[2], factor, chroma_filter),
+    x,
+    precision='highest',
+  )

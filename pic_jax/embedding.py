@@ -1,0 +1,62 @@
+"""The embedding network g^w(X^L) (paper sec. 3.3 and Table 1)."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pic_jax import layers
+
+
+class EmbeddingNet(nn.Module):
+  """Feed-forward network of strided convolutions and gated residual blocks.
+
+  No non-linearity stands between the stages or at the end: every block begins
+  with one.
+
+  Attributes:
+    stages: rows of Table 1, (width, stride, number of blocks, dilation): a 3x3
+      convolution with this stride, then the blocks.
+    features: width E of the last convolution, 3x3.
+    head_scale, head_mean: [features] deviation and mean with which the output
+      channels start (data-dependent initialisation), or one number.
+  """
+
+  stages: tuple[tuple[int, int, int, int], ...]
+  features: int
+  gated: bool = True
+  dropout_rate: float = 0.0
+  remat: bool = False
+  head_scale: float | tuple[float, ...] = 1.0
+  head_mean: float | tuple[float, ...] = 0.0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, luminance: jax.Array, train: bool = False) -> jax.Array:
+    """Embeds luminance [B, H, W, 1] in network units to [B, h, w, E]."""
+    conv = functools.partial(
+      layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
+    )
+    block = layers.GatedBlock
+    if self.remat:
+      block = nn.remat(block, static_argnums=(3,))
+    x = layers.append_ones(luminance)
+    for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
+      x = conv(width, stride=stride, name=f'stage_{stage}')(x)
+      for index in range(num_blocks):
+        x = block(
+          width,
+          functools.partial(conv, dilation=dilation),
+          gated=self.gated,
+          dropout_rate=self.dropout_rate,
+          dtype=self.dtype,
+          name=f'stage_{stage}_block_{index}',
+        )(x, None, train)
+    return conv(
+      self.features,
+      init_scale=self.head_scale,
+      init_mean=self.head_mean,
+      name='head',
+    )(x)

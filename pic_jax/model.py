@@ -1,0 +1,188 @@
+"""Probabilistic Image Colorization: p(X^ab | X^L) (paper sec. 3.2, eq. 2)."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax import color, decoder, embedding, logistic_mixture
+
+# Gain of the heads at the start: theta is nearly the same everywhere.
+HEAD_SCALE = 0.1
+
+
+class LabBatch(NamedTuple):
+  """What the model sees of a batch of RGB images, in network units.
+
+  Attributes:
+    luminance: [B, H, W, 1], at most 256 values.
+    chroma: [B, h, w, 2] on the integer grid: canvas and target.
+    chroma_unrounded: [B, h, w, 2], target of the paper's rule.
+    luminance_small: [B, h, w, 1], for the means of the mixture.
+  """
+
+  luminance: jax.Array
+  chroma: jax.Array
+  chroma_unrounded: jax.Array
+  luminance_small: jax.Array
+
+
+def split_lab(rgb: jax.Array, factor: int, chroma_filter: str) -> LabBatch:
+  """Splits images into condition and target (paper sec. 3.1, 3.3).
+
+  Args:
+    rgb: [B, H, W, 3] uint8; H and W divide by `factor`.
+    factor: chroma subsampling factor.
+    chroma_filter: 'point' or 'area', see `color.subsample`.
+  """
+  lab = color.rgb_to_lab(rgb)
+  luminance = color.luminance_to_network(
+    color.eight_bit_luminance(lab[..., :1])
+  )
+  chroma = color.subsample(lab[..., 1:], factor, chroma_filter)
+  return LabBatch(
+    luminance=luminance,
+    chroma=color.chroma_to_network(color.round_chroma(chroma)),
+    chroma_unrounded=color.chroma_to_network(chroma),
+    luminance_small=color.subsample(luminance, factor, chroma_filter),
+  )
+
+
+class PIC(nn.Module):
+  """Embedding network and autoregressive decoder; fields are `config.model`.
+
+  Attributes:
+    embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
+    embedding_features: width E of the embedding, at least P = 8 K.
+    decoder_features: channels of the decoder.
+    decoder_blocks: blocks of each of its two streams.
+    num_components: logistics K of the mixture.
+    gated: gating non-linearity (paper sec. 4.4), in both networks.
+    dropout_rate: in every block, while training.
+    embedding_loss_weight: weight of the auxiliary likelihood that the first P
+      channels of the embedding give as a mixture of their own; 0 for none.
+    remat: recompute each block's activations in the backward pass.
+    dtype: of the activations: 'float32', 'bfloat16', or 'auto' for bfloat16 on
+      TPU and GPU and float32 on CPU.
+  """
+
+  embedding_stages: tuple[tuple[int, int, int, int], ...]
+  embedding_features: int
+  decoder_features: int = 160
+  decoder_blocks: int = 4
+  num_components: int = 10
+  gated: bool = True
+  dropout_rate: float = 0.5
+  embedding_loss_weight: float = 1.0
+  remat: bool = False
+  dtype: str = 'auto'
+
+  @property
+  def num_outputs(self) -> int:
+    """Width P of theta."""
+    return logistic_mixture.num_outputs(self.num_components)
+
+  @property
+  def chroma_factor(self) -> int:
+    """Ratio of the sides of image and chroma map: product of the strides."""
+    return int(np.prod([stride for _, stride, _, _ in self.embedding_stages]))
+
+  @property
+  def compute_dtype(self) -> jnp.dtype:
+    """Resolved `dtype`."""
+    if self.dtype == 'auto':
+      on_cpu = jax.default_backend() == 'cpu'
+      return jnp.dtype('float32' if on_cpu else 'bfloat16')
+    return jnp.dtype(self.dtype)
+
+  def build_embedding(self) -> embedding.EmbeddingNet:
+    """The embedding network; its parameters are `params['embedding']`."""
+    rest = self.embedding_features - self.num_outputs
+    if rest < 0:
+      raise ValueError(
+        f'`model.embedding_features` must be at least 8 x '
+        f'`model.num_components` = {self.num_outputs}, '
+        f'got {self.embedding_features}.'
+      )
+    mean = logistic_mixture.initial_theta(self.num_components).tolist()
+    return embedding.EmbeddingNet(
+      stages=tuple(tuple(stage) for stage in self.embedding_stages),
+      features=self.embedding_features,
+      gated=self.gated,
+      dropout_rate=self.dropout_rate,
+      remat=self.remat,
+      head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * rest,
+      head_mean=(*mean, *(0.0,) * rest),
+      dtype=self.compute_dtype,
+    )
+
+  def build_decoder(self) -> decoder.CausalDecoder:
+    """The decoder; its parameters are `params['decoder']`."""
+    mean = logistic_mixture.initial_theta(self.num_components).tolist()
+    return decoder.CausalDecoder(
+      features=self.decoder_features,
+      num_blocks=self.decoder_blocks,
+      num_outputs=self.num_outputs,
+      gated=self.gated,
+      dropout_rate=self.dropout_rate,
+      remat=self.remat,
+      head_scale=HEAD_SCALE,
+      head_mean=tuple(mean),
+      dtype=self.compute_dtype,
+    )
+
+  def setup(self) -> None:
+    self.embedding = self.build_embedding()
+    self.decoder = self.build_decoder()
+
+  def __call__(
+    self, luminance: jax.Array, chroma: jax.Array, train: bool = False
+  ) -> tuple[jax.Array, jax.Array]:
+    """Predicts every pixel's chroma from luminance and the pixels before it.
+
+    Args:
+      luminance: [B, H, W, 1] in network units.
+      chroma: [B, h, w, 2] in network units, on the integer grid.
+      train: whether to apply dropout.
+
+    Returns:
+      theta [B, h, w, P] float32, embedding [B, h, w, E].
+    """
+    embedded = self.embedding(luminance, train)
+    return self.decoder(chroma, embedded, train), embedded
+
+
+def initial_params(model: PIC, batch: LabBatch, seed: int) -> dict:
+  """Draws the directions and sets gains and biases from the first batch.
+
+  Numpy draws all directions: a jitted graph with a random draw for each of
+  sixty kernels takes a minute to compile. One jitted pass does the rest.
+
+  Args:
+    model: the network.
+    batch: first global batch.
+    seed: of the directions.
+
+  Returns:
+    The tree of parameters, float32.
+  """
+  inputs = (batch.luminance, batch.chroma)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)['params']
+  rng = np.random.default_rng(seed)
+
+  def draw(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    # Kernels are drawn; g and b are vectors, which the pass below overwrites.
+    if len(leaf.shape) == 1:
+      return np.zeros(leaf.shape, np.float32)
+    return rng.standard_normal(leaf.shape, np.float32)
+
+  @jax.jit
+  def initialize(params: dict, luminance: jax.Array, chroma: jax.Array) -> dict:
+    _, updates = model.apply(
+      {'params': params}, luminance, chroma, mutable=['params']
+    )
+    return updates['params']
+
+  return initialize(jax.tree.map(draw, shapes), *inputs)

@@ -1,0 +1,21 @@
+"""Eight simulated CPU devices, strict shapes, one compilation cache."""
+
+import os
+import pathlib
+import tempfile
+
+# jax 0.10 deadlocks with simulated devices when its thread pool is small: a
+# collective waits for 8 threads. Must stand before the first import of jax.
+os.environ['NPROC'] = '32'
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
+os.environ['JAX_PLATFORMS'] = os.environ.get('PIC_JAX_TEST_PLATFORM', 'cpu')
+CACHE = pathlib.Path(tempfile.gettempdir()) / f'pic_jax_cache_{os.getuid()}'
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
+
+import jax
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_default_matmul_precision', 'highest')
