@@ -1,0 +1,270 @@
+"""Images in, batches of uint8 RGB out, as a pure function of (seed, step, host).
+
+Any tensorflow-datasets image data set (array_record, no TensorFlow at run
+time), any folder of images, and the overlapping patches of a few photographs.
+"""
+
+import logging
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import grain
+import ml_collections
+import numpy as np
+
+from pic_jax import images
+
+# Data sets up to this size are decoded once and kept in memory.
+MEMORY_LIMIT_BYTES = 2 << 30
+# Patches: the photograph's short side, and the share of its width that is
+# kept for the test split.
+PATCH_SCALES = (64, 128, 256)
+PATCH_TEST_SHARE = 0.25
+
+
+class DataError(ValueError):
+  """A data set that cannot be read; the text names it and the remedy."""
+
+
+def _slice(split: str, length: int) -> tuple[str, slice]:
+  """Reads 'name', 'name[a:b]' with numbers or percents, like tfds."""
+  match = re.fullmatch(r'(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?', split)
+  if not match:
+    raise DataError(f"Split must look like 'train[:90%]', got {split!r}.")
+
+  def bound(text: str | None) -> int | None:
+    if text and text.endswith('%'):
+      return round(length * int(text[:-1]) / 100)
+    return int(text) if text else None
+
+  return match[1], slice(bound(match[2]), bound(match[3]))
+
+
+def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  return sorted(
+    path
+    for path in folder.rglob('*')
+    if path.suffix.lower() in images.SUFFIXES and not path.name.startswith('.')
+  )
+
+
+class TfdsSource:
+  """Images of a prepared tensorflow-datasets split."""
+
+  def __init__(self, name: str, split: str, data_dir: str | None, size: int):
+    # Imported here, because it takes a second; it warns that cv2 is missing.
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    import tensorflow_datasets as tfds
+
+    prepare = f'tfds build {name} --file_format=array_record'
+    if data_dir:
+      prepare += f' --data_dir={data_dir}'
+    try:
+      self._source = tfds.data_source(
+        name, split=split, data_dir=data_dir, download=False
+      )
+    except Exception as error:
+      reason = str(error).strip().splitlines() or ['']
+      raise DataError(
+        f'Data set {name!r}, split {split!r}, is not ready in '
+        f'{data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")}'
+        f' ({reason[0][:120]}). Prepare it once with: pip install '
+        f'tensorflow-cpu && {prepare}'
+      ) from None
+    self._size = size
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    image = self._source[index]['image']
+    return images.fit(np.broadcast_to(image, (*image.shape[:2], 3)), self._size)
+
+
+class FolderSource:
+  """Images of a folder; a split is a subfolder, or a slice of all files."""
+
+  def __init__(self, split: str, data_dir: str | None, size: int):
+    folder = pathlib.Path(data_dir or '')
+    if not data_dir or not folder.is_dir():
+      raise DataError(
+        '`data.data_dir` must be a folder of images for `data.name=folder`, '
+        f'got {data_dir!r}.'
+      )
+    name, _ = _slice(split, 0)
+    if (folder / name).is_dir():
+      folder = folder / name
+    files = _image_files(folder)
+    self._files = files[_slice(split, len(files))[1]]
+    if not self._files:
+      raise DataError(f'No images in {folder} for split {split!r}.')
+    self._size = size
+
+  def __len__(self) -> int:
+    return len(self._files)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    return images.fit(images.load_image(self._files[index]), self._size)
+
+
+class PatchSource:
+  """Overlapping patches of the photographs in a folder, at several scales.
+
+  The right quarter of every photograph is the 'test' split; no patch of
+  'train' reaches into it.
+  """
+
+  def __init__(self, split: str, data_dir: str | None, size: int):
+    name, _ = _slice(split, 0)
+    if name not in ('train', 'test'):
+      raise DataError(f"Split must be 'train' or 'test', got {split!r}.")
+    folder = pathlib.Path(data_dir or '')
+    files = _image_files(folder) if data_dir and folder.is_dir() else []
+    if not files:
+      raise DataError(
+        '`data.data_dir` must be a folder of photographs for '
+        f'`data.name=patches`, got {data_dir!r}.'
+      )
+    patches = []
+    for path in files:
+      photograph = images.load_image(path)
+      for scale in PATCH_SCALES:
+        scaled = images.scale_short_side(photograph, max(scale, size))
+        border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
+        half = scaled[:, :border] if name == 'train' else scaled[:, border:]
+        patches += _tiles(half, size)
+    self._patches = patches[_slice(split, len(patches))[1]]
+
+  def __len__(self) -> int:
+    return len(self._patches)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    return self._patches[index]
+
+
+def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
+  """Squares of side `size`, half of which overlaps with the next."""
+  height, width = rgb.shape[:2]
+  step = max(1, size // 2)
+  return [
+    rgb[top : top + size, left : left + size]
+    for top in range(0, height - size + 1, step)
+    for left in range(0, width - size + 1, step)
+  ]
+
+
+# Every other name is a tensorflow-datasets name.
+DATASETS = {'folder': FolderSource, 'patches': PatchSource}
+
+
+def open_source(
+  config: ml_collections.ConfigDict, split: str
+) -> Sequence[np.ndarray]:
+  """Opens a split of `config.data`; items are [size, size, 3] uint8.
+
+  Small data sets are decoded at once into one array.
+
+  Raises:
+    DataError: not prepared, empty, or not a data set.
+  """
+  data_dir = config.data_dir or None
+  if config.name in DATASETS:
+    source = DATASETS[config.name](split, data_dir, config.image_size)
+  else:
+    source = TfdsSource(config.name, split, data_dir, config.image_size)
+  if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
+    return source
+  print(f'Reading {config.name} {split}: {len(source)} images.', file=sys.stderr)
+  return np.stack([source[index] for index in range(len(source))])
+
+
+def _gather(
+  source: Sequence[np.ndarray],
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Turns codes 2 * index + flip [B] into images [B, H, W, 3] uint8."""
+
+  def gather(codes: np.ndarray) -> np.ndarray:
+    indices, flips = codes // 2, (codes % 2).astype(bool)
+    if isinstance(source, np.ndarray):
+      batch = source[indices]
+    else:
+      batch = np.stack([source[index] for index in indices])
+    batch[flips] = batch[flips, :, ::-1]
+    return batch
+
+  return gather
+
+
+def train_dataset(
+  source: Sequence[np.ndarray],
+  batch_size: int,
+  seed: int,
+  host: int = 0,
+  num_hosts: int = 1,
+) -> grain.MapDataset:
+  """Endless shuffled batches; item t is this host's share of step t.
+
+  Every epoch has an order of its own; every image is flipped on its own coin.
+  Together the hosts' batches are one host's batch, whatever their number.
+
+  Args:
+    source: see `open_source`.
+    batch_size: global; divides by `num_hosts`.
+    seed: of order and flips.
+    host, num_hosts: which share.
+
+  Returns:
+    A data set of [batch_size / num_hosts, H, W, 3] uint8.
+  """
+  codes = grain.MapDataset.range(len(source)).shuffle(seed=seed).repeat()
+  codes = codes.random_map(
+    lambda index, rng: 2 * index + int(rng.integers(2)), seed=seed + 1
+  )
+  share = codes[host::num_hosts].batch(batch_size // num_hosts)
+  return share.map(_gather(source))
+
+
+def train_batches(
+  dataset: grain.MapDataset, first_step: int
+) -> Iterator[np.ndarray]:
+  """Prefetches a data set from a step on; nothing of it need be stored."""
+  options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
+  return iter(dataset[first_step:].to_iter_dataset(options))
+
+
+def eval_batches(
+  source: Sequence[np.ndarray],
+  batch_size: int,
+  num_images: int = -1,
+  host: int = 0,
+  num_hosts: int = 1,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+  """Yields every image exactly once, the last batch padded.
+
+  All hosts yield the same number of batches.
+
+  Args:
+    source: see `open_source`.
+    batch_size: of this host.
+    num_images: only the first ones; -1 for all.
+    host, num_hosts: image i belongs to host i mod num_hosts.
+
+  Yields:
+    Images [batch_size, H, W, 3] uint8, their indices [batch_size], and a mask
+    [batch_size] that is False for padding.
+  """
+  total = len(source) if num_images < 0 else min(num_images, len(source))
+  per_host = -(-total // num_hosts)
+  num_batches = -(-per_host // batch_size)
+  for batch in range(num_batches):
+    places = batch * batch_size + np.arange(batch_size)
+    indices = host + num_hosts * places
+    mask = indices < total
+    indices = np.where(mask, indices, 0)
+    yield np.stack([source[index] for index in indices]), indices, mask

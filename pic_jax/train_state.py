@@ -1,0 +1,190 @@
+"""The state of training and one step of it (paper sec. 3.3, eq. 3)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from pic_jax import devices, logistic_mixture, metrics
+from pic_jax import model as model_lib
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """Everything a checkpoint holds: arrays only.
+
+  Attributes:
+    step: [] int32, steps done.
+    params: parameters of `PIC`.
+    ema_params: their exponential moving average (Polyak averaging).
+    opt_state: of optax Adam.
+  """
+
+  step: jax.Array
+  params: Any
+  ema_params: Any
+  opt_state: Any
+
+
+def learning_rate_fn(config: ml_collections.ConfigDict) -> optax.Schedule:
+  """Learning rate of a step: decays by a constant factor every step."""
+  return optax.exponential_decay(
+    config.learning_rate, transition_steps=1, decay_rate=config.decay_rate
+  )
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict,
+) -> optax.GradientTransformation:
+  """Adam as optax has it (epsilon outside the bias correction)."""
+  return optax.adam(
+    learning_rate_fn(config), b1=config.b1, b2=config.b2, eps=config.eps
+  )
+
+
+def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
+  """A state at step 0 whose average is the parameters themselves."""
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    ema_params=jax.tree.map(jnp.copy, params),
+    opt_state=optimizer.init(params),
+  )
+
+
+def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
+  """min(ema_decay, (1 + step) / (10 + step)), step counted from 0.
+
+  The ramp keeps the initial weights out of the average of a short run.
+  """
+  return jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+
+
+def loss_fn(
+  params: Any,
+  rgb: jax.Array,
+  dropout_key: jax.Array,
+  model: model_lib.PIC,
+  chroma_filter: str,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
+
+  Args:
+    params: parameters of `model`.
+    rgb: [B, H, W, 3] uint8.
+    dropout_key: PRNG key.
+    model: the network.
+    chroma_filter: 'point' or 'area'.
+
+  Returns:
+    The loss [], and its parts.
+  """
+  lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+  theta, embedding = model.apply(
+    {'params': params},
+    lab.luminance,
+    lab.chroma,
+    train=True,
+    rngs={'dropout': dropout_key},
+  )
+
+  def mean_bits(outputs: jax.Array) -> jax.Array:
+    log_prob = logistic_mixture.log_prob(
+      outputs, lab.luminance_small, lab.chroma
+    )
+    return metrics.bits_per_dim(log_prob).mean()
+
+  loss = bits = mean_bits(theta)
+  parts = {'bits_per_dim': bits}
+  if model.embedding_loss_weight:
+    parts['embedding_bits_per_dim'] = mean_bits(
+      embedding[..., : model.num_outputs]
+    )
+    loss += model.embedding_loss_weight * parts['embedding_bits_per_dim']
+  return loss, parts | {'loss': loss}
+
+
+def gradients(
+  params: Any,
+  rgb: jax.Array,
+  key: jax.Array,
+  model: model_lib.PIC,
+  chroma_filter: str,
+  accumulation_steps: int,
+) -> tuple[Any, dict[str, jax.Array]]:
+  """Gradients and parts of the loss, averaged over micro-batches.
+
+  Args:
+    params: parameters of `model`.
+    rgb: [B, H, W, 3] uint8; B divides by `accumulation_steps`.
+    key: for dropout.
+    model: the network.
+    chroma_filter: 'point' or 'area'.
+    accumulation_steps: number of micro-batches, one after another in memory.
+  """
+  grad_fn = jax.grad(loss_fn, has_aux=True)
+  if accumulation_steps == 1:
+    return grad_fn(params, rgb, key, model, chroma_filter)
+
+  def add(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+    micro_batch, index = xs
+    new = grad_fn(
+      params, micro_batch, jax.random.fold_in(key, index), model, chroma_filter
+    )
+    return jax.tree.map(jnp.add, total, new), None
+
+  micro_batches = rgb.reshape(accumulation_steps, -1, *rgb.shape[1:])
+  shapes = jax.eval_shape(
+    lambda: grad_fn(params, micro_batches[0], key, model, chroma_filter)
+  )
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  total, _ = jax.lax.scan(
+    add,
+    zeros,
+    (micro_batches, jnp.arange(accumulation_steps)),
+    # The gradient of a convolution in a loop is 18 times slower on CPU.
+    unroll=accumulation_steps if jax.default_backend() == 'cpu' else 1,
+  )
+  return jax.tree.map(lambda x: x / accumulation_steps, total)
+
+
+def train_step_fn(
+  model: model_lib.PIC,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+  chroma_filter: str,
+  accumulation_steps: int = 1,
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+  """Makes the step that `devices.pmap` maps.
+
+  Returns:
+    (state, rgb [b, H, W, 3] uint8, key) -> (state, metrics); the gradients and
+    metrics are averaged over all devices, dropout differs on each of them.
+  """
+
+  def train_step(
+    state: TrainState, rgb: jax.Array, key: jax.Array
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    key = jax.random.fold_in(key, state.step)
+    key = jax.random.fold_in(key, devices.index())
+    grads, parts = devices.mean(
+      gradients(
+        state.params, rgb, key, model, chroma_filter, accumulation_steps
+      )
+    )
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = ema_decay_at(state.step, ema_decay)
+    ema_params = jax.tree.map(
+      lambda average, new: decay * average + (1.0 - decay) * new,
+      state.ema_params,
+      params,
+    )
+    parts['grad_norm'] = optax.global_norm(grads)
+    state = TrainState(state.step + 1, params, ema_params, opt_state)
+    return state, parts
+
+  return train_step
