@@ -199,6 +199,26 @@ def check_devices(
   )
 
 
+def check_same_run(
+  before: ml_collections.ConfigDict,
+  after: ml_collections.ConfigDict,
+  workdir: str,
+) -> None:
+  """Checks that a workdir is continued with the same model and data."""
+  differences = [
+    f'{section}.{name}: {before[section][name]!r} there, '
+    f'{after[section][name]!r} now'
+    for section in ('model', 'data')
+    for name in FIELDS[section]
+    if before[section][name] != after[section][name]
+  ]
+  _require(
+    not differences,
+    f'{workdir} holds another run ({"; ".join(differences)}): choose another '
+    '--workdir, or `--config.training.init_from` to start from its weights.',
+  )
+
+
 def build_model(config: ml_collections.ConfigDict) -> model_lib.PIC:
   """The network of `config.model`."""
   return model_lib.PIC(**_to_tuples(config.model.to_dict()))

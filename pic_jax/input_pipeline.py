@@ -4,7 +4,6 @@ Any tensorflow-datasets image data set (array_record, no TensorFlow at run
 time), any folder of images, and the overlapping patches of a few photographs.
 """
 
-import logging
 import os
 import pathlib
 import re
@@ -55,8 +54,7 @@ class TfdsSource:
   """Images of a prepared tensorflow-datasets split."""
 
   def __init__(self, name: str, split: str, data_dir: str | None, size: int):
-    # Imported here, because it takes a second; it warns that cv2 is missing.
-    logging.getLogger('absl').setLevel(logging.ERROR)
+    # Imported here, because only some runs need it.
     import tensorflow_datasets as tfds
 
     prepare = f'tfds build {name} --file_format=array_record'

@@ -97,6 +97,7 @@ class PIC(nn.Module):
       return jnp.dtype('float32' if on_cpu else 'bfloat16')
     return jnp.dtype(self.dtype)
 
+  @nn.nowrap  # so that an unbound module can build it, too
   def build_embedding(self) -> embedding.EmbeddingNet:
     """The embedding network; its parameters are `params['embedding']`."""
     rest = self.embedding_features - self.num_outputs
@@ -118,6 +119,7 @@ class PIC(nn.Module):
       dtype=self.compute_dtype,
     )
 
+  @nn.nowrap  # so that an unbound module can build it, too
   def build_decoder(self) -> decoder.CausalDecoder:
     """The decoder; its parameters are `params['decoder']`."""
     mean = logistic_mixture.initial_theta(self.num_components).tolist()

@@ -218,6 +218,11 @@ def to_rgb(
   return color.lab_to_rgb(jnp.concatenate([grey, lab], -1))
 
 
+def grid_scale(rows: jax.Array) -> int:
+  """How much to enlarge the small pictures [..., H, W, 3] of a grid."""
+  return max(1, 64 // rows.shape[-3])
+
+
 class Sampler:
   """Colourises batches of images over all local devices."""
 

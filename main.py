@@ -1,0 +1,153 @@
+"""Trains, evaluates and samples PIC: flags in, one call out."""
+
+import json
+import os
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+MODES = ('train', 'eval', 'sample', 'export')
+EXIT_FAILED, EXIT_USAGE = 1, 2
+COMPILATION_CACHE = os.path.expanduser('~/.cache/pic_jax')
+
+_MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder of the run: checkpoints, logs, figures.'
+)
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint',
+  None,
+  'Trained model: a workdir, workdir@step or a .safetensors file; the '
+  'default is --workdir.',
+)
+_REPORT = flags.DEFINE_string(
+  'report', None, 'eval: also write the numbers to this JSON file.'
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'sample: folder for the grids; export: .safetensors file.'
+)
+
+
+def fail(code: int, message: object) -> None:
+  """Ends with one line on stderr."""
+  print(f'pic_jax: {message}', file=sys.stderr)
+  sys.stderr.flush()
+  # Threads of the input pipeline must not delay the end.
+  os._exit(code)
+
+
+def load_trained() -> tuple:
+  """Parameters, config and step of --checkpoint (default --workdir).
+
+  The model is the checkpoint's; with --config, all other sections are the
+  given ones.
+  """
+  from pic_jax import checkpoint
+
+  source = _CHECKPOINT.value or _WORKDIR.value
+  if not source:
+    fail(EXIT_USAGE, f'--mode={_MODE.value} needs --checkpoint or --workdir.')
+  params, config, step = checkpoint.load_trained(source)
+  given = flags.FLAGS.config
+  if given is not None:
+    with config.unlocked():
+      for section in ('data', 'evaluation', 'sampling'):
+        config[section] = given[section]
+  return params, config, step
+
+
+def run_train() -> None:
+  """--mode=train."""
+  from pic_jax import train
+
+  for name, value in (
+    ('--config', flags.FLAGS.config),
+    ('--workdir', _WORKDIR.value),
+  ):
+    if value is None:
+      fail(EXIT_USAGE, f'--mode=train needs {name}.')
+  train.train_and_evaluate(flags.FLAGS.config, _WORKDIR.value)
+
+
+def run_eval() -> None:
+  """--mode=eval: the test split."""
+  from pic_jax import devices, evaluate, input_pipeline
+
+  params, config, step = load_trained()
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  report = evaluate.Evaluator(config)(
+    devices.replicate(params), source, config.evaluation.num_images
+  )
+  report |= {
+    'step': step,
+    'data': config.data.name,
+    'split': config.data.test_split,
+  }
+  print(f'{config.data.name} {config.data.test_split}, step {step}')
+  print(evaluate.to_text(report))
+  if _REPORT.value:
+    path = pathlib.Path(_REPORT.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + '\n')
+
+
+def run_sample() -> None:
+  """--mode=sample: grids of grey | samples | original, test split."""
+  from pic_jax import figures
+
+  params, config, step = load_trained()
+  folder = _OUTPUT.value or _WORKDIR.value or '.'
+  for path in figures.sample_grids(params, config, step, folder):
+    print(path)
+
+
+def run_export() -> None:
+  """--mode=export: averaged weights as one file."""
+  from pic_jax import weights
+
+  if not _OUTPUT.value:
+    fail(EXIT_USAGE, '--mode=export needs --output=NAME.safetensors.')
+  params, config, step = load_trained()
+  weights.save(_OUTPUT.value, params, config, step)
+  print(_OUTPUT.value)
+
+
+def main(argv: list[str]) -> None:
+  """Dispatches on --mode; a user's mistake ends in one line."""
+  # Orbax tells of every file; `--verbosity=0` shows it.
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.ERROR)
+  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
+  if len(argv) > 1:
+    fail(EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.')
+  from pic_jax import checkpoint, input_pipeline, train, weights
+  from pic_jax import config as config_lib
+
+  try:
+    if flags.FLAGS.config is not None:
+      config_lib.check(flags.FLAGS.config)
+    {
+      'train': run_train,
+      'eval': run_eval,
+      'sample': run_sample,
+      'export': run_export,
+    }[_MODE.value]()
+  except (config_lib.ConfigError, input_pipeline.DataError) as error:
+    fail(EXIT_USAGE, error)
+  except (
+    checkpoint.CheckpointError,
+    train.TrainingError,
+    weights.WeightsError,
+  ) as error:
+    fail(EXIT_FAILED, error)
+
+
+if __name__ == '__main__':
+  from ml_collections import config_flags
+
+  config_flags.DEFINE_config_file('config', None, 'File with get_config().')
+  try:
+    app.run(main)
+  except (flags.Error, AttributeError, TypeError) as error:
+    fail(EXIT_USAGE, error)

@@ -1,0 +1,242 @@
+"""Checkpoints of a run, and loading of trained models.
+
+A checkpoint is one replica of the TrainState as host arrays, plus a digest of
+every leaf: Orbax restores a flipped bit without a word.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import flax.serialization
+import flax.traverse_util
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+
+from pic_jax import config as config_lib
+from pic_jax import train_state, weights
+
+DIRECTORY = 'checkpoints'
+PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+# Of a model that does not fit: lines of the message that lists parameters.
+MAX_DIFFERENCES = 12
+
+
+class CheckpointError(RuntimeError):
+  """No usable checkpoint, or one that does not fit; the text says which."""
+
+
+def _digest(array: np.ndarray) -> str:
+  header = f'{array.dtype.str}{array.shape}'.encode()
+  return hashlib.sha256(header + np.ascontiguousarray(array).data).hexdigest()
+
+
+def _digests(tree: Any) -> dict[str, str]:
+  flat = flax.traverse_util.flatten_dict(tree, sep='/')
+  return {name: _digest(np.asarray(leaf)) for name, leaf in flat.items()}
+
+
+def _digest_of_json(value: Any) -> str:
+  return hashlib.sha256(
+    json.dumps(value, sort_keys=True).encode()
+  ).hexdigest()
+
+
+def _provenance() -> dict[str, Any]:
+  """Commit, versions and command line of this process."""
+  root = pathlib.Path(__file__).parents[1]
+  commit = subprocess.run(
+    ['git', '-C', str(root), 'describe', '--always', '--dirty'],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  return {
+    'commit': commit.stdout.strip(),
+    'versions': {name: importlib.metadata.version(name) for name in PACKAGES},
+    'command': sys.argv,
+  }
+
+
+class Saver:
+  """Writes checkpoints in the background and keeps the last ones."""
+
+  def __init__(
+    self, workdir: str, config: ml_collections.ConfigDict, max_to_keep: int
+  ):
+    self._directory = pathlib.Path(workdir).absolute() / DIRECTORY
+    self._description = {
+      'config': config_lib.to_json(config),
+      'provenance': _provenance(),
+    }
+    self._manager = ocp.CheckpointManager(
+      self._directory,
+      options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
+    )
+
+  def save(self, state: train_state.TrainState) -> None:
+    """Starts to write a state of host arrays; its step must be new.
+
+    Raises:
+      CheckpointError: the state of this or an earlier step was not written.
+    """
+    step = int(state.step)
+    tree = flax.serialization.to_state_dict(state)
+    meta = self._description | {'step': step, 'digests': _digests(tree)}
+    args = ocp.args.Composite(
+      state=ocp.args.StandardSave(tree),
+      meta=ocp.args.JsonSave(meta | {'digest': _digest_of_json(meta)}),
+    )
+    try:
+      saved = self._manager.save(step, args=args, force=True)
+    except Exception as error:
+      raise CheckpointError(self._failure(error)) from error
+    if not saved:
+      raise CheckpointError(f'{self._directory}/{step} was not written.')
+
+  def close(self) -> None:
+    """Waits until all is written.
+
+    Raises:
+      CheckpointError: a write failed.
+    """
+    try:
+      self._manager.wait_until_finished()
+    except Exception as error:
+      raise CheckpointError(self._failure(error)) from error
+    finally:
+      self._manager.close()
+
+  def _failure(self, error: Exception) -> str:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return f'Saving to {self._directory} failed: {reason[0][:300]}'
+
+
+def saved_steps(workdir: str) -> list[int]:
+  """Steps of the finished checkpoints of a run, ascending."""
+  directory = pathlib.Path(workdir) / DIRECTORY
+  if not directory.is_dir():
+    return []
+  return sorted(
+    int(path.name) for path in directory.iterdir() if path.name.isdigit()
+  )
+
+
+def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
+  """Reads and verifies one checkpoint; any exception means it is damaged."""
+  meta = json.loads((path / 'meta' / 'metadata').read_text())
+  digest = meta.pop('digest')
+  if digest != _digest_of_json(meta):
+    raise ValueError('its description does not match its digest')
+  with ocp.StandardCheckpointer() as reader:
+    shapes = reader.metadata(path / 'state').item_metadata
+    shapes = getattr(shapes, 'tree', shapes)
+    target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
+    tree = reader.restore(path / 'state', target)
+  found = _digests(tree)
+  for name in meta['digests'] | found:
+    if found.get(name) != meta['digests'].get(name):
+      raise ValueError(f'{name} does not match its digest')
+  return tree, meta
+
+
+def restore(
+  workdir: str, step: int | None = None
+) -> tuple[Any, dict[str, Any]] | None:
+  """Reads the last good checkpoint, or exactly the one asked for.
+
+  Args:
+    workdir: of the run.
+    step: only this one; None for the last that is not damaged.
+
+  Returns:
+    The state as nested dicts of numpy arrays, and its description (`config`,
+    `step`, `provenance`); None if there is no checkpoint at all.
+
+  Raises:
+    CheckpointError: there are checkpoints, but none of them is good.
+  """
+  steps = saved_steps(workdir)
+  if step is not None:
+    if step not in steps:
+      raise CheckpointError(
+        f'{workdir} has no checkpoint of step {step}; it has {steps}.'
+      )
+    steps = [step]
+  for candidate in reversed(steps):
+    path = (pathlib.Path(workdir) / DIRECTORY / str(candidate)).absolute()
+    try:
+      return _read(path)
+    except Exception as error:  # noqa: BLE001  whatever a damaged file causes
+      reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+      print(
+        f'WARNING: checkpoint {path} is damaged: {reason[:200]}',
+        file=sys.stderr,
+      )
+  if steps:
+    raise CheckpointError(
+      f'No checkpoint in {workdir} can be restored (tried {steps[::-1]}).'
+    )
+  return None
+
+
+def check_fit(found: Any, expected: Any, where: str) -> None:
+  """Compares the names and shapes of two trees of parameters.
+
+  Raises:
+    CheckpointError: lists the differing parameters with both shapes.
+  """
+  found = flax.traverse_util.flatten_dict(found, sep='/')
+  expected = flax.traverse_util.flatten_dict(expected, sep='/')
+  lines = []
+  for name in sorted(found | expected):
+    shapes = [
+      tree[name].shape if name in tree else 'missing'
+      for tree in (found, expected)
+    ]
+    if shapes[0] != shapes[1]:
+      lines.append(f'  {name}: {shapes[0]} saved, {shapes[1]} in the model')
+  if lines:
+    extra = len(lines) - (MAX_DIFFERENCES - 2)
+    if extra > 1:
+      lines[-extra:] = [f'  and {extra} more']
+    raise CheckpointError(
+      '\n'.join([f'{where} does not fit the model:', *lines])
+    )
+
+
+def load_trained(
+  source: str,
+) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """Reads a trained model for evaluation or sampling.
+
+  Args:
+    source: a workdir (its last good checkpoint), 'workdir@step', or a
+      .safetensors file.
+
+  Returns:
+    Averaged parameters (numpy), the config of the run, the step.
+
+  Raises:
+    CheckpointError, weights.WeightsError: nothing usable is there.
+  """
+  if source.endswith(weights.SUFFIX):
+    return weights.load(source)
+  workdir, at, step = source.rpartition('@')
+  if not at or not step.isdigit():
+    workdir, step = source, None
+  restored = restore(workdir, int(step) if step else None)
+  if restored is None:
+    raise CheckpointError(f'{workdir} has no checkpoint.')
+  tree, meta = restored
+  return (
+    tree['ema_params'],
+    config_lib.from_json(meta['config']),
+    int(meta['step']),
+  )

@@ -1,0 +1,117 @@
+"""Held-out bits/dim of chroma given luminance (paper sec. 4.1 and 4.2)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from pic_jax import (
+  config as config_lib,
+)
+from pic_jax import (
+  devices,
+  input_pipeline,
+  logistic_mixture,
+  metrics,
+)
+from pic_jax import model as model_lib
+
+
+class Evaluator:
+  """Scores every image of a split once: no flip, no dropped batch.
+
+  Two rules (see `logistic_mixture`): exact, and the paper's. Both from the
+  same forward pass on the rounded canvas; for the decoder, and for the
+  embedding's own mixture where the auxiliary loss trained it.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    self._config = config
+    model = config_lib.build_model(config)
+    self._factor = model.chroma_factor
+    chroma_filter = config.data.chroma_filter
+
+    def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
+      lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+      theta, embedding = model.apply(
+        {'params': params}, lab.luminance, lab.chroma
+      )
+      outputs = {'': theta}
+      if model.embedding_loss_weight:
+        outputs['embedding_'] = embedding[..., : model.num_outputs]
+      scores = {}
+      for prefix, values in outputs.items():
+        exact = logistic_mixture.log_prob(
+          values, lab.luminance_small, lab.chroma
+        )
+        paper = logistic_mixture.log_prob_paper(
+          values, lab.luminance_small, lab.chroma_unrounded
+        )
+        scores[f'{prefix}bits_per_dim'] = metrics.bits_per_dim(exact)
+        scores[f'{prefix}bits_per_dim_paper'] = metrics.bits_per_dim(paper)
+      return scores
+
+    self._score = devices.pmap(score)
+
+  def __call__(
+    self,
+    params: Any,
+    source: Sequence[np.ndarray],
+    num_images: int,
+  ) -> dict[str, Any]:
+    """Evaluates replicated parameters on the first images of a source.
+
+    Args:
+      params: replicated (averaged) parameters.
+      source: see `input_pipeline.open_source`.
+      num_images: -1 for all.
+
+    Returns:
+      Means over images of every score, `<score>_stderr`, `bits_per_image`,
+      `num_images`, `chroma_filter`, `chroma_factor`.
+    """
+    count = jax.local_device_count()
+    batch_size = -(-self._config.evaluation.batch_size // count) * count
+    pending = []
+    for rgb, _, mask in input_pipeline.eval_batches(
+      source, batch_size, num_images
+    ):
+      pending.append((self._score(params, devices.shard(rgb)), mask))
+    scores = [
+      {name: values[mask] for name, values in devices.unshard(batch).items()}
+      for batch, mask in pending
+    ]
+    report = {}
+    for name in scores[0]:
+      values = np.concatenate([batch[name] for batch in scores])
+      values = values.astype(np.float64)
+      report[name] = float(values.mean())
+      report[f'{name}_stderr'] = float(values.std() / np.sqrt(len(values)))
+    dims = 2 * (self._config.data.image_size // self._factor) ** 2
+    return report | {
+      'bits_per_image': report['bits_per_dim'] * dims,
+      'num_images': len(values),
+      'chroma_filter': self._config.data.chroma_filter,
+      'chroma_factor': self._factor,
+    }
+
+
+def to_text(report: dict[str, Any]) -> str:
+  """The report as lines for a reader."""
+  lines = [
+    f'{report["num_images"]} images, chroma filter {report["chroma_filter"]}, '
+    f'factor {report["chroma_factor"]}'
+  ]
+  for prefix, name in (('', 'decoder'), ('embedding_', 'embedding alone')):
+    if f'{prefix}bits_per_dim' in report:
+      exact, paper = (
+        '{:.4f} +- {:.4f}'.format(
+          report[f'{prefix}{rule}'], report[f'{prefix}{rule}_stderr']
+        )
+        for rule in ('bits_per_dim', 'bits_per_dim_paper')
+      )
+      lines.append(f"{name}: {exact} bits/dim, {paper} by the paper's rule")
+  lines.append(f'{report["bits_per_image"]:.1f} bits per image')
+  return '\n'.join(lines)

@@ -1,0 +1,56 @@
+"""Pictures of trained models (paper figures 3 and 4)."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import ml_collections
+
+from pic_jax import config as config_lib
+from pic_jax import devices, images, input_pipeline, progress, sample
+
+
+def sample_grids(
+  params: Any,
+  config: ml_collections.ConfigDict,
+  step: int,
+  folder: str,
+) -> Iterator[pathlib.Path]:
+  """Colourises test images, one grid of grey | samples | original per batch.
+
+  Streams: memory is that of one batch, whatever the number of images.
+
+  Args:
+    params: averaged parameters.
+    config: of the model; `sampling` says how many.
+    step: for the names of the files.
+    folder: where `samples/` is made.
+
+  Yields:
+    The path of each grid, once it is written.
+  """
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  sampling = config.sampling
+  sampler = sample.Sampler(
+    config_lib.build_model(config),
+    config.data.chroma_filter,
+    sampling.num_samples,
+    sampling.temperature,
+    sampling.method,
+  )
+  params = devices.replicate(params)
+  count = jax.local_device_count()
+  batch_size = -(-sampling.batch_size // count) * count
+  done = 0
+  for rgb, _, mask in input_pipeline.eval_batches(
+    source, batch_size, sampling.num_images
+  ):
+    rows = sampler(params, rgb, sampling.seed, done)[mask]
+    last = done + len(rows) - 1
+    name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
+    path = pathlib.Path(folder) / 'samples' / name
+    images.save_png(path, images.grid(rows, sample.grid_scale(rows)))
+    done = last + 1
+    progress.say(f'{done} images x {sampling.num_samples} samples')
+    yield path
