@@ -61,7 +61,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.evaluation = evaluation = ml_collections.ConfigDict()
   evaluation.batch_size = 250  # images, all local devices
-  evaluation.num_images = -1  # the first ones; -1: all
+  evaluation.num_images = -1  # of --mode=eval; -1: all
+  evaluation.num_validation_images = -1  # while training; -1: all
 
   config.sampling = sampling = ml_collections.ConfigDict()
   sampling.seed = 0

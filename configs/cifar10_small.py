@@ -28,5 +28,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.training.batch_size = 16
   config.training.num_steps = 20_000
   config.training.checkpoint_every_steps = 1000
-  config.evaluation.num_images = 1000
+  config.evaluation.num_validation_images = 1000
   return config

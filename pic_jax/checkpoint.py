@@ -43,9 +43,7 @@ def _digests(tree: Any) -> dict[str, str]:
 
 
 def _digest_of_json(value: Any) -> str:
-  return hashlib.sha256(
-    json.dumps(value, sort_keys=True).encode()
-  ).hexdigest()
+  return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _provenance() -> dict[str, Any]:

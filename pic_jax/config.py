@@ -42,7 +42,11 @@ FIELDS: dict[str, dict[str, type]] = {
     'eval_every_steps': int,
     'sample_every_steps': int,
   },
-  'evaluation': {'batch_size': int, 'num_images': int},
+  'evaluation': {
+    'batch_size': int,
+    'num_images': int,
+    'num_validation_images': int,
+  },
   'sampling': {
     'seed': int,
     'batch_size': int,
@@ -61,6 +65,7 @@ FIELDS: dict[str, dict[str, type]] = {
 NON_POSITIVE = {
   'seed',
   'num_images',
+  'num_validation_images',
   'temperature',
   'dropout_rate',
   'embedding_loss_weight',
@@ -167,7 +172,9 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     )
   _require(bool(stages), '`model.embedding_stages` must not be empty.')
   rate = config.model.dropout_rate
-  _require(0 <= rate < 1, f'`model.dropout_rate` must be in [0, 1), got {rate}.')
+  _require(
+    0 <= rate < 1, f'`model.dropout_rate` must be in [0, 1), got {rate}.'
+  )
   weight = config.model.embedding_loss_weight
   _require(
     weight >= 0,
@@ -187,9 +194,7 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
   )
 
 
-def check_devices(
-  config: ml_collections.ConfigDict, num_devices: int
-) -> None:
+def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
   """Checks that the training batch divides over all devices of all hosts."""
   batch, steps = config.training.batch_size, config.training.accumulation_steps
   _require(

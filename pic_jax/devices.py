@@ -40,9 +40,7 @@ def shard(tree: Any) -> Any:
 
 def unshard(tree: Any) -> Any:
   """Fetches mapped results [D, b, ...] as numpy [D b, ...]."""
-  return jax.tree.map(
-    lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree
-  )
+  return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
 
 
 def one_replica(tree: Any) -> Any:

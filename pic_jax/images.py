@@ -84,7 +84,9 @@ def scale_short_side(rgb: np.ndarray, size: int) -> np.ndarray:
   height, width = rgb.shape[:2]
   ratio = size / min(height, width)
   shape = (max(size, round(width * ratio)), max(size, round(height * ratio)))
-  return np.asarray(Image.fromarray(rgb).resize(shape, Image.Resampling.LANCZOS))
+  return np.asarray(
+    Image.fromarray(rgb).resize(shape, Image.Resampling.LANCZOS)
+  )
 
 
 def grid(rows: np.ndarray, scale: int = 1) -> np.ndarray:

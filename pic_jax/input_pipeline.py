@@ -1,4 +1,4 @@
-"""Images in, batches of uint8 RGB out, as a pure function of (seed, step, host).
+"""Images in, batches out: a pure function of (seed, step, host).
 
 Any tensorflow-datasets image data set (array_record, no TensorFlow at run
 time), any folder of images, and the overlapping patches of a few photographs.
@@ -66,10 +66,11 @@ class TfdsSource:
       )
     except Exception as error:
       reason = str(error).strip().splitlines() or ['']
+      default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+      folder = data_dir or default
       raise DataError(
-        f'Data set {name!r}, split {split!r}, is not ready in '
-        f'{data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")}'
-        f' ({reason[0][:120]}). Prepare it once with: pip install '
+        f'Data set {name!r}, split {split!r}, is not ready in {folder} '
+        f'({reason[0][:120]}). Prepare it once with: pip install '
         f'tensorflow-cpu && {prepare}'
       ) from None
     self._size = size
@@ -178,7 +179,9 @@ def open_source(
     source = TfdsSource(config.name, split, data_dir, config.image_size)
   if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
     return source
-  print(f'Reading {config.name} {split}: {len(source)} images.', file=sys.stderr)
+  print(
+    f'Reading {config.name} {split}: {len(source)} images.', file=sys.stderr
+  )
   return np.stack([source[index] for index in range(len(source))])
 
 

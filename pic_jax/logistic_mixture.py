@@ -139,7 +139,7 @@ def _log_mixture(
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
-  """Log-mass [...] of the windows around `levels` [..., 2] (from the middle)."""
+  """Log-mass [...] of the windows around `levels` [..., 2]."""
   mixture = unpack(theta)
   means = _conditional_means(mixture, luminance, chroma[..., :1])
   log_weights = jax.nn.log_softmax(mixture.logits)

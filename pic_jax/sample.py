@@ -73,7 +73,10 @@ def _naive(
     row, col = position // width, position % width
     theta = net.apply({'params': params}, canvas, embedding)
     chroma = logistic_mixture.sample(
-      theta[:, row, col], luminance[:, row, col], noise[:, row, col], temperature
+      theta[:, row, col],
+      luminance[:, row, col],
+      noise[:, row, col],
+      temperature,
     )
     return canvas.at[:, row, col].set(chroma)
 

@@ -80,9 +80,7 @@ class Run:
       checkpoint.check_fit(params, shapes, source)
       progress.say(f'Starting from {source}, step {step}, optimiser fresh.')
     else:
-      params = model_lib.initial_params(
-        self.model, batch, config.training.seed
-      )
+      params = model_lib.initial_params(self.model, batch, config.training.seed)
     return train_state.create(params, self.optimizer)
 
   def restored_state(self) -> train_state.TrainState | None:
@@ -116,7 +114,7 @@ class Run:
     report = self._evaluator(
       state.ema_params,
       self.validation_source,
-      self.config.evaluation.num_images,
+      self.config.evaluation.num_validation_images,
     )
     self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
     progress.say(

@@ -183,7 +183,7 @@ def train_step_fn(
       state.ema_params,
       params,
     )
-    parts['grad_norm'] = optax.global_norm(grads)
+    parts['grad_norm'] = optax.tree.norm(grads)
     state = TrainState(state.step + 1, params, ema_params, opt_state)
     return state, parts
 

@@ -6,26 +6,7 @@ import numpy as np
 import pytest
 
 from pic_jax import color, logistic_mixture, metrics, model
-
-TINY = dict(
-  embedding_stages=((6, 1, 1, 1), (8, 2, 1, 2)),
-  embedding_features=24,
-  decoder_features=6,
-  decoder_blocks=2,
-  num_components=2,
-  dropout_rate=0.5,
-)
-
-
-def images(count=4, height=10, width=14) -> np.ndarray:
-  """Muted smooth random colours, [count, height, width, 3] uint8."""
-  rng = np.random.default_rng(0)
-  small = rng.uniform(0, 255, (count, 3, 3, 1))
-  small = small + rng.normal(0, 15, (count, 3, 3, 3))
-  rows = np.linspace(0, 2, height).round().astype(int)
-  cols = np.linspace(0, 2, width).round().astype(int)
-  noise = rng.normal(0, 3, (count, height, width, 3))
-  return np.clip(small[:, rows][:, :, cols] + noise, 0, 255).astype(np.uint8)
+from tests import tiny
 
 
 def test_split_lab_gives_integer_chroma_and_256_luminances():
@@ -51,8 +32,8 @@ def test_split_lab_gives_integer_chroma_and_256_luminances():
 
 def test_initial_params_normalise_every_layer():
   """Mean 0, deviation `init_scale` in every layer but the heads."""
-  net = model.PIC(**TINY)
-  batch = model.split_lab(images(), 2, 'point')
+  net = tiny.net()
+  batch = model.split_lab(tiny.images(), 2, 'point')
   params = model.initial_params(net, batch, seed=0)
   _, captured = net.apply(
     {'params': params},
@@ -76,8 +57,8 @@ def test_initial_params_normalise_every_layer():
 
 
 def test_first_bits_per_dim_is_below_seven():
-  net = model.PIC(**TINY | dict(num_components=10, embedding_features=80))
-  batch = model.split_lab(images(), 2, 'point')
+  net = tiny.net(num_components=10, embedding_features=80)
+  batch = model.split_lab(tiny.images(), 2, 'point')
   params = model.initial_params(net, batch, seed=0)
   theta, embedding = net.apply(
     {'params': params}, batch.luminance, batch.chroma
@@ -90,8 +71,8 @@ def test_first_bits_per_dim_is_below_seven():
 
 
 def test_initial_params_are_the_same_twice_and_differ_by_seed():
-  net = model.PIC(**TINY)
-  batch = model.split_lab(images(), 2, 'point')
+  net = tiny.net()
+  batch = model.split_lab(tiny.images(), 2, 'point')
   trees = [model.initial_params(net, batch, seed) for seed in (0, 0, 1)]
   first, second, other = (jax.tree.leaves(tree) for tree in trees)
   assert all((x == y).all() for x, y in zip(first, second, strict=True))
@@ -99,7 +80,7 @@ def test_initial_params_are_the_same_twice_and_differ_by_seed():
 
 
 def test_embedding_narrower_than_theta_is_refused():
-  net = model.PIC(**TINY | dict(embedding_features=15))
+  net = tiny.net(embedding_features=15)
   with pytest.raises(ValueError, match='embedding_features.*16, got 15'):
     net.init(
       jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 2, 2, 2))
@@ -107,8 +88,8 @@ def test_embedding_narrower_than_theta_is_refused():
 
 
 def test_bfloat16_keeps_parameters_and_theta_in_float32():
-  net = model.PIC(**TINY, dtype='bfloat16')
-  batch = model.split_lab(images(), 2, 'point')
+  net = tiny.net(dtype='bfloat16')
+  batch = model.split_lab(tiny.images(), 2, 'point')
   params = model.initial_params(net, batch, seed=0)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
   theta, embedding = net.apply(

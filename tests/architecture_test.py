@@ -1,0 +1,72 @@
+"""Each floor of the house imports only floors strictly below it."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+FLOORS = {
+  'color': 0,
+  'logistic_mixture': 0,
+  'metrics': 0,
+  'images': 0,
+  'devices': 0,
+  'progress': 0,
+  'layers': 1,
+  'embedding': 2,
+  'decoder': 2,
+  'model': 3,
+  'input_pipeline': 3,
+  'train_state': 4,
+  'sample': 4,
+  'config': 5,
+  'weights': 6,
+  'checkpoint': 7,
+  'evaluate': 7,
+  'train': 8,
+  'figures': 8,
+}
+MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
+
+
+def imports_of(path: pathlib.Path) -> set[str]:
+  """Modules of this package that a file imports."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ImportFrom) and node.module == 'pic_jax':
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      assert not node.module.startswith('pic_jax.'), f'{path}: import modules'
+  return found
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.stem)
+def test_a_module_imports_only_floors_below(path):
+  if path.stem == '__init__':
+    assert not imports_of(path)
+    return
+  for name in imports_of(path):
+    assert FLOORS[name] < FLOORS[path.stem], f'{path.stem} imports {name}'
+
+
+def test_every_module_has_a_floor():
+  assert {path.stem for path in MODULES} - {'__init__'} == set(FLOORS)
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.stem)
+def test_files_and_functions_stay_short(path):
+  text = path.read_text()
+  assert text.count('\n') <= 300
+  for node in ast.walk(ast.parse(text)):
+    if isinstance(node, ast.FunctionDef):
+      length = node.end_lineno - node.lineno + 1
+      assert length <= 70, f'{node.name} has {length} lines'
+
+
+def test_only_devices_knows_how_work_is_mapped():
+  for path in MODULES:
+    if path.stem != 'devices':
+      for word in ('pmap(', 'pmean', 'axis_index', 'addressable'):
+        text = path.read_text().replace('devices.pmap(', '')
+        assert word not in text, f'{path.stem} uses {word}'

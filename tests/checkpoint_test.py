@@ -1,0 +1,122 @@
+"""What is saved comes back, bit for bit, or is refused by name."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from pic_jax import checkpoint, model, train_state, weights
+from pic_jax import config as config_lib
+from tests import tiny
+
+
+@pytest.fixture
+def run(tmp_path):
+  """Three saved steps of a tiny state."""
+  config = tiny.config('smoke')
+  net = tiny.net()
+  params = model.initial_params(
+    net, model.split_lab(tiny.images(), 2, 'point'), 0
+  )
+  state = train_state.create(params, optax.adam(1e-3))
+  saver = checkpoint.Saver(str(tmp_path), config, max_to_keep=2)
+  states = {}
+  for step in (1, 2, 3):
+    state = jax.tree.map(
+      lambda x: np.asarray(x + np.ones((), x.dtype)), state
+    ).replace(step=np.int32(step))
+    states[step] = state
+    saver.save(state)
+  saver.close()
+  return tmp_path, config, states
+
+
+def leaves_equal(tree, state):
+  expected = checkpoint.flax.serialization.to_state_dict(state)
+  jax.tree.map(np.testing.assert_array_equal, tree, expected)
+
+
+def data_file(path):
+  """The largest file of a checkpoint: arrays."""
+  return max(path.rglob('*'), key=lambda p: p.stat().st_size * p.is_file())
+
+
+def test_last_states_are_kept_and_restored_bitwise(run):
+  workdir, config, states = run
+  assert checkpoint.saved_steps(workdir) == [2, 3]
+  tree, meta = checkpoint.restore(str(workdir))
+  leaves_equal(tree, states[3])
+  assert meta['step'] == 3 and 'commit' in meta['provenance']
+  tree, _ = checkpoint.restore(str(workdir), step=2)
+  leaves_equal(tree, states[2])
+  params, loaded, step = checkpoint.load_trained(f'{workdir}@2')
+  assert step == 2 and loaded.to_dict() == config.to_dict()
+  leaves_equal(params, states[2].ema_params)
+
+
+def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
+  workdir, _, states = run
+  path = data_file(workdir / 'checkpoints' / '3' / 'state')
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+  tree, meta = checkpoint.restore(str(workdir))
+  assert meta['step'] == 2
+  leaves_equal(tree, states[2])
+  assert 'checkpoints/3 is damaged' in capsys.readouterr().err
+  with pytest.raises(checkpoint.CheckpointError, match='No checkpoint'):
+    checkpoint.restore(str(workdir), step=3)
+  assert checkpoint.saved_steps(workdir) == [2, 3]  # nothing was deleted
+
+
+def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
+  workdir, _, _ = run
+  for step in (2, 3):
+    (workdir / 'checkpoints' / str(step) / 'meta' / 'metadata').unlink()
+  with pytest.raises(checkpoint.CheckpointError, match='can be restored'):
+    checkpoint.restore(str(workdir))
+  assert checkpoint.restore(str(tmp_path / 'empty')) is None
+  with pytest.raises(checkpoint.CheckpointError, match='has no checkpoint'):
+    checkpoint.load_trained(str(tmp_path / 'empty'))
+
+
+def test_a_misfit_lists_at_most_twelve_lines(run):
+  tree, _ = checkpoint.restore(str(run[0]))
+  checkpoint.check_fit(tree['params'], tree['params'], 'here')
+  other = jax.tree.map(lambda x: x[..., :2], tree['params'])
+  del other['decoder']['head']
+  with pytest.raises(checkpoint.CheckpointError) as error:
+    checkpoint.check_fit(tree['params'], other, 'here')
+  lines = str(error.value).splitlines()
+  assert len(lines) <= 12 and 'and' in lines[-1]
+  assert '(2, 3, 3, 6) saved, (2, 3, 3, 2) in the model' in str(error.value)
+
+
+def test_published_weights_round_trip(run):
+  workdir, config, states = run
+  file = workdir / 'w.safetensors'
+  params = states[3].ema_params
+  weights.save(file, params, config, 3)
+  loaded, loaded_config, step = checkpoint.load_trained(str(file))
+  assert step == 3 and loaded_config.to_dict() == config.to_dict()
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3),
+    loaded,
+    params,
+  )
+  assert {x.dtype for x in jax.tree.leaves(loaded)} == {np.dtype('float32')}
+
+
+def test_other_files_are_no_weights(tmp_path):
+  bad = tmp_path / 'bad.safetensors'
+  bad.write_bytes(b'nothing')
+  for path in (bad, tmp_path / 'missing.safetensors'):
+    with pytest.raises(weights.WeightsError, match=path.name):
+      checkpoint.load_trained(str(path))
+  with pytest.raises(weights.WeightsError, match='must end in'):
+    weights.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)
+
+
+def test_config_of_a_checkpoint_is_checked(run):
+  workdir, config, _ = run
+  assert config_lib.from_json(config_lib.to_json(config)).is_locked

@@ -1,0 +1,136 @@
+"""All methods draw the same sample from the same key, and from the model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax import color, devices, logistic_mixture, model, sample
+from tests import tiny
+
+
+def prepare(count=3, height=10, width=14, **changes):
+  net = tiny.net(**changes)
+  lab = model.split_lab(tiny.images(count, height, width), 2, 'point')
+  params = tiny.trained_like(net, lab)
+  keys = jax.random.split(jax.random.key(7), count)
+  return net, params, lab, keys
+
+
+def draw(net, params, lab, keys, **kwargs):
+  return jax.jit(
+    lambda params, luminance, keys: sample.sample_chroma(
+      net, params, luminance, keys, **kwargs
+    )
+  )(params, lab.luminance, keys)
+
+
+@pytest.mark.parametrize('gated', [True, False])
+def test_all_methods_draw_identical_chroma(gated):
+  net, params, lab, keys = prepare(gated=gated)
+  naive, cached, parallel = (
+    draw(net, params, lab, keys, num_samples=2, method=method)
+    for method in ('naive', 'cached', 'parallel')
+  )
+  assert naive.shape == (3, 2, 5, 7, 2)
+  np.testing.assert_array_equal(cached, naive)
+  np.testing.assert_array_equal(parallel, naive)
+  assert len(np.unique(naive[..., 0])) > 20  # not a constant
+  integers = color.chroma_from_network(naive)
+  np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('side', [16, 32])
+@pytest.mark.parametrize('count', [1, 5])
+def test_methods_agree_at_real_map_sizes(side, count):
+  net, params, lab, keys = prepare(count, 2 * side, 2 * side)
+  naive, cached, parallel = (
+    draw(net, params, lab, keys, method=method)
+    for method in ('naive', 'cached', 'parallel')
+  )
+  np.testing.assert_array_equal(cached, naive)
+  np.testing.assert_array_equal(parallel, naive)
+
+
+def test_a_key_gives_the_same_sample_in_any_batch_and_position():
+  net, params, lab, keys = prepare()
+  together = draw(net, params, lab, keys, num_samples=3)
+  last = jax.tree.map(lambda x: x[2:], lab)
+  alone = draw(net, params, last, keys[2:], num_samples=1)
+  np.testing.assert_array_equal(alone[0, 0], together[2, 0])
+  assert (together[2, 0] != together[2, 1]).any()
+  other = draw(net, params, lab, keys[::-1], num_samples=3)
+  assert (other[0] != together[0]).any()
+
+
+def test_samples_rescored_by_the_whole_map_pass_keep_their_probability():
+  net, params, lab, keys = prepare()
+  chroma, log_prob = jax.jit(
+    lambda: sample.run(
+      net, params, lab.luminance, keys, 2, 1.0, 'cached', 'point'
+    )
+  )()
+  twice = lambda x: jnp.repeat(x, 2, 0)  # noqa: E731
+  canvas = chroma.reshape(6, 5, 7, 2)
+  theta, _ = jax.jit(net.apply)(
+    {'params': params}, twice(lab.luminance), canvas
+  )
+  rescored = logistic_mixture.log_prob(
+    theta, twice(lab.luminance_small), canvas
+  )
+  np.testing.assert_allclose(log_prob, rescored, atol=2e-4)
+
+
+def test_temperature_zero_takes_the_mode_given_the_pixels_before():
+  net, params, lab, keys = prepare()
+  cold = draw(net, params, lab, keys, num_samples=2, temperature=0.0)
+  np.testing.assert_array_equal(cold[:, 0], cold[:, 1])
+  theta, _ = jax.jit(net.apply)({'params': params}, lab.luminance, cold[:, 0])
+  np.testing.assert_array_equal(
+    logistic_mixture.mode(theta, lab.luminance_small), cold[:, 0]
+  )
+
+
+def test_parallel_needs_fewer_passes_than_pixels():
+  net, params, lab, keys = prepare()
+  _, passes = jax.jit(
+    lambda: sample.run(
+      net, params, lab.luminance, keys, 1, 1.0, 'parallel', 'point'
+    )
+  )()
+  assert 1 < passes < 35
+
+
+def test_sampler_gives_the_same_on_eight_devices_as_on_one():
+  net, params, lab, _ = prepare(count=5)
+  rgb = tiny.images(5)
+  sampler = sample.Sampler(net, 'point', 2, 1.0, 'cached')
+  rows = sampler(devices.replicate(params), rgb, seed=3, first_index=10)
+  assert rows.shape == (5, 4, 10, 14, 3)
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(
+    jax.random.key(3), jnp.arange(10, 15)
+  )
+  chroma = draw(net, params, lab, keys, num_samples=2)
+  expected = sample.to_rgb(lab.luminance, chroma, 'point')
+  np.testing.assert_array_equal(rows[:, 1:3], expected)
+  np.testing.assert_array_equal(rows[:, 3], rgb)
+  grey = rows[:, 0].astype(int)
+  assert np.abs(grey - grey.mean(-1, keepdims=True)).max() <= 1
+
+
+def test_colourised_pictures_keep_their_luminance():
+  net, params, lab, keys = prepare()
+  chroma = 0.3 * draw(net, params, lab, keys)  # muted: inside the gamut
+  rgb = sample.to_rgb(lab.luminance, chroma, 'point')[:, 0]
+  found = color.rgb_to_lab(rgb)[..., 0]
+  expected = color.luminance_from_network(lab.luminance)[..., 0]
+  assert np.median(np.abs(found - expected)) < 0.3
+
+
+def test_unknown_method_is_refused():
+  net, params, lab, keys = prepare()
+  with pytest.raises(ValueError, match="cached.*got 'fast'"):
+    sample.sample_chroma(
+      net, params, lab.luminance, keys, 1, 1.0, method='fast'
+    )

@@ -1,0 +1,96 @@
+"""Tiny models, images and configs that several tests share."""
+
+import importlib
+
+import ml_collections
+import numpy as np
+from PIL import Image
+
+from pic_jax import model
+
+MODEL = dict(
+  embedding_stages=((6, 1, 1, 1), (8, 2, 1, 2)),
+  embedding_features=24,
+  decoder_features=6,
+  decoder_blocks=2,
+  num_components=2,
+  dropout_rate=0.5,
+)
+CONFIGS = (
+  'cifar10',
+  'cifar10_no_gating',
+  'cifar10_small',
+  'demo',
+  'imagenet128',
+  'smoke',
+)
+
+
+def images(count=4, height=10, width=14, seed=0) -> np.ndarray:
+  """Muted smooth random colours, [count, height, width, 3] uint8."""
+  rng = np.random.default_rng(seed)
+  small = rng.uniform(0, 255, (count, 3, 3, 1))
+  small = small + rng.normal(0, 15, (count, 3, 3, 3))
+  rows = np.linspace(0, 2, height).round().astype(int)
+  cols = np.linspace(0, 2, width).round().astype(int)
+  noise = rng.normal(0, 3, (count, height, width, 3))
+  return np.clip(small[:, rows][:, :, cols] + noise, 0, 255).astype(np.uint8)
+
+
+def net(**changes) -> model.PIC:
+  """A small PIC."""
+  return model.PIC(**MODEL | changes)
+
+
+def trained_like(net: model.PIC, batch: model.LabBatch, seed=0) -> dict:
+  """Initial parameters, shaken so that theta varies over the map."""
+  params = model.initial_params(net, batch, seed)
+  params['decoder']['head']['g'] *= 10
+  return params
+
+
+def write_folder(folder, count: int, size=(20, 16)) -> None:
+  """Writes images of different sizes as PNG files."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for index in range(count):
+    width, height = size[0] + index % 3, size[1] + index % 2
+    rgb = images(1, height, width, seed=index)[0]
+    Image.fromarray(rgb).save(folder / f'{index:03d}.png')
+
+
+def config(name: str) -> ml_collections.ConfigDict:
+  """The config of this name, as the repository ships it."""
+  return importlib.import_module(f'configs.{name}').get_config()
+
+
+def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
+  """The same stages, strides and switches at a width of 4, on a folder."""
+  result = config(name)
+  result.data.name = 'folder'
+  result.data.data_dir = str(folder)
+  result.data.train_split = 'train[:16]'
+  result.data.validation_split = 'train[16:]'
+  result.data.test_split = 'train[16:]'
+  factor = 1
+  for _, stride, _, _ in result.model.embedding_stages:
+    factor *= stride
+  result.data.image_size = 4 * factor
+  result.model.embedding_stages = tuple(
+    (4, stride, blocks, dilation)
+    for _, stride, blocks, dilation in result.model.embedding_stages
+  )
+  result.model.embedding_features = 16
+  result.model.decoder_features = 4
+  result.model.num_components = 2
+  training = result.training
+  training.batch_size = 8
+  training.num_steps = 3
+  training.log_every_steps = 1
+  training.checkpoint_every_steps = 1
+  training.num_checkpoints = 10
+  training.eval_every_steps = 0
+  training.sample_every_steps = 0
+  result.evaluation.batch_size = 8
+  result.sampling.num_images = 2
+  result.sampling.num_samples = 2
+  return result

@@ -1,0 +1,151 @@
+"""One step: averaged over devices, EMA as algebra, accumulation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pic_jax import devices, model, train_state
+from tests import tiny
+
+
+def prepare(**changes):
+  net = tiny.net(**changes)
+  rgb = tiny.images(16)
+  params = model.initial_params(net, model.split_lab(rgb, 2, 'point'), 0)
+  return net, params, rgb
+
+
+def one_step(net, params, rgb, optimizer=None, **kwargs):
+  """A mapped step over eight devices; gradient descent shows the gradient."""
+  optimizer = optimizer or optax.sgd(1.0)
+  step = devices.pmap(
+    train_state.train_step_fn(net, optimizer, 0.999, 'point', **kwargs)
+  )
+  state = train_state.create(params, optimizer)
+  state, parts = step(
+    devices.replicate(state),
+    devices.shard(rgb),
+    devices.replicate(jax.random.key(5)),
+  )
+  return devices.fetch((state, parts))
+
+
+def assert_close(left, right, rtol):
+  """Whole trees, relative to the norm of each leaf."""
+
+  def check(x, y):
+    scale = np.linalg.norm(np.asarray(y).ravel()) + 1e-8
+    assert np.linalg.norm(np.asarray(x - y).ravel()) <= rtol * scale
+
+  jax.tree.map(check, left, right)
+
+
+def test_eight_devices_average_to_the_gradient_of_one():
+  assert jax.local_device_count() == 8
+  net, params, rgb = prepare(dropout_rate=0.0)
+  state, parts = one_step(net, params, rgb)
+  (loss, _), gradient = jax.jit(
+    jax.value_and_grad(train_state.loss_fn, has_aux=True),
+    static_argnames=('model', 'chroma_filter'),
+  )(params, rgb, jax.random.key(0), model=net, chroma_filter='point')
+  np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
+  found = jax.tree.map(lambda old, new: old - new, params, state.params)
+  # The difference of parameters of size 1 has lost digits of small gradients.
+  biggest = max(np.abs(x).max() for x in jax.tree.leaves(gradient))
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5 * biggest),
+    found,
+    gradient,
+  )
+  np.testing.assert_allclose(
+    parts['grad_norm'], optax.tree.norm(gradient), rtol=1e-5
+  )
+
+
+def test_every_device_draws_a_dropout_mask_of_its_own():
+  net, params, rgb = prepare()
+  same = np.repeat(rgb[:1], 8, 0)
+  _, parts = one_step(net, params, same)
+  key = jax.random.fold_in(jax.random.key(5), 0)
+  loss_fn = jax.jit(
+    lambda key: train_state.loss_fn(params, rgb[:1], key, net, 'point')[0]
+  )
+  losses = [float(loss_fn(jax.random.fold_in(key, d))) for d in range(8)]
+  assert len(set(losses)) == 8
+  np.testing.assert_allclose(parts['loss'], np.mean(losses), rtol=1e-5)
+
+
+def test_accumulated_micro_batches_give_the_same_step():
+  net, params, rgb = prepare(dropout_rate=0.0)
+  once, _ = one_step(net, params, rgb)
+  twice, _ = one_step(net, params, rgb, accumulation_steps=2)
+  assert_close(twice.params, once.params, 1e-5)
+
+
+def test_ema_is_the_weighted_mean_written_out():
+  """Decay (1 + step) / (10 + step): 1/10, then 2/11, until ema_decay."""
+  net, params, rgb = prepare(dropout_rate=0.0)
+  optimizer = optax.sgd(0.1)
+  step = devices.pmap(train_state.train_step_fn(net, optimizer, 0.999, 'point'))
+  state = devices.replicate(train_state.create(params, optimizer))
+  seen = [params]
+  for _ in range(2):
+    state, _ = step(
+      state, devices.shard(rgb), devices.replicate(jax.random.key(5))
+    )
+    seen.append(devices.fetch(state.params))
+
+  def expected(p0, p1, p2):
+    first = 0.1 * p0 + 0.9 * p1
+    return 2 / 11 * first + 9 / 11 * p2
+
+  assert_close(
+    devices.fetch(state.ema_params), jax.tree.map(expected, *seen), 1e-5
+  )
+  assert train_state.ema_decay_at(jnp.array(10**6), 0.999) == np.float32(0.999)
+  assert devices.fetch(state.step) == 2
+
+
+def test_learning_rate_decays_every_step():
+  config = tiny.config('cifar10').optimizer
+  schedule = train_state.learning_rate_fn(config)
+  for step in (0, 1, 1000):
+    np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
+
+
+def test_auxiliary_loss_trains_the_embedding_head_only_if_weighted():
+  net, params, rgb = prepare(dropout_rate=0.0)
+
+  def loss(weight):
+    _, parts = train_state.loss_fn(
+      params,
+      rgb,
+      jax.random.key(0),
+      net.clone(embedding_loss_weight=weight),
+      'point',
+    )
+    return parts
+
+  with_it, without = loss(0.5), loss(0.0)
+  assert 'embedding_bits_per_dim' not in without
+  np.testing.assert_allclose(
+    with_it['loss'],
+    without['loss'] + 0.5 * with_it['embedding_bits_per_dim'],
+    rtol=1e-6,
+  )
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_loss_falls_on_one_batch(dtype):
+  net, params, rgb = prepare(dropout_rate=0.0, dtype=dtype)
+  optimizer = optax.adam(3e-3)
+  step = devices.pmap(train_state.train_step_fn(net, optimizer, 0.9, 'point'))
+  state = devices.replicate(train_state.create(params, optimizer))
+  keys = devices.replicate(jax.random.key(0))
+  losses = []
+  for _ in range(30):
+    state, parts = step(state, devices.shard(rgb), keys)
+    losses.append(float(devices.fetch(parts)['loss']))
+  assert losses[-1] < losses[0] - 1

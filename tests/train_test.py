@@ -1,0 +1,184 @@
+"""Whole runs on a tiny folder: every config, resuming, fine-tuning."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from pic_jax import checkpoint, evaluate, figures, train, weights
+from pic_jax import config as config_lib
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  path = tmp_path_factory.mktemp('pictures')
+  tiny.write_folder(path, 21)
+  return path
+
+
+def state_of(workdir, step=None):
+  tree, _ = checkpoint.restore(str(workdir), step)
+  return tree
+
+
+def assert_identical(left, right):
+  jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def losses(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in lines]
+  return {r['step']: r['loss'] for r in records if 'loss' in r}
+
+
+@pytest.mark.parametrize('name', tiny.CONFIGS)
+def test_every_config_trains_three_steps(name, folder, tmp_path):
+  config = tiny.narrow_config(name, folder)
+  train.train_and_evaluate(config, str(tmp_path))
+  assert checkpoint.saved_steps(tmp_path) == [1, 2, 3]
+  values = losses(tmp_path)
+  assert (
+    sorted(values) == [1, 2, 3] and np.isfinite(list(values.values())).all()
+  )
+  assert values[1] != values[2]
+
+
+@pytest.fixture(scope='module')
+def finished(folder, tmp_path_factory):
+  """A run of three steps with a periodic evaluation and a grid."""
+  workdir = tmp_path_factory.mktemp('finished')
+  config = tiny.narrow_config('cifar10', folder)
+  config.training.eval_every_steps = 3
+  config.training.sample_every_steps = 3
+  train.train_and_evaluate(config, str(workdir))
+  return config, workdir
+
+
+def test_run_leaves_config_metrics_events_and_a_grid(finished):
+  config, workdir = finished
+  saved = config_lib.from_json((workdir / 'config.json').read_text())
+  assert saved.to_dict() == config.to_dict()
+  assert (workdir / 'figures' / 'step_0000003.png').stat().st_size > 100
+  assert list(workdir.glob('events.out.tfevents.*'))
+  text = (workdir / 'metrics.jsonl').read_text()
+  assert '"validation_bits_per_dim"' in text and '"learning_rate"' in text
+
+
+def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
+  config, uninterrupted = finished
+  config = config.copy_and_resolve_references()
+  config.training.num_steps = 1
+  train.train_and_evaluate(config, str(tmp_path))
+  config.training.num_steps = 3
+  train.train_and_evaluate(config, str(tmp_path))
+  for step in (1, 2, 3):
+    assert_identical(state_of(tmp_path, step), state_of(uninterrupted, step))
+  assert losses(tmp_path) == losses(uninterrupted)  # data order included
+  state = state_of(tmp_path)
+  average, params = (
+    np.concatenate([x.ravel() for x in jax.tree.leaves(state[name])])
+    for name in ('ema_params', 'params')
+  )
+  assert (average != params).mean() > 0.5
+
+
+def test_a_finished_run_does_nothing_more(finished, capsys):
+  config, workdir = finished
+  before = losses(workdir)
+  state = train.train_and_evaluate(config, str(workdir))
+  assert_identical(
+    jax.tree.map(lambda x: np.asarray(x)[0], state.params),
+    state_of(workdir)['params'],
+  )
+  assert losses(workdir) == before
+
+
+def test_another_model_in_the_same_workdir_is_refused(finished):
+  config, workdir = finished
+  config = config.copy_and_resolve_references()
+  config.model.gated = False
+  with pytest.raises(config_lib.ConfigError, match='model.gated: True there'):
+    train.train_and_evaluate(config, str(workdir))
+
+
+def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
+  finished, tmp_path
+):
+  config, workdir = finished
+  params, saved_config, step = checkpoint.load_trained(str(workdir))
+  file = tmp_path / 'w.safetensors'
+  weights.save(file, params, saved_config, step, dtype='float32')
+  config = config.copy_and_resolve_references()
+  config.training.num_steps = 1
+  for source, name in ((str(workdir), 'a'), (str(file), 'b')):
+    config.training.init_from = source
+    train.train_and_evaluate(config, str(tmp_path / name))
+  assert_identical(state_of(tmp_path / 'a'), state_of(tmp_path / 'b'))
+  state = state_of(tmp_path / 'a')
+  assert int(state['step']) == 1 and int(state['opt_state']['0']['count']) == 1
+  moved = max(
+    np.abs(x - y).max()
+    for x, y in zip(
+      jax.tree.leaves(state['params']), jax.tree.leaves(params), strict=True
+    )
+  )
+  assert 0 < moved < 1.1e-3  # one step of Adam at 1e-3
+  config.model.decoder_features = 5
+  config.training.init_from = str(workdir)
+  with pytest.raises(checkpoint.CheckpointError, match='decoder/above_input/V'):
+    train.train_and_evaluate(config, str(tmp_path / 'c'))
+
+
+def test_accumulation_and_remat_run(folder, tmp_path):
+  config = tiny.narrow_config('cifar10', folder)
+  config.training.batch_size = 16
+  config.training.accumulation_steps = 2
+  config.training.num_steps = 1
+  config.model.remat = True
+  train.train_and_evaluate(config, str(tmp_path))
+  assert np.isfinite(list(losses(tmp_path).values())).all()
+
+
+def test_sample_mode_streams_every_image_once(finished, tmp_path):
+  config, workdir = finished
+  params, config, step = checkpoint.load_trained(str(workdir))
+  config.unlock()
+  config.data.test_split = 'train[:11]'
+  config.sampling.batch_size = 8
+  config.sampling.num_images = -1
+  paths = list(figures.sample_grids(params, config, step, str(tmp_path)))
+  assert [path.name[-17:-4] for path in paths] == [
+    '000000-000007',
+    '000008-000010',
+  ]
+  assert all(path.exists() for path in paths)
+
+
+def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
+  _, workdir = finished
+  params, config, _ = checkpoint.load_trained(str(workdir))
+  config.unlock()
+  replicated = train.devices.replicate(params)
+  rgb = tiny.images(21, 8, 8)
+  config.evaluation.batch_size = 8
+  report = evaluate.Evaluator(config)(replicated, rgb, -1)
+  assert report['num_images'] == 21
+  evaluator = evaluate.Evaluator(config)
+  single = [evaluator(replicated, rgb[i : i + 1], -1) for i in range(21)]
+  for name in (
+    'bits_per_dim',
+    'bits_per_dim_paper',
+    'embedding_bits_per_dim',
+    'embedding_bits_per_dim_paper',
+  ):
+    values = [r[name] for r in single]
+    np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-6)
+    np.testing.assert_allclose(
+      report[f'{name}_stderr'], np.std(values) / np.sqrt(21), rtol=1e-4
+    )
+  np.testing.assert_allclose(
+    report['bits_per_image'], report['bits_per_dim'] * 2 * 4 * 4
+  )
+  assert '21 images' in evaluate.to_text(report)
