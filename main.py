@@ -143,11 +143,29 @@ def main(argv: list[str]) -> None:
     fail(EXIT_FAILED, error)
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags and loads the config file; a mistake ends with exit 2."""
+  try:
+    rest = flags.FLAGS(argv)
+    if flags.FLAGS.config is not None:
+      len(flags.FLAGS.config)  # a file that was not found is reported here
+    return rest
+  except (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+  ) as error:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    fail(EXIT_USAGE, lines[0])
+  except (OSError, ImportError, SyntaxError) as error:
+    reason = ' '.join(str(error).split())
+    fail(EXIT_USAGE, f'--config cannot be read: {reason}')
+
+
 if __name__ == '__main__':
   from ml_collections import config_flags
 
   config_flags.DEFINE_config_file('config', None, 'File with get_config().')
-  try:
-    app.run(main)
-  except (flags.Error, AttributeError, TypeError) as error:
-    fail(EXIT_USAGE, error)
+  app.run(main, flags_parser=parse_flags)

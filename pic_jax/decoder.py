@@ -2,23 +2,19 @@
 
 PixelCNN++ (Salimans et al. 2017) without down- or upsampling: a down stream
 that sees the rows above, and a down-right stream that also sees the pixels to
-the left. `CausalDecoder.__call__` runs both on whole maps; `decode` runs the
-same methods row by row and pixel by pixel, with cached activations.
+the left. `CausalDecoder.__call__` runs both on whole maps;
+`incremental.decode` runs the same methods row by row and pixel by pixel, with
+cached activations.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pic_jax import layers
-
-# What `decode` asks for each pixel: (theta [N, P], row, col) -> the pixel's
-# values [N, C] and anything to collect.
-PixelFn = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
+from pic_jax import causal, layers
 
 
 class CausalDecoder(nn.Module):
@@ -42,7 +38,7 @@ class CausalDecoder(nn.Module):
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
-    conv = functools.partial(layers.CausalConv, dtype=self.dtype)
+    conv = functools.partial(causal.CausalConv, dtype=self.dtype)
     self.above_input = conv(self.features, (2, 3))
     self.row_input = conv(self.features, (1, 3))
     self.pixel_input = conv(self.features, (2, 1), left=0, right=0)
@@ -189,95 +185,3 @@ class CausalDecoder(nn.Module):
         self.down_right_blocks, maps, down_right_conditioning, strict=True
       )
     ]
-
-
-def decode(
-  decoder: CausalDecoder,
-  params: Any,
-  embedding: jax.Array,
-  pixel_fn: PixelFn,
-  num_samples: int = 1,
-) -> tuple[jax.Array, Any]:
-  """Fills canvases pixel by pixel, each layer computing every pixel once.
-
-  What no pixel changes is done once per canvas, what a row's own pixels do not
-  change once per row. A plain function, because a raw `lax.scan` inside a
-  linen method gives wrong values without a word.
-
-  Args:
-    decoder: unbound module.
-    params: its parameters.
-    embedding: [B, h, w, E].
-    pixel_fn: gets (theta [N, P], row, col) and returns the values [N, C] of
-      this pixel in network units and anything that is to be collected.
-    num_samples: canvases S for each image; N = B S, the samples of one image
-      next to each other.
-
-  Returns:
-    The canvases [N, h, w, C] and what was collected, each leaf [h, w, ...].
-  """
-  batch, height, width, _ = embedding.shape
-  num_canvases = batch * num_samples
-  projections, variables = decoder.apply(
-    {'params': params},
-    embedding,
-    num_canvases,
-    method='start',
-    mutable=['cache', 'constants'],
-  )
-  constants = {'constants': variables['constants']}
-
-  def step(cache: Any, *args: Any, method: str) -> tuple[Any, Any]:
-    """Calls a method on the cache; returns its output and the new cache."""
-    output, updates = decoder.apply(
-      constants | {'cache': cache}, *args, method=method, mutable=['cache']
-    )
-    return output, updates['cache']
-
-  def pixel_step(carry: Any, xs: Any) -> tuple[Any, Any]:
-    cache, from_left, row = carry
-    col, from_above, conditioning = xs
-    theta, cache = step(
-      cache,
-      from_above + from_left,
-      conditioning,
-      False,
-      col,
-      method='down_right_stack',
-    )
-    values, collected = pixel_fn(theta[:, 0, 0], row, col)
-    from_left, cache = step(
-      cache, values[:, None, None], col, method='pixel_in'
-    )
-    return (cache, from_left, row), (values, collected)
-
-  def row_step(carry: Any, xs: Any) -> tuple[Any, Any]:
-    cache, down, down_right = carry
-    row, *conditioning = xs
-    if num_samples > 1:
-      conditioning = jax.tree.map(
-        lambda x: jnp.repeat(x, num_samples, 0), conditioning
-      )
-    conditioning, cache = step(cache, down, *conditioning, method='start_row')
-    by_column = jax.tree.map(
-      lambda x: jnp.moveaxis(x, 2, 0)[:, :, :, None],
-      (down_right, conditioning),
-    )  # [w, N, 1, 1, F]
-    from_left = jnp.zeros_like(down_right[:, :, :1])
-    (cache, _, _), (values, collected) = jax.lax.scan(
-      pixel_step, (cache, from_left, row), (jnp.arange(width), *by_column)
-    )
-    values = jnp.moveaxis(values, 0, 1)  # [N, w, C]
-    (down, down_right), cache = step(cache, values[:, None], method='rows_in')
-    return (cache, down, down_right), (values, collected)
-
-  by_row = jax.tree.map(
-    lambda x: jnp.moveaxis(x, 1, 0)[:, :, None], list(projections)
-  )  # [h, B, 1, w, F]
-  zeros = jnp.zeros((num_canvases, 1, width, decoder.features), decoder.dtype)
-  _, (canvas, collected) = jax.lax.scan(
-    row_step,
-    (variables['cache'], zeros, zeros),
-    (jnp.arange(height), *by_row),
-  )
-  return jnp.moveaxis(canvas, 0, 1), collected

@@ -1,10 +1,7 @@
-"""Weight-normalised convolution, its causal form, gated residual block.
+"""Weight-normalised convolution and gated residual block (paper sec. 3.3).
 
-Paper sec. 3.3; Salimans & Kingma 2016 for the parametrisation; Salimans et al.
-2017 for the streams. Training and sampling share one definition: a causal
-convolution keeps what was written, zero-padded, reads the receptive field of
-the block that is written now, and convolves without padding. Training writes
-the block "whole map"; sampling writes one row or one pixel.
+Salimans & Kingma 2016 for the parametrisation, Salimans et al. 2017 for the
+block and the shifts of its streams.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,17 +37,19 @@ def shift_right(x: jax.Array) -> jax.Array:
   return jnp.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
 
 
-def _channels_last(x: jax.Array) -> jax.Array:
+def channels_last(x: jax.Array) -> jax.Array:
+  """[C] -> [1, 1, 1, C]."""
   return x.reshape(1, 1, 1, -1)
 
 
-def _convolve(
+def convolve(
   x: jax.Array,
   kernel: jax.Array,
   padding: str | Sequence[tuple[int, int]] = 'VALID',
   stride: int = 1,
   dilation: int = 1,
 ) -> jax.Array:
+  """Convolves [B, H, W, C] with [kh, kw, C, F]; float32 in full precision."""
   # The default precision is bfloat16 on TPU and TF32 on GPU.
   precision = 'highest' if x.dtype == jnp.float32 else None
   return jax.lax.conv_general_dilated(
@@ -109,17 +108,17 @@ class WeightNormConv(nn.Module):
       b = self.param('b', nn.initializers.zeros, (self.features,))
       if self.is_mutable_collection('params'):
         g, b = self._initialize_from_data(x, V)
-      kernel = (_channels_last(g) * _normalize(V)).astype(self.dtype)
+      kernel = (channels_last(g) * _normalize(V)).astype(self.dtype)
       b = b.astype(self.dtype)
-    y = _convolve(x, kernel, self.padding, self.stride, self.dilation)
-    return y + _channels_last(b)
+    y = convolve(x, kernel, self.padding, self.stride, self.dilation)
+    return y + channels_last(b)
 
   def _initialize_from_data(
     self, x: jax.Array, V: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     """Sets and returns g and b, [features] each."""
     kernel = _normalize(V).astype(self.dtype)
-    y = _convolve(x, kernel, self.padding, self.stride, self.dilation)
+    y = convolve(x, kernel, self.padding, self.stride, self.dilation)
     y = y.astype(jnp.float32)
     deviation = jnp.sqrt(y.var((0, 1, 2)) + VARIANCE_EPSILON)
     g = jnp.asarray(self.init_scale, jnp.float32) / deviation
@@ -135,96 +134,11 @@ class WeightNormConv(nn.Module):
       The kernel [kh, kw, C, features].
     """
     g, V = self.get_variable('params', 'g'), self.get_variable('params', 'V')
-    kernel = (_channels_last(g) * _normalize(V)).astype(self.dtype)
+    kernel = (channels_last(g) * _normalize(V)).astype(self.dtype)
     b = self.get_variable('params', 'b').astype(self.dtype)
     self.put_variable('constants', 'kernel', kernel)
     self.put_variable('constants', 'b', b)
     return kernel
-
-
-class CausalConv(WeightNormConv):
-  """Convolution that sees rows above and, to the right, at most `right` more.
-
-  The only code that knows the cache. `__call__` takes any number of rows:
-  the whole map, or the next row after `start`. `pixel` takes the next pixel,
-  after `start` and, for every row, `start_row`: then the kernel is used in two
-  parts, its upper rows once per row for all columns, its last row per pixel.
-
-  Cache of N canvases, zeros until written, which *are* the zero padding:
-    history: [N, kh - 1, left + w + right, C] the rows before, padded.
-    row: [N, 1, left + w, C] this row as far as written (pixel by pixel only).
-    above: [N, 1, w, features] what the upper rows of the kernel and the bias
-      give for this row (pixel by pixel only).
-
-  Attributes:
-    left, right: zero columns on either side, left + right = kw - 1.
-  """
-
-  left: int = 1
-  right: int = 1
-  padding: str = 'VALID'
-
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Convolves the next rows [B, rows, w, C] to [B, rows, w, features]."""
-    num_above = self.kernel_size[0] - 1
-    x = x.astype(self.dtype)
-    if self.has_variable('cache', 'history'):
-      x = jnp.pad(x, ((0, 0), (0, 0), (self.left, self.right), (0, 0)))
-      x = jnp.concatenate([self.get_variable('cache', 'history'), x], 1)
-      self.put_variable('cache', 'history', x[:, x.shape[1] - num_above :])
-    else:
-      sides = (self.left, self.right)
-      x = jnp.pad(x, ((0, 0), (num_above, 0), sides, (0, 0)))
-    return super().__call__(x)
-
-  def start(self, num_canvases: int, width: int, by_pixel: bool) -> None:
-    """Folds the weights and writes an empty cache for [N, h, width, C]."""
-    kernel = self.fold()
-    num_above, kernel_width, channels = *self.kernel_size, kernel.shape[2]
-    num_above -= 1
-
-    def zeros(name: str, rows: int, columns: int, channels: int) -> None:
-      shape = (num_canvases, rows, columns, channels)
-      self.put_variable('cache', name, jnp.zeros(shape, self.dtype))
-
-    zeros('history', num_above, self.left + width + self.right, channels)
-    if by_pixel:
-      zeros('row', 1, self.left + width, channels)
-      zeros('above', 1, width, self.features)
-      self.put_variable('constants', 'upper', kernel[:num_above])
-      here = kernel[num_above].reshape(kernel_width * channels, self.features)
-      self.put_variable('constants', 'here', here)
-
-  def start_row(self) -> None:
-    """Moves the finished row into the history; convolves the rows above."""
-    row = self.get_variable('cache', 'row')
-    history = self.get_variable('cache', 'history')
-    # `left + right` columns of zeros belong to a padded row, `left` to `row`.
-    padded = jnp.pad(row, ((0, 0), (0, 0), (0, self.right), (0, 0)))
-    history = jnp.concatenate([history[:, 1:], padded], 1)
-    above = _convolve(history, self.get_variable('constants', 'upper'))
-    bias = _channels_last(self.get_variable('constants', 'b'))
-    self.put_variable('cache', 'history', history)
-    self.put_variable('cache', 'above', above + bias)
-    self.put_variable('cache', 'row', jnp.zeros_like(row))
-
-  def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
-    """Convolves the next pixel [N, 1, 1, C] to [N, 1, 1, features]."""
-    row = self.get_variable('cache', 'row')
-    row = jax.lax.dynamic_update_slice_in_dim(
-      row, x.astype(self.dtype), col + self.left, 2
-    )
-    self.put_variable('cache', 'row', row)
-    window = jax.lax.dynamic_slice_in_dim(row, col, self.left + 1, 2)
-    here = jnp.dot(
-      window.reshape(row.shape[0], -1),
-      self.get_variable('constants', 'here'),
-      precision='highest' if self.dtype == jnp.float32 else None,
-    )
-    above = jax.lax.dynamic_slice_in_dim(
-      self.get_variable('cache', 'above'), col, 1, 2
-    )
-    return above + here[:, None, None]
 
 
 class GatedBlock(nn.Module):
@@ -272,14 +186,14 @@ class GatedBlock(nn.Module):
       col: column of the pixel.
     """
 
-    def convolve(conv: nn.Module, x: jax.Array) -> jax.Array:
+    def apply(conv: nn.Module, x: jax.Array) -> jax.Array:
       return conv(x) if col is None else conv.pixel(x, col)
 
-    y = convolve(self.first, concat_elu(x))
+    y = apply(self.first, concat_elu(x))
     if conditioning is not None:
       y = y + conditioning
     y = self.dropout(concat_elu(y), deterministic=not train)
-    y = convolve(self.second, y)
+    y = apply(self.second, y)
     if self.gated:
       y, gate = jnp.split(y, 2, -1)
       y = y * nn.sigmoid(gate)
@@ -302,14 +216,14 @@ class GatedBlock(nn.Module):
     kernel = self.conditioning.get_variable('constants', 'kernel')
     begin = 2 * first_channel
     part = kernel[:, :, begin : begin + 2 * x.shape[-1]]
-    y = _convolve(concat_elu(x.astype(self.dtype)), part)
+    y = convolve(concat_elu(x.astype(self.dtype)), part)
     if with_bias:
       b = self.conditioning.get_variable('constants', 'b')
-      y = y + _channels_last(b)
+      y = y + channels_last(b)
     return y
 
   def start(self, num_canvases: int, width: int, by_pixel: bool) -> None:
-    """Folds the weights and empties the caches, see `CausalConv.start`."""
+    """Folds the weights, empties the caches: `causal.CausalConv.start`."""
     self.first.start(num_canvases, width, by_pixel)
     self.second.start(num_canvases, width, by_pixel)
     if self.conditional:

@@ -8,7 +8,7 @@ the same key gives the same canvas whatever the method, batch or position.
 import jax
 import jax.numpy as jnp
 
-from pic_jax import color, decoder, devices, logistic_mixture
+from pic_jax import color, decoder, devices, incremental, logistic_mixture
 from pic_jax import model as model_lib
 
 METHODS = ('cached', 'naive', 'parallel')
@@ -51,7 +51,7 @@ def _cached(
     return chroma, logistic_mixture.log_prob(theta, level, chroma)
 
   num_samples = noise.shape[0] // embedding.shape[0]
-  canvas, log_prob = decoder.decode(
+  canvas, log_prob = incremental.decode(
     net, params, embedding, pixel_fn, num_samples
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0)

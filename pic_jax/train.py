@@ -45,6 +45,8 @@ class Run:
       jax.process_index(),
       jax.process_count(),
     )
+    self.workdir.mkdir(parents=True, exist_ok=True)
+    (self.workdir / 'config.json').write_text(config_lib.to_json(config))
     self._validation = None
     self._evaluator = None
     self._sampler = None
@@ -185,18 +187,16 @@ class Run:
       self.log.close()
 
 
-def prepare_workdir(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """Creates the workdir and writes or compares its config.json.
+def check_workdir(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Compares the config with the one that a workdir already has.
 
   Raises:
     config_lib.ConfigError: the workdir belongs to another model or data.
   """
   path = pathlib.Path(workdir) / 'config.json'
-  path.parent.mkdir(parents=True, exist_ok=True)
   if path.exists():
     before = config_lib.from_json(path.read_text())
     config_lib.check_same_run(before, config, workdir)
-  path.write_text(config_lib.to_json(config))
 
 
 def train_and_evaluate(
@@ -216,7 +216,7 @@ def train_and_evaluate(
     checkpoint.CheckpointError: saving or restoring failed.
   """
   config_lib.check_devices(config, jax.device_count())
-  prepare_workdir(config, workdir)
+  check_workdir(config, workdir)
   run = Run(config, workdir)
   try:
     return _train(run)

@@ -7,25 +7,34 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = {
+  # Pure functions; devices and logs.
   'color': 0,
   'logistic_mixture': 0,
   'metrics': 0,
   'images': 0,
   'devices': 0,
   'progress': 0,
+  # Building blocks.
   'layers': 1,
-  'embedding': 2,
-  'decoder': 2,
-  'model': 3,
-  'input_pipeline': 3,
-  'train_state': 4,
-  'sample': 4,
-  'config': 5,
-  'weights': 6,
-  'checkpoint': 7,
-  'evaluate': 7,
-  'train': 8,
-  'figures': 8,
+  'causal': 2,
+  # The two networks, and the decoder pixel by pixel.
+  'embedding': 3,
+  'decoder': 3,
+  'incremental': 4,
+  # The model and its data.
+  'model': 5,
+  'input_pipeline': 5,
+  # State and step; drawing; checking a config.
+  'train_state': 6,
+  'sample': 6,
+  'config': 7,
+  # Files and scores.
+  'weights': 8,
+  'checkpoint': 9,
+  'evaluate': 9,
+  # What a user asks for.
+  'train': 10,
+  'figures': 10,
 }
 MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
 
@@ -61,7 +70,7 @@ def test_files_and_functions_stay_short(path):
   for node in ast.walk(ast.parse(text)):
     if isinstance(node, ast.FunctionDef):
       length = node.end_lineno - node.lineno + 1
-      assert length <= 70, f'{node.name} has {length} lines'
+      assert length <= 60, f'{node.name} has {length} lines'
 
 
 def test_only_devices_knows_how_work_is_mapped():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax import decoder, layers
+from pic_jax import decoder, incremental, layers
 
 HEIGHT, WIDTH = 5, 7
 
@@ -36,7 +36,7 @@ def test_incremental_pass_equals_whole_map_pass(num_blocks, gated):
     return canvas[:, row, col], theta
 
   copied, theta = jax.jit(
-    lambda: decoder.decode(net, params, embedding, true_pixel)
+    lambda: incremental.decode(net, params, embedding, true_pixel)
   )()
   np.testing.assert_array_equal(copied, canvas)
   theta = jnp.transpose(theta, (2, 0, 1, 3))  # [B, h, w, P]
@@ -48,7 +48,7 @@ def test_incremental_pass_of_several_samples_and_other_canvas_widths():
   canvases = jax.random.uniform(jax.random.key(5), (6, HEIGHT, WIDTH, 3))
   whole = run(net, params, canvases, jnp.repeat(embedding, 2, axis=0))
   _, theta = jax.jit(
-    lambda: decoder.decode(
+    lambda: incremental.decode(
       net,
       params,
       embedding,

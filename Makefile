@@ -1,0 +1,34 @@
+# What a newcomer needs. `make demo PYTHON=python3.12 VENV=.venv-3.12` uses
+# another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= /tmp/pic_jax_demo
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test test-all lint
+
+demo: $(VENV)/.run  ## Train, evaluate and sample on photographs that are here.
+	$(BIN)/python main.py --config=configs/demo.py --workdir=$(DEMO)
+	$(BIN)/python main.py --mode=eval --workdir=$(DEMO)
+	$(BIN)/python main.py --mode=sample --workdir=$(DEMO)
+
+test: $(VENV)/.test lint  ## The quick tests.
+	$(PYTEST) -m 'not slow' tests
+
+test-all: $(VENV)/.test lint  ## The quick and the slow tests: what CI runs.
+	$(PYTEST) tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(VENV)/.run: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run tests/requirements.txt
+	$(BIN)/pip install --quiet -r tests/requirements.txt
+	touch $@
