@@ -148,7 +148,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   try:
     rest = flags.FLAGS(argv)
     if flags.FLAGS.config is not None:
-      len(flags.FLAGS.config)  # a file that was not found is reported here
+      flags.FLAGS.config.keys()  # reports a file that was not found
     return rest
   except (
     flags.Error,
