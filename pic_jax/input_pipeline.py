@@ -115,7 +115,8 @@ class PatchSource:
   """Overlapping patches of the photographs in a folder, at several scales.
 
   The right quarter of every photograph is the 'test' split; no patch of
-  'train' reaches into it.
+  'train' reaches into it. The order is shuffled once and for all, so that the
+  first patches are of all photographs.
   """
 
   def __init__(self, split: str, data_dir: str | None, size: int):
@@ -137,7 +138,9 @@ class PatchSource:
         border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
         half = scaled[:, :border] if name == 'train' else scaled[:, border:]
         patches += _tiles(half, size)
-    self._patches = patches[_slice(split, len(patches))[1]]
+    order = np.random.default_rng(0).permutation(len(patches))
+    order = order[_slice(split, len(patches))[1]]
+    self._patches = [patches[index] for index in order]
 
   def __len__(self) -> int:
     return len(self._patches)

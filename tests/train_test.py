@@ -33,7 +33,13 @@ def losses(workdir):
   return {r['step']: r['loss'] for r in records if 'loss' in r}
 
 
-@pytest.mark.parametrize('name', tiny.CONFIGS)
+@pytest.mark.parametrize(
+  'name',
+  [
+    name if name == 'smoke' else pytest.param(name, marks=pytest.mark.slow)
+    for name in tiny.CONFIGS
+  ],
+)
 def test_every_config_trains_three_steps(name, folder, tmp_path):
   config = tiny.narrow_config(name, folder)
   train.train_and_evaluate(config, str(tmp_path))
