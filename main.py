@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -67,7 +68,15 @@ def run_train() -> None:
   ):
     if value is None:
       fail(EXIT_USAGE, f'--mode=train needs {name}.')
-  train.train_and_evaluate(flags.FLAGS.config, _WORKDIR.value)
+  try:
+    train.train_and_evaluate(flags.FLAGS.config, _WORKDIR.value)
+  except train.Stopped as stop:
+    name = signal.Signals(stop.signal_number).name
+    fail(
+      128 + stop.signal_number,
+      f'{name}: saved step {stop.step} in {_WORKDIR.value}; run the same '
+      'command again to resume.',
+    )
 
 
 def run_eval() -> None:
@@ -121,7 +130,8 @@ def main(argv: list[str]) -> None:
   os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
   if len(argv) > 1:
     fail(EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.')
-  from pic_jax import checkpoint, input_pipeline, train, weights
+  signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+  from pic_jax import checkpoint, input_pipeline, run, runtime, weights
   from pic_jax import config as config_lib
 
   try:
@@ -137,10 +147,15 @@ def main(argv: list[str]) -> None:
     fail(EXIT_USAGE, error)
   except (
     checkpoint.CheckpointError,
-    train.TrainingError,
+    run.TrainingError,
+    runtime.LockedError,
     weights.WeightsError,
   ) as error:
     fail(EXIT_FAILED, error)
+  except OSError as error:
+    fail(EXIT_FAILED, f'{error.filename or _WORKDIR.value}: {error.strerror}')
+  except KeyboardInterrupt:
+    fail(128 + signal.SIGINT, 'interrupted')
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -21,12 +21,17 @@ class TrainState(flax.struct.PyTreeNode):
     params: parameters of `PIC`.
     ema_params: their exponential moving average (Polyak averaging).
     opt_state: of optax Adam.
+    num_skipped: [] int32, updates left out because the loss or the gradient
+      was not finite.
+    skipped_in_row: [] int32, the same since the last good one.
   """
 
   step: jax.Array
   params: Any
   ema_params: Any
   opt_state: Any
+  num_skipped: jax.Array
+  skipped_in_row: jax.Array
 
 
 def learning_rate_fn(config: ml_collections.ConfigDict) -> optax.Schedule:
@@ -52,7 +57,18 @@ def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
     params=params,
     ema_params=jax.tree.map(jnp.copy, params),
     opt_state=optimizer.init(params),
+    num_skipped=jnp.zeros((), jnp.int32),
+    skipped_in_row=jnp.zeros((), jnp.int32),
   )
+
+
+def group_norms(tree: Any) -> dict[str, jax.Array]:
+  """Euclidean norm [] of every layer or block: 'decoder/head', ..."""
+  return {
+    f'{network}/{layer}': optax.tree.norm(leaves)
+    for network, layers in tree.items()
+    for layer, leaves in layers.items()
+  }
 
 
 def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
@@ -162,7 +178,8 @@ def train_step_fn(
 
   Returns:
     (state, rgb [b, H, W, 3] uint8, key) -> (state, metrics); the gradients and
-    metrics are averaged over all devices, dropout differs on each of them.
+    metrics are averaged over all devices, dropout differs on each of them. A
+    loss or gradient that is not finite changes nothing but the counters.
   """
 
   def train_step(
@@ -183,8 +200,25 @@ def train_step_fn(
       state.ema_params,
       params,
     )
-    parts['grad_norm'] = optax.tree.norm(grads)
-    state = TrainState(state.step + 1, params, ema_params, opt_state)
-    return state, parts
+    norms = group_norms(grads)
+    parts['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))
+    is_finite = jnp.isfinite(parts['loss']) & jnp.isfinite(parts['grad_norm'])
+    updated = (params, ema_params, opt_state)
+    before = (state.params, state.ema_params, state.opt_state)
+    kept = jax.tree.map(
+      lambda new, old: jnp.where(is_finite, new, old), updated, before
+    )
+    skipped_in_row = jnp.where(is_finite, 0, state.skipped_in_row + 1)
+    state = TrainState(
+      state.step + 1,
+      *kept,
+      num_skipped=state.num_skipped + ~is_finite,
+      skipped_in_row=skipped_in_row,
+    )
+    return state, parts | {
+      'skipped_in_row': skipped_in_row,
+      'num_skipped': state.num_skipped,
+      'group_norms': norms,
+    }
 
   return train_step

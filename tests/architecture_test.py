@@ -14,6 +14,7 @@ FLOORS = {
   'images': 0,
   'devices': 0,
   'progress': 0,
+  'runtime': 0,
   # Building blocks.
   'layers': 1,
   'causal': 2,
@@ -32,9 +33,10 @@ FLOORS = {
   'weights': 8,
   'checkpoint': 9,
   'evaluate': 9,
-  # What a user asks for.
-  'train': 10,
-  'figures': 10,
+  # A training run; what a user asks for.
+  'run': 10,
+  'train': 11,
+  'figures': 11,
 }
 MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
 

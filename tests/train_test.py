@@ -1,12 +1,24 @@
 """Whole runs on a tiny folder: every config, resuming, fine-tuning."""
 
 import json
+import os
+import re
+import signal
 
 import jax
 import numpy as np
 import pytest
 
-from pic_jax import checkpoint, evaluate, figures, train, weights
+from pic_jax import (
+  checkpoint,
+  devices,
+  evaluate,
+  figures,
+  run,
+  train,
+  train_state,
+  weights,
+)
 from pic_jax import config as config_lib
 from tests import tiny
 
@@ -166,7 +178,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   _, workdir = finished
   params, config, _ = checkpoint.load_trained(str(workdir))
   config.unlock()
-  replicated = train.devices.replicate(params)
+  replicated = devices.replicate(params)
   rgb = tiny.images(21, 8, 8)
   config.evaluation.batch_size = 8
   report = evaluate.Evaluator(config)(replicated, rgb, -1)
@@ -188,3 +200,85 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
     report['bits_per_image'], report['bits_per_dim'] * 2 * 4 * 4
   )
   assert '21 images' in evaluate.to_text(report)
+
+
+def stop_in(monkeypatch, where, name, number, at=1):
+  """Sends this process a signal on the at-th call of where.name."""
+  original, calls = getattr(where, name), []
+
+  def wrapped(*args, **kwargs):
+    calls.append(None)
+    if len(calls) == at:
+      os.kill(os.getpid(), number)
+    return original(*args, **kwargs)
+
+  monkeypatch.setattr(where, name, wrapped)
+
+
+@pytest.mark.parametrize(
+  'where,name,number,step',
+  [
+    (train, '_compile', signal.SIGTERM, 0),
+    (run.Run, 'report', signal.SIGTERM, 1),
+    (run.Run, 'evaluate', signal.SIGINT, 3),
+    (run.Run, 'sample', signal.SIGTERM, 3),
+  ],
+)
+def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
+  where, name, number, step, finished, tmp_path, monkeypatch
+):
+  config, uninterrupted = finished
+  with monkeypatch.context() as patch:
+    stop_in(patch, where, name, number)
+    with pytest.raises(train.Stopped) as stop:
+      train.train_and_evaluate(config, str(tmp_path))
+  assert stop.value.signal_number == number and stop.value.step == step
+  assert checkpoint.saved_steps(tmp_path)[-1] == step
+  train.train_and_evaluate(config, str(tmp_path))
+  assert_identical(state_of(tmp_path), state_of(uninterrupted))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(
+  folder, tmp_path, monkeypatch
+):
+  original = train_state.loss_fn
+
+  def poisoned(params, *args):
+    loss, parts = original(params, *args)
+    return loss + jax.numpy.log(params['decoder']['head']['b'].sum() * 0), parts
+
+  config = tiny.narrow_config('cifar10', folder)
+  config.training.num_steps = 40
+  config.training.checkpoint_every_steps = 5
+  monkeypatch.setattr(train_state, 'loss_fn', poisoned)
+  with pytest.raises(run.TrainingError) as error:
+    train.train_and_evaluate(config, str(tmp_path))
+  assert re.search(r'step 1\d, .*gradient of decoder/head', str(error.value))
+  first, last = (
+    state_of(tmp_path, step)
+    for step in (5, checkpoint.saved_steps(tmp_path)[-1])
+  )
+  assert_identical(first['params'], last['params'])
+  assert int(first['num_skipped']) == 5 == int(first['skipped_in_row'])
+  assert np.isfinite(first['ema_params']['decoder']['head']['b']).all()
+
+
+def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
+  def fail(*_):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 5 GiB')
+
+  monkeypatch.setattr(train, '_compile', fail)
+  config = tiny.narrow_config('cifar10', folder)
+  with pytest.raises(run.TrainingError, match='batch_size.*accumul.*remat'):
+    train.train_and_evaluate(config, str(tmp_path))
+
+
+def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
+  config = tiny.narrow_config('cifar10', folder)
+  a_run = run.Run(config, str(tmp_path))
+  state = a_run.initial_state()
+  state.params['embedding']['stage_0']['V'] *= np.nan
+  with pytest.raises(run.TrainingError, match='embedding/stage_0.*step 0'):
+    a_run.save(devices.replicate(state))
+  a_run.close()
+  assert checkpoint.saved_steps(tmp_path) == []

@@ -1,0 +1,238 @@
+"""What a training run holds: model, data, logs, checkpoints, pictures."""
+
+import pathlib
+from typing import Any
+
+import flax.serialization
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from pic_jax import (
+  checkpoint,
+  devices,
+  evaluate,
+  images,
+  input_pipeline,
+  progress,
+  sample,
+  train_state,
+)
+from pic_jax import config as config_lib
+from pic_jax import model as model_lib
+
+# Updates in a row that may be left out before the run ends.
+MAX_SKIPPED_IN_ROW = 10
+
+
+class TrainingError(RuntimeError):
+  """Training cannot go on; the text says why and what helps."""
+
+
+def not_finite(params: Any) -> list[str]:
+  """Layers or blocks whose parameters (host arrays) are not all finite."""
+  flat = flax.traverse_util.flatten_dict(params)
+  bad = [path for path, x in flat.items() if not np.isfinite(x).all()]
+  return sorted({'/'.join(path[:2]) for path in bad})
+
+
+class Run:
+  """Everything but the loop itself, which is in `train`."""
+
+  def __init__(self, config: ml_collections.ConfigDict, workdir: str):
+    self.config = config
+    self.workdir = pathlib.Path(workdir)
+    self.model = config_lib.build_model(config)
+    self.optimizer = train_state.make_optimizer(config.optimizer)
+    self.train_source = input_pipeline.open_source(
+      config.data, config.data.train_split
+    )
+    self.dataset = input_pipeline.train_dataset(
+      self.train_source,
+      config.training.batch_size,
+      config.training.seed,
+      jax.process_index(),
+      jax.process_count(),
+    )
+    self.workdir.mkdir(parents=True, exist_ok=True)
+    (self.workdir / 'config.json').write_text(config_lib.to_json(config))
+    self._validation = None
+    self._evaluator = None
+    self._sampler = None
+    self._saved = -1
+    self.log = progress.Log(workdir)
+    self.saver = checkpoint.Saver(
+      workdir, config, config.training.num_checkpoints
+    )
+
+  @property
+  def validation_source(self) -> Any:
+    """Opened when first needed."""
+    if self._validation is None:
+      self._validation = input_pipeline.open_source(
+        self.config.data, self.config.data.validation_split
+      )
+    return self._validation
+
+  def initial_state(self) -> train_state.TrainState:
+    """Step 0: from `training.init_from`, or from the first global batch."""
+    config = self.config
+    first = input_pipeline.train_dataset(
+      self.train_source, config.training.batch_size, config.training.seed
+    )[0]
+    batch = model_lib.split_lab(
+      first, self.model.chroma_factor, config.data.chroma_filter
+    )
+    if config.training.init_from:
+      source = config.training.init_from
+      params, _, step = checkpoint.load_trained(source)
+      shapes = jax.eval_shape(
+        self.model.init, jax.random.key(0), batch.luminance, batch.chroma
+      )['params']
+      checkpoint.check_fit(params, shapes, source)
+      progress.say(f'Starting from {source}, step {step}, optimiser fresh.')
+    else:
+      params = model_lib.initial_params(self.model, batch, config.training.seed)
+    return train_state.create(params, self.optimizer)
+
+  def restored_state(self) -> train_state.TrainState | None:
+    """The last good checkpoint of the workdir, if there is any."""
+    restored = checkpoint.restore(str(self.workdir))
+    if restored is None:
+      return None
+    tree, meta = restored
+    progress.say(f'Resuming {self.workdir} at step {meta["step"]}.')
+    template = jax.eval_shape(self.initial_state_shapes)
+    checkpoint.check_fit(
+      tree['params'], template.params, f'{self.workdir} at {meta["step"]}'
+    )
+    return flax.serialization.from_state_dict(template, tree)
+
+  def initial_state_shapes(self) -> train_state.TrainState:
+    """A state for `jax.eval_shape`."""
+    size = self.config.data.image_size
+    small = size // self.model.chroma_factor
+    params = self.model.init(
+      jax.random.key(0),
+      jnp.zeros((1, size, size, 1)),
+      jnp.zeros((1, small, small, 2)),
+    )['params']
+    return train_state.create(params, self.optimizer)
+
+  def evaluate(self, state: train_state.TrainState, step: int) -> None:
+    """Scores the averaged parameters on held-out training images."""
+    if self._evaluator is None:
+      self._evaluator = evaluate.Evaluator(self.config)
+    report = self._evaluator(
+      state.ema_params,
+      self.validation_source,
+      self.config.evaluation.num_validation_images,
+    )
+    self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
+    progress.say(
+      f'step {step}: validation {report["bits_per_dim"]:.4f} bits/dim '
+      f"({report['bits_per_dim_paper']:.4f} by the paper's rule), "
+      f'{report["num_images"]} images'
+    )
+
+  def sample(self, state: train_state.TrainState, step: int) -> None:
+    """Writes a grid of held-out training images: grey | samples | original."""
+    sampling = self.config.sampling
+    if self._sampler is None:
+      self._sampler = sample.Sampler(
+        self.model,
+        self.config.data.chroma_filter,
+        sampling.num_samples,
+        sampling.temperature,
+        sampling.method,
+      )
+    rgb, _, mask = next(
+      input_pipeline.eval_batches(
+        self.validation_source, sampling.batch_size, sampling.num_images
+      )
+    )
+    rows = self._sampler(state.ema_params, rgb[mask], sampling.seed, 0)
+    picture = images.grid(rows, sample.grid_scale(rows))
+    path = self.workdir / 'figures' / f'step_{step:07d}.png'
+    images.save_png(path, picture)
+    self.log.picture(step, 'samples', picture)
+    progress.say(f'step {step}: wrote {path}')
+
+  def save(self, state: train_state.TrainState) -> None:
+    """Starts to write a checkpoint of a replicated state, unless it is there.
+
+    Raises:
+      TrainingError: the state is not finite.
+      checkpoint.CheckpointError: this or an earlier write failed.
+    """
+    host_state = devices.fetch(state)
+    step = int(host_state.step)
+    if step in checkpoint.saved_steps(self.workdir) or step == self._saved:
+      return
+    bad = not_finite(host_state.params)
+    if bad:
+      raise TrainingError(
+        f'Parameters of {bad[0]} are not finite at step {step}: not saved, the '
+        'last checkpoint is kept. Lower `optimizer.learning_rate`.'
+      )
+    self.saver.save(host_state)
+    self._saved = step
+
+  def check_skipped(
+    self, step: int, state: train_state.TrainState, parts: dict[str, Any]
+  ) -> None:
+    """Ends the run when no update was possible for too long.
+
+    Args:
+      step: that gave `parts`; a few steps back, so that nothing waits.
+      state: now.
+      parts: metrics of the step.
+    """
+    if int(devices.fetch(parts['skipped_in_row'])) < MAX_SKIPPED_IN_ROW:
+      return
+    groups = not_finite(devices.fetch(state.params))
+    what = 'parameters' if groups else 'gradient'
+    if not groups:
+      norms = devices.fetch(parts['group_norms'])
+      groups = [name for name, x in norms.items() if not np.isfinite(x)]
+    raise TrainingError(
+      f'{MAX_SKIPPED_IN_ROW} steps in a row, up to step {step}, gave a loss or '
+      f'gradient that is not finite (first: {what} of '
+      f'{groups[0] if groups else "the loss alone"}). Lower '
+      '`optimizer.learning_rate`; the last checkpoint is kept.'
+    )
+
+  def report(
+    self,
+    step: int,
+    parts: dict[str, jax.Array],
+    meter: progress.Meter,
+  ) -> None:
+    """Writes scalars and a progress line; waits for the device."""
+    values = {
+      name: float(x)
+      for name, x in devices.fetch(parts).items()
+      if name != 'group_norms'
+    }
+    training = self.config.training
+    rates = meter.rates(training.batch_size, training.num_steps - step)
+    rate = train_state.learning_rate_fn(self.config.optimizer)(step)
+    self.log.scalars(step, values | rates | {'learning_rate': float(rate)})
+    progress.say(
+      f'step {step}/{training.num_steps}: '
+      f'{values["bits_per_dim"]:.4f} bits/dim, '
+      f'gradient {values["grad_norm"]:.2f}, '
+      f'{rates["images_per_second"]:.1f} images/s, '
+      f'data wait {100 * rates["data_wait_share"]:.0f} %, '
+      f'ETA {progress.format_duration(rates["seconds_left"])}'
+    )
+    meter.reset()
+
+  def close(self) -> None:
+    """Waits for the last checkpoint and closes the logs."""
+    try:
+      self.saver.close()
+    finally:
+      self.log.close()
