@@ -14,6 +14,7 @@ FLOORS = {
   'images': 0,
   'devices': 0,
   'progress': 0,
+  'timing': 0,
   # Building blocks.
   'layers': 1,
   'causal': 2,
@@ -32,9 +33,12 @@ FLOORS = {
   'weights': 8,
   'checkpoint': 9,
   'evaluate': 9,
+  # What the benchmark runs.
+  'stages': 10,
   # What a user asks for.
-  'train': 10,
-  'figures': 10,
+  'train': 11,
+  'figures': 11,
+  'benchmark': 11,
 }
 MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
 
