@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 
 from pic_jax import checkpoint, sample, stages, timing
 from pic_jax import config as config_lib
@@ -85,9 +86,10 @@ def run(
     )
     params = model_lib.initial_params(model, lab, config.training.seed)
   repeats = sizes.repeats
-  peak = timing.matrix_flops(sizes.matrix, model.compute_dtype, repeats)
+  product, flops = timing.matrix_product(sizes.matrix, model.compute_dtype)
+  seconds = timing.measure([product], repeats)[:, 0, timing.WALL]
   rows = [
-    stages.train_row(config, params, batch, peak, repeats)
+    stages.train_row(config, params, batch, sizes.matrix, repeats)
     for batch in sizes.train
   ]
   rows.append(stages.eval_row(config, params, sizes.evaluation, repeats))
@@ -101,7 +103,8 @@ def run(
     rows += stages.sample_rows(config, params, batch, methods, repeats)
   return {
     **checkpoint.provenance(),
-    'machine': machine() | {'matrix_flops_per_second': peak},
+    'machine': machine()
+    | {'matrix_flops_per_second': float(flops / np.median(seconds))},
     'dtype': model.compute_dtype.name,
     'num_parameters': sum(x.size for x in jax.tree.leaves(params)),
     'step': step,

@@ -33,8 +33,8 @@ KEYS = {
   'method': ('method', None, 0),  # of sampling
   # Images on all local devices; of sampling, canvases on one device.
   'batch': ('batch', 1, 0),
-  'core_seconds': ('core ms', 1e3, 2),  # user + system, all threads
-  'wall_seconds': ('wall ms', 1e3, 2),
+  'core_seconds': ('core ms', 1e3, 3),  # user + system, all threads
+  'wall_seconds': ('wall ms', 1e3, 3),
   'images_per_second': ('per s', 1, 2),
   # Of sampling, for each canvas: passes of the decoder over the whole map.
   'decoder_passes': ('passes', 1, 2),
@@ -69,10 +69,10 @@ def train_row(
   config: ml_collections.ConfigDict,
   params: Any,
   batch: int,
-  peak: float,
+  matrix: int,
   repeats: int,
 ) -> dict[str, Any]:
-  """Steps of training; `peak` is one device's, in FLOP/s."""
+  """Steps of training, in turns with products of matrices of side `matrix`."""
   model = config_lib.build_model(config)
   size = config.data.image_size
   optimizer = train_state.make_optimizer(config.optimizer)
@@ -95,7 +95,8 @@ def train_row(
     state, parts = step(state, rgb, keys)
     return parts
 
-  times = np.median(timing.measure([call], repeats), 0)[0]
+  product, product_flops = timing.matrix_product(matrix, model.compute_dtype)
+  rounds = timing.measure([call, product], repeats)
   lab = jax.eval_shape(
     lambda: model_lib.split_lab(
       jnp.zeros((batch, size, size, 3), jnp.uint8),
@@ -111,8 +112,10 @@ def train_row(
     lab.luminance,
     lab.chroma,
   )
-  share = flops / (times[timing.WALL] * peak * jax.local_device_count())
-  return _row('train', batch, times, peak_share=float(share), **costs)
+  ratio = np.median(rounds[:, 1, timing.WALL] / rounds[:, 0, timing.WALL])
+  share = float(ratio * flops / (product_flops * jax.local_device_count()))
+  times = np.median(rounds, 0)[0]
+  return _row('train', batch, times, peak_share=share, **costs)
 
 
 def eval_row(

@@ -1,4 +1,4 @@
-"""Wall and core seconds of calls, costs of programs, a device's matrix peak."""
+"""Wall and core seconds of calls, costs of programs, a device's peak."""
 
 import functools
 import resource
@@ -36,7 +36,7 @@ def measure(calls: Sequence[Callable[[], Any]], repeats: int) -> np.ndarray:
 
   Returns:
     [repeats, calls, 2]: wall and core seconds. A first round warms up and
-    counts only if it took so long that no other follows.
+    counts only if it took so long that no other follows: compile beforehand.
   """
   start = time.perf_counter()
   first = [_clock(call, 1) for call in calls]
@@ -80,10 +80,12 @@ def conv_flops(fn: Callable[..., Any], *args: Any) -> float:
   )
 
 
-def matrix_flops(size: int, dtype: jnp.dtype, repeats: int) -> float:
-  """FLOP/s of one device in a product of square matrices."""
+def matrix_product(
+  size: int, dtype: jnp.dtype
+) -> tuple[Callable[[], jax.Array], float]:
+  """A product of square matrices on one device, compiled, and its FLOP."""
   x = jnp.ones((size, size), dtype)
   precision = 'highest' if dtype == jnp.float32 else None
   product = jax.jit(functools.partial(jnp.matmul, precision=precision))
-  times = measure([lambda: product(x, x)], repeats)
-  return float(2.0 * size**3 / times[:, 0, WALL].min())
+  product, _ = compile_ahead(product, x, x)
+  return functools.partial(product, x, x), 2.0 * size**3
