@@ -8,7 +8,7 @@ import sys
 
 from absl import app, flags, logging
 
-MODES = ('train', 'eval', 'sample', 'export')
+MODES = ('train', 'eval', 'sample', 'export', 'benchmark')
 EXIT_FAILED, EXIT_USAGE = 1, 2
 COMPILATION_CACHE = os.path.expanduser('~/.cache/pic_jax')
 
@@ -23,7 +23,9 @@ _CHECKPOINT = flags.DEFINE_string(
   'default is --workdir.',
 )
 _REPORT = flags.DEFINE_string(
-  'report', None, 'eval: also write the numbers to this JSON file.'
+  'report',
+  None,
+  'eval, benchmark: also write the numbers to this JSON file.',
 )
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'sample: folder for the grids; export: .safetensors file.'
@@ -56,6 +58,14 @@ def load_trained() -> tuple:
       for section in ('data', 'evaluation', 'sampling'):
         config[section] = given[section]
   return params, config, step
+
+
+def write_report(report: dict) -> None:
+  """Writes --report, if it is asked for."""
+  if _REPORT.value:
+    path = pathlib.Path(_REPORT.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + '\n')
 
 
 def run_train() -> None:
@@ -95,10 +105,7 @@ def run_eval() -> None:
   }
   print(f'{config.data.name} {config.data.test_split}, step {step}')
   print(evaluate.to_text(report))
-  if _REPORT.value:
-    path = pathlib.Path(_REPORT.value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + '\n')
+  write_report(report)
 
 
 def run_sample() -> None:
@@ -122,12 +129,28 @@ def run_export() -> None:
   print(_OUTPUT.value)
 
 
+def run_benchmark() -> None:
+  """--mode=benchmark: a config with initial weights, or a checkpoint."""
+  from pic_jax import benchmark
+
+  params, config, step = None, flags.FLAGS.config, None
+  if _CHECKPOINT.value:
+    params, config, step = load_trained()
+  elif config is None:
+    fail(EXIT_USAGE, '--mode=benchmark needs --config or --checkpoint.')
+  report = benchmark.run(config, params, step)
+  print(benchmark.to_text(report))
+  write_report(report)
+
+
 def main(argv: list[str]) -> None:
   """Dispatches on --mode; a user's mistake ends in one line."""
   # Orbax tells of every file; `--verbosity=0` shows it.
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.ERROR)
-  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
+  # A benchmark times the compiler.
+  if _MODE.value != 'benchmark':
+    os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
   if len(argv) > 1:
     fail(EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.')
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
@@ -142,6 +165,7 @@ def main(argv: list[str]) -> None:
       'eval': run_eval,
       'sample': run_sample,
       'export': run_export,
+      'benchmark': run_benchmark,
     }[_MODE.value]()
   except (config_lib.ConfigError, input_pipeline.DataError) as error:
     fail(EXIT_USAGE, error)

@@ -46,7 +46,7 @@ def _digest_of_json(value: Any) -> str:
   return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _provenance() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
   """Commit, versions and command line of this process."""
   root = pathlib.Path(__file__).parents[1]
   commit = subprocess.run(
@@ -71,7 +71,7 @@ class Saver:
     self._directory = pathlib.Path(workdir).absolute() / DIRECTORY
     self._description = {
       'config': config_lib.to_json(config),
-      'provenance': _provenance(),
+      'provenance': provenance(),
     }
     self._manager = ocp.CheckpointManager(
       self._directory,

@@ -25,6 +25,10 @@ class Evaluator:
   Two rules (see `logistic_mixture`): exact, and the paper's. Both from the
   same forward pass on the rounded canvas; for the decoder, and for the
   embedding's own mixture where the auxiliary loss trained it.
+
+  Attributes:
+    score: mapped over devices, (params, rgb [D, b, H, W, 3] uint8) -> scores
+      [D, b] of every image.
   """
 
   def __init__(self, config: ml_collections.ConfigDict):
@@ -53,7 +57,7 @@ class Evaluator:
         scores[f'{prefix}bits_per_dim_paper'] = metrics.bits_per_dim(paper)
       return scores
 
-    self._score = devices.pmap(score)
+    self.score = devices.pmap(score)
 
   def __call__(
     self,
@@ -78,7 +82,7 @@ class Evaluator:
     for rgb, _, mask in input_pipeline.eval_batches(
       source, batch_size, num_images
     ):
-      pending.append((self._score(params, devices.shard(rgb)), mask))
+      pending.append((self.score(params, devices.shard(rgb)), mask))
     scores = [
       {name: values[mask] for name, values in devices.unshard(batch).items()}
       for batch, mask in pending

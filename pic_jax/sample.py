@@ -31,7 +31,29 @@ def draw_noise(
   return noise.reshape(-1, *shape)
 
 
-def _cached(
+def prepare(
+  model: model_lib.PIC,
+  params: dict,
+  luminance: jax.Array,
+  keys: jax.Array,
+  num_samples: int,
+  chroma_filter: str,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Computes what every method is given; arguments as in `sample_chroma`.
+
+  Returns:
+    Embedding [B, h, w, E], luminance [B S, h, w, 1], noise [B S, h, w, K + 2].
+  """
+  embedding = model.build_embedding().apply(
+    {'params': params['embedding']}, luminance
+  )
+  small = color.subsample(luminance, model.chroma_factor, chroma_filter)
+  shape = (*small.shape[1:3], model.num_components + 2)
+  noise = draw_noise(keys, num_samples, shape)
+  return embedding, jnp.repeat(small, num_samples, 0), noise
+
+
+def cached(
   net: decoder.CausalDecoder,
   params: dict,
   embedding: jax.Array,
@@ -57,16 +79,21 @@ def _cached(
   return canvas, jnp.moveaxis(log_prob, 2, 0)
 
 
-def _naive(
+def naive(
   net: decoder.CausalDecoder,
   params: dict,
   embedding: jax.Array,
   luminance: jax.Array,
   noise: jax.Array,
   temperature: jax.Array,
+  num_positions: int | None = None,
 ) -> tuple[jax.Array, int]:
-  """Runs the whole decoder for every pixel; returns canvases and passes."""
+  """Runs the whole decoder for each pixel; returns canvases and passes.
+
+  With `num_positions` only for the first ones, to time it.
+  """
   count, height, width, _ = noise.shape
+  num_positions = num_positions or height * width
   embedding = jnp.repeat(embedding, count // embedding.shape[0], 0)
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
@@ -81,10 +108,10 @@ def _naive(
     return canvas.at[:, row, col].set(chroma)
 
   canvas = jnp.zeros((count, height, width, 2))
-  return jax.lax.fori_loop(0, height * width, fill, canvas), height * width
+  return jax.lax.fori_loop(0, num_positions, fill, canvas), num_positions
 
 
-def _parallel(
+def parallel(
   net: decoder.CausalDecoder,
   params: dict,
   embedding: jax.Array,
@@ -135,27 +162,18 @@ def run(
     Chroma [B, S, h, w, 2]; log-probabilities [B S, h, w] in nats ('cached') or
     the number of passes of the whole decoder ('naive', 'parallel').
   """
-  methods = {'cached': _cached, 'naive': _naive, 'parallel': _parallel}
+  methods = {'cached': cached, 'naive': naive, 'parallel': parallel}
   if method not in methods:
     raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
   model = model.clone(remat=False)
-  embedding = model.build_embedding().apply(
-    {'params': params['embedding']}, luminance
-  )
-  batch, height, width, _ = embedding.shape
-  small = color.subsample(luminance, model.chroma_factor, chroma_filter)
-  noise = draw_noise(
-    keys, num_samples, (height, width, model.num_components + 2)
-  )
+  given = prepare(model, params, luminance, keys, num_samples, chroma_filter)
   canvas, counted = methods[method](
     model.build_decoder(),
     params['decoder'],
-    embedding,
-    jnp.repeat(small, num_samples, 0),
-    noise,
+    *given,
     jnp.asarray(temperature, jnp.float32),
   )
-  return canvas.reshape(batch, num_samples, height, width, 2), counted
+  return canvas.reshape(-1, num_samples, *canvas.shape[1:]), counted
 
 
 def sample_chroma(

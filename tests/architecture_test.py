@@ -15,6 +15,7 @@ FLOORS = {
   'devices': 0,
   'progress': 0,
   'runtime': 0,
+  'timing': 0,
   # Building blocks.
   'layers': 1,
   'causal': 2,
@@ -33,10 +34,13 @@ FLOORS = {
   'weights': 8,
   'checkpoint': 9,
   'evaluate': 9,
-  # A training run; what a user asks for.
+  # A training run; the stages of the benchmark.
   'run': 10,
+  'stages': 10,
+  # What a user asks for.
   'train': 11,
   'figures': 11,
+  'benchmark': 11,
 }
 MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
 

@@ -57,6 +57,7 @@ def test_help_is_quick_and_lists_the_modes():
     ([SMOKE, '--workdir={tmp}/w', '--config.data.data_dir=none'], 'data_dir'),
     (['--config={tmp}/typo.py', '--workdir={tmp}/w'], 'bach_size'),
     (['--mode=eval'], '--checkpoint'),
+    (['--mode=benchmark'], '--config'),
     (['--mode=export', '--workdir={tmp}'], '--output'),
   ],
 )
