@@ -1,6 +1,7 @@
 """What a training run holds: model, data, logs, checkpoints, pictures."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import flax.serialization
@@ -41,14 +42,17 @@ def not_finite(params: Any) -> list[str]:
 class Run:
   """Everything but the loop itself, which is in `train`."""
 
-  def __init__(self, config: ml_collections.ConfigDict, workdir: str):
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    source: Sequence[np.ndarray],
+  ):
     self.config = config
     self.workdir = pathlib.Path(workdir)
     self.model = config_lib.build_model(config)
     self.optimizer = train_state.make_optimizer(config.optimizer)
-    self.train_source = input_pipeline.open_source(
-      config.data, config.data.train_split
-    )
+    self.train_source = source
     self.dataset = input_pipeline.train_dataset(
       self.train_source,
       config.training.batch_size,
@@ -56,7 +60,6 @@ class Run:
       jax.process_index(),
       jax.process_count(),
     )
-    self.workdir.mkdir(parents=True, exist_ok=True)
     (self.workdir / 'config.json').write_text(config_lib.to_json(config))
     self._validation = None
     self._evaluator = None

@@ -82,9 +82,10 @@ def train_and_evaluate(
   """
   config_lib.check_devices(config, jax.device_count())
   check_workdir(config, workdir)
+  source = input_pipeline.open_source(config.data, config.data.train_split)
   pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
   with runtime.lock(workdir), runtime.Signals() as signals:
-    run = run_lib.Run(config, workdir)
+    run = run_lib.Run(config, workdir, source)
     try:
       with _explained(config):
         return _train(run, signals)

@@ -279,7 +279,7 @@ def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
 
 def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
-  a_run = run.Run(config, str(tmp_path))
+  a_run = run.Run(config, str(tmp_path), tiny.images(16, 8, 8))
   state = a_run.initial_state()
   state.params['embedding']['stage_0']['V'] *= np.nan
   with pytest.raises(run.TrainingError, match='embedding/stage_0.*step 0'):
