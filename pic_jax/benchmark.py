@@ -85,6 +85,7 @@ def run(
       config.data.chroma_filter,
     )
     params = model_lib.initial_params(model, lab, config.training.seed)
+  params = jax.device_put(params)  # a checkpoint's are on the host
   repeats = sizes.repeats
   product, flops = timing.matrix_product(sizes.matrix, model.compute_dtype)
   seconds = timing.measure([product], repeats)[:, 0, timing.WALL]
