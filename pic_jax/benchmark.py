@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
-import numpy as np
 
 from pic_jax import checkpoint, sample, stages, timing
 from pic_jax import config as config_lib
@@ -85,11 +84,11 @@ def run(
       config.data.chroma_filter,
     )
     params = model_lib.initial_params(model, lab, config.training.seed)
+  params = jax.device_put(params)  # a checkpoint's are on the host
   repeats = sizes.repeats
-  product, flops = timing.matrix_product(sizes.matrix, model.compute_dtype)
-  seconds = timing.measure([product], repeats)[:, 0, timing.WALL]
+  peak = timing.matrix_flops(sizes.matrix, model.compute_dtype, repeats)
   rows = [
-    stages.train_row(config, params, batch, sizes.matrix, repeats)
+    stages.train_row(config, params, batch, peak, repeats)
     for batch in sizes.train
   ]
   rows.append(stages.eval_row(config, params, sizes.evaluation, repeats))
@@ -103,8 +102,7 @@ def run(
     rows += stages.sample_rows(config, params, batch, methods, repeats)
   return {
     **checkpoint.provenance(),
-    'machine': machine()
-    | {'matrix_flops_per_second': float(flops / np.median(seconds))},
+    'machine': machine() | {'matrix_flops_per_second': peak},
     'dtype': model.compute_dtype.name,
     'num_parameters': sum(x.size for x in jax.tree.leaves(params)),
     'step': step,
@@ -120,6 +118,7 @@ def machine() -> dict[str, Any]:
   return {
     'system': platform.platform(),
     'num_cores': len(os.sched_getaffinity(0)),
+    'platform': device.platform,
     'device': device.device_kind,
     'num_devices': jax.local_device_count(),
     # High-water mark of this process, where the device counts.
@@ -144,11 +143,12 @@ def to_text(report: dict[str, Any]) -> str:
     )
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   weights = 'initial' if report['step'] is None else f'of step {report["step"]}'
+  unit = 'core' if machine['platform'] == 'cpu' else 'device'
   return '\n'.join(
     [
       f'{machine["num_devices"]} x {machine["device"]}, '
       f'{machine["num_cores"]} cores, {report["dtype"]}, matrix peak '
-      f'{machine["matrix_flops_per_second"] / 1e12:.3g} TFLOP/s each',
+      f'{machine["matrix_flops_per_second"] / 1e12:.3g} TFLOP/s a {unit}',
       f'{report["num_parameters"]} parameters, weights {weights}',
       *('  '.join(map(str.rjust, cells, widths)).rstrip() for cells in lines),
     ]

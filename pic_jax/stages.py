@@ -40,7 +40,7 @@ KEYS = {
   'decoder_passes': ('passes', 1, 2),
   'peak_bytes': ('peak MiB', 2.0**-20, 0),  # of the program, on one device
   'compile_seconds': ('compile s', 1, 1),  # tracing included
-  'peak_share': ('% of peak', 100, 1),  # training: FLOP/s in matrix peaks
+  'peak_share': ('% of peak', 100, 1),  # of training, by `timing.cost`
   'extrapolated': ('from pixels', 1, 0),  # null: measured whole
 }
 # Pixels from which the naive method is extrapolated.
@@ -69,10 +69,10 @@ def train_row(
   config: ml_collections.ConfigDict,
   params: Any,
   batch: int,
-  matrix: int,
+  peak: float,
   repeats: int,
 ) -> dict[str, Any]:
-  """Steps of training, in turns with products of matrices of side `matrix`."""
+  """Steps of training; `peak` is what `timing.matrix_flops` gave."""
   model = config_lib.build_model(config)
   size = config.data.image_size
   optimizer = train_state.make_optimizer(config.optimizer)
@@ -95,8 +95,7 @@ def train_row(
     state, parts = step(state, rgb, keys)
     return parts
 
-  product, product_flops = timing.matrix_product(matrix, model.compute_dtype)
-  rounds = timing.measure([call, product], repeats)
+  times = np.median(timing.measure([call], repeats), 0)[0]
   lab = jax.eval_shape(
     lambda: model_lib.split_lab(
       jnp.zeros((batch, size, size, 3), jnp.uint8),
@@ -112,10 +111,10 @@ def train_row(
     lab.luminance,
     lab.chroma,
   )
-  ratio = np.median(rounds[:, 1, timing.WALL] / rounds[:, 0, timing.WALL])
-  share = float(ratio * flops / (product_flops * jax.local_device_count()))
-  times = np.median(rounds, 0)[0]
-  return _row('train', batch, times, peak_share=share, **costs)
+  share = flops / (peak * timing.cost(times))
+  if jax.default_backend() != 'cpu':  # core seconds have all devices in them
+    share /= jax.local_device_count()
+  return _row('train', batch, times, peak_share=float(share), **costs)
 
 
 def eval_row(
@@ -225,11 +224,8 @@ def _sample_row(
   filling, preparing, _ = np.median(rounds, 0)
   row = {'method': method}
   if method == 'cached':
-    # Core seconds do not change with what else the machine does, but those of
-    # an accelerator's host say nothing.
-    kind = timing.CORE if jax.default_backend() == 'cpu' else timing.WALL
-    ratios = rounds[:, 0, kind] / rounds[:, 2, kind]
-    row['decoder_passes'] = float(np.median(ratios))
+    seconds = timing.cost(rounds)
+    row['decoder_passes'] = float(np.median(seconds[:, 0] / seconds[:, 2]))
   else:
     row['decoder_passes'] = passes = int(result[1])
   if method == 'naive' and passes < num_pixels:

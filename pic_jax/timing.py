@@ -49,6 +49,15 @@ def measure(calls: Sequence[Callable[[], Any]], repeats: int) -> np.ndarray:
   return np.array(rounds or [first])
 
 
+def cost(times: np.ndarray) -> np.ndarray:
+  """Of times [..., 2], the seconds [...] that compare within a run.
+
+  On CPU core seconds, which do not change with what else the machine does;
+  those of an accelerator's host say nothing, so there wall seconds.
+  """
+  return times[..., CORE if jax.default_backend() == 'cpu' else WALL]
+
+
 def compile_ahead(
   fn: Callable[..., Any], *args: Any
 ) -> tuple[Callable[..., Any], dict[str, float]]:
@@ -80,12 +89,11 @@ def conv_flops(fn: Callable[..., Any], *args: Any) -> float:
   )
 
 
-def matrix_product(
-  size: int, dtype: jnp.dtype
-) -> tuple[Callable[[], jax.Array], float]:
-  """A product of square matrices on one device, compiled, and its FLOP."""
+def matrix_flops(size: int, dtype: jnp.dtype, repeats: int) -> float:
+  """FLOP/s of one device (on CPU: of one core) in products of matrices."""
   x = jnp.ones((size, size), dtype)
   precision = 'highest' if dtype == jnp.float32 else None
   product = jax.jit(functools.partial(jnp.matmul, precision=precision))
   product, _ = compile_ahead(product, x, x)
-  return functools.partial(product, x, x), 2.0 * size**3
+  times = measure([lambda: product(x, x)], repeats)
+  return float(2.0 * size**3 / np.median(cost(times)))
