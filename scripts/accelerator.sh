@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Measures and trains the paper's CIFAR-10 model on this machine's accelerator:
+# benchmark, training, evaluation, samples and published weights.
+#
+#   scripts/accelerator.sh WORKDIR [STEPS]
+#
+# STEPS defaults to the paper's 117188. Stopped and started again, it resumes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+workdir=${1:?usage: scripts/accelerator.sh WORKDIR [STEPS]}
+steps=${2:-117188}
+python=${PYTHON:-.venv/bin/python}
+config=--config=configs/cifar10.py
+
+mkdir -p "$workdir"
+"$python" -c 'import jax; print(jax.devices())'
+"$python" main.py --mode=benchmark $config --report="$workdir/benchmark.json"
+"$python" main.py $config --workdir="$workdir" \
+  --config.training.num_steps="$steps"
+"$python" main.py --mode=eval --workdir="$workdir" \
+  --report="$workdir/eval.json"
+"$python" main.py --mode=sample --workdir="$workdir"
+"$python" main.py --mode=export --workdir="$workdir" \
+  --output="$workdir/cifar10.safetensors"
