@@ -47,6 +47,7 @@ def load_trained() -> tuple:
   given ones.
   """
   from pic_jax import checkpoint
+  from pic_jax import config as config_lib
 
   source = _CHECKPOINT.value or _WORKDIR.value
   if not source:
@@ -57,6 +58,7 @@ def load_trained() -> tuple:
     with config.unlocked():
       for section in ('data', 'evaluation', 'sampling'):
         config[section] = given[section]
+    config_lib.check(config)
   return params, config, step
 
 
@@ -189,18 +191,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     if flags.FLAGS.config is not None:
       flags.FLAGS.config.keys()  # reports a file that was not found
     return rest
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-  ) as error:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    fail(EXIT_USAGE, lines[0])
-  except (OSError, ImportError, SyntaxError) as error:
-    reason = ' '.join(str(error).split())
-    fail(EXIT_USAGE, f'--config cannot be read: {reason}')
+  except Exception as error:  # a config file may raise anything
+    fail(EXIT_USAGE, ' '.join(str(error).split()) or type(error).__name__)
 
 
 if __name__ == '__main__':

@@ -2,8 +2,8 @@
 
   python main.py --config=configs/cifar10_small.py --workdir=/tmp/small
 
-0.7 M parameters; 32 channels and 2 blocks in the decoder, an embedding of about
-an eighth of the paper's width, no dropout.
+445,424 parameters: 32 channels and 2 blocks in the decoder, an embedding of
+about an eighth of the paper's width, no dropout.
 """
 
 import ml_collections

@@ -76,7 +76,6 @@ class CausalConv(layers.WeightNormConv):
     bias = layers.channels_last(self.get_variable('constants', 'b'))
     self.put_variable('cache', 'history', history)
     self.put_variable('cache', 'above', above + bias)
-    self.put_variable('cache', 'row', jnp.zeros_like(row))
 
   def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
     """Convolves the next pixel [N, 1, 1, C] to [N, 1, 1, features]."""

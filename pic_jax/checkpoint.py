@@ -10,6 +10,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 from typing import Any
 
 import flax.serialization
@@ -49,14 +50,17 @@ def _digest_of_json(value: Any) -> str:
 def provenance() -> dict[str, Any]:
   """Commit, versions and command line of this process."""
   root = pathlib.Path(__file__).parents[1]
-  commit = subprocess.run(
-    ['git', '-C', str(root), 'describe', '--always', '--dirty'],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  try:
+    commit = subprocess.run(
+      ['git', '-C', str(root), 'describe', '--always', '--dirty'],
+      capture_output=True,
+      text=True,
+      check=False,
+    ).stdout.strip()
+  except FileNotFoundError:
+    commit = ''  # a slim container without git
   return {
-    'commit': commit.stdout.strip(),
+    'commit': commit,
     'versions': {name: importlib.metadata.version(name) for name in PACKAGES},
     'command': sys.argv,
   }
@@ -114,6 +118,14 @@ class Saver:
   def _failure(self, error: Exception) -> str:
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return f'Saving to {self._directory} failed: {reason[0][:300]}'
+
+
+def set_aside_after(workdir: str, step: int) -> None:
+  """Renames damaged checkpoints of later steps, so that they can be redone."""
+  for later in saved_steps(workdir):
+    if later > step:
+      path = pathlib.Path(workdir) / DIRECTORY / str(later)
+      path.rename(path.with_name(f'{later}.damaged.{time.time_ns()}'))
 
 
 def saved_steps(workdir: str) -> list[int]:

@@ -74,6 +74,23 @@ NON_POSITIVE = {
 }
 
 
+# Of model and data, what may change when a run is resumed.
+MAY_CHANGE = {
+  'model.remat',
+  'data.data_dir',
+  'data.validation_split',
+  'data.test_split',
+}
+
+
+# Numbers of images: positive, or -1 for all.
+COUNTS = (
+  ('evaluation', 'num_images'),
+  ('evaluation', 'num_validation_images'),
+  ('sampling', 'num_images'),
+)
+
+
 class ConfigError(ValueError):
   """A mistake in a config, in one line that names the field."""
 
@@ -118,6 +135,8 @@ def check(config: ml_collections.ConfigDict) -> None:
   """
   _check_names('', config, FIELDS)
   for section, fields in FIELDS.items():
+    is_section = isinstance(config[section], ml_collections.ConfigDict)
+    _require(is_section, f'`{section}` must be a section of fields.')
     _check_names(f'{section}.', config[section], fields)
     for name, expected in fields.items():
       _check_value(f'{section}.{name}', config[section][name], expected)
@@ -126,6 +145,18 @@ def check(config: ml_collections.ConfigDict) -> None:
   for name in ('b1', 'b2', 'ema_decay', 'decay_rate'):
     value = config.optimizer[name]
     _require(value <= 1, f'`optimizer.{name}` must be at most 1, got {value}.')
+  for section in ('training', 'sampling'):
+    seed = config[section].seed
+    _require(
+      0 <= seed < 2**31,
+      f'`{section}.seed` must be from 0 to 2**31 - 1, got {seed}.',
+    )
+  for section, name in COUNTS:
+    count = config[section][name]
+    _require(
+      count == -1 or count > 0,
+      f'`{section}.{name}` must be positive, or -1 for all, got {count}.',
+    )
   batch, steps = config.training.batch_size, config.training.accumulation_steps
   _require(
     batch % steps == 0,
@@ -163,7 +194,8 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
   stages = config.model.embedding_stages
   for stage in stages:
     _require(
-      len(stage) == 4
+      isinstance(stage, tuple)
+      and len(stage) == 4
       and all(isinstance(x, int) and not isinstance(x, bool) for x in stage)
       and min(stage[0], stage[1], stage[3]) > 0
       and stage[2] >= 0,
@@ -215,7 +247,8 @@ def check_same_run(
     f'{after[section][name]!r} now'
     for section in ('model', 'data')
     for name in FIELDS[section]
-    if before[section][name] != after[section][name]
+    if f'{section}.{name}' not in MAY_CHANGE
+    and before[section][name] != after[section][name]
   ]
   _require(
     not differences,
@@ -244,7 +277,14 @@ def to_json(config: ml_collections.ConfigDict) -> str:
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:
-  """A locked, checked config from JSON."""
-  config = ml_collections.ConfigDict(_to_tuples(json.loads(text)))
+  """A locked, checked config from JSON.
+
+  Raises:
+    ConfigError: not JSON, or not a config.
+  """
+  try:
+    config = ml_collections.ConfigDict(_to_tuples(json.loads(text)))
+  except (ValueError, TypeError) as error:
+    raise ConfigError(f'not a config ({error}).') from None
   check(config)
   return config.lock()

@@ -8,7 +8,7 @@ import jax
 import ml_collections
 
 from pic_jax import config as config_lib
-from pic_jax import devices, images, input_pipeline, progress, sample
+from pic_jax import devices, images, input_pipeline, progress, sampler
 
 
 def sample_grids(
@@ -32,7 +32,7 @@ def sample_grids(
   """
   source = input_pipeline.open_source(config.data, config.data.test_split)
   sampling = config.sampling
-  sampler = sample.Sampler(
+  draw = sampler.Sampler(
     config_lib.build_model(config),
     config.data.chroma_filter,
     sampling.num_samples,
@@ -46,11 +46,11 @@ def sample_grids(
   for rgb, _, mask in input_pipeline.eval_batches(
     source, batch_size, sampling.num_images
   ):
-    rows = sampler(params, rgb, sampling.seed, done)[mask]
+    rows = draw(params, rgb, sampling.seed, done)[mask]
     last = done + len(rows) - 1
     name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
     path = pathlib.Path(folder) / 'samples' / name
-    images.save_png(path, images.grid(rows, sample.grid_scale(rows)))
+    images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
     done = last + 1
     progress.say(f'{done} images x {sampling.num_samples} samples')
     yield path

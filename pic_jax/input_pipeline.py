@@ -28,7 +28,7 @@ class DataError(ValueError):
   """A data set that cannot be read; the text names it and the remedy."""
 
 
-def _slice(split: str, length: int) -> tuple[str, slice]:
+def parse_split(split: str, length: int) -> tuple[str, slice]:
   """Reads 'name', 'name[a:b]' with numbers or percents, like tfds."""
   match = re.fullmatch(r'(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?', split)
   if not match:
@@ -48,6 +48,13 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
     for path in folder.rglob('*')
     if path.suffix.lower() in images.SUFFIXES and not path.name.startswith('.')
   )
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+  try:
+    return images.load_image(path)
+  except images.ImageError as error:
+    raise DataError(f'{error} Repair or remove it.') from None
 
 
 class TfdsSource:
@@ -94,11 +101,11 @@ class FolderSource:
         '`data.data_dir` must be a folder of images for `data.name=folder`, '
         f'got {data_dir!r}.'
       )
-    name, _ = _slice(split, 0)
+    name, _ = parse_split(split, 0)
     if (folder / name).is_dir():
       folder = folder / name
     files = _image_files(folder)
-    self._files = files[_slice(split, len(files))[1]]
+    self._files = files[parse_split(split, len(files))[1]]
     if not self._files:
       raise DataError(f'No images in {folder} for split {split!r}.')
     self._size = size
@@ -108,7 +115,7 @@ class FolderSource:
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
-    return images.fit(images.load_image(self._files[index]), self._size)
+    return images.fit(_load(self._files[index]), self._size)
 
 
 class PatchSource:
@@ -120,7 +127,7 @@ class PatchSource:
   """
 
   def __init__(self, split: str, data_dir: str | None, size: int):
-    name, _ = _slice(split, 0)
+    name, _ = parse_split(split, 0)
     if name not in ('train', 'test'):
       raise DataError(f"Split must be 'train' or 'test', got {split!r}.")
     folder = pathlib.Path(data_dir or '')
@@ -132,14 +139,14 @@ class PatchSource:
       )
     patches = []
     for path in files:
-      photograph = images.load_image(path)
+      photograph = _load(path)
       for scale in PATCH_SCALES:
         scaled = images.scale_short_side(photograph, max(scale, size))
         border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
         half = scaled[:, :border] if name == 'train' else scaled[:, border:]
         patches += _tiles(half, size)
     order = np.random.default_rng(0).permutation(len(patches))
-    order = order[_slice(split, len(patches))[1]]
+    order = order[parse_split(split, len(patches))[1]]
     self._patches = [patches[index] for index in order]
 
   def __len__(self) -> int:
@@ -182,6 +189,8 @@ def open_source(
     source = TfdsSource(config.name, split, data_dir, config.image_size)
   if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
     return source
+  if not len(source):
+    raise DataError(f'{config.name} {split!r} has no images.')
   print(
     f'Reading {config.name} {split}: {len(source)} images.', file=sys.stderr
   )

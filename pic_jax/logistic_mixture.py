@@ -185,7 +185,7 @@ def log_prob(
   return _log_mixture(
     theta,
     luminance,
-    chroma,
+    levels * (1.0 / LEVELS_PER_UNIT),
     levels,
     levels == -HALF_RANGE,
     levels == HALF_RANGE,

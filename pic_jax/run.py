@@ -18,7 +18,7 @@ from pic_jax import (
   images,
   input_pipeline,
   progress,
-  sample,
+  sampler,
   train_state,
 )
 from pic_jax import config as config_lib
@@ -60,7 +60,9 @@ class Run:
       jax.process_index(),
       jax.process_count(),
     )
-    (self.workdir / 'config.json').write_text(config_lib.to_json(config))
+    temporary = self.workdir / '.config.json'
+    temporary.write_text(config_lib.to_json(config))
+    temporary.replace(self.workdir / 'config.json')
     self._validation = None
     self._evaluator = None
     self._sampler = None
@@ -107,6 +109,7 @@ class Run:
       return None
     tree, meta = restored
     progress.say(f'Resuming {self.workdir} at step {meta["step"]}.')
+    checkpoint.set_aside_after(str(self.workdir), int(meta['step']))
     template = jax.eval_shape(self.initial_state_shapes)
     checkpoint.check_fit(
       tree['params'], template.params, f'{self.workdir} at {meta["step"]}'
@@ -144,7 +147,7 @@ class Run:
     """Writes a grid of held-out training images: grey | samples | original."""
     sampling = self.config.sampling
     if self._sampler is None:
-      self._sampler = sample.Sampler(
+      self._sampler = sampler.Sampler(
         self.model,
         self.config.data.chroma_filter,
         sampling.num_samples,
@@ -157,7 +160,7 @@ class Run:
       )
     )
     rows = self._sampler(state.ema_params, rgb[mask], sampling.seed, 0)
-    picture = images.grid(rows, sample.grid_scale(rows))
+    picture = images.grid(rows, sampler.grid_scale(rows))
     path = self.workdir / 'figures' / f'step_{step:07d}.png'
     images.save_png(path, picture)
     self.log.picture(step, 'samples', picture)
@@ -174,7 +177,7 @@ class Run:
     step = int(host_state.step)
     if step in checkpoint.saved_steps(self.workdir) or step == self._saved:
       return
-    bad = not_finite(host_state.params)
+    bad = not_finite(host_state.params) + not_finite(host_state.ema_params)
     if bad:
       raise TrainingError(
         f'Parameters of {bad[0]} are not finite at step {step}: not saved, the '

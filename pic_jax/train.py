@@ -9,8 +9,15 @@ from collections.abc import Iterator
 import jax
 import ml_collections
 
+from pic_jax import (
+  checkpoint,
+  devices,
+  input_pipeline,
+  progress,
+  runtime,
+  train_state,
+)
 from pic_jax import config as config_lib
-from pic_jax import devices, input_pipeline, progress, runtime, train_state
 from pic_jax import run as run_lib
 
 # Steps after which the counters of a step are looked at: by then the device
@@ -39,8 +46,11 @@ def check_workdir(config: ml_collections.ConfigDict, workdir: str) -> None:
     config_lib.ConfigError: the workdir belongs to another model or data.
   """
   path = pathlib.Path(workdir) / 'config.json'
-  if path.exists():
-    before = config_lib.from_json(path.read_text())
+  if path.exists() and checkpoint.saved_steps(workdir):
+    try:
+      before = config_lib.from_json(path.read_text())
+    except config_lib.ConfigError as error:
+      raise config_lib.ConfigError(f'{path}: {error}') from None
     config_lib.check_same_run(before, config, workdir)
 
 
@@ -82,6 +92,8 @@ def train_and_evaluate(
   """
   config_lib.check_devices(config, jax.device_count())
   check_workdir(config, workdir)
+  for split in ('train_split', 'validation_split', 'test_split'):
+    input_pipeline.parse_split(config.data[split], 0)
   source = input_pipeline.open_source(config.data, config.data.train_split)
   pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
   with runtime.lock(workdir), runtime.Signals() as signals:

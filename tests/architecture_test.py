@@ -30,6 +30,7 @@ FLOORS = {
   'train_state': 6,
   'sample': 6,
   'config': 7,
+  'sampler': 7,
   # Files and scores.
   'weights': 8,
   'checkpoint': 9,

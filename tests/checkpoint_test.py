@@ -6,7 +6,6 @@ import optax
 import pytest
 
 from pic_jax import checkpoint, model, train_state, weights
-from pic_jax import config as config_lib
 from tests import tiny
 
 
@@ -25,6 +24,9 @@ def run(tmp_path):
     state = jax.tree.map(
       lambda x: np.asarray(x + np.ones((), x.dtype)), state
     ).replace(step=np.int32(step))
+    state = state.replace(
+      ema_params=jax.tree.map(lambda x: x - np.float32(0.5), state.ema_params)
+    )
     states[step] = state
     saver.save(state)
   saver.close()
@@ -52,6 +54,8 @@ def test_last_states_are_kept_and_restored_bitwise(run):
   params, loaded, step = checkpoint.load_trained(f'{workdir}@2')
   assert step == 2 and loaded.to_dict() == config.to_dict()
   leaves_equal(params, states[2].ema_params)
+  head = states[2].params['decoder']['head']['b']
+  assert (params['decoder']['head']['b'] != head).all()
 
 
 def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
@@ -67,6 +71,16 @@ def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
   with pytest.raises(checkpoint.CheckpointError, match='No checkpoint'):
     checkpoint.restore(str(workdir), step=3)
   assert checkpoint.saved_steps(workdir) == [2, 3]  # nothing was deleted
+
+
+def test_a_changed_description_is_noticed(run, capsys):
+  workdir, _, states = run
+  path = workdir / 'checkpoints' / '3' / 'meta' / 'metadata'
+  text = path.read_text()
+  path.write_text(text.replace('0.002', '0.003'))
+  assert path.read_text() != text
+  tree, meta = checkpoint.restore(str(workdir))
+  assert meta['step'] == 2 and 'digest' in capsys.readouterr().err
 
 
 def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
@@ -115,8 +129,3 @@ def test_other_files_are_no_weights(tmp_path):
       checkpoint.load_trained(str(path))
   with pytest.raises(weights.WeightsError, match='must end in'):
     weights.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)
-
-
-def test_config_of_a_checkpoint_is_checked(run):
-  workdir, config, _ = run
-  assert config_lib.from_json(config_lib.to_json(config)).is_locked

@@ -78,6 +78,9 @@ def change(section, name, value):
     ('data', 'image_size', 31, 'got 31 and 2'),
     ('data', 'chroma_filter', 'box', '`data.chroma_filter` must be one of'),
     ('data', 'data_dir', '', '`data.data_dir` must name a folder'),
+    ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
+    ('training', 'seed', -1, '`training.seed` must be from 0'),
+    ('evaluation', 'num_images', 0, '`evaluation.num_images` must be positive'),
     ('sampling', 'method', 'fast', '`sampling.method` must be one of'),
     (
       'sampling',

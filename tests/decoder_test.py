@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pic_jax import decoder, incremental, layers
+from pic_jax import embedding as embedding_lib
 
 HEIGHT, WIDTH = 5, 7
 
@@ -166,3 +167,69 @@ def test_remat_changes_nothing_but_memory():
     plain,
     remat,
   )
+
+
+def test_every_block_is_conditioned_on_the_embedding():
+  """Gradient of theta for the part of each kernel that reads the embedding."""
+  net, params, canvas, embedding = build(num_blocks=2)
+  gradient = jax.jit(
+    jax.grad(
+      lambda p: jnp.square(net.apply({'params': p}, canvas, embedding)).sum()
+    )
+  )(params)
+  width = 2 * embedding.shape[-1]
+  for index in range(2):
+    for stream in ('down_blocks', 'down_right_blocks'):
+      kernel = gradient[f'{stream}_{index}']['conditioning']['V']
+      part = np.asarray(kernel)[0, 0, -width:]  # the embedding comes last
+      assert (np.abs(part).max(1) > 1e-6).all(), (stream, index)
+      if stream == 'down_right_blocks':
+        assert np.abs(kernel[0, 0, :-width]).max() > 1e-6
+
+
+def test_theta_is_a_1x1_convolution_of_the_elu_of_the_last_block():
+  net, params, canvas, embedding = build()
+  theta, captured = net.apply(
+    {'params': params},
+    canvas,
+    embedding,
+    capture_intermediates=True,
+    mutable=['intermediates'],
+  )
+  blocks = captured['intermediates']['down_right_blocks_0']['__call__']
+  x = np.asarray(blocks[0])
+  V, g, b = (np.asarray(params['head'][name]) for name in 'Vgb')
+  kernel = g * V[0, 0] / np.sqrt(np.square(V[0, 0]).sum(0))
+  expected = np.where(x > 0, x, np.expm1(x)) @ kernel + b
+  np.testing.assert_allclose(theta, expected, atol=1e-5)
+
+
+def test_shifts_come_after_the_bias():
+  """The first row and column of a shifted map do not even see the bias."""
+  net, params, canvas, embedding = build()
+  theta = run(net, params, canvas, embedding)
+
+  def changed_by(name):
+    other = jax.tree.map(lambda x: x, params)
+    other[name]['b'] = other[name]['b'] + 1e3
+    return run(net, other, canvas, embedding) != theta
+
+  for name in ('above_input', 'row_input', 'pixel_input'):
+    assert not changed_by(name)[:, 0, 0].any(), name
+  assert not changed_by('row_input')[:, 0].any()
+  assert not changed_by('pixel_input')[:, :, 0].any(axis=(0, 2))[0]
+
+
+@pytest.mark.parametrize('stream', ['decoder', 'embedding'])
+def test_dropout_acts_in_both_networks(stream):
+  net, params, canvas, embedding = build(dropout_rate=0.5)
+  inputs = (canvas, embedding)
+  if stream == 'embedding':
+    net = embedding_lib.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
+    inputs = (canvas[..., :1],)
+    params = net.init(jax.random.key(0), *inputs)['params']
+  outputs = [
+    net.apply({'params': params}, *inputs, True, rngs={'dropout': key})
+    for key in jax.random.split(jax.random.key(1))
+  ]
+  assert (outputs[0] != outputs[1]).any()

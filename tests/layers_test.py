@@ -108,3 +108,19 @@ def test_gated_block_is_the_formula_of_the_paper(gated):
     y = y[..., :3] / (1 + np.exp(-y[..., 3:]))
   out = block.apply({'params': params}, x, extra)
   np.testing.assert_allclose(out, x + y, atol=1e-5)
+
+
+def test_only_the_first_convolution_of_a_block_is_dilated():
+  """Reach 2 (dilated) + 1 pixels to every side."""
+  conv = functools.partial(
+    layers.WeightNormConv, kernel_size=(3, 3), dilation=2
+  )
+  block = layers.GatedBlock(2, conv)
+  x = jax.random.normal(jax.random.key(3), (1, 11, 13, 2))
+  params = block.init(jax.random.key(0), x)['params']
+  gradient = jax.grad(
+    lambda x: block.apply({'params': params}, x)[0, 5, 6].sum()
+  )(x)
+  rows, cols = np.nonzero(np.abs(np.asarray(gradient))[0].sum(-1))
+  assert (rows.min(), rows.max()) == (2, 8)
+  assert (cols.min(), cols.max()) == (3, 9)

@@ -79,7 +79,7 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
     (4, stride, blocks, dilation)
     for _, stride, blocks, dilation in result.model.embedding_stages
   )
-  result.model.embedding_features = 16
+  result.model.embedding_features = 24
   result.model.decoder_features = 4
   result.model.num_components = 2
   training = result.training

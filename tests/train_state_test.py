@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from pic_jax import devices, model, train_state
+from pic_jax import devices, logistic_mixture, metrics, model, train_state
 from tests import tiny
 
 
@@ -115,26 +115,87 @@ def test_learning_rate_decays_every_step():
     np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
 
 
-def test_auxiliary_loss_trains_the_embedding_head_only_if_weighted():
-  net, params, rgb = prepare(dropout_rate=0.0)
+def test_adam_is_the_formula_with_the_numbers_of_the_config():
+  """Two steps with gradients 1 and -2, written out; eps large enough to see."""
+  config = tiny.config('cifar10').optimizer
+  config.eps, config.decay_rate = 0.1, 0.5
+  optimizer = train_state.make_optimizer(config)
+  state = optimizer.init(jnp.zeros(()))
+  mean = square = 0.0
+  for step, gradient in enumerate([1.0, -2.0]):
+    update, state = optimizer.update(jnp.asarray(gradient), state)
+    mean = 0.95 * mean + 0.05 * gradient
+    square = 0.9995 * square + 0.0005 * gradient**2
+    m = mean / (1 - 0.95 ** (step + 1))
+    v = square / (1 - 0.9995 ** (step + 1))
+    expected = -1e-3 * 0.5**step * m / (np.sqrt(v) + 0.1)
+    np.testing.assert_allclose(update, expected, rtol=1e-4)
 
-  def loss(weight):
-    _, parts = train_state.loss_fn(
+
+def test_every_step_draws_new_dropout_masks():
+  net, params, rgb = prepare()
+  step = devices.pmap(
+    train_state.train_step_fn(net, optax.sgd(0.0), 0.999, 'point')
+  )
+  state = devices.replicate(train_state.create(params, optax.sgd(0.0)))
+  keys = devices.replicate(jax.random.key(5))
+  losses = []
+  for _ in range(2):
+    state, parts = step(state, devices.shard(rgb), keys)
+    losses.append(float(devices.fetch(parts)['loss']))
+  assert losses[0] != losses[1]
+
+
+def test_every_micro_batch_draws_its_own_dropout_mask():
+  net, params, rgb = prepare()
+  same = np.repeat(rgb[:1], 2, 0)
+  key = jax.random.key(3)
+  _, parts = jax.jit(
+    lambda: train_state.gradients(params, same, key, net, 'point', 2)
+  )()
+  loss_fn = jax.jit(
+    lambda key: train_state.loss_fn(params, rgb[:1], key, net, 'point')[0]
+  )
+  losses = [float(loss_fn(jax.random.fold_in(key, i))) for i in range(2)]
+  assert losses[0] != losses[1]
+  np.testing.assert_allclose(parts['loss'], np.mean(losses), rtol=1e-5)
+
+
+def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
+  net, params, rgb = prepare(dropout_rate=0.0, embedding_features=24)
+
+  def parts_of(params, weight):
+    return train_state.loss_fn(
       params,
       rgb,
       jax.random.key(0),
       net.clone(embedding_loss_weight=weight),
       'point',
-    )
-    return parts
+    )[1]
 
-  with_it, without = loss(0.5), loss(0.0)
+  with_it, without = parts_of(params, 0.5), parts_of(params, 0.0)
   assert 'embedding_bits_per_dim' not in without
   np.testing.assert_allclose(
     with_it['loss'],
     without['loss'] + 0.5 * with_it['embedding_bits_per_dim'],
     rtol=1e-6,
   )
+  lab = model.split_lab(rgb, 2, 'point')
+  _, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
+  log_prob = logistic_mixture.log_prob(
+    embedding[..., :16], lab.luminance_small, lab.chroma
+  )
+  np.testing.assert_allclose(
+    with_it['embedding_bits_per_dim'],
+    metrics.bits_per_dim(log_prob).mean(),
+    rtol=1e-5,
+  )
+  gradient = jax.jit(
+    jax.grad(lambda p: parts_of(p, 1.0)['embedding_bits_per_dim'])
+  )(params)
+  assert all((x == 0).all() for x in jax.tree.leaves(gradient['decoder']))
+  assert np.abs(gradient['embedding']['head']['V'][..., :16]).max() > 0
+  assert (gradient['embedding']['head']['V'][..., 16:] == 0).all()
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])

@@ -16,6 +16,8 @@ from pic_jax import (
   evaluate,
   figures,
   input_pipeline,
+  logistic_mixture,
+  metrics,
   model,
   run,
   sample,
@@ -86,6 +88,42 @@ def test_run_leaves_config_metrics_events_and_a_grid(finished):
   assert list(workdir.glob('events.out.tfevents.*'))
   text = (workdir / 'metrics.jsonl').read_text()
   assert '"validation_bits_per_dim"' in text and '"learning_rate"' in text
+
+
+def test_periodic_evaluation_scores_the_averaged_parameters(finished):
+  config, workdir = finished
+  text = (workdir / 'metrics.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in text]
+  logged = [
+    record['validation_bits_per_dim']
+    for record in records
+    if 'validation_bits_per_dim' in record
+  ]
+  params, _, _ = checkpoint.load_trained(str(workdir))
+  source = input_pipeline.open_source(config.data, config.data.validation_split)
+  report = evaluate.Evaluator(config)(devices.replicate(params), source, -1)
+  np.testing.assert_allclose(logged, [report['bits_per_dim']], rtol=1e-6)
+
+
+def test_a_damaged_step_is_redone(finished, tmp_path):
+  config, uninterrupted = finished
+  train.train_and_evaluate(config, str(tmp_path))
+  damaged = tmp_path / 'checkpoints' / '3'
+  (damaged / 'meta' / 'metadata').write_text('{}')
+  train.train_and_evaluate(config, str(tmp_path))
+  assert_identical(state_of(tmp_path, 3), state_of(uninterrupted, 3))
+  assert list((tmp_path / 'checkpoints').glob('3.damaged.*'))
+
+
+def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
+  config = tiny.narrow_config('cifar10', folder)
+  (tmp_path / 'config.json').write_text('half a conf')
+  config.training.num_steps = 1
+  train.train_and_evaluate(config, str(tmp_path))
+  config.model.remat = True
+  config.training.num_steps = 2
+  train.train_and_evaluate(config, str(tmp_path))
+  assert sorted(losses(tmp_path)) == [1, 2]
 
 
 def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
@@ -187,6 +225,23 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   config.evaluation.batch_size = 8
   report = evaluate.Evaluator(config)(replicated, rgb, -1)
   assert report['num_images'] == 21
+  lab = model.split_lab(
+    rgb, config_lib.build_model(config).chroma_factor, 'point'
+  )
+  theta, embedding = config_lib.build_model(config).apply(
+    {'params': params}, lab.luminance, lab.chroma
+  )
+  for prefix, outputs in (('', theta), ('embedding_', embedding[..., :16])):
+    exact = logistic_mixture.log_prob(outputs, lab.luminance_small, lab.chroma)
+    paper = logistic_mixture.log_prob_paper(
+      outputs, lab.luminance_small, lab.chroma_unrounded
+    )
+    for name, log_prob in (('', exact), ('_paper', paper)):
+      np.testing.assert_allclose(
+        report[f'{prefix}bits_per_dim{name}'],
+        metrics.bits_per_dim(log_prob).mean(),
+        rtol=1e-5,
+      )
   evaluator = evaluate.Evaluator(config)
   single = [evaluator(replicated, rgb[i : i + 1], -1) for i in range(21)]
   for name in (

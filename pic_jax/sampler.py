@@ -1,0 +1,70 @@
+"""Colourising batches of images over all local devices."""
+
+import jax
+import jax.numpy as jnp
+
+from pic_jax import devices, sample
+from pic_jax import model as model_lib
+
+
+def grid_scale(rows: jax.Array) -> int:
+  """How much to enlarge the small pictures [..., H, W, 3] of a grid."""
+  return max(1, 64 // rows.shape[-3])
+
+
+class Sampler:
+  """Colourises batches of images over all local devices."""
+
+  def __init__(
+    self,
+    model: model_lib.PIC,
+    chroma_filter: str,
+    num_samples: int,
+    temperature: float,
+    method: str,
+  ):
+    def draw(params: dict, rgb: jax.Array, seeds: jax.Array) -> jax.Array:
+      lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+      keys = jax.vmap(jax.random.fold_in, (None, 0))(
+        jax.random.key(seeds[0, 0]), seeds[:, 1]
+      )
+      chroma = sample.sample_chroma(
+        model,
+        params,
+        lab.luminance,
+        keys,
+        num_samples,
+        temperature,
+        method,
+        chroma_filter,
+      )
+      grey = sample.to_rgb(
+        lab.luminance, jnp.zeros_like(chroma[:, :1]), chroma_filter
+      )
+      colourised = sample.to_rgb(lab.luminance, chroma, chroma_filter)
+      return jnp.concatenate([grey, colourised, rgb[:, None]], 1)
+
+    self._draw = devices.pmap(draw)
+
+  def __call__(
+    self, params: dict, rgb: jax.Array, seed: int, first_index: int
+  ) -> jax.Array:
+    """Colourises the grey versions of images.
+
+    Args:
+      params: replicated parameters.
+      rgb: [B, H, W, 3] uint8; any B, padded here to the devices.
+      seed: together with an image's index it determines its samples.
+      first_index: index of the first image; the others follow.
+
+    Returns:
+      [B, S + 2, H, W, 3] uint8: grey, samples, original.
+    """
+    count = jax.local_device_count()
+    indices = jnp.arange(first_index, first_index + len(rgb))
+    pad = -len(rgb) % count
+    rgb = jnp.pad(jnp.asarray(rgb), ((0, pad), (0, 0), (0, 0), (0, 0)))
+    seeds = jnp.stack([jnp.full_like(indices, seed), indices], -1)
+    seeds = jnp.pad(seeds, ((0, pad), (0, 0)))
+    rows = self._draw(params, *devices.shard((rgb, seeds)))
+    return devices.unshard(rows)[: len(indices)]
