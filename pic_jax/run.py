@@ -68,9 +68,7 @@ class Run:
     self._sampler = None
     self._saved = -1
     self.log = progress.Log(workdir)
-    self.saver = checkpoint.Saver(
-      workdir, config, config.training.num_checkpoints
-    )
+    self._saver = None
 
   @property
   def validation_source(self) -> Any:
@@ -183,7 +181,12 @@ class Run:
         f'Parameters of {bad[0]} are not finite at step {step}: not saved, the '
         'last checkpoint is kept. Lower `optimizer.learning_rate`.'
       )
-    self.saver.save(host_state)
+    if self._saver is None:
+      # Not before: it lists the steps that are there when it is made.
+      self._saver = checkpoint.Saver(
+        str(self.workdir), self.config, self.config.training.num_checkpoints
+      )
+    self._saver.save(host_state)
     self._saved = step
 
   def check_skipped(
@@ -239,6 +242,16 @@ class Run:
   def close(self) -> None:
     """Waits for the last checkpoint and closes the logs."""
     try:
-      self.saver.close()
+      self.wait_for_save()
     finally:
       self.log.close()
+
+  def wait_for_save(self) -> None:
+    """Returns when the last checkpoint is written.
+
+    Raises:
+      checkpoint.CheckpointError: it could not be.
+    """
+    if self._saver is not None:
+      self._saver.close()
+      self._saver = None

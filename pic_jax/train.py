@@ -137,7 +137,7 @@ def _train(
     pass  # a compilation, evaluation or grid was broken off
   if signals.received is not None:
     run.save(state)
-    run.saver.close()
+    run.wait_for_save()
     raise Stopped(signals.received, step)
   for seen_step, seen_parts in recent:
     run.check_skipped(seen_step, state, seen_parts)

@@ -21,6 +21,8 @@ SIZES = benchmark.Sizes(
 )
 PIXELS = 7 * 7
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def report():

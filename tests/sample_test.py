@@ -25,7 +25,10 @@ def draw(net, params, lab, keys, **kwargs):
   )(params, lab.luminance, keys)
 
 
-@pytest.mark.parametrize('gated,temperature', [(True, 1.0), (False, 0.5)])
+@pytest.mark.parametrize(
+  'gated,temperature',
+  [(True, 1.0), pytest.param(False, 0.5, marks=pytest.mark.slow)],
+)
 def test_all_methods_draw_identical_chroma(gated, temperature):
   net, params, lab, keys = prepare(gated=gated)
   naive, cached, parallel = (
@@ -134,6 +137,7 @@ def test_parallel_needs_fewer_passes_than_pixels():
   assert 1 < passes < 35
 
 
+@pytest.mark.slow
 def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   net, params, lab, _ = prepare(count=5)
   rgb = tiny.images(5)
@@ -176,6 +180,7 @@ def test_unknown_method_is_refused():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_parallel_ends_at_the_fixed_point_and_not_before(seed):
   """Sharp parameters: a change of one level changes the pixels after it."""
@@ -189,6 +194,7 @@ def test_parallel_ends_at_the_fixed_point_and_not_before(seed):
   np.testing.assert_array_equal(again, canvas)
 
 
+@pytest.mark.slow
 def test_parallel_ends_with_weights_that_are_not_finite():
   net, params, lab, keys = prepare()
   params['decoder']['head']['b'] *= np.nan

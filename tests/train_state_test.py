@@ -77,6 +77,7 @@ def test_every_device_draws_a_dropout_mask_of_its_own():
   np.testing.assert_allclose(parts['loss'], np.mean(losses), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_accumulated_micro_batches_give_the_same_step():
   net, params, rgb = prepare(dropout_rate=0.0)
   once, _ = one_step(net, params, rgb)
@@ -146,6 +147,7 @@ def test_every_step_draws_new_dropout_masks():
   assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_every_micro_batch_draws_its_own_dropout_mask():
   net, params, rgb = prepare()
   same = np.repeat(rgb[:1], 2, 0)
@@ -198,6 +200,7 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
   assert (gradient['embedding']['head']['V'][..., 16:] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_loss_falls_on_one_batch(dtype):
   net, params, rgb = prepare(dropout_rate=0.0, dtype=dtype)

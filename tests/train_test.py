@@ -105,6 +105,7 @@ def test_periodic_evaluation_scores_the_averaged_parameters(finished):
   np.testing.assert_allclose(logged, [report['bits_per_dim']], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_damaged_step_is_redone(finished, tmp_path):
   config, uninterrupted = finished
   train.train_and_evaluate(config, str(tmp_path))
@@ -115,6 +116,7 @@ def test_a_damaged_step_is_redone(finished, tmp_path):
   assert list((tmp_path / 'checkpoints').glob('3.damaged.*'))
 
 
+@pytest.mark.slow
 def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
   (tmp_path / 'config.json').write_text('half a conf')
@@ -163,6 +165,7 @@ def test_another_model_in_the_same_workdir_is_refused(finished):
     train.train_and_evaluate(config, str(workdir))
 
 
+@pytest.mark.slow
 def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   finished, tmp_path
 ):
@@ -191,6 +194,7 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
     train.train_and_evaluate(config, str(tmp_path / 'c'))
 
 
+@pytest.mark.slow
 def test_accumulation_and_remat_run(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
   config.training.batch_size = 16
@@ -278,9 +282,13 @@ def stop_in(monkeypatch, where, name, number, at=1):
   'where,name,number,step',
   [
     (train, '_compile', signal.SIGTERM, 0),
-    (run.Run, 'report', signal.SIGTERM, 1),
+    pytest.param(
+      *(run.Run, 'report', signal.SIGTERM, 1), marks=pytest.mark.slow
+    ),
     (run.Run, 'evaluate', signal.SIGINT, 3),
-    (run.Run, 'sample', signal.SIGTERM, 3),
+    pytest.param(
+      *(run.Run, 'sample', signal.SIGTERM, 3), marks=pytest.mark.slow
+    ),
   ],
 )
 def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
