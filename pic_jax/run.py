@@ -112,7 +112,13 @@ class Run:
     checkpoint.check_fit(
       tree['params'], template.params, f'{self.workdir} at {meta["step"]}'
     )
-    return flax.serialization.from_state_dict(template, tree)
+    try:
+      return flax.serialization.from_state_dict(template, tree)
+    except (ValueError, KeyError) as error:
+      raise checkpoint.CheckpointError(
+        f'{self.workdir} was written by another version: {error} Start from '
+        'its weights with `--config.training.init_from`.'
+      ) from None
 
   def initial_state_shapes(self) -> train_state.TrainState:
     """A state for `jax.eval_shape`."""
