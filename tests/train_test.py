@@ -352,10 +352,7 @@ def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_bfloat16_changes_bits_per_dim_of_a_trained_model_by_under_001(
-  tmp_path,
-):
-  """Also: what training on photographs reaches, and identical samples."""
+def test_all_methods_agree_on_trained_weights(tmp_path):
   config = tiny.config('demo')
   config.data.data_dir = str(pathlib.Path(__file__).parents[1] / 'photos')
   config.training.num_steps = 200
@@ -364,18 +361,9 @@ def test_bfloat16_changes_bits_per_dim_of_a_trained_model_by_under_001(
   train.train_and_evaluate(config, str(tmp_path))
   params, config, _ = checkpoint.load_trained(str(tmp_path))
   source = input_pipeline.open_source(config.data, config.data.test_split)
-  replicated = devices.replicate(params)
-  bits = {}
-  for dtype in ('float32', 'bfloat16'):
-    with config.unlocked():
-      config.model.dtype = dtype
-    report = evaluate.Evaluator(config)(replicated, source, 100)
-    bits[dtype] = report['bits_per_dim']
-  assert bits['float32'] < 4.6  # 6.5 at the start, 8 for a uniform guess
-  assert abs(bits['float32'] - bits['bfloat16']) < 0.01
+  report = evaluate.Evaluator(config)(devices.replicate(params), source, 100)
+  assert report['bits_per_dim'] < 4.6  # 6.5 at the start, 8 for uniform
 
-  with config.unlocked():
-    config.model.dtype = 'float32'
   net = config_lib.build_model(config)
   lab = model.split_lab(source[:5], net.chroma_factor, 'point')
   keys = jax.random.split(jax.random.key(0), 5)
