@@ -7,21 +7,15 @@ Seconds on two CPU cores: shows that everything runs, learns next to nothing.
 
 import ml_collections
 
-from configs import cifar10_small
+from configs import demo
 
 
 def get_config() -> ml_collections.ConfigDict:
   """Eight channels, twenty steps."""
-  config = cifar10_small.get_config()
-  config.data.name = 'patches'
-  config.data.data_dir = 'photos'
-  config.data.train_split = 'train'
-  config.data.validation_split = 'test[:50%]'
-  config.data.test_split = 'test[50%:]'
+  config = demo.get_config()
   config.model.embedding_stages = ((8, 1, 1, 1), (8, 2, 1, 2))
   config.model.decoder_features = 8
   config.model.decoder_blocks = 1
-  config.training.batch_size = 8
   config.training.num_steps = 20
   config.training.log_every_steps = 10
   config.training.checkpoint_every_steps = 10
@@ -29,7 +23,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.training.sample_every_steps = 20
   config.evaluation.batch_size = 32
   config.evaluation.num_validation_images = 64
-  config.sampling.batch_size = 8
   config.sampling.num_images = 4
   config.sampling.num_samples = 2
   return config
