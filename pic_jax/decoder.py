@@ -25,6 +25,7 @@ class CausalDecoder(nn.Module):
     num_blocks: gated residual blocks of each stream (4 in the paper).
     num_outputs: width P of theta.
     head_mean: [P] means with which theta starts.
+    dtype: of the convolutions within blocks; the streams are float32.
   """
 
   features: int = 160
@@ -38,10 +39,12 @@ class CausalDecoder(nn.Module):
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
+    # The neighbours' values in float32: rounding them costs 0.006 bits/dim.
+    conv = functools.partial(causal.CausalConv, self.features)
+    self.above_input = conv((2, 3))
+    self.row_input = conv((1, 3))
+    self.pixel_input = conv((2, 1), left=0, right=0)
     conv = functools.partial(causal.CausalConv, dtype=self.dtype)
-    self.above_input = conv(self.features, (2, 3))
-    self.row_input = conv(self.features, (1, 3))
-    self.pixel_input = conv(self.features, (2, 1), left=0, right=0)
     block = layers.GatedBlock
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))
@@ -82,7 +85,6 @@ class CausalDecoder(nn.Module):
     down, down_right = self.rows_in(canvas)
     down_right = layers.shift_down(down_right)
     down_right += layers.shift_right(self.pixel_input(self._input(canvas)))
-    embedding = embedding.astype(self.dtype)
     conditioning = [block.condition(embedding) for block in self.down_blocks]
     maps = self.down_stack(layers.shift_down(down), conditioning, train)
     conditioning = [
@@ -92,7 +94,7 @@ class CausalDecoder(nn.Module):
     return self.down_right_stack(down_right, conditioning, train)
 
   def _input(self, canvas: jax.Array) -> jax.Array:
-    return layers.append_ones(canvas.astype(self.dtype))
+    return layers.append_ones(canvas)
 
   def rows_in(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Convolves rows [B, rows, w, C] for either stream, not yet shifted.
@@ -139,7 +141,6 @@ class CausalDecoder(nn.Module):
       For each block of the down and of the down-right stream [B, h, w, F]:
       the conditioning, of which the latter still lacks the down stream's part.
     """
-    embedding = embedding.astype(self.dtype)
     width = embedding.shape[2]
     self.above_input.start(num_canvases, width, by_pixel=False)
     self.row_input.start(num_canvases, width, by_pixel=False)

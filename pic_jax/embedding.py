@@ -20,6 +20,7 @@ class EmbeddingNet(nn.Module):
     stages: rows of Table 1, (width, stride, number of blocks, dilation): a 3x3
       convolution with this stride, then the blocks.
     features: width E of the last convolution, 3x3.
+    dtype: of the convolutions after the first; what blocks add up is float32.
     head_scale, head_mean: [features] deviation and mean with which the output
       channels start (data-dependent initialisation), or one number.
   """
@@ -35,7 +36,7 @@ class EmbeddingNet(nn.Module):
 
   @nn.compact
   def __call__(self, luminance: jax.Array, train: bool = False) -> jax.Array:
-    """Embeds luminance [B, H, W, 1] in network units to [B, h, w, E]."""
+    """Embeds luminance [B, H, W, 1] to float32 [B, h, w, E]."""
     conv = functools.partial(
       layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
     )
@@ -44,7 +45,10 @@ class EmbeddingNet(nn.Module):
       block = nn.remat(block, static_argnums=(3,))
     x = layers.append_ones(luminance)
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
-      x = conv(width, stride=stride, name=f'stage_{stage}')(x)
+      # The grey levels in float32, like all that blocks add to.
+      dtype = self.dtype if stage else jnp.float32
+      x = conv(width, stride=stride, dtype=dtype, name=f'stage_{stage}')(x)
+      x = x.astype(jnp.float32)
       for index in range(num_blocks):
         x = block(
           width,
@@ -54,9 +58,10 @@ class EmbeddingNet(nn.Module):
           dtype=self.dtype,
           name=f'stage_{stage}_block_{index}',
         )(x, None, train)
-    return conv(
+    head = conv(
       self.features,
       init_scale=self.head_scale,
       init_mean=self.head_mean,
       name='head',
-    )(x)
+    )
+    return head(x).astype(jnp.float32)

@@ -63,7 +63,7 @@ def decode(
   by_row = jax.tree.map(
     lambda x: jnp.moveaxis(x, 1, 0)[:, :, None], projections
   )  # [h, B, 1, w, F]
-  zeros = jnp.zeros((num_canvases, 1, width, decoder.features), decoder.dtype)
+  zeros = jnp.zeros((num_canvases, 1, width, decoder.features), jnp.float32)
   _, (canvas, collected) = jax.lax.scan(
     functools.partial(_row_step, step_fn, pixel_fn, num_samples),
     (variables['cache'], zeros, zeros),

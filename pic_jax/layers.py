@@ -82,7 +82,7 @@ class WeightNormConv(nn.Module):
     kernel_size: height and width.
     padding: 'SAME', 'VALID' or (low, high) for height and for width.
     init_scale, init_mean: one number, or one for each channel.
-    dtype: of the activations; parameters are float32.
+    dtype: of the input, the kernel and the output; parameters are float32.
   """
 
   features: int
@@ -152,6 +152,7 @@ class GatedBlock(nn.Module):
     conv: makes a 3x3 convolution from features and init_scale.
     conditional: whether the output of the first convolution is biased by a
       1x1 convolution of the concat-ELU of other maps.
+    dtype: of the convolutions; x, and so the sum, stays float32.
   """
 
   features: int
@@ -216,7 +217,7 @@ class GatedBlock(nn.Module):
     kernel = self.conditioning.get_variable('constants', 'kernel')
     begin = 2 * first_channel
     part = kernel[:, :, begin : begin + 2 * x.shape[-1]]
-    y = convolve(concat_elu(x.astype(self.dtype)), part)
+    y = convolve(concat_elu(x).astype(self.dtype), part)
     if with_bias:
       b = self.conditioning.get_variable('constants', 'b')
       y = y + channels_last(b)

@@ -351,8 +351,28 @@ def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   assert checkpoint.saved_steps(tmp_path) == []
 
 
+def test_nothing_compiles_after_the_first_step(folder, tmp_path, caplog):
+  config = tiny.narrow_config('smoke', folder)
+  config.training.eval_every_steps = 1
+  config.training.sample_every_steps = 1
+
+  def num_compilations(name: str, num_steps: int) -> int:
+    caplog.clear()
+    config.training.num_steps = num_steps
+    with jax.log_compiles():
+      train.train_and_evaluate(config, str(tmp_path / name))
+    return sum('Compiling' in r.getMessage() for r in caplog.records)
+
+  num_compilations('warm', 1)
+  one_step = num_compilations('one', 1)
+  assert one_step > 2
+  assert num_compilations('four', 4) == one_step
+
+
 @pytest.mark.slow
-def test_all_methods_agree_on_trained_weights(tmp_path):
+def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
+  tmp_path,
+):
   config = tiny.config('demo')
   config.data.data_dir = str(pathlib.Path(__file__).parents[1] / 'photos')
   config.training.num_steps = 200
@@ -361,8 +381,15 @@ def test_all_methods_agree_on_trained_weights(tmp_path):
   train.train_and_evaluate(config, str(tmp_path))
   params, config, _ = checkpoint.load_trained(str(tmp_path))
   source = input_pipeline.open_source(config.data, config.data.test_split)
-  report = evaluate.Evaluator(config)(devices.replicate(params), source, 100)
-  assert report['bits_per_dim'] < 4.6  # 6.5 at the start, 8 for uniform
+  bits = {}
+  for dtype in ('bfloat16', 'float32'):
+    with config.unlocked():
+      config.model.dtype = dtype
+    evaluator = evaluate.Evaluator(config)
+    report = evaluator(devices.replicate(params), source, 100)
+    bits[dtype] = report['bits_per_dim']
+  assert bits['float32'] < 4.6  # 6.5 at the start, 8 for uniform
+  assert 0 < abs(bits['float32'] - bits['bfloat16']) < 0.01
 
   net = config_lib.build_model(config)
   lab = model.split_lab(source[:5], net.chroma_factor, 'point')
