@@ -1,10 +1,14 @@
-"""The one place that knows how work is mapped over devices: `jax.pmap`."""
+"""The one place that knows how work is spread: devices (`jax.pmap`) and hosts.
+
+Every process of a run calls the same mapped functions in the same order.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 AXIS = 'devices'
 
@@ -19,6 +23,11 @@ def pmap(
 def mean(tree: Any) -> Any:
   """Inside a mapped function: average over all devices of all hosts."""
   return jax.lax.pmean(tree, AXIS)
+
+
+def maximum(tree: Any) -> Any:
+  """Inside a mapped function: largest over all devices of all hosts."""
+  return jax.lax.pmax(tree, AXIS)
 
 
 def index() -> jax.Array:
@@ -54,3 +63,33 @@ def fetch(tree: Any) -> Any:
   return jax.tree.map(
     lambda x: np.asarray(x.addressable_shards[0].data)[0], tree
   )
+
+
+def is_main() -> bool:
+  """Whether this process writes files and results: one of all hosts does."""
+  return jax.process_index() == 0
+
+
+def round_up(batch_size: int) -> int:
+  """The next size that divides over all devices of all hosts."""
+  count = jax.device_count()
+  return -(-batch_size // count) * count
+
+
+def broadcast(tree: Any) -> Any:
+  """What process 0 has, on every process; all give the same shapes."""
+  if jax.process_count() == 1:
+    return tree
+  return multihost_utils.broadcast_one_to_all(tree)
+
+
+def gather(tree: Any) -> Any:
+  """Numpy arrays [b, ...] of all processes, one after the other: [B, ...]."""
+  if jax.process_count() == 1:
+    return tree
+  return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def wait_for_all(what: str) -> None:
+  """Returns when every process is here."""
+  multihost_utils.sync_global_devices(what)

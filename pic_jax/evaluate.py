@@ -67,6 +67,8 @@ class Evaluator:
   ) -> dict[str, Any]:
     """Evaluates replicated parameters on the first images of a source.
 
+    Every host scores its share and gets the whole report.
+
     Args:
       params: replicated (averaged) parameters.
       source: see `input_pipeline.open_source`.
@@ -76,21 +78,22 @@ class Evaluator:
       Means over images of every score, `<score>_stderr`, `bits_per_image`,
       `num_images`, `chroma_filter`, `chroma_factor`.
     """
-    count = jax.local_device_count()
-    batch_size = -(-self._config.evaluation.batch_size // count) * count
-    pending = []
+    pending, masks = [], []
     for rgb, _, mask in input_pipeline.eval_batches(
-      source, batch_size, num_images
+      source,
+      devices.round_up(self._config.evaluation.batch_size),
+      num_images,
+      jax.process_index(),
+      jax.process_count(),
     ):
-      pending.append((self.score(params, devices.shard(rgb)), mask))
-    scores = [
-      {name: values[mask] for name, values in devices.unshard(batch).items()}
-      for batch, mask in pending
-    ]
+      pending.append(self.score(params, devices.shard(rgb)))
+      masks.append(mask)
+    scores = [devices.unshard(batch) for batch in pending]
+    masks = devices.gather(np.stack(masks, -1)).T  # [batches, B]
     report = {}
     for name in scores[0]:
-      values = np.concatenate([batch[name] for batch in scores])
-      values = values.astype(np.float64)
+      values = np.stack([batch[name] for batch in scores], -1)
+      values = devices.gather(values).T[masks].astype(np.float64)
       report[name] = float(values.mean())
       report[f'{name}_stderr'] = float(values.std() / np.sqrt(len(values)))
     dims = 2 * (self._config.data.image_size // self._factor) ** 2

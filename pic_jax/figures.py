@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import ml_collections
 
 from pic_jax import config as config_lib
@@ -40,17 +39,13 @@ def sample_grids(
     sampling.method,
   )
   params = devices.replicate(params)
-  count = jax.local_device_count()
-  batch_size = -(-sampling.batch_size // count) * count
   done = 0
-  for rgb, _, mask in input_pipeline.eval_batches(
-    source, batch_size, sampling.num_images
-  ):
-    rows = draw(params, rgb, sampling.seed, done)[mask]
+  for rows in draw.batches(params, source, sampling):
     last = done + len(rows) - 1
     name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
     path = pathlib.Path(folder) / 'samples' / name
-    images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
     done = last + 1
     progress.say(f'{done} images x {sampling.num_samples} samples')
-    yield path
+    if devices.is_main():
+      images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
+      yield path

@@ -224,7 +224,7 @@ def train_dataset(
   """Endless shuffled batches; item t is this host's share of step t.
 
   Every epoch has an order of its own; every image is flipped on its own coin.
-  Together the hosts' batches are one host's batch, whatever their number.
+  The hosts' batches, one after the other, are one host's batch.
 
   Args:
     source: see `open_source`.
@@ -239,8 +239,10 @@ def train_dataset(
   codes = codes.random_map(
     lambda index, rng: 2 * index + int(rng.integers(2)), seed=seed + 1
   )
-  share = codes[host::num_hosts].batch(batch_size // num_hosts)
-  return share.map(_gather(source))
+  size = batch_size // num_hosts
+  share = slice(host * size, (host + 1) * size)
+  gather = _gather(source)
+  return codes.batch(batch_size).map(lambda batch: gather(batch[share]))
 
 
 def train_batches(
@@ -258,26 +260,25 @@ def eval_batches(
   host: int = 0,
   num_hosts: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-  """Yields every image exactly once, the last batch padded.
+  """Yields this host's share of batches that hold every image exactly once.
 
-  All hosts yield the same number of batches.
+  All hosts yield the same number of batches; together they are padded at the
+  end only.
 
   Args:
     source: see `open_source`.
-    batch_size: of this host.
+    batch_size: global; divides by `num_hosts`.
     num_images: only the first ones; -1 for all.
-    host, num_hosts: image i belongs to host i mod num_hosts.
+    host, num_hosts: which share of every batch.
 
   Yields:
-    Images [batch_size, H, W, 3] uint8, their indices [batch_size], and a mask
-    [batch_size] that is False for padding.
+    With b = batch_size / num_hosts: images [b, H, W, 3] uint8, their indices
+    [b], and a mask [b] that is False for padding.
   """
   total = len(source) if num_images < 0 else min(num_images, len(source))
-  per_host = -(-total // num_hosts)
-  num_batches = -(-per_host // batch_size)
-  for batch in range(num_batches):
-    places = batch * batch_size + np.arange(batch_size)
-    indices = host + num_hosts * places
+  size = batch_size // num_hosts
+  for first in range(0, total, batch_size):
+    indices = first + host * size + np.arange(size)
     mask = indices < total
     indices = np.where(mask, indices, 0)
     yield np.stack([source[index] for index in indices]), indices, mask

@@ -142,7 +142,9 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   net, params, lab, _ = prepare(count=5)
   rgb = tiny.images(5)
   draw_rows = sampler.Sampler(net, 'area', 2, 0.5, 'cached')
-  rows = draw_rows(devices.replicate(params), rgb, seed=3, first_index=10)
+  rows = draw_rows(
+    devices.replicate(params), rgb, seed=3, indices=range(10, 15)
+  )
   assert rows.shape == (5, 4, 10, 14, 3)
   keys = jax.vmap(jax.random.fold_in, (None, 0))(
     jax.random.key(3), jnp.arange(10, 15)
