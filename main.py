@@ -3,12 +3,13 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 
 from absl import app, flags, logging
 
-MODES = ('train', 'eval', 'sample', 'export', 'benchmark')
+MODES = ('train', 'eval', 'sample', 'export', 'describe', 'benchmark')
 EXIT_FAILED, EXIT_USAGE = 1, 2
 COMPILATION_CACHE = os.path.expanduser('~/.cache/pic_jax')
 
@@ -25,10 +26,23 @@ _CHECKPOINT = flags.DEFINE_string(
 _REPORT = flags.DEFINE_string(
   'report',
   None,
-  'eval, benchmark: also write the numbers to this JSON file.',
+  'eval, describe, benchmark: also write the numbers to this JSON file.',
 )
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'sample: folder for the grids; export: .safetensors file.'
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+  'distributed',
+  'auto',
+  ('auto', 'on', 'off'),
+  'Join the other processes of a TPU pod, of Slurm, or those that '
+  'JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID tell of; '
+  'auto: if the environment speaks of them.',
+)
+_PROFILE_STEPS = flags.DEFINE_string(
+  'profile_steps',
+  None,
+  'train: FIRST:LAST, steps to trace into WORKDIR/profile.',
 )
 
 
@@ -62,8 +76,28 @@ def load_trained() -> tuple:
   return params, config, step
 
 
-def write_report(report: dict) -> None:
-  """Writes --report, if it is asked for."""
+def profile_steps() -> tuple[int, int] | None:
+  """--profile_steps as two numbers."""
+  text = _PROFILE_STEPS.value
+  if text is None:
+    return None
+  match = re.fullmatch(r'(\d+):(\d+)', text)
+  if not match or not 1 <= int(match[1]) <= int(match[2]):
+    fail(
+      EXIT_USAGE,
+      '--profile_steps must be FIRST:LAST with 1 <= FIRST <= LAST, '
+      f'got {text!r}.',
+    )
+  return int(match[1]), int(match[2])
+
+
+def show(text: str, report: dict) -> None:
+  """Prints a result and writes --report, if it is asked for; process 0."""
+  from pic_jax import devices
+
+  if not devices.is_main():
+    return
+  print(text)
   if _REPORT.value:
     path = pathlib.Path(_REPORT.value)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +106,7 @@ def write_report(report: dict) -> None:
 
 def run_train() -> None:
   """--mode=train."""
-  from pic_jax import train
+  from pic_jax import runtime, train
 
   for name, value in (
     ('--config', flags.FLAGS.config),
@@ -81,9 +115,12 @@ def run_train() -> None:
     if value is None:
       fail(EXIT_USAGE, f'--mode=train needs {name}.')
   try:
-    train.train_and_evaluate(flags.FLAGS.config, _WORKDIR.value)
+    train.train_and_evaluate(
+      flags.FLAGS.config, _WORKDIR.value, profile_steps()
+    )
   except train.Stopped as stop:
     name = signal.Signals(stop.signal_number).name
+    runtime.leave_processes()
     fail(
       128 + stop.signal_number,
       f'{name}: saved step {stop.step} in {_WORKDIR.value}; run the same '
@@ -105,9 +142,8 @@ def run_eval() -> None:
     'data': config.data.name,
     'split': config.data.test_split,
   }
-  print(f'{config.data.name} {config.data.test_split}, step {step}')
-  print(evaluate.to_text(report))
-  write_report(report)
+  head = f'{config.data.name} {config.data.test_split}, step {step}'
+  show(f'{head}\n{evaluate.to_text(report)}', report)
 
 
 def run_sample() -> None:
@@ -131,6 +167,33 @@ def run_export() -> None:
   print(_OUTPUT.value)
 
 
+def run_describe() -> None:
+  """--mode=describe: a config, or a checkpoint with digests of its arrays."""
+  from pic_jax import checkpoint, describe, input_pipeline
+
+  config, source = flags.FLAGS.config, _CHECKPOINT.value
+  if config is None and source is None:
+    source = _WORKDIR.value
+    if source is None:
+      fail(EXIT_USAGE, '--mode=describe needs --config or --checkpoint.')
+  saved, lines = {}, []
+  if source:
+    tree, its_config, step = checkpoint.load(source)
+    config = config or its_config
+    saved = {'step': step, 'sha256': checkpoint.group_digests(tree)}
+    lines = [f'{source}, step {step}'] + [
+      f'sha256 {digest} {name}' for name, digest in saved['sha256'].items()
+    ]
+  try:
+    images = input_pipeline.open_images(config.data, config.data.train_split)
+    num_images, trouble = len(images), []
+  except input_pipeline.DataError as error:
+    num_images, trouble = None, [str(error)]
+  report = describe.run(config, num_images, _WORKDIR.value)
+  text = '\n'.join([describe.to_text(report), *trouble, *lines])
+  show(text, report | saved)
+
+
 def run_benchmark() -> None:
   """--mode=benchmark: a config with initial weights, or a checkpoint."""
   from pic_jax import benchmark
@@ -141,8 +204,13 @@ def run_benchmark() -> None:
   elif config is None:
     fail(EXIT_USAGE, '--mode=benchmark needs --config or --checkpoint.')
   report = benchmark.run(config, params, step)
-  print(benchmark.to_text(report))
-  write_report(report)
+  show(benchmark.to_text(report), report)
+
+
+def heartbeat_seconds() -> int:
+  """Of --config; without one, jax's own."""
+  config = flags.FLAGS.config
+  return config.training.heartbeat_seconds if config is not None else 100
 
 
 def main(argv: list[str]) -> None:
@@ -162,14 +230,20 @@ def main(argv: list[str]) -> None:
   try:
     if flags.FLAGS.config is not None:
       config_lib.check(flags.FLAGS.config)
+    runtime.join_processes(_DISTRIBUTED.value, heartbeat_seconds())
     {
       'train': run_train,
       'eval': run_eval,
       'sample': run_sample,
       'export': run_export,
+      'describe': run_describe,
       'benchmark': run_benchmark,
     }[_MODE.value]()
-  except (config_lib.ConfigError, input_pipeline.DataError) as error:
+  except (
+    config_lib.ConfigError,
+    input_pipeline.DataError,
+    runtime.DistributedError,
+  ) as error:
     fail(EXIT_USAGE, error)
   except (
     checkpoint.CheckpointError,

@@ -58,6 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
   training.num_checkpoints = 3  # the last ones are kept
   training.eval_every_steps = 5000  # 0: never
   training.sample_every_steps = 5000  # 0: never
+  training.heartbeat_seconds = 100  # a silent process ends the others
 
   config.evaluation = evaluation = ml_collections.ConfigDict()
   evaluation.batch_size = 250  # images, all local devices

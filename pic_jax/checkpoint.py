@@ -47,6 +47,26 @@ def _digest_of_json(value: Any) -> str:
   return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def group_digests(tree: dict[str, Any]) -> dict[str, str]:
+  """A sha256 of each part of a state: parameters, average, optimiser."""
+  groups = ('params', 'ema_params', 'opt_state')
+  return {
+    name: _digest_of_json(_digests(tree[name]))
+    for name in groups
+    if name in tree
+  }
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+  """Orbax in this process only, which waits for no other."""
+  index = jax.process_index()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=index,
+    active_processes={index},
+    barrier_sync_key_prefix=f'process_{index}',
+  )
+
+
 def provenance() -> dict[str, Any]:
   """Commit, versions and command line of this process."""
   root = pathlib.Path(__file__).parents[1]
@@ -67,7 +87,10 @@ def provenance() -> dict[str, Any]:
 
 
 class Saver:
-  """Writes checkpoints in the background and keeps the last ones."""
+  """Writes checkpoints in the background and keeps the last ones.
+
+  For process 0: a state is the same on all.
+  """
 
   def __init__(
     self, workdir: str, config: ml_collections.ConfigDict, max_to_keep: int
@@ -77,9 +100,14 @@ class Saver:
       'config': config_lib.to_json(config),
       'provenance': provenance(),
     }
+    self._directory.mkdir(parents=True, exist_ok=True)
     self._manager = ocp.CheckpointManager(
       self._directory,
-      options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=max_to_keep,
+        multiprocessing_options=_alone(),
+        create=False,  # with create, Orbax waits for all processes
+      ),
     )
 
   def save(self, state: train_state.TrainState) -> None:
@@ -144,7 +172,7 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   digest = meta.pop('digest')
   if digest != _digest_of_json(meta):
     raise ValueError('its description does not match its digest')
-  with ocp.StandardCheckpointer() as reader:
+  with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
     shapes = reader.metadata(path / 'state').item_metadata
     shapes = getattr(shapes, 'tree', shapes)
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
@@ -221,23 +249,25 @@ def check_fit(found: Any, expected: Any, where: str) -> None:
     )
 
 
-def load_trained(
+def load(
   source: str,
 ) -> tuple[Any, ml_collections.ConfigDict, int]:
-  """Reads a trained model for evaluation or sampling.
+  """Reads all that is saved of a model.
 
   Args:
     source: a workdir (its last good checkpoint), 'workdir@step', or a
       .safetensors file.
 
   Returns:
-    Averaged parameters (numpy), the config of the run, the step.
+    The state as nested dicts of numpy arrays (of a file: only `ema_params`),
+    the config of the run, the step.
 
   Raises:
     CheckpointError, weights.WeightsError: nothing usable is there.
   """
   if source.endswith(weights.SUFFIX):
-    return weights.load(source)
+    params, config, step = weights.load(source)
+    return {'ema_params': params}, config, step
   workdir, at, step = source.rpartition('@')
   if not at or not step.isdigit():
     workdir, step = source, None
@@ -245,8 +275,12 @@ def load_trained(
   if restored is None:
     raise CheckpointError(f'{workdir} has no checkpoint.')
   tree, meta = restored
-  return (
-    tree['ema_params'],
-    config_lib.from_json(meta['config']),
-    int(meta['step']),
-  )
+  return tree, config_lib.from_json(meta['config']), int(meta['step'])
+
+
+def load_trained(
+  source: str,
+) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """Reads a trained model for evaluation or sampling: `load`, averaged only."""
+  tree, config, step = load(source)
+  return tree['ema_params'], config, step

@@ -41,6 +41,7 @@ FIELDS: dict[str, dict[str, type]] = {
     'num_checkpoints': int,
     'eval_every_steps': int,
     'sample_every_steps': int,
+    'heartbeat_seconds': int,
   },
   'evaluation': {
     'batch_size': int,
@@ -74,21 +75,16 @@ NON_POSITIVE = {
 }
 
 
-# Of model and data, what may change when a run is resumed.
-MAY_CHANGE = {
-  'model.remat',
-  'data.data_dir',
-  'data.validation_split',
-  'data.test_split',
-}
-
-
 # Numbers of images: positive, or -1 for all.
 COUNTS = (
   ('evaluation', 'num_images'),
   ('evaluation', 'num_validation_images'),
   ('sampling', 'num_images'),
 )
+
+
+# Fields that configs written by older versions lack: what those did.
+ADDED = {('training', 'heartbeat_seconds'): 100}
 
 
 class ConfigError(ValueError):
@@ -236,27 +232,6 @@ def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
   )
 
 
-def check_same_run(
-  before: ml_collections.ConfigDict,
-  after: ml_collections.ConfigDict,
-  workdir: str,
-) -> None:
-  """Checks that a workdir is continued with the same model and data."""
-  differences = [
-    f'{section}.{name}: {before[section][name]!r} there, '
-    f'{after[section][name]!r} now'
-    for section in ('model', 'data')
-    for name in FIELDS[section]
-    if f'{section}.{name}' not in MAY_CHANGE
-    and before[section][name] != after[section][name]
-  ]
-  _require(
-    not differences,
-    f'{workdir} holds another run ({"; ".join(differences)}): choose another '
-    '--workdir, or `--config.training.init_from` to start from its weights.',
-  )
-
-
 def build_model(config: ml_collections.ConfigDict) -> model_lib.PIC:
   """The network of `config.model`."""
   return model_lib.PIC(**_to_tuples(config.model.to_dict()))
@@ -283,8 +258,11 @@ def from_json(text: str) -> ml_collections.ConfigDict:
     ConfigError: not JSON, or not a config.
   """
   try:
-    config = ml_collections.ConfigDict(_to_tuples(json.loads(text)))
-  except (ValueError, TypeError) as error:
+    sections = _to_tuples(json.loads(text))
+    for (section, name), value in ADDED.items():
+      sections[section].setdefault(name, value)
+    config = ml_collections.ConfigDict(sections)
+  except (ValueError, TypeError, KeyError, AttributeError) as error:
     raise ConfigError(f'not a config ({error}).') from None
   check(config)
   return config.lock()

@@ -88,8 +88,3 @@ def gather(tree: Any) -> Any:
   if jax.process_count() == 1:
     return tree
   return multihost_utils.process_allgather(tree, tiled=True)
-
-
-def wait_for_all(what: str) -> None:
-  """Returns when every process is here."""
-  multihost_utils.sync_global_devices(what)

@@ -7,14 +7,13 @@ time), any folder of images, and the overlapping patches of a few photographs.
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import ml_collections
 import numpy as np
 
-from pic_jax import images
+from pic_jax import images, progress
 
 # Data sets up to this size are decoded once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
@@ -172,12 +171,10 @@ def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
 DATASETS = {'folder': FolderSource, 'patches': PatchSource}
 
 
-def open_source(
+def open_images(
   config: ml_collections.ConfigDict, split: str
 ) -> Sequence[np.ndarray]:
-  """Opens a split of `config.data`; items are [size, size, 3] uint8.
-
-  Small data sets are decoded at once into one array.
+  """Opens a split of `config.data` without reading its images yet.
 
   Raises:
     DataError: not prepared, empty, or not a data set.
@@ -187,13 +184,25 @@ def open_source(
     source = DATASETS[config.name](split, data_dir, config.image_size)
   else:
     source = TfdsSource(config.name, split, data_dir, config.image_size)
-  if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
-    return source
   if not len(source):
     raise DataError(f'{config.name} {split!r} has no images.')
-  print(
-    f'Reading {config.name} {split}: {len(source)} images.', file=sys.stderr
-  )
+  return source
+
+
+def open_source(
+  config: ml_collections.ConfigDict, split: str
+) -> Sequence[np.ndarray]:
+  """Opens a split of `config.data`; items are [size, size, 3] uint8.
+
+  Small data sets are decoded at once into one array.
+
+  Raises:
+    DataError: see `open_images`.
+  """
+  source = open_images(config, split)
+  if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
+    return source
+  progress.say(f'Reading {config.name} {split}: {len(source)} images.')
   return np.stack([source[index] for index in range(len(source))])
 
 

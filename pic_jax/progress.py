@@ -6,19 +6,27 @@ import sys
 import time
 from typing import Any
 
+import jax
 import numpy as np
 import tensorboardX
 
 
 class Log:
-  """Writes scalars and pictures of a run; continues the files of a workdir."""
+  """Writes scalars and pictures of a run; continues the files of a workdir.
+
+  Process 0 writes, the others do nothing.
+  """
 
   def __init__(self, workdir: str):
-    self._file = (pathlib.Path(workdir) / 'metrics.jsonl').open('a')
-    self._board = tensorboardX.SummaryWriter(workdir)
+    self._file = self._board = None
+    if jax.process_index() == 0:
+      self._file = (pathlib.Path(workdir) / 'metrics.jsonl').open('a')
+      self._board = tensorboardX.SummaryWriter(workdir)
 
   def scalars(self, step: int, values: dict[str, Any]) -> None:
     """Appends one line of JSON and the TensorBoard scalars of a step."""
+    if self._file is None:
+      return
     self._file.write(json.dumps({'step': step, **values}) + '\n')
     self._file.flush()
     for name, value in values.items():
@@ -27,16 +35,52 @@ class Log:
 
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
     """Shows [H, W, 3] uint8 in TensorBoard."""
-    self._board.add_image(name, rgb, step, dataformats='HWC')
+    if self._board is not None:
+      self._board.add_image(name, rgb, step, dataformats='HWC')
 
   def close(self) -> None:
-    self._file.close()
-    self._board.close()
+    if self._file is not None:
+      self._file.close()
+      self._board.close()
+
+
+class Trace:
+  """A profile of a few steps, for TensorBoard or Perfetto.
+
+  Attributes:
+    folder: where it is written.
+  """
+
+  def __init__(self, steps: tuple[int, int] | None, workdir: str):
+    """Traces steps[0] to steps[1] (inclusive, counted from 1), if any."""
+    self._steps = steps
+    self._running = False
+    self.folder = pathlib.Path(workdir) / 'profile'
+
+  def before(self, step: int) -> None:
+    """Starts, if this is the first step of the trace."""
+    if self._steps and step == self._steps[0]:
+      jax.profiler.start_trace(self.folder)
+      self._running = True
+
+  def after(self, step: int, result: Any) -> None:
+    """Ends, if this is the last step; waits for its result."""
+    if self._running and step == self._steps[1]:
+      jax.block_until_ready(result)
+      self.close()
+
+  def close(self) -> None:
+    """Writes what is there."""
+    if self._running:
+      self._running = False
+      jax.profiler.stop_trace()
+      say(f'Wrote a trace to {self.folder}.')
 
 
 def say(text: str) -> None:
-  """One line for the person who watches."""
-  print(text, file=sys.stderr, flush=True)
+  """One line for the person who watches, from process 0."""
+  if jax.process_index() == 0:
+    print(text, file=sys.stderr, flush=True)
 
 
 def format_duration(seconds: float) -> str:
@@ -75,6 +119,9 @@ class Meter:
     per_step = elapsed / max(1, self._steps)
     return {
       'images_per_second': batch_size / per_step,
+      'images_per_second_per_device': (
+        batch_size / per_step / jax.device_count()
+      ),
       'data_wait_share': self._waited / elapsed,
       'seconds_left': per_step * steps_left,
     }

@@ -48,6 +48,13 @@ class Run:
     workdir: str,
     source: Sequence[np.ndarray],
   ):
+    """Opens the logs; process 0 is the one that writes.
+
+    Args:
+      config: checked.
+      workdir: exists.
+      source: images of the training split.
+    """
     self.config = config
     self.workdir = pathlib.Path(workdir)
     self.model = config_lib.build_model(config)
@@ -60,13 +67,10 @@ class Run:
       jax.process_index(),
       jax.process_count(),
     )
-    temporary = self.workdir / '.config.json'
-    temporary.write_text(config_lib.to_json(config))
-    temporary.replace(self.workdir / 'config.json')
     self._validation = None
     self._evaluator = None
     self._sampler = None
-    self._saved = -1
+    self.last_saved = None  # step of the last checkpoint
     self.log = progress.Log(workdir)
     self._saver = None
 
@@ -78,6 +82,17 @@ class Run:
         self.config.data, self.config.data.validation_split
       )
     return self._validation
+
+  def first_state(self) -> train_state.TrainState:
+    """The last good checkpoint, else step 0; the same on every process."""
+    if devices.is_main():
+      state = self.restored_state() or self.initial_state()
+    else:
+      state = jax.tree.map(
+        lambda x: np.zeros(x.shape, x.dtype),
+        jax.eval_shape(self.initial_state_shapes),
+      )
+    return devices.broadcast(state)
 
   def initial_state(self) -> train_state.TrainState:
     """Step 0: from `training.init_from`, or from the first global batch."""
@@ -107,7 +122,8 @@ class Run:
       return None
     tree, meta = restored
     progress.say(f'Resuming {self.workdir} at step {meta["step"]}.')
-    checkpoint.set_aside_after(str(self.workdir), int(meta['step']))
+    self.last_saved = int(meta['step'])
+    checkpoint.set_aside_after(str(self.workdir), self.last_saved)
     template = jax.eval_shape(self.initial_state_shapes)
     checkpoint.check_fit(
       tree['params'], template.params, f'{self.workdir} at {meta["step"]}'
@@ -158,12 +174,11 @@ class Run:
         sampling.temperature,
         sampling.method,
       )
-    rgb, _, mask = next(
-      input_pipeline.eval_batches(
-        self.validation_source, sampling.batch_size, sampling.num_images
-      )
+    rows = next(
+      self._sampler.batches(state.ema_params, self.validation_source, sampling)
     )
-    rows = self._sampler(state.ema_params, rgb[mask], sampling.seed, 0)
+    if not devices.is_main():
+      return
     picture = images.grid(rows, sampler.grid_scale(rows))
     path = self.workdir / 'figures' / f'step_{step:07d}.png'
     images.save_png(path, picture)
@@ -177,9 +192,11 @@ class Run:
       TrainingError: the state is not finite.
       checkpoint.CheckpointError: this or an earlier write failed.
     """
+    if not devices.is_main():
+      return
     host_state = devices.fetch(state)
     step = int(host_state.step)
-    if step in checkpoint.saved_steps(self.workdir) or step == self._saved:
+    if step == self.last_saved:
       return
     bad = not_finite(host_state.params) + not_finite(host_state.ema_params)
     if bad:
@@ -193,7 +210,7 @@ class Run:
         str(self.workdir), self.config, self.config.training.num_checkpoints
       )
     self._saver.save(host_state)
-    self._saved = step
+    self.last_saved = step
 
   def check_skipped(
     self, step: int, state: train_state.TrainState, parts: dict[str, Any]
@@ -239,8 +256,11 @@ class Run:
       f'step {step}/{training.num_steps}: '
       f'{values["bits_per_dim"]:.4f} bits/dim, '
       f'gradient {values["grad_norm"]:.2f}, '
-      f'{rates["images_per_second"]:.1f} images/s, '
+      f'learning rate {float(rate):.2g}, '
+      f'{rates["images_per_second"]:.1f} images/s '
+      f'({rates["images_per_second_per_device"]:.1f} per device), '
       f'data wait {100 * rates["data_wait_share"]:.0f} %, '
+      f'last checkpoint {self.last_saved}, '
       f'ETA {progress.format_duration(rates["seconds_left"])}'
     )
     meter.reset()

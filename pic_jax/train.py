@@ -4,21 +4,24 @@ import collections
 import contextlib
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
+from pic_jax import config as config_lib
 from pic_jax import (
-  checkpoint,
+  describe,
   devices,
   input_pipeline,
   progress,
   runtime,
   train_state,
 )
-from pic_jax import config as config_lib
 from pic_jax import run as run_lib
+from pic_jax import workdir as workdir_lib
 
 # Steps after which the counters of a step are looked at: by then the device
 # has them, so that the host does not wait.
@@ -39,21 +42,6 @@ class Stopped(Exception):
     self.step = step
 
 
-def check_workdir(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """Compares the config with the one that a workdir already has.
-
-  Raises:
-    config_lib.ConfigError: the workdir belongs to another model or data.
-  """
-  path = pathlib.Path(workdir) / 'config.json'
-  if path.exists() and checkpoint.saved_steps(workdir):
-    try:
-      before = config_lib.from_json(path.read_text())
-    except config_lib.ConfigError as error:
-      raise config_lib.ConfigError(f'{path}: {error}') from None
-    config_lib.check_same_run(before, config, workdir)
-
-
 @contextlib.contextmanager
 def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
   """Turns an out-of-memory error into a line that says what helps."""
@@ -72,13 +60,18 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
 
 
 def train_and_evaluate(
-  config: ml_collections.ConfigDict, workdir: str
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  profile_steps: tuple[int, int] | None = None,
 ) -> train_state.TrainState:
   """Trains to `training.num_steps`; resumes what the workdir holds.
+
+  Every process of a run calls it; process 0 writes.
 
   Args:
     config: checked.
     workdir: for checkpoints, logs and figures.
+    profile_steps: first and last step of a trace, if one is wanted.
 
   Returns:
     The final state, replicated over the local devices.
@@ -91,75 +84,117 @@ def train_and_evaluate(
     runtime.LockedError: another process writes to the workdir.
   """
   config_lib.check_devices(config, jax.device_count())
-  check_workdir(config, workdir)
+  changes = workdir_lib.changes(config, workdir)
   for split in ('train_split', 'validation_split', 'test_split'):
     input_pipeline.parse_split(config.data[split], 0)
   source = input_pipeline.open_source(config.data, config.data.train_split)
-  pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-  with runtime.lock(workdir), runtime.Signals() as signals:
-    run = run_lib.Run(config, workdir, source)
-    try:
-      with _explained(config):
-        return _train(run, signals)
-    finally:
-      run.close()
+  with contextlib.ExitStack() as stack:
+    if devices.is_main():
+      pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+      stack.enter_context(runtime.lock(workdir))
+      workdir_lib.write_config(config, workdir)
+    signals = stack.enter_context(runtime.Signals())
+    run = stack.enter_context(
+      contextlib.closing(run_lib.Run(config, workdir, source))
+    )
+    trace = stack.enter_context(
+      contextlib.closing(progress.Trace(profile_steps, workdir))
+    )
+    stack.enter_context(_explained(config))
+    progress.say(describe.to_text(describe.run(config, len(source), workdir)))
+    return _train(run, signals, trace, changes)
 
 
 def _train(
-  run: run_lib.Run, signals: runtime.Signals
+  run: run_lib.Run,
+  signals: runtime.Signals,
+  trace: progress.Trace,
+  changes: dict[str, tuple],
 ) -> train_state.TrainState:
   """The loop."""
   training = run.config.training
-  state = run.restored_state() or run.initial_state()
+  state = run.first_state()
   step = int(state.step)
+  if changes:
+    run.log.scalars(step, {'config_changes': changes})
+    progress.say(f'Changed since the last start: {", ".join(changes)}.')
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))
   batches = input_pipeline.train_batches(run.dataset, step)
   meter = progress.Meter()
+  stop = 0  # number of the signal that asks for it
   recent = collections.deque()
   try:
-    with signals.interruptible():
+    with _breakable(signals):
       train_step = _compile(run, state, keys)
-    while step < training.num_steps and signals.received is None:
+    while step < training.num_steps and not stop:
       start = time.perf_counter()
       rgb = devices.shard(next(batches))
       meter.count_step(time.perf_counter() - start)
-      state, parts = train_step(state, rgb, keys)
+      trace.before(step + 1)
+      state, parts = train_step(state, rgb, keys, _asked(signals))
       step += 1
+      trace.after(step, parts)
       recent.append((step, parts))
       if len(recent) > CHECK_DELAY:
         seen_step, seen_parts = recent.popleft()
         run.check_skipped(seen_step, state, seen_parts)
+        stop = int(devices.fetch(seen_parts['stop']))
+      if jax.process_count() == 1:
+        stop = signals.received or 0
       if _is_due(run, step, training.log_every_steps) or len(recent) == 1:
         run.report(step, parts, meter)
       _periodically(run, signals, state, step, meter)
   except runtime.StopRequested:
-    pass  # a compilation, evaluation or grid was broken off
-  if signals.received is not None:
+    stop = signals.received  # a compilation, evaluation or grid was broken off
+  if stop:
     run.save(state)
     run.wait_for_save()
-    raise Stopped(signals.received, step)
+    raise Stopped(stop, step)
   for seen_step, seen_parts in recent:
     run.check_skipped(seen_step, state, seen_parts)
   return state
 
 
+def _breakable(
+  signals: runtime.Signals,
+) -> contextlib.AbstractContextManager[None]:
+  """Lets a signal break off work, unless other processes share in it."""
+  if jax.process_count() > 1:
+    return contextlib.nullcontext()
+  return signals.interruptible()
+
+
+def _asked(signals: runtime.Signals) -> np.ndarray:
+  """The signal received [D], for the step: so all processes hear of it."""
+  return np.full(jax.local_device_count(), signals.received or 0, np.int32)
+
+
 def _compile(
   run: run_lib.Run, state: train_state.TrainState, keys: jax.Array
-) -> jax.stages.Compiled:
+) -> Callable[..., Any]:
   """Compiles the step; says how long it took."""
   start = time.perf_counter()
-  step = devices.pmap(
-    train_state.train_step_fn(
-      run.model,
-      run.optimizer,
-      run.config.optimizer.ema_decay,
-      run.config.data.chroma_filter,
-      run.config.training.accumulation_steps,
-    ),
-    donate_argnums=(0,),
+  train_step = train_state.train_step_fn(
+    run.model,
+    run.optimizer,
+    run.config.optimizer.ema_decay,
+    run.config.data.chroma_filter,
+    run.config.training.accumulation_steps,
   )
-  compiled = step.lower(state, devices.shard(run.dataset[0]), keys).compile()
+
+  def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:
+    state, parts = train_step(state, rgb, key)
+    return state, parts | {'stop': devices.maximum(asked)}
+
+  step = devices.pmap(step, donate_argnums=(0,))
+  if jax.process_count() > 1:
+    # Ahead of time pmap compiles for the arrays of all processes, but is then
+    # called with those of one: the first call has to compile.
+    return step
+  rgb = devices.shard(run.dataset[0])
+  asked = np.zeros(jax.local_device_count(), np.int32)
+  compiled = step.lower(state, rgb, keys, asked).compile()
   seconds = time.perf_counter() - start
   progress.say(f'Compiled the step in {progress.format_duration(seconds)}.')
   return compiled
@@ -184,9 +219,9 @@ def _periodically(
   if _is_due(run, step, training.checkpoint_every_steps):
     run.save(state)
   if _is_due(run, step, training.eval_every_steps):
-    with signals.interruptible():
+    with _breakable(signals):
       run.evaluate(state, step)
   if _is_due(run, step, training.sample_every_steps):
-    with signals.interruptible():
+    with _breakable(signals):
       run.sample(state, step)
   meter.pause(time.perf_counter() - start)

@@ -35,7 +35,9 @@ FLOORS = {
   'weights': 8,
   'checkpoint': 9,
   'evaluate': 9,
-  # A training run; the stages of the benchmark.
+  # A training run and its workdir; what it is; the stages of the benchmark.
+  'workdir': 10,
+  'describe': 10,
   'run': 10,
   'stages': 10,
   # What a user asks for.
@@ -54,6 +56,9 @@ def imports_of(path: pathlib.Path) -> set[str]:
       found |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom) and node.module:
       assert not node.module.startswith('pic_jax.'), f'{path}: import modules'
+    elif isinstance(node, ast.Import):
+      for alias in node.names:
+        assert not alias.name.startswith('pic_jax'), f'{path}: import from'
   return found
 
 
