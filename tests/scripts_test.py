@@ -1,4 +1,4 @@
-"""The launchers, with a stand-in for gcloud."""
+"""The launchers, with stand-ins for gcloud and Slurm."""
 
 import os
 import pathlib
@@ -11,6 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 TPU_POD = ROOT / 'scripts' / 'tpu_pod.sh'
+SLURM = ROOT / 'scripts' / 'slurm.sbatch'
 COMMANDS = ('create', 'setup', 'run', 'logs', 'stop', 'delete')
 # Writes its name and arguments, with a NUL after each, to $CALLS.
 RECORD = 'printf "%s\\0" "${0##*/}" "$@" >>"$CALLS"\n'
@@ -28,7 +29,7 @@ done
 @pytest.fixture
 def env(tmp_path) -> dict[str, str]:
   """Variables under which no command of a cluster is the real one."""
-  for name in ('gcloud', 'curl'):
+  for name in ('gcloud', 'srun', 'scontrol', 'curl'):
     write_command(tmp_path / 'bin' / name, RECORD)
   (tmp_path / 'home').mkdir()
   return {
@@ -66,7 +67,7 @@ def take_calls(env: dict[str, str]) -> list[str]:
   return words
 
 
-@pytest.mark.parametrize('script', [TPU_POD], ids=lambda path: path.name)
+@pytest.mark.parametrize('script', [TPU_POD, SLURM], ids=lambda path: path.name)
 def test_scripts_parse_and_shellcheck_is_content(script, env):
   result = bash(env, '-n', script)
   assert result.returncode == 0, result.stderr
@@ -168,3 +169,29 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
     'saved',
   ]
   assert bash(env, TPU_POD, 'stop').stdout == 'Nothing runs.\n'
+
+
+@pytest.mark.parametrize('status', [0, 1, 2, 137, 143])
+def test_slurm_starts_again_only_what_has_saved(status, env, tmp_path):
+  write_command(tmp_path / 'bin' / 'srun', f'{RECORD}exit {status}\n')
+  env |= {'SLURM_JOB_ID': '7', 'DATA_DIR': '/data sets'}
+  result = bash(env, SLURM, '--flag=a b')
+  assert result.returncode == status, result.stderr
+  calls = take_calls(env)
+  program = calls[calls.index('main.py') :]
+  requeue = ['scontrol', 'requeue', '7'] if status == 143 else []
+  assert program == [
+    'main.py',
+    '--distributed=on',
+    '--config=configs/cifar10.py',
+    f'--workdir={env["WORKDIR"]}',
+    '--config.data.data_dir=/data sets',
+    '--flag=a b',
+    *requeue,
+  ]
+
+
+def test_slurm_refuses_another_folder(env, tmp_path):
+  result = bash(env, '-c', f'cd "$HOME" && bash {SLURM}')
+  assert result.returncode == 2 and 'root of the repository' in result.stderr
+  assert take_calls(env) == []
