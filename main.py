@@ -223,6 +223,13 @@ def main(argv: list[str]) -> None:
     os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
   if len(argv) > 1:
     fail(EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.')
+  for flag in (_WORKDIR, _CHECKPOINT, _OUTPUT, _REPORT):
+    if '://' in (flag.value or ''):
+      fail(
+        EXIT_USAGE,
+        f'--{flag.name} must be a path, got {flag.value}: mount the bucket, '
+        'for instance with gcsfuse.',
+      )
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
   from pic_jax import checkpoint, input_pipeline, run, runtime, weights
   from pic_jax import config as config_lib
@@ -266,7 +273,12 @@ def parse_flags(argv: list[str]) -> list[str]:
       flags.FLAGS.config.keys()  # reports a file that was not found
     return rest
   except Exception as error:  # a config file may raise anything
-    fail(EXIT_USAGE, ' '.join(str(error).split()) or type(error).__name__)
+    # A KeyError quotes its text.
+    text = error.args[0] if isinstance(error, KeyError) else str(error)
+    text = ' '.join(str(text).split()) or type(error).__name__
+    if "flag 'config." in text and flags.FLAGS['config'].value is None:
+      text += ': a field of a config needs --config=FILE.'
+    fail(EXIT_USAGE, text)
 
 
 if __name__ == '__main__':

@@ -20,8 +20,8 @@
 #   VERSION           software of the machines (v2-alpha-tpuv5-lite)
 #   REPO              git URL to clone (none: copies this folder as it is)
 #   CONFIG            config file (configs/cifar10.py)
-#   WORKDIR           folder of the run; on gs:// or a disk that the workers
-#                     share (none: run needs it)
+#   WORKDIR           folder of the run: a disk or a mounted bucket that the
+#                     workers share (none: run needs it)
 #   DATA_DIR          folder of the data, likewise (the config's)
 set -euo pipefail
 
@@ -72,7 +72,7 @@ curl -LsSf https://astral.sh/uv/install.sh | sh
 }
 
 run() {
-  [[ -n ${WORKDIR:-} ]] || fail 'run needs WORKDIR, e.g. gs://bucket/cifar10.'
+  [[ -n ${WORKDIR:-} ]] || fail 'run needs WORKDIR, e.g. /mnt/bucket/cifar10.'
   local flags
   flags=$(printf ' %q' --config="${CONFIG:-configs/cifar10.py}" \
     --workdir="$WORKDIR" ${DATA_DIR:+--config.data.data_dir="$DATA_DIR"} "$@")

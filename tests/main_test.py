@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -34,6 +35,12 @@ def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
   )
 
 
+def core_seconds() -> float:
+  """User and system time of finished child processes."""
+  usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return usage.ru_utime + usage.ru_stime
+
+
 def test_help_is_quick_and_lists_the_modes():
   start = time.perf_counter()
   result = run('--help')
@@ -47,6 +54,15 @@ def test_help_is_quick_and_lists_the_modes():
   [
     (['--mode=trane', SMOKE], 'mode'),
     (['--wrokdir=x', SMOKE], 'wrokdir'),
+    (['--mode=eval', '--workdir=x', '--config.data.name=y'], '--config=FILE'),
+    ([SMOKE, '--config.modle.gated=False'], 'model'),
+    ([SMOKE, '--workdir=gs://b/w'], '--workdir'),
+    ([SMOKE, '--workdir={tmp}/w', '--profile_steps=5:2'], '--profile_steps'),
+    ([SMOKE, '--workdir={tmp}/w', '--distributed=on'], '--distributed'),
+    (
+      [SMOKE, '--workdir={tmp}/w', '--config.training.accumulation_steps=7'],
+      'batch_size',
+    ),
     (['train'], 'train'),
     (['--config=configs/none.py'], 'configs/none.py'),
     ([SMOKE], '--workdir'),
@@ -69,7 +85,9 @@ def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
     '  config.training.bach_size = 3\n'
     '  return config\n'
   )
+  before = core_seconds()
   result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+  assert core_seconds() - before < 5  # wall time would count other tests
   assert result.returncode == 2, result.stderr
   lines = [line for line in result.stderr.splitlines() if 'pic_jax:' in line]
   assert len(lines) == 1 and text in lines[0]
@@ -112,3 +130,47 @@ def test_train_resume_eval_sample_and_export_from_the_command_line(tmp_path):
   result = run('--mode=eval', f'--checkpoint={weights}')
   found = re.search(r'decoder: ([\d.]+)', result.stdout)
   assert abs(float(found[1]) - values['bits_per_dim']) < 0.01
+
+
+@pytest.mark.slow
+def test_describe_profile_and_a_harmless_change(tmp_path):
+  workdir = tmp_path / 'run'
+  common = [SMOKE, f'--workdir={workdir}', *FAST]
+  result = run(*common, '--config.training.num_steps=3', '--profile_steps=2:3')
+  assert result.returncode == 0, result.stderr
+  assert '24,520 parameters' in result.stderr  # described before compiling
+  assert 'learning rate 0.002' in result.stderr
+  assert 'last checkpoint 3' not in result.stderr
+  assert list(workdir.glob('profile/**/*.xplane.pb'))
+
+  report = tmp_path / 'report.json'
+  result = run(
+    '--mode=describe', f'--checkpoint={workdir}', f'--report={report}'
+  )
+  assert result.returncode == 0, result.stderr
+  before = json.loads(report.read_text())
+  assert before['step'] == 3 and before['num_parameters'] == 24_520
+  assert before['checkpoint_bytes'] == 16 * 24_520
+  assert sorted(before['sha256']) == ['ema_params', 'opt_state', 'params']
+  for digest in before['sha256'].values():
+    assert digest in result.stdout
+
+  result = run(
+    *common,
+    '--config.training.num_steps=4',
+    '--config.optimizer.learning_rate=0.001',
+  )
+  assert 'optimizer.learning_rate' in result.stderr
+  records = (workdir / 'metrics.jsonl').read_text().splitlines()
+  changes = [json.loads(line).get('config_changes') for line in records]
+  assert {
+    'optimizer.learning_rate': [0.002, 0.001],
+    'training.num_steps': [3, 4],
+  } in changes
+  result = run(
+    '--mode=describe', f'--checkpoint={workdir}', f'--report={report}'
+  )
+  after = json.loads(report.read_text())
+  assert after['step'] == 4
+  for name, digest in after['sha256'].items():
+    assert digest != before['sha256'][name]

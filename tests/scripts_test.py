@@ -37,7 +37,7 @@ def env(tmp_path) -> dict[str, str]:
     'HOME': str(tmp_path / 'home'),
     'TMPDIR': str(tmp_path),
     'CALLS': str(tmp_path / 'calls'),
-    'WORKDIR': "gs://bucket/a run's folder",
+    'WORKDIR': "/mnt/bucket/a run's folder",
   }
 
 

@@ -305,14 +305,29 @@ def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
   assert_identical(state_of(tmp_path), state_of(uninterrupted))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(
-  folder, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+  'poison_fn,named',
+  [
+    # Value -inf; value 0 and derivative NaN; value inf and derivative 0.
+    (lambda x: jax.numpy.log(0 * x), 'gradient of decoder/head'),
+    pytest.param(
+      *(lambda x: jax.numpy.sqrt(0 * x), 'gradient of decoder/head'),
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      *(lambda x: jax.lax.stop_gradient(jax.numpy.inf + x), 'the loss alone'),
+      marks=pytest.mark.slow,
+    ),
+  ],
+)
+def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
+  poison_fn, named, folder, tmp_path, monkeypatch
 ):
   original = train_state.loss_fn
 
   def poisoned(params, *args):
     loss, parts = original(params, *args)
-    return loss + jax.numpy.log(params['decoder']['head']['b'].sum() * 0), parts
+    return loss + poison_fn(params['decoder']['head']['b'].sum()), parts
 
   config = tiny.narrow_config('cifar10', folder)
   config.training.num_steps = 40
@@ -320,7 +335,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(
   monkeypatch.setattr(train_state, 'loss_fn', poisoned)
   with pytest.raises(run.TrainingError) as error:
     train.train_and_evaluate(config, str(tmp_path))
-  assert re.search(r'step 1\d, .*gradient of decoder/head', str(error.value))
+  assert re.search(r'step 1\d, .*' + named, str(error.value))
   first, last = (
     state_of(tmp_path, step)
     for step in (5, checkpoint.saved_steps(tmp_path)[-1])
