@@ -42,6 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer = optimizer = ml_collections.ConfigDict()
   optimizer.learning_rate = 1e-3  # sec. 3.3
   optimizer.decay_rate = 0.99995  # per step, sec. 4.1
+  optimizer.cooldown_share = 0.0  # of all steps: at the end, in a line to 0
   optimizer.b1 = 0.95  # sec. 3.3
   optimizer.b2 = 0.9995  # sec. 3.3
   optimizer.eps = 1e-6  # authors' code

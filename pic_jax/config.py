@@ -25,6 +25,7 @@ FIELDS: dict[str, dict[str, type]] = {
   'optimizer': {
     'learning_rate': float,
     'decay_rate': float,
+    'cooldown_share': float,
     'b1': float,
     'b2': float,
     'eps': float,
@@ -70,6 +71,7 @@ NON_POSITIVE = {
   'temperature',
   'dropout_rate',
   'embedding_loss_weight',
+  'cooldown_share',
   'eval_every_steps',
   'sample_every_steps',
 }
@@ -84,7 +86,10 @@ COUNTS = (
 
 
 # Fields that configs written by older versions lack: what those did.
-ADDED = {('training', 'heartbeat_seconds'): 100}
+ADDED = {
+  ('training', 'heartbeat_seconds'): 100,
+  ('optimizer', 'cooldown_share'): 0.0,
+}
 
 
 class ConfigError(ValueError):
@@ -138,6 +143,11 @@ def check(config: ml_collections.ConfigDict) -> None:
       _check_value(f'{section}.{name}', config[section][name], expected)
   _check_model(config)
   _check_choices(config)
+  share = config.optimizer.cooldown_share
+  _require(
+    0 <= share <= 1,
+    f'`optimizer.cooldown_share` must be in [0, 1], got {share}.',
+  )
   for name in ('b1', 'b2', 'ema_decay', 'decay_rate'):
     value = config.optimizer[name]
     _require(value <= 1, f'`optimizer.{name}` must be at most 1, got {value}.')

@@ -58,7 +58,7 @@ class Run:
     self.config = config
     self.workdir = pathlib.Path(workdir)
     self.model = config_lib.build_model(config)
-    self.optimizer = train_state.make_optimizer(config.optimizer)
+    self.optimizer = train_state.make_optimizer(config)
     self.train_source = source
     self.dataset = input_pipeline.train_dataset(
       self.train_source,
@@ -250,7 +250,7 @@ class Run:
     }
     training = self.config.training
     rates = meter.rates(training.batch_size, training.num_steps - step)
-    rate = train_state.learning_rate_fn(self.config.optimizer)(step)
+    rate = train_state.learning_rate_fn(self.config)(step)
     self.log.scalars(step, values | rates | {'learning_rate': float(rate)})
     progress.say(
       f'step {step}/{training.num_steps}: '

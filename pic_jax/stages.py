@@ -75,7 +75,7 @@ def train_row(
   """Steps of training; `peak` is what `timing.matrix_flops` gave."""
   model = config_lib.build_model(config)
   size = config.data.image_size
-  optimizer = train_state.make_optimizer(config.optimizer)
+  optimizer = train_state.make_optimizer(config)
   train_step_fn = train_state.train_step_fn(
     model,
     optimizer,

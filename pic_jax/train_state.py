@@ -35,18 +35,36 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def learning_rate_fn(config: ml_collections.ConfigDict) -> optax.Schedule:
-  """Learning rate of a step: decays by a constant factor every step."""
-  return optax.exponential_decay(
-    config.learning_rate, transition_steps=1, decay_rate=config.decay_rate
+  """Learning rate of a step, counted from 0; of a whole config.
+
+  It decays by a constant factor every step, and over the last steps falls to 0
+  as a line on top of that.
+  """
+  optimizer, num_steps = config.optimizer, config.training.num_steps
+  decay = optax.exponential_decay(
+    optimizer.learning_rate,
+    transition_steps=1,
+    decay_rate=optimizer.decay_rate,
   )
+  cooldown_steps = round(optimizer.cooldown_share * num_steps)
+  if not cooldown_steps:
+    return decay
+  cooldown = optax.linear_schedule(
+    1.0, 0.0, cooldown_steps, num_steps - cooldown_steps
+  )
+  return lambda step: decay(step) * cooldown(step)
 
 
 def make_optimizer(
   config: ml_collections.ConfigDict,
 ) -> optax.GradientTransformation:
   """Adam as optax has it (epsilon outside the bias correction)."""
+  optimizer = config.optimizer
   return optax.adam(
-    learning_rate_fn(config), b1=config.b1, b2=config.b2, eps=config.eps
+    learning_rate_fn(config),
+    b1=optimizer.b1,
+    b2=optimizer.b2,
+    eps=optimizer.eps,
   )
 
 

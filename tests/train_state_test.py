@@ -109,17 +109,23 @@ def test_ema_is_the_weighted_mean_written_out():
   assert devices.fetch(state.step) == 2
 
 
-def test_learning_rate_decays_every_step():
-  config = tiny.config('cifar10').optimizer
+def test_learning_rate_decays_every_step_and_cools_down_to_zero():
+  config = tiny.config('cifar10')
+  config.training.num_steps = 2000
   schedule = train_state.learning_rate_fn(config)
   for step in (0, 1, 1000):
     np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
+  config.optimizer.cooldown_share = 0.4
+  cooled = train_state.learning_rate_fn(config)
+  for step, share in ((0, 1), (1200, 1), (1400, 0.75), (1900, 1 / 8)):
+    np.testing.assert_allclose(cooled(step), share * schedule(step), rtol=1e-4)
+  assert cooled(2000) == 0
 
 
 def test_adam_is_the_formula_with_the_numbers_of_the_config():
   """Two steps with gradients 1 and -2, written out; eps large enough to see."""
-  config = tiny.config('cifar10').optimizer
-  config.eps, config.decay_rate = 0.1, 0.5
+  config = tiny.config('cifar10')
+  config.optimizer.eps, config.optimizer.decay_rate = 0.1, 0.5
   optimizer = train_state.make_optimizer(config)
   state = optimizer.init(jnp.zeros(()))
   mean = square = 0.0
