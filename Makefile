@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO ?= runs/demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint
+.PHONY: demo test test-all soak lint
 
 demo: $(VENV)/.run  ## Train, evaluate and sample on photographs that are here.
 	$(BIN)/python main.py --config=configs/demo.py --workdir=$(DEMO)
@@ -18,6 +18,10 @@ test: $(VENV)/.test lint  ## The quick tests.
 
 test-all: $(VENV)/.test lint  ## The quick and the slow tests: what CI runs.
 	$(PYTEST) tests
+
+soak: $(VENV)/.test  ## Kills a run 30 times; a quarter of an hour.
+	PIC_JAX_NUM_KILLS=30 $(BIN)/python -m pytest -s tests/survival_test.py \
+	  -k kill_9
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

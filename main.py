@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -213,11 +214,19 @@ def heartbeat_seconds() -> int:
   return config.training.heartbeat_seconds if config is not None else 100
 
 
+def show_unraisable(unraisable: Any) -> None:
+  """Leaves out what Orbax's writers say after one of them has failed."""
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
+
+
 def main(argv: list[str]) -> None:
   """Dispatches on --mode; a user's mistake ends in one line."""
-  # Orbax tells of every file; `--verbosity=0` shows it.
+  # Orbax tells of every file, and of a failure in every thread that it has;
+  # `--verbosity=0` shows it.
   if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)
+    sys.unraisablehook = show_unraisable
   # A benchmark times the compiler.
   if _MODE.value != 'benchmark':
     os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)

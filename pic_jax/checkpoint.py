@@ -145,6 +145,8 @@ class Saver:
 
   def _failure(self, error: Exception) -> str:
     reason = str(error).strip().splitlines() or [type(error).__name__]
+    if 'No space left' in str(error):
+      reason = ['the disk is full. Make room; earlier checkpoints are kept.']
     return f'Saving to {self._directory} failed: {reason[0][:300]}'
 
 

@@ -1,12 +1,10 @@
 """Two real processes on loopback, two simulated devices each."""
 
 import json
-import os
 import pathlib
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,77 +12,51 @@ import pytest
 from PIL import Image
 
 from pic_jax import checkpoint
+from tests import processes
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[1]
 HEARTBEAT = 10
 TRAIN = [
-  '--config=configs/smoke.py',
+  *processes.TRAIN,
   '--config.model.dropout_rate=0.5',
   '--config.training.batch_size=8',
-  '--config.training.log_every_steps=1',
-  '--config.training.eval_every_steps=0',
-  '--config.training.sample_every_steps=0',
   f'--config.training.heartbeat_seconds={HEARTBEAT}',
 ]
 
 
-def free_port() -> int:
-  with socket.socket() as server:
-    server.bind(('localhost', 0))
-    return server.getsockname()[1]
-
-
 def start(num_processes: int, *arguments: str) -> list[subprocess.Popen]:
   """Starts main.py in processes that share four devices."""
-  port = free_port()
-  devices = 4 // num_processes
-  flag = f'--xla_force_host_platform_device_count={devices}'
-  processes = []
-  for index in range(num_processes):
-    env = os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'}
-    if num_processes > 1:
-      env |= {
-        'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
-        'JAX_NUM_PROCESSES': str(num_processes),
-        'JAX_PROCESS_ID': str(index),
-      }
-    processes.append(
-      subprocess.Popen(
-        [sys.executable, 'main.py', *arguments],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-      )
+  if num_processes == 1:
+    return [processes.start(*arguments, num_devices=4)]
+  with socket.socket() as server:
+    server.bind(('localhost', 0))
+    port = server.getsockname()[1]
+  return [
+    processes.start(
+      *arguments,
+      num_devices=4 // num_processes,
+      JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
+      JAX_NUM_PROCESSES=str(num_processes),
+      JAX_PROCESS_ID=str(index),
     )
-  return processes
+    for index in range(num_processes)
+  ]
 
 
-def finish(processes: list[subprocess.Popen]) -> list[list[str]]:
+def finish(running: list[subprocess.Popen]) -> list[list[str]]:
   """Waits for all; returns the lines that each wrote to stdout."""
-  outputs = []
-  for process in processes:
-    stdout, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr[-3000:]
-    lines = stdout.splitlines()  # XLA's CPU backend says how it is connected
-    outputs.append([line for line in lines if not line.startswith('[Gloo]')])
-  return outputs
+  return [processes.finish(process)[0] for process in running]
 
 
-def wait_for_step(workdir: pathlib.Path, step: int) -> None:
+def wait_for_step(
+  workdir: pathlib.Path, step: int, running: list[subprocess.Popen]
+) -> None:
   """Returns when a run has logged this step."""
-  path = workdir / 'metrics.jsonl'
-  deadline = time.monotonic() + 120
-  while not (path.exists() and f'"step": {step},' in path.read_text()):
-    assert time.monotonic() < deadline, f'step {step} did not come'
-    time.sleep(0.05)
+  processes.wait_until(lambda: step in processes.steps(workdir), running[0])
 
 
 def losses(workdir: pathlib.Path) -> list[float]:
-  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
-  return [json.loads(line)['loss'] for line in lines]
+  return [record['loss'] for record in processes.records(workdir)]
 
 
 @pytest.fixture(scope='module')
@@ -149,14 +121,13 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
 
 def test_a_signal_to_one_process_saves_the_same_step_in_both(tmp_path):
   arguments = [*TRAIN, f'--workdir={tmp_path}']
-  processes = start(2, *arguments, '--config.training.num_steps=100000')
-  wait_for_step(tmp_path, 3)
-  processes[1].send_signal(signal.SIGTERM)
-  lines = []
-  for process in processes:
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 143, stderr[-3000:]
-    lines.append(stderr.splitlines()[-1])
+  running = start(2, *arguments, '--config.training.num_steps=100000')
+  wait_for_step(tmp_path, 3, running)
+  running[1].send_signal(signal.SIGTERM)
+  lines = [
+    processes.finish(process, code=143)[1].splitlines()[-1]
+    for process in running
+  ]
   assert lines[0] == lines[1] and 'to resume' in lines[0]
   (step,) = checkpoint.saved_steps(tmp_path)[-1:]
   assert f'saved step {step} ' in lines[0]
@@ -168,18 +139,17 @@ def test_a_killed_process_ends_the_other_and_both_resume(tmp_path):
     f'--workdir={tmp_path}',
     '--config.training.checkpoint_every_steps=2',
   ]
-  processes = start(2, *arguments, '--config.training.num_steps=100000')
-  wait_for_step(tmp_path, 5)
-  processes[1].kill()
+  running = start(2, *arguments, '--config.training.num_steps=100000')
+  wait_for_step(tmp_path, 5, running)
+  running[1].kill()
   killed = time.monotonic()
-  processes[0].communicate(timeout=HEARTBEAT + 10)
-  processes[1].communicate()
+  running[0].communicate(timeout=HEARTBEAT + 10)
+  running[1].communicate()
   assert time.monotonic() - killed < HEARTBEAT + 10
-  assert processes[0].returncode != 0
+  assert running[0].returncode != 0
   before = checkpoint.saved_steps(tmp_path)
   assert before
   last = before[-1] + 4
   finish(start(2, *arguments, f'--config.training.num_steps={last}'))
   assert checkpoint.saved_steps(tmp_path)[-1] == last
-  logged = (tmp_path / 'metrics.jsonl').read_text().splitlines()
-  assert json.loads(logged[-1])['step'] == last
+  assert processes.steps(tmp_path)[-1] == last
