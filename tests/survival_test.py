@@ -23,9 +23,13 @@ STEPS_PER_KILL = 20
 SAVE_EVERY = 5
 
 
-def is_saving(workdir: pathlib.Path) -> bool:
-  """Whether Orbax has an unfinished checkpoint there."""
-  return bool(list(workdir.glob('checkpoints/*tmp*')))
+def unfinished(workdir: pathlib.Path) -> set[tuple[str, int]]:
+  """Unfinished checkpoints, which Orbax may clear away after a restart."""
+  found = set()
+  for path in workdir.glob('checkpoints/*tmp*'):
+    with contextlib.suppress(FileNotFoundError):
+      found.add((path.name, path.stat().st_ino))
+  return found
 
 
 def kill_when_due(
@@ -35,6 +39,7 @@ def kill_when_due(
   rng: random.Random,
 ) -> bool:
   """Kills a run by progress; whether it was at work on a checkpoint."""
+  before = unfinished(workdir)
   if kind == 'start-up':
     seconds = rng.uniform(0.3, 6)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -47,10 +52,10 @@ def kill_when_due(
       lambda: len(processes.steps(workdir)) >= target, process
     )
     if kind == 'save':
-      processes.wait_until(lambda: is_saving(workdir), process)
+      processes.wait_until(lambda: bool(unfinished(workdir) - before), process)
   process.kill()
   process.communicate()
-  return is_saving(workdir)
+  return bool(unfinished(workdir) - before)
 
 
 @pytest.mark.parametrize(
