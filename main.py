@@ -240,7 +240,7 @@ def main(argv: list[str]) -> None:
         'for instance with gcsfuse.',
       )
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-  from pic_jax import checkpoint, input_pipeline, run, runtime, weights
+  from pic_jax import checkpoint, images, input_pipeline, run, runtime, weights
   from pic_jax import config as config_lib
 
   try:
@@ -263,6 +263,7 @@ def main(argv: list[str]) -> None:
     fail(EXIT_USAGE, error)
   except (
     checkpoint.CheckpointError,
+    images.ImageError,
     run.TrainingError,
     runtime.LockedError,
     weights.WeightsError,

@@ -11,11 +11,14 @@ FLOORS = {
   'color': 0,
   'logistic_mixture': 0,
   'metrics': 0,
-  'images': 0,
+  'pixels': 0,
   'devices': 0,
   'progress': 0,
   'runtime': 0,
   'timing': 0,
+  # Image files.
+  'encode': 1,
+  'images': 2,
   # Building blocks.
   'layers': 1,
   'causal': 2,
