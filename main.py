@@ -1,38 +1,87 @@
 """Trains, evaluates and samples PIC: flags in, one call out."""
 
-import json
 import os
-import pathlib
-import re
 import signal
 import sys
 from typing import Any
 
 from absl import app, flags, logging
 
-MODES = ('train', 'eval', 'sample', 'export', 'describe', 'benchmark')
-EXIT_FAILED, EXIT_USAGE = 1, 2
+from pic_jax import commands
+
 COMPILATION_CACHE = os.path.expanduser('~/.cache/pic_jax')
 
-_MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
+_MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'What to do.')
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder of the run: checkpoints, logs, figures.'
 )
-_CHECKPOINT = flags.DEFINE_string(
+flags.DEFINE_string(
   'checkpoint',
   None,
   'Trained model: a workdir, workdir@step or a .safetensors file; the '
   'default is --workdir.',
 )
-_REPORT = flags.DEFINE_string(
+flags.DEFINE_string(
   'report',
   None,
-  'eval, describe, benchmark: also write the numbers to this JSON file.',
+  'eval, describe, benchmark, colorize: also write the numbers to this JSON '
+  'file.',
 )
-_OUTPUT = flags.DEFINE_string(
-  'output', None, 'sample: folder for the grids; export: .safetensors file.'
+flags.DEFINE_string(
+  'output',
+  None,
+  'sample, colorize: folder for the pictures; export: .safetensors file.',
 )
-_DISTRIBUTED = flags.DEFINE_enum(
+flags.DEFINE_string(
+  'input', None, 'colorize: a photograph, or a folder of photographs.'
+)
+flags.DEFINE_enum(
+  'figure',
+  None,
+  ('pixelwise', 'grid', 'diversity', 'failures', 'ablation', 'compare'),
+  'figures: which one, see the README.',
+)
+flags.DEFINE_list(
+  'checkpoints', [], 'figures, with --figure=compare: several trained models.'
+)
+flags.DEFINE_bool('recursive', False, 'colorize: look into subfolders, too.')
+flags.DEFINE_bool(
+  'overwrite', False, 'colorize: make outputs again that are there.'
+)
+flags.DEFINE_integer(
+  'num_samples', 4, 'colorize: colourisations of each photograph.'
+)
+flags.DEFINE_integer('seed', 0, 'colorize: another one gives other colours.')
+flags.DEFINE_float(
+  'temperature', 1.0, 'colorize: below 1 calmer, 0 the mode of each pixel.'
+)
+flags.DEFINE_float('saturation', 1.0, 'colorize: factor of the sampled chroma.')
+flags.DEFINE_enum(
+  'rank',
+  'none',
+  ('none', 'probable', 'different'),
+  'colorize: draw --num_candidates and keep --num_samples of them: the most '
+  'probable (safe, typical colours) or the most different (several moods).',
+)
+flags.DEFINE_integer(
+  'num_candidates', 0, 'colorize, with --rank; 0: 4 x --num_samples.'
+)
+flags.DEFINE_enum(
+  'upsampling',
+  'guided',
+  ('guided', 'bilinear'),
+  'colorize: whether edges of the luminance guide the chroma.',
+)
+flags.DEFINE_enum(
+  'format', 'png', ('png', 'jpg', 'webp'), 'colorize: of the outputs.'
+)
+flags.DEFINE_integer(
+  'max_pixels', 64_000_000, 'colorize: larger photographs are refused.'
+)
+flags.DEFINE_integer(
+  'batch_size', 0, 'colorize: photographs at once; 0: one for each device.'
+)
+flags.DEFINE_enum(
   'distributed',
   'auto',
   ('auto', 'on', 'off'),
@@ -40,7 +89,7 @@ _DISTRIBUTED = flags.DEFINE_enum(
   'JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID tell of; '
   'auto: if the environment speaks of them.',
 )
-_PROFILE_STEPS = flags.DEFINE_string(
+flags.DEFINE_string(
   'profile_steps',
   None,
   'train: FIRST:LAST, steps to trace into WORKDIR/profile.',
@@ -53,165 +102,6 @@ def fail(code: int, message: object) -> None:
   sys.stderr.flush()
   # Threads of the input pipeline must not delay the end.
   os._exit(code)
-
-
-def load_trained() -> tuple:
-  """Parameters, config and step of --checkpoint (default --workdir).
-
-  The model is the checkpoint's; with --config, all other sections are the
-  given ones.
-  """
-  from pic_jax import checkpoint
-  from pic_jax import config as config_lib
-
-  source = _CHECKPOINT.value or _WORKDIR.value
-  if not source:
-    fail(EXIT_USAGE, f'--mode={_MODE.value} needs --checkpoint or --workdir.')
-  params, config, step = checkpoint.load_trained(source)
-  given = flags.FLAGS.config
-  if given is not None:
-    with config.unlocked():
-      for section in ('data', 'evaluation', 'sampling'):
-        config[section] = given[section]
-    config_lib.check(config)
-  return params, config, step
-
-
-def profile_steps() -> tuple[int, int] | None:
-  """--profile_steps as two numbers."""
-  text = _PROFILE_STEPS.value
-  if text is None:
-    return None
-  match = re.fullmatch(r'(\d+):(\d+)', text)
-  if not match or not 1 <= int(match[1]) <= int(match[2]):
-    fail(
-      EXIT_USAGE,
-      '--profile_steps must be FIRST:LAST with 1 <= FIRST <= LAST, '
-      f'got {text!r}.',
-    )
-  return int(match[1]), int(match[2])
-
-
-def show(text: str, report: dict) -> None:
-  """Prints a result and writes --report, if it is asked for; process 0."""
-  from pic_jax import devices
-
-  if not devices.is_main():
-    return
-  print(text)
-  if _REPORT.value:
-    path = pathlib.Path(_REPORT.value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + '\n')
-
-
-def run_train() -> None:
-  """--mode=train."""
-  from pic_jax import runtime, train
-
-  for name, value in (
-    ('--config', flags.FLAGS.config),
-    ('--workdir', _WORKDIR.value),
-  ):
-    if value is None:
-      fail(EXIT_USAGE, f'--mode=train needs {name}.')
-  try:
-    train.train_and_evaluate(
-      flags.FLAGS.config, _WORKDIR.value, profile_steps()
-    )
-  except train.Stopped as stop:
-    name = signal.Signals(stop.signal_number).name
-    runtime.leave_processes()
-    fail(
-      128 + stop.signal_number,
-      f'{name}: saved step {stop.step} in {_WORKDIR.value}; run the same '
-      'command again to resume.',
-    )
-
-
-def run_eval() -> None:
-  """--mode=eval: the test split."""
-  from pic_jax import devices, evaluate, input_pipeline
-
-  params, config, step = load_trained()
-  source = input_pipeline.open_source(config.data, config.data.test_split)
-  report = evaluate.Evaluator(config)(
-    devices.replicate(params), source, config.evaluation.num_images
-  )
-  report |= {
-    'step': step,
-    'data': config.data.name,
-    'split': config.data.test_split,
-  }
-  head = f'{config.data.name} {config.data.test_split}, step {step}'
-  show(f'{head}\n{evaluate.to_text(report)}', report)
-
-
-def run_sample() -> None:
-  """--mode=sample: grids of grey | samples | original, test split."""
-  from pic_jax import figures
-
-  params, config, step = load_trained()
-  folder = _OUTPUT.value or _WORKDIR.value or '.'
-  for path in figures.sample_grids(params, config, step, folder):
-    print(path)
-
-
-def run_export() -> None:
-  """--mode=export: averaged weights as one file."""
-  from pic_jax import weights
-
-  if not _OUTPUT.value:
-    fail(EXIT_USAGE, '--mode=export needs --output=NAME.safetensors.')
-  params, config, step = load_trained()
-  weights.save(_OUTPUT.value, params, config, step)
-  print(_OUTPUT.value)
-
-
-def run_describe() -> None:
-  """--mode=describe: a config, or a checkpoint with digests of its arrays."""
-  from pic_jax import checkpoint, describe, input_pipeline
-
-  config, source = flags.FLAGS.config, _CHECKPOINT.value
-  if config is None and source is None:
-    source = _WORKDIR.value
-    if source is None:
-      fail(EXIT_USAGE, '--mode=describe needs --config or --checkpoint.')
-  saved, lines = {}, []
-  if source:
-    tree, its_config, step = checkpoint.load(source)
-    config = config or its_config
-    saved = {'step': step, 'sha256': checkpoint.group_digests(tree)}
-    lines = [f'{source}, step {step}'] + [
-      f'sha256 {digest} {name}' for name, digest in saved['sha256'].items()
-    ]
-  try:
-    images = input_pipeline.open_images(config.data, config.data.train_split)
-    num_images, trouble = len(images), []
-  except input_pipeline.DataError as error:
-    num_images, trouble = None, [str(error)]
-  report = describe.run(config, num_images, _WORKDIR.value)
-  text = '\n'.join([describe.to_text(report), *trouble, *lines])
-  show(text, report | saved)
-
-
-def run_benchmark() -> None:
-  """--mode=benchmark: a config with initial weights, or a checkpoint."""
-  from pic_jax import benchmark
-
-  params, config, step = None, flags.FLAGS.config, None
-  if _CHECKPOINT.value:
-    params, config, step = load_trained()
-  elif config is None:
-    fail(EXIT_USAGE, '--mode=benchmark needs --config or --checkpoint.')
-  report = benchmark.run(config, params, step)
-  show(benchmark.to_text(report), report)
-
-
-def heartbeat_seconds() -> int:
-  """Of --config; without one, jax's own."""
-  config = flags.FLAGS.config
-  return config.training.heartbeat_seconds if config is not None else 100
 
 
 def show_unraisable(unraisable: Any) -> None:
@@ -231,36 +121,27 @@ def main(argv: list[str]) -> None:
   if _MODE.value != 'benchmark':
     os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
   if len(argv) > 1:
-    fail(EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.')
-  for flag in (_WORKDIR, _CHECKPOINT, _OUTPUT, _REPORT):
-    if '://' in (flag.value or ''):
-      fail(
-        EXIT_USAGE,
-        f'--{flag.name} must be a path, got {flag.value}: mount the bucket, '
-        'for instance with gcsfuse.',
-      )
+    fail(
+      commands.EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.'
+    )
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
   from pic_jax import checkpoint, images, input_pipeline, run, runtime, weights
   from pic_jax import config as config_lib
 
   try:
-    if flags.FLAGS.config is not None:
-      config_lib.check(flags.FLAGS.config)
-    runtime.join_processes(_DISTRIBUTED.value, heartbeat_seconds())
-    {
-      'train': run_train,
-      'eval': run_eval,
-      'sample': run_sample,
-      'export': run_export,
-      'describe': run_describe,
-      'benchmark': run_benchmark,
-    }[_MODE.value]()
+    code = commands.run(flags.FLAGS)
+    if code:
+      sys.stdout.flush()
+      os._exit(code)  # threads of libraries must not change it
+  except commands.Interrupted as error:
+    fail(error.code, error)
   except (
+    commands.UsageError,
     config_lib.ConfigError,
     input_pipeline.DataError,
     runtime.DistributedError,
   ) as error:
-    fail(EXIT_USAGE, error)
+    fail(commands.EXIT_USAGE, error)
   except (
     checkpoint.CheckpointError,
     images.ImageError,
@@ -268,9 +149,12 @@ def main(argv: list[str]) -> None:
     runtime.LockedError,
     weights.WeightsError,
   ) as error:
-    fail(EXIT_FAILED, error)
+    fail(commands.EXIT_FAILED, error)
   except OSError as error:
-    fail(EXIT_FAILED, f'{error.filename or _WORKDIR.value}: {error.strerror}')
+    fail(
+      commands.EXIT_FAILED,
+      f'{error.filename or _WORKDIR.value}: {error.strerror}',
+    )
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
 
@@ -288,7 +172,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     text = ' '.join(str(text).split()) or type(error).__name__
     if "flag 'config." in text and flags.FLAGS['config'].value is None:
       text += ': a field of a config needs --config=FILE.'
-    fail(EXIT_USAGE, text)
+    fail(commands.EXIT_USAGE, text)
 
 
 if __name__ == '__main__':

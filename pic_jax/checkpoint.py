@@ -4,7 +4,6 @@ A checkpoint is one replica of the TrainState as host arrays, plus a digest of
 every leaf: Orbax restores a flipped bit without a word.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import pathlib
@@ -21,7 +20,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from pic_jax import config as config_lib
-from pic_jax import train_state, weights
+from pic_jax import digests, train_state, weights
+from pic_jax import model as model_lib
 
 DIRECTORY = 'checkpoints'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -31,30 +31,6 @@ MAX_DIFFERENCES = 12
 
 class CheckpointError(RuntimeError):
   """No usable checkpoint, or one that does not fit; the text says which."""
-
-
-def _digest(array: np.ndarray) -> str:
-  header = f'{array.dtype.str}{array.shape}'.encode()
-  return hashlib.sha256(header + np.ascontiguousarray(array).data).hexdigest()
-
-
-def _digests(tree: Any) -> dict[str, str]:
-  flat = flax.traverse_util.flatten_dict(tree, sep='/')
-  return {name: _digest(np.asarray(leaf)) for name, leaf in flat.items()}
-
-
-def _digest_of_json(value: Any) -> str:
-  return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def group_digests(tree: dict[str, Any]) -> dict[str, str]:
-  """A sha256 of each part of a state: parameters, average, optimiser."""
-  groups = ('params', 'ema_params', 'opt_state')
-  return {
-    name: _digest_of_json(_digests(tree[name]))
-    for name in groups
-    if name in tree
-  }
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -118,10 +94,10 @@ class Saver:
     """
     step = int(state.step)
     tree = flax.serialization.to_state_dict(state)
-    meta = self._description | {'step': step, 'digests': _digests(tree)}
+    meta = self._description | {'step': step, 'digests': digests.of_tree(tree)}
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(tree),
-      meta=ocp.args.JsonSave(meta | {'digest': _digest_of_json(meta)}),
+      meta=ocp.args.JsonSave(meta | {'digest': digests.of_json(meta)}),
     )
     try:
       saved = self._manager.save(step, args=args, force=True)
@@ -169,17 +145,31 @@ def saved_steps(workdir: str) -> list[int]:
 
 
 def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Reads and verifies one checkpoint; any exception means it is damaged."""
+  """Reads and verifies one checkpoint; any exception means it is damaged.
+
+  It may come from anywhere: nothing in it is executed, no link is followed,
+  and no array is read whose shape is not one of the model's.
+  """
+  if any(file.is_symlink() for file in path.rglob('*')):
+    raise ValueError('it holds symbolic links')
   meta = json.loads((path / 'meta' / 'metadata').read_text())
   digest = meta.pop('digest')
-  if digest != _digest_of_json(meta):
+  if digest != digests.of_json(meta):
     raise ValueError('its description does not match its digest')
+  config = config_lib.from_json(meta['config'])
+  expected = model_lib.param_shapes(
+    config_lib.build_model(config), config.data.image_size
+  )
+  known = {x.shape for x in jax.tree.leaves(expected)} | {()}
   with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
     shapes = reader.metadata(path / 'state').item_metadata
     shapes = getattr(shapes, 'tree', shapes)
+    for leaf in jax.tree.leaves(dict(shapes)):
+      if tuple(leaf.shape) not in known:
+        raise ValueError(f'it holds an array of shape {tuple(leaf.shape)}')
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
     tree = reader.restore(path / 'state', target)
-  found = _digests(tree)
+  found = digests.of_tree(tree)
   for name in meta['digests'] | found:
     if found.get(name) != meta['digests'].get(name):
       raise ValueError(f'{name} does not match its digest')
@@ -269,7 +259,20 @@ def load(
   """
   if source.endswith(weights.SUFFIX):
     params, config, step = weights.load(source)
-    return {'ema_params': params}, config, step
+    tree = {'ema_params': params}
+  else:
+    tree, config, step = _load_workdir(source)
+  expected = model_lib.param_shapes(
+    config_lib.build_model(config), config.data.image_size
+  )
+  check_fit(tree['ema_params'], expected, source)
+  return tree, config, step
+
+
+def _load_workdir(
+  source: str,
+) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """`load` of a workdir or 'workdir@step'."""
   workdir, at, step = source.rpartition('@')
   if not at or not step.isdigit():
     workdir, step = source, None

@@ -44,15 +44,15 @@ def rgb_to_lab(rgb: jax.Array) -> jax.Array:
   """Converts sRGB to CIE Lab.
 
   Args:
-    rgb: [..., 3] uint8.
+    rgb: [..., 3] uint8 or uint16.
 
   Returns:
     [..., 3] float32: L in 0..100, a and b in Lab units.
   """
   rgb = jnp.asarray(rgb)
-  if rgb.dtype != jnp.uint8:
-    raise ValueError(f'`rgb` must be uint8, got {rgb.dtype}.')
-  rgb = rgb.astype(jnp.float32) / 255.0
+  if rgb.dtype not in (jnp.uint8, jnp.uint16):
+    raise ValueError(f'`rgb` must be uint8 or uint16, got {rgb.dtype}.')
+  rgb = rgb.astype(jnp.float32) / jnp.iinfo(rgb.dtype).max
   linear = jnp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
   xyz = _apply_matrix(RGB_TO_XYZ, linear)
   f = jnp.where(
@@ -64,15 +64,8 @@ def rgb_to_lab(rgb: jax.Array) -> jax.Array:
   return jnp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], -1)
 
 
-def lab_to_rgb(lab: jax.Array) -> jax.Array:
-  """Converts CIE Lab to sRGB, clipped to the gamut and rounded.
-
-  Args:
-    lab: [..., 3] float32 in Lab units.
-
-  Returns:
-    [..., 3] uint8.
-  """
+def _lab_to_linear(lab: jax.Array) -> jax.Array:
+  """Linear sRGB [..., 3] of Lab units, outside of [0, 1] beyond the gamut."""
   lab = jnp.asarray(lab, jnp.float32)
   y = (lab[..., 0] + 16.0) / 116.0
   # Dark, blue-poor colours have no z of their own: scikit-image clips, too.
@@ -82,13 +75,33 @@ def lab_to_rgb(lab: jax.Array) -> jax.Array:
   xyz = jnp.where(
     f > cube_root_min, f**3, (f - CUBE_ROOT_OFFSET) / CUBE_ROOT_SLOPE
   )
-  linear = jnp.clip(_apply_matrix(XYZ_TO_RGB, xyz), 0.0, 1.0)
+  return _apply_matrix(XYZ_TO_RGB, xyz)
+
+
+def is_in_gamut(lab: jax.Array) -> jax.Array:
+  """Whether sRGB has these colours [..., 3], Lab units: [...] bool."""
+  linear = _lab_to_linear(lab)
+  tolerance = 1e-4  # of a linear channel: a third of an 8-bit step in the dark
+  return ((linear > -tolerance) & (linear < 1.0 + tolerance)).all(-1)
+
+
+def lab_to_rgb(lab: jax.Array, dtype: jnp.dtype = jnp.uint8) -> jax.Array:
+  """Converts CIE Lab to sRGB, clipped to the gamut and rounded.
+
+  Args:
+    lab: [..., 3] float32 in Lab units.
+    dtype: uint8 or uint16.
+
+  Returns:
+    [..., 3] of `dtype`.
+  """
+  linear = jnp.clip(_lab_to_linear(lab), 0.0, 1.0)
   rgb = jnp.where(
     linear > 0.0031308,
     1.055 * linear ** (1.0 / 2.4) - 0.055,
     12.92 * linear,
   )
-  return jnp.round(255.0 * rgb).astype(jnp.uint8)
+  return jnp.round(jnp.iinfo(dtype).max * rgb).astype(dtype)
 
 
 def eight_bit_luminance(luminance: jax.Array) -> jax.Array:

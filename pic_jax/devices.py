@@ -70,6 +70,11 @@ def is_main() -> bool:
   return jax.process_index() == 0
 
 
+def num_processes() -> int:
+  """Of this run, on all hosts."""
+  return jax.process_count()
+
+
 def round_up(batch_size: int) -> int:
   """The next size that divides over all devices of all hosts."""
   count = jax.device_count()

@@ -157,6 +157,17 @@ class PIC(nn.Module):
     return self.decoder(chroma, embedded, train), embedded
 
 
+def param_shapes(model: PIC, image_size: int) -> dict:
+  """The tree of parameters as shapes, without any arithmetic."""
+  small = image_size // model.chroma_factor
+  return jax.eval_shape(
+    model.init,
+    jax.random.key(0),
+    jnp.zeros((1, image_size, image_size, 1)),
+    jnp.zeros((1, small, small, 2)),
+  )['params']
+
+
 def initial_params(model: PIC, batch: LabBatch, seed: int) -> dict:
   """Draws the directions and sets gains and biases from the first batch.
 
@@ -171,8 +182,7 @@ def initial_params(model: PIC, batch: LabBatch, seed: int) -> dict:
   Returns:
     The tree of parameters, float32.
   """
-  inputs = (batch.luminance, batch.chroma)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)['params']
+  shapes = param_shapes(model, model.chroma_factor)
   rng = np.random.default_rng(seed)
 
   def draw(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -191,4 +201,5 @@ def initial_params(model: PIC, batch: LabBatch, seed: int) -> dict:
     )
     return updates['params']
 
-  return initialize(jax.tree.map(draw, shapes), *inputs)
+  params = jax.tree.map(draw, shapes)
+  return initialize(params, batch.luminance, batch.chroma)

@@ -7,7 +7,6 @@ from typing import Any
 import flax.serialization
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -90,7 +89,7 @@ class Run:
     else:
       state = jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype),
-        jax.eval_shape(self.initial_state_shapes),
+        self.state_shapes(),
       )
     return devices.broadcast(state)
 
@@ -106,9 +105,7 @@ class Run:
     if config.training.init_from:
       source = config.training.init_from
       params, _, step = checkpoint.load_trained(source)
-      shapes = jax.eval_shape(
-        self.model.init, jax.random.key(0), batch.luminance, batch.chroma
-      )['params']
+      shapes = model_lib.param_shapes(self.model, config.data.image_size)
       checkpoint.check_fit(params, shapes, source)
       progress.say(f'Starting from {source}, step {step}, optimiser fresh.')
     else:
@@ -124,7 +121,7 @@ class Run:
     progress.say(f'Resuming {self.workdir} at step {meta["step"]}.')
     self.last_saved = int(meta['step'])
     checkpoint.set_aside_after(str(self.workdir), self.last_saved)
-    template = jax.eval_shape(self.initial_state_shapes)
+    template = self.state_shapes()
     checkpoint.check_fit(
       tree['params'], template.params, f'{self.workdir} at {meta["step"]}'
     )
@@ -136,16 +133,12 @@ class Run:
         'its weights with `--config.training.init_from`.'
       ) from None
 
-  def initial_state_shapes(self) -> train_state.TrainState:
-    """A state for `jax.eval_shape`."""
-    size = self.config.data.image_size
-    small = size // self.model.chroma_factor
-    params = self.model.init(
-      jax.random.key(0),
-      jnp.zeros((1, size, size, 1)),
-      jnp.zeros((1, small, small, 2)),
-    )['params']
-    return train_state.create(params, self.optimizer)
+  def state_shapes(self) -> train_state.TrainState:
+    """The state as shapes."""
+    params = model_lib.param_shapes(self.model, self.config.data.image_size)
+    return jax.eval_shape(
+      lambda params: train_state.create(params, self.optimizer), params
+    )
 
   def evaluate(self, state: train_state.TrainState, step: int) -> None:
     """Scores the averaged parameters on held-out training images."""

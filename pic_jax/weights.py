@@ -1,5 +1,6 @@
 """Published weights: one safetensors file with the config inside."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -29,6 +30,8 @@ def save(
 ) -> None:
   """Writes (averaged) parameters; the file appears whole or not at all.
 
+  Beside it, NAME.json tells people the config, the step and the sha256.
+
   Args:
     path: ends in .safetensors.
     params: tree of float32 arrays.
@@ -45,7 +48,15 @@ def save(
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   safetensors.numpy.save_file(arrays, temporary, metadata)
+  digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
   temporary.replace(path)
+  description = {
+    'file': path.name,
+    'sha256': digest,
+    'step': step,
+    'config': config.to_dict(),
+  }
+  path.with_suffix('.json').write_text(json.dumps(description, indent=2) + '\n')
 
 
 def load(

@@ -12,7 +12,9 @@ FLOORS = {
   'logistic_mixture': 0,
   'metrics': 0,
   'pixels': 0,
+  'contact_sheet': 0,
   'devices': 0,
+  'digests': 0,
   'progress': 0,
   'runtime': 0,
   'timing': 0,
@@ -21,6 +23,7 @@ FLOORS = {
   'images': 2,
   # Building blocks.
   'layers': 1,
+  'guided': 1,
   'causal': 2,
   # The two networks, and the decoder pixel by pixel.
   'embedding': 3,
@@ -34,19 +37,30 @@ FLOORS = {
   'sample': 6,
   'config': 7,
   'sampler': 7,
+  # Photographs of any size; what is kept; a page of pictures.
+  'any_size': 7,
+  'settings': 7,
   # Files and scores.
   'weights': 8,
   'checkpoint': 9,
   'evaluate': 9,
+  'study': 9,
   # A training run and its workdir; what it is; the stages of the benchmark.
   'workdir': 10,
   'describe': 10,
   'run': 10,
   'stages': 10,
+  # One photograph in, several out.
+  'colorize': 10,
+  'jobs': 10,
   # What a user asks for.
+  'colorize_folder': 11,
   'train': 11,
   'figures': 11,
+  'paper_figures': 11,
   'benchmark': 11,
+  # What each --mode does.
+  'commands': 12,
 }
 MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
 

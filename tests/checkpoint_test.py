@@ -1,7 +1,9 @@
 """What is saved comes back, bit for bit, or is refused by name."""
 
 import collections
+import hashlib
 import itertools
+import json
 import pathlib
 import random
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import optax
 import pytest
 
 from pic_jax import checkpoint, model, train_state, weights
+from pic_jax import config as config_lib
 from tests import tiny
 
 
@@ -19,7 +22,13 @@ from tests import tiny
 def run(tmp_path):
   """Three saved steps of a tiny state."""
   config = tiny.config('smoke')
-  net = tiny.net()
+  with config.unlocked():
+    config.model = tiny.MODEL | {
+      name: config.model[name]
+      for name in config.model
+      if name not in tiny.MODEL
+    }
+  net = config_lib.build_model(config)
   params = model.initial_params(
     net, model.split_lab(tiny.images(), 2, 'point'), 0
   )
@@ -125,6 +134,29 @@ def test_no_damage_is_restored_silently(run, capsys):
   assert outcomes[2] > 30 and outcomes.total() == 80
 
 
+def test_links_and_arrays_of_other_shapes_are_refused(run, capsys):
+  workdir, config, states = run
+  path = data_file(workdir / 'checkpoints' / '3' / 'state')
+  elsewhere = path.rename(workdir / 'elsewhere')
+  path.symlink_to(elsewhere)
+  assert checkpoint.restore(str(workdir))[1]['step'] == 2
+  assert 'symbolic links' in capsys.readouterr().err
+
+  saver = checkpoint.Saver(str(workdir / 'other'), config, max_to_keep=1)
+  head = states[3].params['decoder']['head']
+  head['b'] = np.zeros(7777, np.float32)
+  saver.save(states[3])
+  saver.close()
+  with pytest.raises(checkpoint.CheckpointError):
+    checkpoint.load(str(workdir / 'other'))
+  assert 'shape (7777,)' in capsys.readouterr().err
+  head['b'] = np.zeros(6, np.float32)  # another layer's shape
+  file = workdir / 'w.safetensors'
+  weights.save(file, states[3].params, config, 3)
+  with pytest.raises(checkpoint.CheckpointError, match='decoder/head/b'):
+    checkpoint.load(str(file))
+
+
 def test_a_changed_description_is_noticed(run, capsys):
   workdir, _, states = run
   path = workdir / 'checkpoints' / '3' / 'meta' / 'metadata'
@@ -163,6 +195,9 @@ def test_published_weights_round_trip(run):
   file = workdir / 'w.safetensors'
   params = states[3].ema_params
   weights.save(file, params, config, 3)
+  description = json.loads((workdir / 'w.json').read_text())
+  digest = hashlib.sha256(file.read_bytes()).hexdigest()
+  assert description['sha256'] == digest and description['step'] == 3
   loaded, loaded_config, step = checkpoint.load_trained(str(file))
   assert step == 3 and loaded_config.to_dict() == config.to_dict()
   jax.tree.map(

@@ -180,7 +180,7 @@ def test_a_read_only_disk_is_refused_before_compiling(tmp_path):
 FIRST_STATE = """
 import json, sys
 from configs import smoke
-from pic_jax import checkpoint, devices, evaluate, input_pipeline
+from pic_jax import devices, digests, evaluate, input_pipeline
 from pic_jax import run as run_lib
 import flax.serialization
 config, workdir = smoke.get_config(), sys.argv[1]
@@ -190,7 +190,7 @@ state = devices.replicate(run.first_state())
 tree = flax.serialization.to_state_dict(devices.fetch(state))
 report = evaluate.Evaluator(config)(state.ema_params, source, 50)
 run.close()
-print(json.dumps([checkpoint.group_digests(tree), report['bits_per_dim']]))
+print(json.dumps([digests.of_state(tree), report['bits_per_dim']]))
 """
 
 

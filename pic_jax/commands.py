@@ -1,0 +1,276 @@
+"""What each --mode does with the flags: results on stdout, an exit code back.
+
+Modules are imported where they are needed: no mode waits for those of others.
+"""
+
+import json
+import pathlib
+import re
+import signal
+from typing import Any
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_NONE = range(5)
+
+
+class UsageError(ValueError):
+  """A mistake in the flags; the text names the flag."""
+
+
+class Interrupted(Exception):
+  """A signal ended the work; the text says what is saved.
+
+  Attributes:
+    code: exit code.
+  """
+
+  def __init__(self, signal_number: int, text: str):
+    super().__init__(f'{signal.Signals(signal_number).name}: {text}')
+    self.code = 128 + signal_number
+
+
+def _source(values: Any) -> str:
+  source = values.checkpoint or values.workdir
+  if not source:
+    raise UsageError(f'--mode={values.mode} needs --checkpoint or --workdir.')
+  return source
+
+
+def _load_trained(values: Any) -> tuple[Any, Any, int]:
+  """Parameters, config and step of --checkpoint (default --workdir).
+
+  The model is the checkpoint's; with --config, all other sections are the
+  given ones.
+  """
+  from pic_jax import checkpoint
+
+  params, config, step = checkpoint.load_trained(_source(values))
+  _use_sections(values, config)
+  return params, config, step
+
+
+def _use_sections(values: Any, config: Any) -> None:
+  """Takes all sections but the model's from --config, if it is given."""
+  from pic_jax import config as config_lib
+
+  if values.config is not None:
+    with config.unlocked():
+      for section in ('data', 'evaluation', 'sampling'):
+        config[section] = values.config[section]
+    config_lib.check(config)
+
+
+def _profile_steps(text: str | None) -> tuple[int, int] | None:
+  """--profile_steps as two numbers."""
+  if text is None:
+    return None
+  match = re.fullmatch(r'(\d+):(\d+)', text)
+  if not match or not 1 <= int(match[1]) <= int(match[2]):
+    raise UsageError(
+      '--profile_steps must be FIRST:LAST with 1 <= FIRST <= LAST, '
+      f'got {text!r}.'
+    )
+  return int(match[1]), int(match[2])
+
+
+def _show(values: Any, text: str, report: dict) -> None:
+  """Prints a result and writes --report, if it is asked for; process 0."""
+  from pic_jax import devices
+
+  if not devices.is_main():
+    return
+  print(text)
+  if values.report:
+    path = pathlib.Path(values.report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + '\n')
+
+
+def train(values: Any) -> None:
+  """--mode=train."""
+  from pic_jax import runtime
+  from pic_jax import train as train_lib
+
+  for name in ('config', 'workdir'):
+    if getattr(values, name) is None:
+      raise UsageError(f'--mode=train needs --{name}.')
+  steps = _profile_steps(values.profile_steps)
+  try:
+    train_lib.train_and_evaluate(values.config, values.workdir, steps)
+  except train_lib.Stopped as stop:
+    runtime.leave_processes()
+    raise Interrupted(
+      stop.signal_number,
+      f'saved step {stop.step} in {values.workdir}; run the same command '
+      'again to resume.',
+    ) from None
+
+
+def evaluate(values: Any) -> None:
+  """--mode=eval: the test split."""
+  from pic_jax import devices, input_pipeline
+  from pic_jax import evaluate as evaluate_lib
+
+  params, config, step = _load_trained(values)
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  report = evaluate_lib.Evaluator(config)(
+    devices.replicate(params), source, config.evaluation.num_images
+  )
+  report |= {
+    'step': step,
+    'data': config.data.name,
+    'split': config.data.test_split,
+  }
+  head = f'{config.data.name} {config.data.test_split}, step {step}'
+  _show(values, f'{head}\n{evaluate_lib.to_text(report)}', report)
+
+
+def sample(values: Any) -> None:
+  """--mode=sample: grids of grey | samples | original, test split."""
+  from pic_jax import figures
+
+  params, config, step = _load_trained(values)
+  folder = values.output or values.workdir or '.'
+  for path in figures.sample_grids(params, config, step, folder):
+    print(path)
+
+
+def figures(values: Any) -> None:
+  """--mode=figures: the figures of the paper, on the test split."""
+  from pic_jax import checkpoint, devices, paper_figures
+
+  names = [*paper_figures.FIGURES, 'compare']
+  if values.figure not in names:
+    raise UsageError(
+      f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
+    )
+  if devices.num_processes() > 1:
+    raise UsageError('--mode=figures runs in one process: --distributed=off.')
+  folder = pathlib.Path(values.output or values.workdir or '.')
+  path = folder / 'figures' / f'{values.figure}.png'
+  if values.figure == 'compare':
+    if len(values.checkpoints) < 2:
+      raise UsageError('--figure=compare needs --checkpoints=A,B.')
+    models = [checkpoint.load_trained(name)[:2] for name in values.checkpoints]
+    _use_sections(values, models[0][1])
+    paper_figures.compare(models, path)
+  else:
+    params, config, _ = _load_trained(values)
+    paper_figures.make(values.figure, params, config, path)
+  print(path)
+
+
+def colorize(values: Any) -> int:
+  """--mode=colorize: photographs of any size, and a page that shows them."""
+  from pic_jax import colorize as colorize_lib
+  from pic_jax import colorize_folder, jobs, progress, runtime
+
+  try:
+    job = jobs.from_flags(values)
+    files = jobs.find_files(job)
+  except jobs.JobError as error:
+    raise UsageError(str(error)) from None
+  colorizer = colorize_lib.Colorizer.load(_source(values))
+  job.output.mkdir(parents=True, exist_ok=True)
+  with runtime.lock(job.output):
+    report = colorize_folder.Folder(job, colorizer).run(files)
+  progress.say(colorize_folder.summary(report))
+  _show(values, str(job.output / colorize_folder.PAGE), report)
+  statuses = {entry['status'] for entry in report['files']}
+  if statuses == {'failed'}:
+    return EXIT_NONE
+  return EXIT_SOME_FAILED if 'failed' in statuses else EXIT_DONE
+
+
+def export(values: Any) -> None:
+  """--mode=export: averaged weights as one file."""
+  from pic_jax import weights
+
+  if not values.output:
+    raise UsageError('--mode=export needs --output=NAME.safetensors.')
+  params, config, step = _load_trained(values)
+  weights.save(values.output, params, config, step)
+  print(values.output)
+
+
+def describe(values: Any) -> None:
+  """--mode=describe: a config, or a checkpoint with digests of its arrays."""
+  from pic_jax import checkpoint, digests, input_pipeline
+  from pic_jax import describe as describe_lib
+
+  config, source = values.config, values.checkpoint
+  if config is None and source is None:
+    source = values.workdir
+    if source is None:
+      raise UsageError('--mode=describe needs --config or --checkpoint.')
+  saved, lines = {}, []
+  if source:
+    tree, its_config, step = checkpoint.load(source)
+    config = config or its_config
+    saved = {'step': step, 'sha256': digests.of_state(tree)}
+    lines = [f'{source}, step {step}'] + [
+      f'sha256 {digest} {name}' for name, digest in saved['sha256'].items()
+    ]
+  try:
+    images = input_pipeline.open_images(config.data, config.data.train_split)
+    num_images, trouble = len(images), []
+  except input_pipeline.DataError as error:
+    num_images, trouble = None, [str(error)]
+  report = describe_lib.run(config, num_images, values.workdir)
+  text = '\n'.join([describe_lib.to_text(report), *trouble, *lines])
+  _show(values, text, report | saved)
+
+
+def benchmark(values: Any) -> None:
+  """--mode=benchmark: a config with initial weights, or a checkpoint."""
+  from pic_jax import benchmark as benchmark_lib
+
+  params, config, step = None, values.config, None
+  if values.checkpoint:
+    params, config, step = _load_trained(values)
+  elif config is None:
+    raise UsageError('--mode=benchmark needs --config or --checkpoint.')
+  report = benchmark_lib.run(config, params, step)
+  _show(values, benchmark_lib.to_text(report), report)
+
+
+MODES = {
+  'train': train,
+  'eval': evaluate,
+  'sample': sample,
+  'colorize': colorize,
+  'figures': figures,
+  'export': export,
+  'describe': describe,
+  'benchmark': benchmark,
+}
+
+
+def run(values: Any) -> int:
+  """Does what the flags ask for.
+
+  Args:
+    values: the flags of `main.py`, by name.
+
+  Returns:
+    The exit code, if it is not an error that is raised.
+
+  Raises:
+    UsageError, Interrupted; and those of the modules.
+  """
+  from pic_jax import config as config_lib
+  from pic_jax import runtime
+
+  for name in ('workdir', 'checkpoint', 'input', 'output', 'report'):
+    value = getattr(values, name) or ''
+    if '://' in value:
+      raise UsageError(
+        f'--{name} must be a path, got {value}: mount the bucket, for '
+        'instance with gcsfuse.'
+      )
+  heartbeat_seconds = 100  # as in the configs
+  if values.config is not None:
+    config_lib.check(values.config)
+    heartbeat_seconds = values.config.training.heartbeat_seconds
+  if values.mode != 'colorize':  # runs in one process
+    runtime.join_processes(values.distributed, heartbeat_seconds)
+  return MODES[values.mode](values) or EXIT_DONE

@@ -1,0 +1,165 @@
+"""The figures of the paper, on random, uncurated images of the test split."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from pic_jax import devices, images, input_pipeline, sampler, study
+
+# Images looked at for each row of a figure that picks extremes.
+POOL_PER_ROW = 8
+
+Look = dict[str, Any]  # what `study.Study` gives of an image
+
+
+def _columns(look: Look, *names: str) -> np.ndarray:
+  """[columns, H, W, 3] of pictures and stacks of pictures."""
+  parts = [look[name] for name in names]
+  return np.concatenate([x[None] if x.ndim == 3 else x for x in parts])
+
+
+def _rows(looks: Sequence[Look], *names: str) -> np.ndarray:
+  return np.stack([_columns(look, *names) for look in looks])
+
+
+def pixelwise(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 1: independent samples of every pixel, from the embedding alone."""
+  return _rows(looks[:num_rows], 'grey', 'embedding_samples', 'original')
+
+
+def grid(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figures 3, 9 and 10: samples left, originals right."""
+  return _rows(looks[:num_rows], 'samples', 'original')
+
+
+def diversity(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 4: the most diverse images first, then the most consistent."""
+  ranked = sorted(looks, key=lambda look: -look['difference'])
+  half = num_rows // 2
+  chosen = ranked[: num_rows - half] + ranked[len(ranked) - half :]
+  return _rows(chosen, 'grey', 'samples', 'original')
+
+
+def failures(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 5: most bits/dim first, then least agreement between samples."""
+  by_bits = sorted(looks, key=lambda look: -look['bits_per_dim'])
+  chosen = by_bits[: num_rows - num_rows // 2]
+  taken = {look['index'] for look in chosen}
+  by_difference = sorted(looks, key=lambda look: -look['difference'])
+  rest = [look for look in by_difference if look['index'] not in taken]
+  chosen += rest[: num_rows // 2]
+  return _rows(chosen, 'grey', 'samples', 'original')
+
+
+def ablation(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 6: grey | embedding's mode, its chroma | PIC, its chroma | original.
+
+  Chroma is shown at L = 50.
+  """
+  looks = [look | {'sample': look['samples'][0]} for look in looks[:num_rows]]
+  return _rows(
+    looks,
+    'grey',
+    'embedding_mode',
+    'flat_mode',
+    'sample',
+    'flat_sample',
+    'original',
+  )
+
+
+FIGURES: dict[str, Callable[[Sequence[Look], int], np.ndarray]] = {
+  'pixelwise': pixelwise,
+  'grid': grid,
+  'diversity': diversity,
+  'failures': failures,
+  'ablation': ablation,
+}
+PICKING = ('diversity', 'failures')
+
+
+class FigureError(ValueError):
+  """A figure that cannot be made; the text says what is missing."""
+
+
+def _random_indices(
+  config: ml_collections.ConfigDict, length: int, count: int
+) -> list[int]:
+  rng = np.random.default_rng(config.sampling.seed)
+  return rng.permutation(length)[:count].tolist()
+
+
+def _number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
+  wanted = config.sampling.num_images
+  return length if wanted < 0 else min(wanted, length)
+
+
+def make(
+  figure: str,
+  params: Any,
+  config: ml_collections.ConfigDict,
+  path: pathlib.Path,
+) -> None:
+  """Writes one figure.
+
+  Args:
+    figure: of `FIGURES`.
+    params: averaged parameters.
+    config: of the model; `sampling.num_images` rows of `num_samples` samples,
+      `sampling.seed` chooses images and samples.
+    path: of the PNG file.
+
+  Raises:
+    FigureError: the embedding has no mixture of its own.
+  """
+  needs_mixture = figure in ('pixelwise', 'ablation')
+  if needs_mixture and not config.model.embedding_loss_weight:
+    raise FigureError(
+      f'--figure={figure} needs an embedding with a likelihood of its own, but '
+      'this model was trained with `model.embedding_loss_weight` = 0.'
+    )
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  num_rows = _number_of_rows(config, len(source))
+  count = num_rows * (POOL_PER_ROW if figure in PICKING else 1)
+  indices = _random_indices(config, len(source), count)
+  looks = list(study.Study(config)(devices.replicate(params), source, indices))
+  rows = FIGURES[figure](looks, num_rows)
+  images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
+
+
+def compare(
+  models: Sequence[tuple[Any, ml_collections.ConfigDict]], path: pathlib.Path
+) -> None:
+  """Figure 7: the same images and noise under several models.
+
+  Args:
+    models: (parameters, config) of each; the first one's data and sampling.
+    path: of the PNG file: grey | samples of each model | original.
+
+  Raises:
+    FigureError: their images or chroma differ in size.
+  """
+  config = models[0][1]
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  num_rows = _number_of_rows(config, len(source))
+  indices = _random_indices(config, len(source), num_rows)
+  columns = []
+  for params, its_config in models:
+    if its_config.data.image_size != config.data.image_size:
+      raise FigureError(
+        '--checkpoints must be of one `data.image_size`, got '
+        f'{config.data.image_size} and {its_config.data.image_size}.'
+      )
+    its_config = its_config.copy_and_resolve_references()
+    with its_config.unlocked():
+      its_config.sampling = config.sampling
+    looks = list(
+      study.Study(its_config)(devices.replicate(params), source, indices)
+    )
+    columns.append(_rows(looks, 'samples'))
+  given = _rows(looks, 'grey'), _rows(looks, 'original')
+  rows = np.concatenate([given[0], *columns, given[1]], 1)
+  images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))

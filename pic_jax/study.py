@@ -1,0 +1,129 @@
+"""All that the paper's figures show of an image: samples, means, scores."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from pic_jax import (
+  color,
+  devices,
+  input_pipeline,
+  logistic_mixture,
+  metrics,
+  sample,
+)
+from pic_jax import config as config_lib
+from pic_jax import model as model_lib
+
+# L under which figure 6 shows chroma by itself.
+FLAT_LUMINANCE = 50.0
+
+
+class Study:
+  """Draws and scores test images with a trained model."""
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    self._sampling = config.sampling
+    self._filter = config.data.chroma_filter
+    self._model = config_lib.build_model(config)
+    self._look = devices.pmap(self._look_fn)
+
+  def __call__(
+    self,
+    params: dict,
+    source: Sequence[np.ndarray],
+    indices: Sequence[int],
+  ) -> Iterator[dict[str, Any]]:
+    """Looks at some images of a source, one after another.
+
+    Args:
+      params: replicated (averaged) parameters.
+      source: see `input_pipeline.open_source`.
+      indices: which images; an image's samples depend on its number and
+        `sampling.seed`, as in --mode=sample.
+
+    Yields:
+      Of each image, with S = `sampling.num_samples`, [..., H, W, 3] uint8:
+      'grey', 'original', 'samples' [S], 'embedding_samples' [S] (every pixel
+      independent of the others), 'embedding_mode'; 'flat_sample' and
+      'flat_mode': chroma at L = 50. 'bits_per_dim' of its own chroma,
+      'difference': mean distance of two samples in (a, b). 'index'.
+    """
+    chosen = np.stack([source[index] for index in indices])
+    for rgb, places, mask in input_pipeline.eval_batches(
+      chosen, devices.round_up(self._sampling.batch_size)
+    ):
+      numbers = np.asarray(indices)[places]
+      seeds = np.stack(
+        [np.full_like(numbers, self._sampling.seed), numbers], -1
+      ).astype(np.uint32)
+      found = self._look(params, *devices.shard((rgb, seeds)))
+      found = devices.unshard(found)
+      for place in np.flatnonzero(mask):
+        yield {name: x[place] for name, x in found.items()} | {
+          'index': int(numbers[place])
+        }
+
+  def _look_fn(
+    self, params: dict, rgb: jax.Array, seeds: jax.Array
+  ) -> dict[str, jax.Array]:
+    """For each of [b, H, W, 3] images with (seed, number) [b, 2]."""
+    model, chosen = self._model, self._sampling
+    lab = model_lib.split_lab(rgb, model.chroma_factor, self._filter)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(
+      jax.random.key(seeds[0, 0]), seeds[:, 1]
+    )
+    theta, embedding = model.apply(
+      {'params': params}, lab.luminance, lab.chroma
+    )
+    log_prob = logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
+    samples = sample.sample_chroma(
+      model,
+      params,
+      lab.luminance,
+      keys,
+      chosen.num_samples,
+      chosen.temperature,
+      chosen.method,
+      self._filter,
+    )
+    own = embedding[..., : model.num_outputs]
+    mode = logistic_mixture.mode(own, lab.luminance_small)[:, None]
+    noise = sample.draw_noise(
+      keys,
+      chosen.num_samples,
+      (*own.shape[1:3], model.num_components + 2),
+    ).reshape(len(rgb), chosen.num_samples, *own.shape[1:3], -1)
+    independent = jax.vmap(
+      lambda noise: logistic_mixture.sample(
+        own, lab.luminance_small, noise, chosen.temperature
+      ),
+      1,
+      1,
+    )(noise)
+
+    def show(chroma: jax.Array, luminance: jax.Array) -> jax.Array:
+      return sample.to_rgb(luminance, chroma, self._filter)
+
+    flat = jnp.full_like(
+      lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
+    )
+    differences = jax.vmap(metrics.pairwise_differences)(
+      color.chroma_from_network(samples)
+    )
+    pairs = max(1, chosen.num_samples * (chosen.num_samples - 1))
+    return {
+      'grey': show(jnp.zeros_like(mode), lab.luminance)[:, 0],
+      'original': rgb,
+      'samples': show(samples, lab.luminance),
+      'embedding_samples': show(independent, lab.luminance),
+      'embedding_mode': show(mode, lab.luminance)[:, 0],
+      'flat_sample': show(samples[:, :1], flat)[:, 0],
+      'flat_mode': show(mode, flat)[:, 0],
+      'bits_per_dim': metrics.bits_per_dim(log_prob),
+      'difference': differences.sum((1, 2)) / pairs,
+    }
