@@ -152,10 +152,15 @@ def figures(values: Any) -> None:
       raise UsageError('--figure=compare needs --checkpoints=A,B.')
     models = [checkpoint.load_trained(name)[:2] for name in values.checkpoints]
     _use_sections(values, models[0][1])
-    paper_figures.compare(models, path)
   else:
     params, config, _ = _load_trained(values)
-    paper_figures.make(values.figure, params, config, path)
+  try:
+    if values.figure == 'compare':
+      paper_figures.compare(models, path)
+    else:
+      paper_figures.make(values.figure, params, config, path)
+  except paper_figures.FigureError as error:
+    raise UsageError(str(error)) from None
   print(path)
 
 
