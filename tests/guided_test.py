@@ -181,6 +181,7 @@ def test_strips_have_one_length_and_cover_every_row():
     }
     seen = np.concatenate([np.arange(height)[rows] for rows in strips])
     np.testing.assert_array_equal(np.unique(seen), np.arange(height))
+    assert strips[-1].stop == height
     assert len(strips) == -(-height // num_rows)
 
 
