@@ -140,11 +140,11 @@ def _train(
         seen_step, seen_parts = recent.popleft()
         run.check_skipped(seen_step, state, seen_parts)
         stop = int(devices.fetch(seen_parts['stop']))
-      if jax.process_count() == 1:
-        stop = signals.received or 0
       if _is_due(run, step, training.log_every_steps) or len(recent) == 1:
         run.report(step, parts, meter)
       _periodically(run, signals, state, step, meter)
+      if jax.process_count() == 1:
+        stop = signals.received or 0
   except runtime.StopRequested:
     stop = signals.received  # a compilation, evaluation or grid was broken off
   if stop:

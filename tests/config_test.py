@@ -13,6 +13,7 @@ from tests import tiny
 PARAMETERS = {
   'cifar10': 25_874_304,
   'cifar10_no_gating': 17_869_824,
+  'cifar10_medium': 994_272,
   'cifar10_small': 445_424,
   'demo': 445_424,
   'imagenet128': 113_124_352,

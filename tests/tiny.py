@@ -19,6 +19,7 @@ MODEL = dict(
 CONFIGS = (
   'cifar10',
   'cifar10_no_gating',
+  'cifar10_medium',
   'cifar10_small',
   'demo',
   'imagenet128',

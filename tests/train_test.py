@@ -327,7 +327,8 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
 
   def poisoned(params, *args):
     loss, parts = original(params, *args)
-    return loss + poison_fn(params['decoder']['head']['b'].sum()), parts
+    loss += poison_fn(params['decoder']['head']['b'].sum())
+    return loss, parts | {'loss': loss}
 
   config = tiny.narrow_config('cifar10', folder)
   config.training.num_steps = 40
