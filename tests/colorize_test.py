@@ -43,6 +43,7 @@ def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
   assert any_size.chroma_shape(height, width, 32, 2) == expected
 
 
+@pytest.mark.slow
 def test_what_the_network_sees_is_padded_to_few_shapes():
   shapes = set()
   for width in range(40, 120, 7):

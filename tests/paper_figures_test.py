@@ -40,6 +40,7 @@ def looks(trained):
   return rgb, list(found)
 
 
+@pytest.mark.slow
 def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
   params, config = trained
   rgb, found = looks
@@ -73,6 +74,7 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
     assert look['difference'] > 0
 
 
+@pytest.mark.slow
 def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
   trained, looks
 ):

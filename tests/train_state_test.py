@@ -169,6 +169,7 @@ def test_every_micro_batch_draws_its_own_dropout_mask():
   np.testing.assert_allclose(parts['loss'], np.mean(losses), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
   net, params, rgb = prepare(dropout_rate=0.0, embedding_features=24)
 

@@ -51,12 +51,10 @@ def losses(workdir):
   return {r['step']: r['loss'] for r in records if 'loss' in r}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name',
-  [
-    name if name == 'smoke' else pytest.param(name, marks=pytest.mark.slow)
-    for name in tiny.CONFIGS
-  ],
+  tiny.CONFIGS,
 )
 def test_every_config_trains_three_steps(name, folder, tmp_path):
   config = tiny.narrow_config(name, folder)
@@ -146,6 +144,7 @@ def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
   assert (average != params).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_a_finished_run_does_nothing_more(finished, capsys):
   config, workdir = finished
   before = losses(workdir)
@@ -220,6 +219,7 @@ def test_sample_mode_streams_every_image_once(finished, tmp_path):
   assert all(path.exists() for path in paths)
 
 
+@pytest.mark.slow
 def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   _, workdir = finished
   params, config, _ = checkpoint.load_trained(str(workdir))
@@ -285,7 +285,9 @@ def stop_in(monkeypatch, where, name, number, at=1):
     pytest.param(
       *(run.Run, 'report', signal.SIGTERM, 1), marks=pytest.mark.slow
     ),
-    (run.Run, 'evaluate', signal.SIGINT, 3),
+    pytest.param(
+      *(run.Run, 'evaluate', signal.SIGINT, 3), marks=pytest.mark.slow
+    ),
     pytest.param(
       *(run.Run, 'sample', signal.SIGTERM, 3), marks=pytest.mark.slow
     ),
