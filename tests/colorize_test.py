@@ -83,6 +83,7 @@ def test_luminance_is_the_photographs_own(
     assert np.abs(after[..., 1:]).max() > 1  # coloured
 
 
+@pytest.mark.slow
 def test_colour_out_of_the_gamut_is_counted(colorizer):
   chosen = settings.Settings(num_samples=1, saturation=50.0)
   rgb = smooth(20, 30)
@@ -117,6 +118,7 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
   assert (samples[0] != samples[1]).any() and together[0].difference > 0
 
 
+@pytest.mark.slow
 def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   """What `draw` says of a sample, `original_bits_per_dim` says of it, too."""
   rgb = smooth(8, 8)

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from pic_jax import checkpoint, digests
+
 ROOT = pathlib.Path(__file__).parents[1]
 # A run of the smallest config that logs every step.
 TRAIN = [
@@ -71,8 +73,7 @@ def wait_until(
     time.sleep(0.002)
 
 
-def digests(workdir: pathlib.Path, report: pathlib.Path) -> dict:
-  """Step and sha256 of parameters, average and optimiser."""
-  run('--mode=describe', f'--checkpoint={workdir}', f'--report={report}')
-  values = json.loads(report.read_text())
-  return {name: values[name] for name in ('step', 'sha256')}
+def digests_of(workdir: pathlib.Path) -> tuple[int, dict[str, str]]:
+  """Step, and sha256 of parameters, average and optimiser."""
+  tree, _, step = checkpoint.load(str(workdir))
+  return step, digests.of_state(tree)

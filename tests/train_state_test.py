@@ -42,6 +42,7 @@ def assert_close(left, right, rtol):
   jax.tree.map(check, left, right)
 
 
+@pytest.mark.slow
 def test_eight_devices_average_to_the_gradient_of_one():
   assert jax.local_device_count() == 8
   net, params, rgb = prepare(dropout_rate=0.0)
