@@ -118,7 +118,7 @@ class Colorizer:
     count = jax.local_device_count()
     padded = greys + greys[-1:] * (-len(greys) % count)
     levels = devices.shard(np.stack([grey.levels for grey in padded]))
-    words = devices.shard(np.stack([_words(grey.levels) for grey in padded]))
+    names = devices.shard(np.stack([words(grey.levels) for grey in padded]))
     num_samples = settings.num_drawn
     if num_samples not in self._draws:
       draw = functools.partial(self._draw_fn, num_samples=num_samples)
@@ -127,7 +127,7 @@ class Colorizer:
       self._draws[num_samples](
         self._params,
         levels,
-        words,
+        names,
         np.full(count, settings.seed, np.uint32),
         np.full(count, settings.temperature, np.float32),
       )
@@ -236,8 +236,8 @@ class Colorizer:
     return logistic_mixture.log_prob(theta, small, chroma)
 
 
-def _words(levels: np.ndarray) -> np.ndarray:
-  """Four words [4] that name the grey levels: what a sample's key follows."""
+def words(levels: np.ndarray) -> np.ndarray:
+  """Names grey levels [H', W'] uint8 by [4] uint32: samples' keys follow it."""
   shape = np.array(levels.shape, '<u4').tobytes()
   digest = hashlib.sha256(shape + levels.tobytes()).digest()
   return np.frombuffer(digest[:16], '<u4').astype(np.uint32)

@@ -134,6 +134,17 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   )
 
 
+def test_noise_follows_the_grey_levels():
+  first, second = (
+    any_size.see(smooth(20, 24, seed=seed), 8, 2, 'point').levels
+    for seed in (0, 1)
+  )
+  words = colorize.words(first)
+  np.testing.assert_array_equal(colorize.words(first.copy()), words)
+  assert (colorize.words(second) != words).any()
+  assert (colorize.words(first.T) != words).any()
+
+
 def test_ranking_keeps_probable_or_different_samples():
   bits = np.array([3.0, 1.0, 2.0, 4.0])
   line = np.array([0.0, 1.0, 3.0, 10.0])  # samples on a line

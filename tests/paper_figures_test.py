@@ -9,6 +9,7 @@ from pic_jax import config as config_lib
 from pic_jax import (
   devices,
   evaluate,
+  images,
   model,
   paper_figures,
   sample,
@@ -149,7 +150,8 @@ def test_compared_models_see_the_same_images_and_noise(trained, tmp_path):
   paper_figures.compare([(params, config), (params, config)], path)
   with Image.open(path) as image:
     picture = np.asarray(image)
-  cell = picture.shape[1] // 8  # grey, 2 x 3 samples, original
-  np.testing.assert_array_equal(
-    picture[:, cell + 1 : 4 * cell], picture[:, 4 * cell + 1 : 7 * cell]
-  )
+  gap = images.GRID_GAP
+  pitch = (picture.shape[1] + gap) // 8  # grey, 2 x 3 samples, original
+  first = picture[:, pitch : 4 * pitch - gap]
+  np.testing.assert_array_equal(picture[:, 4 * pitch : 7 * pitch - gap], first)
+  assert (picture[:, : 3 * pitch - gap] != first).any()
