@@ -20,7 +20,11 @@ class Log:
   def __init__(self, workdir: str):
     self._file = self._board = None
     if jax.process_index() == 0:
-      self._file = (pathlib.Path(workdir) / 'metrics.jsonl').open('a')
+      path = pathlib.Path(workdir) / 'metrics.jsonl'
+      is_cut_off = path.exists() and path.read_bytes()[-1:] not in (b'', b'\n')
+      self._file = path.open('a')
+      if is_cut_off:  # by a kill or a full disk: the next line stands alone
+        self._file.write('\n')
       self._board = tensorboardX.SummaryWriter(workdir)
 
   def scalars(self, step: int, values: dict[str, Any]) -> None:

@@ -130,8 +130,9 @@ def test_no_damage_is_restored_silently(run, capsys):
     assert warned == (meta['step'] == 2), path
     outcomes[meta['step']] += 1
     path.write_bytes(original)
-  # Not every file matters: some are left over from merging.
-  assert outcomes[2] > 30 and outcomes.total() == 80
+  # Orbax leaves files over from merging; these four and one array matter, each
+  # deleted, halved and zeroed: metadata twice, the manifest, its index.
+  assert outcomes[2] >= 15 and outcomes.total() == 80
 
 
 def test_links_and_arrays_of_other_shapes_are_refused(run, capsys):

@@ -52,10 +52,11 @@ def finish(process: subprocess.Popen, code: int = 0) -> tuple[list[str], str]:
 
 
 def records(workdir: pathlib.Path) -> list[dict]:
-  """Lines of metrics.jsonl."""
+  """Whole lines of metrics.jsonl, which may grow while it is read."""
   path = workdir / 'metrics.jsonl'
-  lines = path.read_text().splitlines() if path.exists() else []
-  return [json.loads(line) for line in lines]
+  text = path.read_text() if path.exists() else ''
+  lines = text[: text.rfind('\n') + 1].splitlines()
+  return [json.loads(line) for line in lines if line]
 
 
 def steps(workdir: pathlib.Path) -> list[int]:
