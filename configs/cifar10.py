@@ -30,6 +30,8 @@ def get_config() -> ml_collections.ConfigDict:
     (256, 1, 3, 2),
   )
   model.embedding_features = 256  # width of the last convolution, Table 1
+  model.head = 'decoder'  # 'mixture', 'regression', 'classification': without
+  model.point_estimate = 'annealed_mean'  # classification: or 'median'
   model.decoder_features = 160  # channels, sec. 4.1
   model.decoder_blocks = 4  # per stream, sec. 4.1
   model.num_components = 10  # logistics, sec. 3.2
@@ -54,6 +56,7 @@ def get_config() -> ml_collections.ConfigDict:
   training.accumulation_steps = 1  # micro-batches per step
   training.num_steps = 117_188  # 150 epochs of 50,000, sec. 4.1
   training.init_from = ''  # workdir, workdir@step or .safetensors
+  training.rebalancing_share = 0.5  # classification: 1 weights no colour up
   training.log_every_steps = 100
   training.checkpoint_every_steps = 2000
   training.num_checkpoints = 3  # the last ones are kept

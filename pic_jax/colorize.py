@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -36,7 +37,7 @@ class Drawing:
   Attributes:
     grey: of the photograph.
     chroma: [S, h, w, 2] Lab units, without padding.
-    bits_per_dim: [S] of the samples.
+    bits_per_dim: [S] of the samples; NaN of a model without a likelihood.
     original_bits_per_dim: of the photograph's own chroma; None if it is grey.
     difference: mean distance in (a, b) over all pairs of samples, Lab units.
   """
@@ -232,6 +233,8 @@ class Colorizer:
     luminance = self._network_luminance(levels)
     chroma = color.chroma_to_network(chroma)
     theta, _ = self._model.apply({'params': params}, luminance, chroma)
+    if not self._model.has_likelihood:
+      return jnp.full(theta.shape[:-1], jnp.nan)
     small = color.subsample(luminance, self._model.chroma_factor, self._filter)
     return logistic_mixture.log_prob(theta, small, chroma)
 

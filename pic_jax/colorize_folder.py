@@ -196,13 +196,13 @@ class Folder:
         drawing, index, self._job.settings, rgb.dtype
       )
       self._save(target, sample, task.photograph.alpha)
-      bits = float(drawing.bits_per_dim[index])
+      bits = _finite(drawing.bits_per_dim[index])
       samples.append(
         {'file': str(target), 'bits_per_dim': bits, 'clipped_share': clipped}
         | _measures(sample)
       )
       pictures.append(
-        self._picture(f'{target}', sample, f'{bits:.2f} bits/dim')
+        self._picture(f'{target}', sample, _bits_text([bits]) or 'sample')
         | {'file': str(target)}
       )
     if drawing.original_bits_per_dim is not None:
@@ -212,19 +212,20 @@ class Folder:
       'samples': samples,
       'original': None
       if drawing.original_bits_per_dim is None
-      else {'bits_per_dim': drawing.original_bits_per_dim} | _measures(rgb),
+      else {'bits_per_dim': _finite(drawing.original_bits_per_dim)}
+      | _measures(rgb),
       'difference': drawing.difference,
       'seconds': time.perf_counter() - task.start,
       'pictures': pictures,
     }
     self._log(task)
-    bits = [sample['bits_per_dim'] for sample in samples]
-    self._say(
-      task,
-      f'{task.entry["width"]} x {task.entry["height"]}, '
-      f'{len(samples)} samples, {min(bits):.2f} to {max(bits):.2f} bits/dim'
-      + ''.join(f', {note}' for note in task.photograph.notes),
-    )
+    facts = [
+      f'{task.entry["width"]} x {task.entry["height"]}',
+      f'{len(samples)} samples',
+      _bits_text([sample['bits_per_dim'] for sample in samples]),
+      *task.photograph.notes,
+    ]
+    self._say(task, ', '.join(filter(None, facts)))
 
   def _given(
     self, task: jobs.Task, drawing: colorize.Drawing
@@ -235,11 +236,9 @@ class Folder:
     grey = np.broadcast_to(grey[..., None], (*grey.shape, 3))
     yield self._picture(f'{name} grey', grey, 'grey')
     if drawing.original_bits_per_dim is not None:
-      yield self._picture(
-        f'{name} original',
-        task.photograph.rgb,
-        f'original, {drawing.original_bits_per_dim:.2f} bits/dim',
-      )
+      bits = _bits_text([_finite(drawing.original_bits_per_dim)])
+      caption = ', '.join(filter(None, ['original', bits]))
+      yield self._picture(f'{name} original', task.photograph.rgb, caption)
 
   def _picture(
     self, name: str, rgb: np.ndarray, caption: str
@@ -263,6 +262,19 @@ class Folder:
     images.save_image(temporary, rgb, alpha)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary.replace(path)
+
+
+def _finite(bits: float) -> float | None:
+  """None of a model without a likelihood."""
+  return float(bits) if np.isfinite(bits) else None
+
+
+def _bits_text(bits: list[float | None]) -> str:
+  """'2.50 bits/dim', '2.50 to 2.75 bits/dim', or nothing."""
+  if None in bits:
+    return ''
+  ends = sorted({f'{min(bits):.2f}', f'{max(bits):.2f}'})
+  return f'{" to ".join(ends)} bits/dim'
 
 
 def summary(report: dict[str, Any]) -> str:

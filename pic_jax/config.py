@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax import color, input_pipeline, sample
+from pic_jax import classification, color, input_pipeline, sample
 from pic_jax import model as model_lib
 
 # Sections and the type of each field. `model` follows from `PIC`.
@@ -43,6 +43,7 @@ FIELDS: dict[str, dict[str, type]] = {
     'eval_every_steps': int,
     'sample_every_steps': int,
     'heartbeat_seconds': int,
+    'rebalancing_share': float,
   },
   'evaluation': {
     'batch_size': int,
@@ -72,6 +73,7 @@ NON_POSITIVE = {
   'dropout_rate',
   'embedding_loss_weight',
   'cooldown_share',
+  'rebalancing_share',
   'eval_every_steps',
   'sample_every_steps',
 }
@@ -89,6 +91,9 @@ COUNTS = (
 ADDED = {
   ('training', 'heartbeat_seconds'): 100,
   ('optimizer', 'cooldown_share'): 0.0,
+  ('model', 'head'): 'decoder',
+  ('model', 'point_estimate'): 'annealed_mean',
+  ('training', 'rebalancing_share'): 0.5,
 }
 
 
@@ -141,13 +146,16 @@ def check(config: ml_collections.ConfigDict) -> None:
     _check_names(f'{section}.', config[section], fields)
     for name, expected in fields.items():
       _check_value(f'{section}.{name}', config[section][name], expected)
-  _check_model(config)
   _check_choices(config)
-  share = config.optimizer.cooldown_share
-  _require(
-    0 <= share <= 1,
-    f'`optimizer.cooldown_share` must be in [0, 1], got {share}.',
-  )
+  _check_model(config)
+  for section, name in (
+    ('optimizer', 'cooldown_share'),
+    ('training', 'rebalancing_share'),
+  ):
+    share = config[section][name]
+    _require(
+      0 <= share <= 1, f'`{section}.{name}` must be in [0, 1], got {share}.'
+    )
   for name in ('b1', 'b2', 'ema_decay', 'decay_rate'):
     value = config.optimizer[name]
     _require(value <= 1, f'`optimizer.{name}` must be at most 1, got {value}.')
@@ -181,6 +189,8 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
     'data.chroma_filter': color.CHROMA_FILTERS,
     'sampling.method': sample.METHODS,
     'model.dtype': ('auto', 'float32', 'bfloat16'),
+    'model.head': model_lib.HEADS,
+    'model.point_estimate': classification.POINT_ESTIMATES,
   }
   for name, allowed in choices.items():
     section, field = name.split('.')
@@ -220,9 +230,15 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
   )
   model = build_model(config)
   _require(
+    model.has_decoder or weight == 0,
+    '`model.embedding_loss_weight` must be 0 where the embedding is all there '
+    f'is (`model.head={model.head}`), got {weight}.',
+  )
+  _require(
     config.model.embedding_features >= model.num_outputs,
-    '`model.embedding_features` must be at least 8 x `model.num_components` = '
-    f'{model.num_outputs}, got {config.model.embedding_features}.',
+    '`model.embedding_features` must be at least the outputs of '
+    f'`model.head={model.head}`, {model.num_outputs}, '
+    f'got {config.model.embedding_features}.',
   )
   size, factor = config.data.image_size, model.chroma_factor
   _require(

@@ -42,8 +42,10 @@ class Evaluator:
       theta, embedding = model.apply(
         {'params': params}, lab.luminance, lab.chroma
       )
+      if not model.has_likelihood:
+        return {'loss': model.point_loss(theta, lab.chroma).mean((1, 2))}
       outputs = {'': theta}
-      if model.embedding_loss_weight:
+      if model.has_decoder and model.embedding_has_likelihood:
         outputs['embedding_'] = embedding[..., : model.num_outputs]
       scores = {}
       for prefix, values in outputs.items():
@@ -75,7 +77,8 @@ class Evaluator:
       num_images: -1 for all.
 
     Returns:
-      Means over images of every score, `<score>_stderr`, `bits_per_image`,
+      Means over images of every score, `<score>_stderr`, `bits_per_image`
+      (of a head without a likelihood: only its unweighted `loss`),
       `num_images`, `chroma_filter`, `chroma_factor`.
     """
     pending, masks = [], []
@@ -97,8 +100,9 @@ class Evaluator:
       report[name] = float(values.mean())
       report[f'{name}_stderr'] = float(values.std() / np.sqrt(len(values)))
     dims = 2 * (self._config.data.image_size // self._factor) ** 2
+    if 'bits_per_dim' in report:
+      report['bits_per_image'] = report['bits_per_dim'] * dims
     return report | {
-      'bits_per_image': report['bits_per_dim'] * dims,
       'num_images': len(values),
       'chroma_filter': self._config.data.chroma_filter,
       'chroma_factor': self._factor,
@@ -120,5 +124,8 @@ def to_text(report: dict[str, Any]) -> str:
         for rule in ('bits_per_dim', 'bits_per_dim_paper')
       )
       lines.append(f"{name}: {exact} bits/dim, {paper} by the paper's rule")
-  lines.append(f'{report["bits_per_image"]:.1f} bits per image')
+  if 'loss' in report:
+    lines.append(f'loss {report["loss"]:.4f} +- {report["loss_stderr"]:.4f}')
+  else:
+    lines.append(f'{report["bits_per_image"]:.1f} bits per image')
   return '\n'.join(lines)

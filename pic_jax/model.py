@@ -7,10 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax import color, decoder, embedding, layers, logistic_mixture
+from pic_jax import (
+  classification,
+  color,
+  decoder,
+  embedding,
+  layers,
+  logistic_mixture,
+  regression,
+)
 
 # Gain of the heads at the start: theta is nearly the same everywhere.
 HEAD_SCALE = 0.1
+# What predicts the chroma: the decoder, or the embedding network alone, whose
+# first P channels are then theta.
+HEADS = ('decoder', 'mixture', 'regression', 'classification')
 
 
 class LabBatch(NamedTuple):
@@ -53,9 +64,15 @@ def split_lab(rgb: jax.Array, factor: int, chroma_filter: str) -> LabBatch:
 class PIC(nn.Module):
   """Embedding network and autoregressive decoder; fields are `config.model`.
 
+  Other heads leave the decoder out and take every pixel by itself: the same
+  network with the losses of other methods, to compare with.
+
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
     embedding_features: width E of the embedding, at least P = 8 K.
+    head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3),
+      'regression' or 'classification' (see the modules of these names).
+    point_estimate: of 'classification': 'annealed_mean' or 'median'.
     decoder_features: channels of the decoder.
     decoder_blocks: blocks of each of its two streams.
     num_components: logistics K of the mixture.
@@ -71,6 +88,8 @@ class PIC(nn.Module):
 
   embedding_stages: tuple[tuple[int, int, int, int], ...]
   embedding_features: int
+  head: str = 'decoder'
+  point_estimate: str = 'annealed_mean'
   decoder_features: int = 160
   decoder_blocks: int = 4
   num_components: int = 10
@@ -83,7 +102,26 @@ class PIC(nn.Module):
   @property
   def num_outputs(self) -> int:
     """Width P of theta."""
+    if self.head == 'regression':
+      return regression.NUM_OUTPUTS
+    if self.head == 'classification':
+      return len(classification.bins())
     return logistic_mixture.num_outputs(self.num_components)
+
+  @property
+  def has_decoder(self) -> bool:
+    """Whether pixels depend on the pixels before them."""
+    return self.head == 'decoder'
+
+  @property
+  def has_likelihood(self) -> bool:
+    """Whether theta is a mixture of logistics, not a point estimate."""
+    return self.head in ('decoder', 'mixture')
+
+  @property
+  def embedding_has_likelihood(self) -> bool:
+    """Whether the embedding's first P channels were trained as a mixture."""
+    return self.head == 'mixture' or self.embedding_loss_weight > 0
 
   @property
   def chroma_factor(self) -> int:
@@ -104,11 +142,10 @@ class PIC(nn.Module):
     rest = self.embedding_features - self.num_outputs
     if rest < 0:
       raise ValueError(
-        f'`model.embedding_features` must be at least 8 x '
-        f'`model.num_components` = {self.num_outputs}, '
+        '`model.embedding_features` must be at least the outputs of '
+        f'`model.head={self.head}`, {self.num_outputs}, '
         f'got {self.embedding_features}.'
       )
-    mean = logistic_mixture.initial_theta(self.num_components).tolist()
     return embedding.EmbeddingNet(
       stages=tuple(tuple(stage) for stage in self.embedding_stages),
       features=self.embedding_features,
@@ -116,14 +153,13 @@ class PIC(nn.Module):
       dropout_rate=self.dropout_rate,
       remat=self.remat,
       head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * rest,
-      head_mean=(*mean, *(0.0,) * rest),
+      head_mean=(*self._initial_theta(), *(0.0,) * rest),
       dtype=self.compute_dtype,
     )
 
   @nn.nowrap  # so that an unbound module can build it, too
   def build_decoder(self) -> decoder.CausalDecoder:
     """The decoder; its parameters are `params['decoder']`."""
-    mean = logistic_mixture.initial_theta(self.num_components).tolist()
     return decoder.CausalDecoder(
       features=self.decoder_features,
       num_blocks=self.decoder_blocks,
@@ -132,13 +168,53 @@ class PIC(nn.Module):
       dropout_rate=self.dropout_rate,
       remat=self.remat,
       head_scale=HEAD_SCALE,
-      head_mean=tuple(mean),
+      head_mean=self._initial_theta(),
       dtype=self.compute_dtype,
     )
 
+  @nn.nowrap
+  def _initial_theta(self) -> tuple[float, ...]:
+    if not self.has_likelihood:
+      return (0.0,) * self.num_outputs
+    return tuple(logistic_mixture.initial_theta(self.num_components).tolist())
+
+  @nn.nowrap
+  def point_loss(
+    self,
+    theta: jax.Array,
+    chroma: jax.Array,
+    class_weights: np.ndarray | None = None,
+  ) -> jax.Array:
+    """Loss [...] of a head without a likelihood; chroma in network units."""
+    chroma = color.round_chroma(color.chroma_from_network(chroma))
+    if self.head == 'regression':
+      return regression.loss(theta, chroma)
+    return classification.loss(theta, chroma, class_weights)
+
+  @nn.nowrap
+  def estimate(self, theta: jax.Array, luminance: jax.Array) -> jax.Array:
+    """The most sensible single colour of every pixel.
+
+    Args:
+      theta: [..., P].
+      luminance: [..., 1] in network units.
+
+    Returns:
+      [..., 2] in network units, on the integer grid: the mode of the mixture,
+      or the point estimate of the head.
+    """
+    if self.has_likelihood:
+      return logistic_mixture.mode(theta, luminance)
+    if self.head == 'regression':
+      chroma = regression.estimate(theta)
+    else:
+      chroma = classification.estimate(theta, self.point_estimate)
+    return color.chroma_to_network(color.round_chroma(chroma))
+
   def setup(self) -> None:
     self.embedding = self.build_embedding()
-    self.decoder = self.build_decoder()
+    if self.has_decoder:
+      self.decoder = self.build_decoder()
 
   def __call__(
     self, luminance: jax.Array, chroma: jax.Array, train: bool = False
@@ -151,9 +227,12 @@ class PIC(nn.Module):
       train: whether to apply dropout.
 
     Returns:
-      theta [B, h, w, P] and embedding [B, h, w, E], float32.
+      theta [B, h, w, P] and embedding [B, h, w, E], float32. Without a decoder
+      theta is the embedding's first P channels.
     """
     embedded = self.embedding(luminance, train)
+    if not self.has_decoder:
+      return embedded[..., : self.num_outputs], embedded
     return self.decoder(chroma, embedded, train), embedded
 
 

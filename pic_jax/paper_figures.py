@@ -7,6 +7,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from pic_jax import config as config_lib
 from pic_jax import devices, images, input_pipeline, sampler, study
 
 # Images looked at for each row of a figure that picks extremes.
@@ -79,6 +80,7 @@ FIGURES: dict[str, Callable[[Sequence[Look], int], np.ndarray]] = {
   'ablation': ablation,
 }
 PICKING = ('diversity', 'failures')
+NEED_MIXTURE = ('pixelwise', 'ablation')
 
 
 class FigureError(ValueError):
@@ -115,11 +117,16 @@ def make(
   Raises:
     FigureError: the embedding has no mixture of its own.
   """
-  needs_mixture = figure in ('pixelwise', 'ablation')
-  if needs_mixture and not config.model.embedding_loss_weight:
+  model = config_lib.build_model(config)
+  if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
     raise FigureError(
       f'--figure={figure} needs an embedding with a likelihood of its own, but '
       'this model was trained with `model.embedding_loss_weight` = 0.'
+    )
+  if figure in PICKING and not model.has_likelihood:
+    raise FigureError(
+      f'--figure={figure} needs a model with a likelihood, not '
+      f'`model.head={model.head}`.'
     )
   source = input_pipeline.open_source(config.data, config.data.test_split)
   num_rows = _number_of_rows(config, len(source))

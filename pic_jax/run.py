@@ -106,6 +106,9 @@ class Run:
       source = config.training.init_from
       params, _, step = checkpoint.load_trained(source)
       shapes = model_lib.param_shapes(self.model, config.data.image_size)
+      for network in sorted(params.keys() - shapes.keys()):
+        progress.say(f'The {network} of {source} is left out.')
+        del params[network]
       checkpoint.check_fit(params, shapes, source)
       progress.say(f'Starting from {source}, step {step}, optimiser fresh.')
     else:
@@ -150,10 +153,14 @@ class Run:
       self.config.evaluation.num_validation_images,
     )
     self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
+    scores = f'loss {report.get("loss", 0):.4f}'
+    if self.model.has_likelihood:
+      scores = (
+        f'{report["bits_per_dim"]:.4f} bits/dim '
+        f"({report['bits_per_dim_paper']:.4f} by the paper's rule)"
+      )
     progress.say(
-      f'step {step}: validation {report["bits_per_dim"]:.4f} bits/dim '
-      f"({report['bits_per_dim_paper']:.4f} by the paper's rule), "
-      f'{report["num_images"]} images'
+      f'step {step}: validation {scores}, {report["num_images"]} images'
     )
 
   def sample(self, state: train_state.TrainState, step: int) -> None:
@@ -241,13 +248,16 @@ class Run:
       for name, x in devices.fetch(parts).items()
       if name != 'group_norms'
     }
+    score = f'loss {values["loss"]:.4f}'
+    if self.model.has_likelihood:
+      score = f'{values["bits_per_dim"]:.4f} bits/dim'
     training = self.config.training
     rates = meter.rates(training.batch_size, training.num_steps - step)
     rate = train_state.learning_rate_fn(self.config)(step)
     self.log.scalars(step, values | rates | {'learning_rate': float(rate)})
     progress.say(
       f'step {step}/{training.num_steps}: '
-      f'{values["bits_per_dim"]:.4f} bits/dim, '
+      f'{score}, '
       f'gradient {values["grad_norm"]:.2f}, '
       f'learning rate {float(rate):.2g}, '
       f'{rates["images_per_second"]:.1f} images/s '

@@ -149,6 +149,27 @@ def parallel(
   return canvas, num_passes
 
 
+def feed_forward(
+  model: model_lib.PIC,
+  embedding: jax.Array,
+  luminance: jax.Array,
+  noise: jax.Array,
+  temperature: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Chroma of a model without decoder, every pixel by itself (sec. 4.3).
+
+  Returns:
+    Canvases [N, h, w, 2] and log-probabilities [N, h, w]; a head without a
+    likelihood gives its one estimate for every sample, and NaN.
+  """
+  theta = embedding[..., : model.num_outputs]
+  theta = jnp.repeat(theta, len(noise) // len(theta), 0)
+  if not model.has_likelihood:
+    return model.estimate(theta, luminance), jnp.full(theta.shape[:-1], jnp.nan)
+  canvas = logistic_mixture.sample(theta, luminance, noise, temperature)
+  return canvas, logistic_mixture.log_prob(theta, luminance, canvas)
+
+
 def run(
   model: model_lib.PIC,
   params: dict,
@@ -162,20 +183,22 @@ def run(
   """Draws like `sample_chroma`, and returns what the method counted, too.
 
   Returns:
-    Chroma [B, S, h, w, 2]; log-probabilities [B S, h, w] in nats ('cached') or
-    the number of passes of the whole decoder ('naive', 'parallel').
+    Chroma [B, S, h, w, 2]; log-probabilities [B S, h, w] in nats ('cached', and
+    without a decoder any method), or the number of passes of the whole decoder
+    ('naive', 'parallel').
   """
   methods = {'cached': cached, 'naive': naive, 'parallel': parallel}
   if method not in methods:
     raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
   model = model.clone(remat=False)
   given = prepare(model, params, luminance, keys, num_samples, chroma_filter)
-  canvas, counted = methods[method](
-    model.build_decoder(),
-    params['decoder'],
-    *given,
-    jnp.asarray(temperature, jnp.float32),
-  )
+  temperature = jnp.asarray(temperature, jnp.float32)
+  if model.has_decoder:
+    canvas, counted = methods[method](
+      model.build_decoder(), params['decoder'], *given, temperature
+    )
+  else:
+    canvas, counted = feed_forward(model, *given, temperature)
   return canvas.reshape(-1, num_samples, *canvas.shape[1:]), counted
 
 

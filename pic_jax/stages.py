@@ -157,8 +157,13 @@ def sample_rows(
   methods: tuple[str, ...],
   repeats: int,
 ) -> Iterator[dict[str, Any]]:
-  """Each method on one device; seconds include the embedding's pass."""
+  """Each method on one device; seconds include the embedding's pass.
+
+  No rows without a decoder.
+  """
   model = config_lib.build_model(config).clone(remat=False)
+  if not model.has_decoder:
+    return
   chroma_filter = config.data.chroma_filter
   net = model.build_decoder()
 

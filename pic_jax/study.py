@@ -48,10 +48,11 @@ class Study:
 
     Yields:
       Of each image, with S = `sampling.num_samples`, [..., H, W, 3] uint8:
-      'grey', 'original', 'samples' [S], 'embedding_samples' [S] (every pixel
-      independent of the others), 'embedding_mode'; 'flat_sample' and
-      'flat_mode': chroma at L = 50. 'bits_per_dim' of its own chroma,
-      'difference': mean distance of two samples in (a, b). 'index'.
+      'grey', 'original', 'samples' [S], 'flat_sample' (chroma at L = 50);
+      'difference': mean distance of two samples in (a, b); 'index'. Where the
+      embedding has a likelihood: 'embedding_samples' [S] (every pixel
+      independent of the others), 'embedding_mode', 'flat_mode'. Where the model
+      has one: 'bits_per_dim' of its own chroma.
     """
     chosen = np.stack([source[index] for index in indices])
     for rgb, places, mask in input_pipeline.eval_batches(
@@ -77,10 +78,6 @@ class Study:
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
       jax.random.key(seeds[0, 0]), seeds[:, 1]
     )
-    theta, embedding = model.apply(
-      {'params': params}, lab.luminance, lab.chroma
-    )
-    log_prob = logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
     samples = sample.sample_chroma(
       model,
       params,
@@ -91,20 +88,6 @@ class Study:
       chosen.method,
       self._filter,
     )
-    own = embedding[..., : model.num_outputs]
-    mode = logistic_mixture.mode(own, lab.luminance_small)[:, None]
-    noise = sample.draw_noise(
-      keys,
-      chosen.num_samples,
-      (*own.shape[1:3], model.num_components + 2),
-    ).reshape(len(rgb), chosen.num_samples, *own.shape[1:3], -1)
-    independent = jax.vmap(
-      lambda noise: logistic_mixture.sample(
-        own, lab.luminance_small, noise, chosen.temperature
-      ),
-      1,
-      1,
-    )(noise)
 
     def show(chroma: jax.Array, luminance: jax.Array) -> jax.Array:
       return sample.to_rgb(luminance, chroma, self._filter)
@@ -116,14 +99,46 @@ class Study:
       color.chroma_from_network(samples)
     )
     pairs = max(1, chosen.num_samples * (chosen.num_samples - 1))
-    return {
-      'grey': show(jnp.zeros_like(mode), lab.luminance)[:, 0],
+    look = {
+      'grey': show(jnp.zeros_like(samples[:, :1]), lab.luminance)[:, 0],
       'original': rgb,
       'samples': show(samples, lab.luminance),
-      'embedding_samples': show(independent, lab.luminance),
-      'embedding_mode': show(mode, lab.luminance)[:, 0],
       'flat_sample': show(samples[:, :1], flat)[:, 0],
-      'flat_mode': show(mode, flat)[:, 0],
-      'bits_per_dim': metrics.bits_per_dim(log_prob),
       'difference': differences.sum((1, 2)) / pairs,
     }
+    theta, embedding = model.apply(
+      {'params': params}, lab.luminance, lab.chroma
+    )
+    if model.has_likelihood:
+      log_prob = logistic_mixture.log_prob(
+        theta, lab.luminance_small, lab.chroma
+      )
+      look['bits_per_dim'] = metrics.bits_per_dim(log_prob)
+    if model.embedding_has_likelihood:
+      independent, mode = self._of_embedding(
+        embedding, lab.luminance_small, keys
+      )
+      look |= {
+        'embedding_samples': show(independent, lab.luminance),
+        'embedding_mode': show(mode, lab.luminance)[:, 0],
+        'flat_mode': show(mode, flat)[:, 0],
+      }
+    return look
+
+  def _of_embedding(
+    self, embedding: jax.Array, luminance: jax.Array, keys: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Samples [b, S, h, w, 2] and mode [b, 1, h, w, 2] of its own mixture."""
+    model, chosen = self._model, self._sampling
+    own = embedding[..., : model.num_outputs]
+    noise = sample.draw_noise(
+      keys, chosen.num_samples, (*own.shape[1:3], model.num_components + 2)
+    ).reshape(len(own), chosen.num_samples, *own.shape[1:3], -1)
+    independent = jax.vmap(
+      lambda noise: logistic_mixture.sample(
+        own, luminance, noise, chosen.temperature
+      ),
+      1,
+      1,
+    )(noise)
+    return independent, logistic_mixture.mode(own, luminance)[:, None]

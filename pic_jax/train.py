@@ -17,6 +17,7 @@ from pic_jax import (
   devices,
   input_pipeline,
   progress,
+  rebalancing,
   runtime,
   train_state,
 )
@@ -181,6 +182,12 @@ def _compile(
     run.config.optimizer.ema_decay,
     run.config.data.chroma_filter,
     run.config.training.accumulation_steps,
+    rebalancing.class_weights(
+      run.model,
+      run.train_source,
+      run.config.data.chroma_filter,
+      run.config.training.rebalancing_share,
+    ),
   )
 
   def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:

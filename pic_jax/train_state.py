@@ -1,5 +1,6 @@
 """The state of training and one step of it (paper sec. 3.3, eq. 3)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 
 from pic_jax import devices, logistic_mixture, metrics
@@ -103,8 +105,11 @@ def loss_fn(
   dropout_key: jax.Array,
   model: model_lib.PIC,
   chroma_filter: str,
+  class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
+
+  Of a head without a likelihood: its own loss.
 
   Args:
     params: parameters of `model`.
@@ -112,6 +117,7 @@ def loss_fn(
     dropout_key: PRNG key.
     model: the network.
     chroma_filter: 'point' or 'area'.
+    class_weights: [Q], see `classification.class_weights`.
 
   Returns:
     The loss [], and its parts.
@@ -124,6 +130,10 @@ def loss_fn(
     train=True,
     rngs={'dropout': dropout_key},
   )
+
+  if not model.has_likelihood:
+    loss = model.point_loss(theta, lab.chroma, class_weights).mean()
+    return loss, {'loss': loss}
 
   def mean_bits(outputs: jax.Array) -> jax.Array:
     log_prob = logistic_mixture.log_prob(
@@ -148,6 +158,7 @@ def gradients(
   model: model_lib.PIC,
   chroma_filter: str,
   accumulation_steps: int,
+  class_weights: np.ndarray | None = None,
 ) -> tuple[Any, dict[str, jax.Array]]:
   """Gradients and parts of the loss, averaged over micro-batches.
 
@@ -158,22 +169,24 @@ def gradients(
     model: the network.
     chroma_filter: 'point' or 'area'.
     accumulation_steps: number of micro-batches, one after another in memory.
+    class_weights: see `loss_fn`.
   """
-  grad_fn = jax.grad(loss_fn, has_aux=True)
+  grad_fn = functools.partial(
+    jax.grad(loss_fn, has_aux=True),
+    model=model,
+    chroma_filter=chroma_filter,
+    class_weights=class_weights,
+  )
   if accumulation_steps == 1:
-    return grad_fn(params, rgb, key, model, chroma_filter)
+    return grad_fn(params, rgb, key)
 
   def add(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
     micro_batch, index = xs
-    new = grad_fn(
-      params, micro_batch, jax.random.fold_in(key, index), model, chroma_filter
-    )
+    new = grad_fn(params, micro_batch, jax.random.fold_in(key, index))
     return jax.tree.map(jnp.add, total, new), None
 
   micro_batches = rgb.reshape(accumulation_steps, -1, *rgb.shape[1:])
-  shapes = jax.eval_shape(
-    lambda: grad_fn(params, micro_batches[0], key, model, chroma_filter)
-  )
+  shapes = jax.eval_shape(lambda: grad_fn(params, micro_batches[0], key))
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   total, _ = jax.lax.scan(
     add,
@@ -191,6 +204,7 @@ def train_step_fn(
   ema_decay: float,
   chroma_filter: str,
   accumulation_steps: int = 1,
+  class_weights: np.ndarray | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Makes the step that `devices.pmap` maps.
 
@@ -207,17 +221,19 @@ def train_step_fn(
     key = jax.random.fold_in(key, devices.index())
     grads, parts = devices.mean(
       gradients(
-        state.params, rgb, key, model, chroma_filter, accumulation_steps
+        state.params,
+        rgb,
+        key,
+        model,
+        chroma_filter,
+        accumulation_steps,
+        class_weights,
       )
     )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = ema_decay_at(state.step, ema_decay)
-    ema_params = jax.tree.map(
-      lambda average, new: decay * average + (1.0 - decay) * new,
-      state.ema_params,
-      params,
-    )
+    ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
     norms = group_norms(grads)
     parts['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))
     is_finite = jnp.isfinite(parts['loss']) & jnp.isfinite(parts['grad_norm'])

@@ -12,6 +12,7 @@ FLOORS = {
   'logistic_mixture': 0,
   'metrics': 0,
   'pixels': 0,
+  'regression': 0,
   'contact_sheet': 0,
   'devices': 0,
   'digests': 0,
@@ -23,6 +24,7 @@ FLOORS = {
   'images': 2,
   # Building blocks.
   'layers': 1,
+  'classification': 1,
   'guided': 1,
   'causal': 2,
   # The two networks, and the decoder pixel by pixel.
@@ -34,6 +36,7 @@ FLOORS = {
   'input_pipeline': 5,
   # State and step; drawing; checking a config.
   'train_state': 6,
+  'rebalancing': 6,
   'sample': 6,
   'config': 7,
   'sampler': 7,

@@ -12,11 +12,15 @@ from tests import tiny
 
 PARAMETERS = {
   'cifar10': 25_874_304,
+  'cifar10_classification': 13_934_728,
+  'cifar10_embedding': 13_925_504,
   'cifar10_no_gating': 17_869_824,
+  'cifar10_regression': 13_925_504,
   'cifar10_medium': 994_272,
   'cifar10_small': 445_424,
   'demo': 445_424,
   'imagenet128': 113_124_352,
+  'imagenet128_embedding': 100_520_192,
   'smoke': 24_520,
 }
 
@@ -72,7 +76,10 @@ def change(section, name, value):
     ('optimizer', 'ema_decay', 1.5, '`optimizer.ema_decay` must be at most 1'),
     ('model', 'dropout_rate', 1.0, '`model.dropout_rate` must be in'),
     ('model', 'dtype', 'float16', '`model.dtype` must be one of'),
-    ('model', 'embedding_features', 79, '= 80, got 79'),
+    ('model', 'embedding_features', 79, 'head=decoder`, 80, got 79'),
+    ('model', 'head', 'mixture', 'must be 0 where the embedding is all'),
+    ('model', 'head', 'mean', '`model.head` must be one of decoder, mixture'),
+    ('training', 'rebalancing_share', 1.5, 'must be in [0, 1], got 1.5'),
     ('model', 'embedding_stages', ((8, 1, 1),), '(width, stride, blocks'),
     ('model', 'embedding_stages', (), 'must not be empty'),
     ('model', 'embedding_loss_weight', -1.0, 'must be at least 0'),

@@ -18,11 +18,15 @@ MODEL = dict(
 )
 CONFIGS = (
   'cifar10',
+  'cifar10_classification',
+  'cifar10_embedding',
   'cifar10_no_gating',
+  'cifar10_regression',
   'cifar10_medium',
   'cifar10_small',
   'demo',
   'imagenet128',
+  'imagenet128_embedding',
   'smoke',
 )
 
@@ -80,7 +84,9 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
     (4, stride, blocks, dilation)
     for _, stride, blocks, dilation in result.model.embedding_stages
   )
-  result.model.embedding_features = 24
+  # Wide enough for the 260 bins of a classification.
+  wide = result.model.head == 'classification'
+  result.model.embedding_features = 260 if wide else 24
   result.model.decoder_features = 4
   result.model.num_components = 2
   training = result.training
