@@ -65,13 +65,13 @@ def get_config() -> ml_collections.ConfigDict:
   training.heartbeat_seconds = 100  # a silent process ends the others
 
   config.evaluation = evaluation = ml_collections.ConfigDict()
-  evaluation.batch_size = 250  # images, all local devices
+  evaluation.batch_size = 250  # images, all devices of all hosts
   evaluation.num_images = -1  # of --mode=eval; -1: all
   evaluation.num_validation_images = -1  # while training; -1: all
 
   config.sampling = sampling = ml_collections.ConfigDict()
   sampling.seed = 0
-  sampling.batch_size = 16  # images, all local devices
+  sampling.batch_size = 16  # images, all devices of all hosts
   sampling.num_images = 16  # the first ones; -1: all
   sampling.num_samples = 6  # colourisations per image
   sampling.temperature = 1.0  # 0: the mode of every pixel
