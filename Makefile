@@ -3,15 +3,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-DEMO ?= runs/demo
+OUT ?= runs/demo
+TRAIN_DEMO ?= runs/train-demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all soak lint
+.PHONY: demo train-demo test test-all soak lint
 
-demo: $(VENV)/.run  ## Train, evaluate and sample on photographs that are here.
-	$(BIN)/python main.py --config=configs/demo.py --workdir=$(DEMO)
-	$(BIN)/python main.py --mode=eval --workdir=$(DEMO)
-	$(BIN)/python main.py --mode=sample --workdir=$(DEMO)
+demo: $(VENV)/.run  ## Colourise the photographs that are here, four times.
+	$(BIN)/python main.py --mode=colorize --checkpoint=photos --input=photos \
+	  --output=$(OUT)
+
+train-demo: $(VENV)/.run  ## Train, evaluate and sample on the same photographs.
+	$(BIN)/python main.py --config=configs/demo.py --workdir=$(TRAIN_DEMO)
+	$(BIN)/python main.py --mode=eval --workdir=$(TRAIN_DEMO)
+	$(BIN)/python main.py --mode=sample --workdir=$(TRAIN_DEMO)
 
 test: $(VENV)/.test lint  ## The quick tests.
 	$(PYTEST) -m 'not slow' tests

@@ -18,8 +18,8 @@ _WORKDIR = flags.DEFINE_string(
 flags.DEFINE_string(
   'checkpoint',
   None,
-  'Trained model: a workdir, workdir@step or a .safetensors file; the '
-  'default is --workdir.',
+  'Trained model: cifar10 or photos (they come with this package), a workdir, '
+  'workdir@step or a .safetensors file; the default is --workdir.',
 )
 flags.DEFINE_string(
   'report',

@@ -247,8 +247,9 @@ def load(
   """Reads all that is saved of a model.
 
   Args:
-    source: a workdir (its last good checkpoint), 'workdir@step', or a
-      .safetensors file.
+    source: a workdir (its last good checkpoint), 'workdir@step', a
+      .safetensors file, or the name of a published model, unless a workdir has
+      this name.
 
   Returns:
     The state as nested dicts of numpy arrays (of a file: only `ema_params`),
@@ -257,6 +258,9 @@ def load(
   Raises:
     CheckpointError, weights.WeightsError: nothing usable is there.
   """
+  published = weights.published()
+  if source in published and not saved_steps(source):
+    source = str(published[source])
   if source.endswith(weights.SUFFIX):
     params, config, step = weights.load(source)
     tree = {'ema_params': params}
@@ -278,7 +282,10 @@ def _load_workdir(
     workdir, step = source, None
   restored = restore(workdir, int(step) if step else None)
   if restored is None:
-    raise CheckpointError(f'{workdir} has no checkpoint.')
+    raise CheckpointError(
+      f'{workdir} has no checkpoint; published models are '
+      f'{", ".join(weights.published())}.'
+    )
   tree, meta = restored
   return tree, config_lib.from_json(meta['config']), int(meta['step'])
 

@@ -15,10 +15,17 @@ import safetensors.numpy
 from pic_jax import config as config_lib
 
 SUFFIX = '.safetensors'
+# The models that come with this package, each with its card, NAME.md.
+PUBLISHED = pathlib.Path(__file__).parent / 'pretrained'
 
 
 class WeightsError(ValueError):
   """A weights file that cannot be used; the text names it."""
+
+
+def published() -> dict[str, pathlib.Path]:
+  """Files of the models that come with this package, by name."""
+  return {path.stem: path for path in sorted(PUBLISHED.glob(f'*{SUFFIX}'))}
 
 
 def save(
@@ -47,12 +54,12 @@ def save(
   metadata = {'config': config_lib.to_json(config), 'step': str(step)}
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  safetensors.numpy.save_file(arrays, temporary, metadata)
-  digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+  data = safetensors.numpy.save(arrays, metadata)
+  temporary.write_bytes(data)
   temporary.replace(path)
   description = {
     'file': path.name,
-    'sha256': digest,
+    'sha256': hashlib.sha256(data).hexdigest(),
     'step': step,
     'config': config.to_dict(),
   }
