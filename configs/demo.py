@@ -1,4 +1,4 @@
-"""What `make train-demo` trains: `cifar10_small` on patches of five photographs.
+"""What `make train-demo` trains: `cifar10_small` on patches of photographs.
 
   python main.py --config=configs/demo.py --workdir=/tmp/demo
 
