@@ -19,7 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
   data.train_split = 'train[:45000]'
   data.validation_split = 'train[45000:]'  # all choices are made on this
   data.test_split = 'test'  # read by --mode=eval and --mode=sample only
-  data.image_size = 32  # pixels; others are scaled and centre-cropped
+  data.image_size = 32  # pixels; others are fitted
+  data.resize = 'crop'  # short side, centre; 'squash': both sides (authors)
   data.chroma_filter = 'point'  # 'point' (paper) or 'area'
 
   config.model = model = ml_collections.ConfigDict()

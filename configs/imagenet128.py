@@ -18,7 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.train_split = 'train[10000:]'
   config.data.validation_split = 'train[:10000]'
   config.data.test_split = 'validation'  # the paper's hold-out set
-  # Scaled and cropped; *differs from* the authors, who squeeze to a square.
+  # Scaled and cropped; *differs from* the authors' code, which squeezes to a
+  # square: `data.resize=squash`.
   config.data.image_size = 128
   config.model.embedding_stages = (
     (64, 1, 2, 1),

@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax import classification, color, input_pipeline, sample
+from pic_jax import classification, color, input_pipeline, resize, sample
 from pic_jax import model as model_lib
 
 # Sections and the type of each field. `model` follows from `PIC`.
@@ -20,6 +20,7 @@ FIELDS: dict[str, dict[str, type]] = {
     'validation_split': str,
     'test_split': str,
     'image_size': int,
+    'resize': str,
     'chroma_filter': str,
   },
   'optimizer': {
@@ -94,6 +95,7 @@ ADDED = {
   ('model', 'head'): 'decoder',
   ('model', 'point_estimate'): 'annealed_mean',
   ('training', 'rebalancing_share'): 0.5,
+  ('data', 'resize'): 'crop',
 }
 
 
@@ -186,6 +188,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def _check_choices(config: ml_collections.ConfigDict) -> None:
   choices = {
+    'data.resize': resize.METHODS,
     'data.chroma_filter': color.CHROMA_FILTERS,
     'sampling.method': sample.METHODS,
     'model.dtype': ('auto', 'float32', 'bfloat16'),
@@ -204,6 +207,11 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
       bool(config.data.data_dir),
       f'`data.data_dir` must name a folder for `data.name={config.data.name}`.',
     )
+  _require(
+    config.data.name != 'patches' or config.data.resize == 'crop',
+    "`data.resize` must be 'crop' for `data.name=patches`, whose patches have "
+    f'`data.image_size` anyway; got {config.data.resize!r}.',
+  )
 
 
 def _check_model(config: ml_collections.ConfigDict) -> None:

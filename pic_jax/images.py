@@ -1,4 +1,4 @@
-"""Image files: reading photographs safely, fitting them, writing pictures."""
+"""Image files: reading photographs safely, writing pictures."""
 
 import contextlib
 import ctypes
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pic_jax import encode, pixels
 
@@ -218,33 +218,6 @@ def _count_frames(image: Image.Image) -> str:
     return f'first of {image.n_frames} frames'
   except Exception:  # a later frame is damaged
     return 'first of several frames'
-
-
-def fit(rgb: np.ndarray, size: int) -> np.ndarray:
-  """Scales the short side to `size` and crops the centre.
-
-  Args:
-    rgb: [H, W, 3] uint8.
-    size: side of the result, pixels.
-
-  Returns:
-    [size, size, 3] uint8; the image itself if it has this size.
-  """
-  if rgb.shape[:2] == (size, size):
-    return rgb
-  return np.asarray(
-    ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
-  )
-
-
-def scale_short_side(rgb: np.ndarray, size: int) -> np.ndarray:
-  """Scales [H, W, 3] uint8 so that its short side has `size` pixels."""
-  height, width = rgb.shape[:2]
-  ratio = size / min(height, width)
-  shape = (max(size, round(width * ratio)), max(size, round(height * ratio)))
-  return np.asarray(
-    Image.fromarray(rgb).resize(shape, Image.Resampling.LANCZOS)
-  )
 
 
 def grid(rows: np.ndarray, scale: int = 1) -> np.ndarray:

@@ -13,7 +13,7 @@ import grain
 import ml_collections
 import numpy as np
 
-from pic_jax import images, progress
+from pic_jax import images, progress, resize
 
 # Data sets up to this size are decoded once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
@@ -59,10 +59,11 @@ def _load(path: pathlib.Path) -> np.ndarray:
 class TfdsSource:
   """Images of a prepared tensorflow-datasets split."""
 
-  def __init__(self, name: str, split: str, data_dir: str | None, size: int):
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
     # Imported here, because only some runs need it.
     import tensorflow_datasets as tfds
 
+    name, data_dir = config.name, config.data_dir or None
     prepare = f'tfds build {name} --file_format=array_record'
     if data_dir:
       prepare += f' --data_dir={data_dir}'
@@ -79,7 +80,7 @@ class TfdsSource:
         f'({reason[0][:120]}). Prepare it once with: pip install '
         f'tensorflow-cpu && {prepare}'
       ) from None
-    self._size = size
+    self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:
     return len(self._source)
@@ -87,18 +88,19 @@ class TfdsSource:
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
     image = self._source[index]['image']
-    return images.fit(np.broadcast_to(image, (*image.shape[:2], 3)), self._size)
+    image = np.broadcast_to(image, (*image.shape[:2], 3))  # may be grey
+    return resize.fit(image, self._size, self._resize)
 
 
 class FolderSource:
   """Images of a folder; a split is a subfolder, or a slice of all files."""
 
-  def __init__(self, split: str, data_dir: str | None, size: int):
-    folder = pathlib.Path(data_dir or '')
-    if not data_dir or not folder.is_dir():
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
+    folder = pathlib.Path(config.data_dir)
+    if not config.data_dir or not folder.is_dir():
       raise DataError(
         '`data.data_dir` must be a folder of images for `data.name=folder`, '
-        f'got {data_dir!r}.'
+        f'got {config.data_dir!r}.'
       )
     name, _ = parse_split(split, 0)
     if (folder / name).is_dir():
@@ -107,14 +109,14 @@ class FolderSource:
     self._files = files[parse_split(split, len(files))[1]]
     if not self._files:
       raise DataError(f'No images in {folder} for split {split!r}.')
-    self._size = size
+    self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:
     return len(self._files)
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
-    return images.fit(_load(self._files[index]), self._size)
+    return resize.fit(_load(self._files[index]), self._size, self._resize)
 
 
 class PatchSource:
@@ -125,22 +127,22 @@ class PatchSource:
   first patches are of all photographs.
   """
 
-  def __init__(self, split: str, data_dir: str | None, size: int):
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
     name, _ = parse_split(split, 0)
     if name not in ('train', 'test'):
       raise DataError(f"Split must be 'train' or 'test', got {split!r}.")
-    folder = pathlib.Path(data_dir or '')
-    files = _image_files(folder) if data_dir and folder.is_dir() else []
+    folder, size = pathlib.Path(config.data_dir), config.image_size
+    files = _image_files(folder) if config.data_dir and folder.is_dir() else []
     if not files:
       raise DataError(
         '`data.data_dir` must be a folder of photographs for '
-        f'`data.name=patches`, got {data_dir!r}.'
+        f'`data.name=patches`, got {config.data_dir!r}.'
       )
     patches = []
     for path in files:
       photograph = _load(path)
       for scale in PATCH_SCALES:
-        scaled = images.scale_short_side(photograph, max(scale, size))
+        scaled = resize.scale_short_side(photograph, max(scale, size))
         border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
         half = scaled[:, :border] if name == 'train' else scaled[:, border:]
         patches += _tiles(half, size)
@@ -179,11 +181,7 @@ def open_images(
   Raises:
     DataError: not prepared, empty, or not a data set.
   """
-  data_dir = config.data_dir or None
-  if config.name in DATASETS:
-    source = DATASETS[config.name](split, data_dir, config.image_size)
-  else:
-    source = TfdsSource(config.name, split, data_dir, config.image_size)
+  source = DATASETS.get(config.name, TfdsSource)(config, split)
   if not len(source):
     raise DataError(f'{config.name} {split!r} has no images.')
   return source

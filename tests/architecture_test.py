@@ -13,6 +13,7 @@ FLOORS = {
   'metrics': 0,
   'pixels': 0,
   'regression': 0,
+  'resize': 0,
   'contact_sheet': 0,
   'devices': 0,
   'digests': 0,

@@ -1,5 +1,6 @@
 """Parameter counts of every config; one clear line for every mistake."""
 
+import json
 import pathlib
 
 import jax
@@ -57,6 +58,13 @@ def test_json_round_trip_gives_the_same_model():
   )
 
 
+def test_json_of_an_older_version_still_crops():
+  fields = json.loads(config_lib.to_json(tiny.config('smoke')))
+  del fields['data']['resize']
+  again = config_lib.from_json(json.dumps(fields))
+  assert again.to_dict() == tiny.config('smoke').to_dict()
+
+
 def change(section, name, value):
   config = tiny.config('smoke').to_dict()
   config[section][name] = value
@@ -85,6 +93,8 @@ def change(section, name, value):
     ('model', 'embedding_loss_weight', -1.0, 'must be at least 0'),
     ('data', 'image_size', 31, 'got 31 and 2'),
     ('data', 'chroma_filter', 'box', '`data.chroma_filter` must be one of'),
+    ('data', 'resize', 'stretch', '`data.resize` must be one of crop, squash'),
+    ('data', 'resize', 'squash', "must be 'crop' for `data.name=patches`"),
     ('data', 'data_dir', '', '`data.data_dir` must name a folder'),
     ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
     ('training', 'seed', -1, '`training.seed` must be from 0'),

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pic_jax import images, input_pipeline
+from pic_jax import images, input_pipeline, resize
 from tests import tiny
 
 
@@ -132,12 +132,13 @@ def test_folder_is_split_by_slices_or_subfolders(tmp_path):
   assert batch.shape == (8, 16, 16, 3) and batch.dtype == np.uint8
 
 
-def test_other_sizes_are_scaled_and_centre_cropped():
-  rgb = np.zeros((20, 60, 3), np.uint8)
-  rgb[:, 20:40] = 200  # the central square
-  assert (images.fit(rgb, 10) >= 185).all()
-  square = tiny.images(1, 16, 16)[0]
-  np.testing.assert_array_equal(images.fit(square, 16), square)
+def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):
+  rgb = tiny.images(1, 19, 43)[0]
+  images.save_png(tmp_path / 'a.png', rgb)
+  for method in resize.METHODS:
+    config = folder_config(tmp_path, resize=method)
+    found = input_pipeline.open_source(config, 'train')[0]
+    np.testing.assert_array_equal(found, resize.fit(rgb, 16, method))
 
 
 def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
