@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax import colorize, colorize_folder, jobs, model, settings, weights
-from pic_jax import config as config_lib
+from pic_jax import colorize, colorize_folder, jobs, settings, weights
 from tests import processes, tiny
 
 NAMES = (
@@ -29,19 +28,9 @@ NAMES = (
 )
 
 
-def tiny_model():
-  config = tiny.config('smoke')
-  with config.unlocked():
-    config.data.image_size = 8
-    config.model.update(tiny.MODEL)
-  net = config_lib.build_model(config)
-  batch = model.split_lab(tiny.images(4, 8, 8), 2, 'point')
-  return tiny.trained_like(net, batch), config
-
-
 @pytest.fixture(scope='module')
 def colorizer():
-  return colorize.Colorizer(*tiny_model(), digest='abc')
+  return colorize.Colorizer(*tiny.shaken_model(), digest='abc')
 
 
 def write(path: pathlib.Path, seed: int = 0) -> None:
@@ -215,7 +204,7 @@ def test_impossible_folders_are_refused(folder):
 
 @pytest.fixture(scope='module')
 def model_file(tmp_path_factory):
-  params, config = tiny_model()
+  params, config = tiny.shaken_model()
   path = tmp_path_factory.mktemp('model') / 'w.safetensors'
   weights.save(path, params, config, 0)
   return path

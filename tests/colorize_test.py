@@ -3,21 +3,13 @@
 import numpy as np
 import pytest
 
-from pic_jax import any_size, checkpoint, color, colorize, model, settings
-from pic_jax import config as config_lib
+from pic_jax import any_size, checkpoint, color, colorize, settings
 from tests import tiny
 
 
 @pytest.fixture(scope='module')
 def colorizer():
-  """Not trained, but its samples differ."""
-  config = tiny.config('smoke')
-  with config.unlocked():
-    config.data.image_size = 8
-    config.model.update(tiny.MODEL)
-  net = config_lib.build_model(config)
-  batch = model.split_lab(tiny.images(4, 8, 8), 2, 'point')
-  return colorize.Colorizer(tiny.trained_like(net, batch), config)
+  return colorize.Colorizer(*tiny.shaken_model())
 
 
 def smooth(height, width, dtype=np.uint8, seed=0):

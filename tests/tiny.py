@@ -6,6 +6,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
+from pic_jax import config as config_lib
 from pic_jax import model
 
 MODEL = dict(
@@ -52,6 +53,17 @@ def trained_like(net: model.PIC, batch: model.LabBatch, seed=0) -> dict:
   params = model.initial_params(net, batch, seed)
   params['decoder']['head']['g'] *= 10
   return params
+
+
+def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
+  """Parameters and config of a PIC for 8 x 8, not trained; samples differ."""
+  result = config('smoke')
+  with result.unlocked():
+    result.data.image_size = 8
+    result.model.update(MODEL)
+  small = config_lib.build_model(result)
+  batch = model.split_lab(images(4, 8, 8), small.chroma_factor, 'point')
+  return trained_like(small, batch), result
 
 
 def write_folder(folder, count: int, size=(20, 16)) -> None:
