@@ -1,4 +1,4 @@
-"""Trains, evaluates and samples PIC: flags in, one call out."""
+"""Trains, evaluates, samples, colourises: flags in, one call out."""
 
 import os
 import signal
@@ -30,10 +30,13 @@ flags.DEFINE_string(
 flags.DEFINE_string(
   'output',
   None,
-  'sample, colorize: folder for the pictures; export: .safetensors file.',
+  'sample, figures, colorize: folder for the pictures; export: .safetensors '
+  'file.',
 )
 flags.DEFINE_string(
-  'input', None, 'colorize: a photograph, or a folder of photographs.'
+  'input',
+  None,
+  'colorize, figures with --folders: a photograph, or a folder of photographs.',
 )
 flags.DEFINE_enum(
   'figure',
@@ -43,6 +46,12 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_list(
   'checkpoints', [], 'figures, with --figure=compare: several trained models.'
+)
+flags.DEFINE_list(
+  'folders',
+  [],
+  'figures, with --figure=compare: pictures of other methods, one folder for '
+  'each, named like the photographs of --input.',
 )
 flags.DEFINE_bool('recursive', False, 'colorize: look into subfolders, too.')
 flags.DEFINE_bool(

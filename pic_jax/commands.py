@@ -136,7 +136,7 @@ def sample(values: Any) -> None:
 
 def figures(values: Any) -> None:
   """--mode=figures: the figures of the paper, on the test split."""
-  from pic_jax import checkpoint, devices, paper_figures
+  from pic_jax import devices, jobs, paper_figures
 
   names = [*paper_figures.FIGURES, 'compare']
   if values.figure not in names:
@@ -146,22 +146,40 @@ def figures(values: Any) -> None:
   if devices.num_processes() > 1:
     raise UsageError('--mode=figures runs in one process: --distributed=off.')
   folder = pathlib.Path(values.output or values.workdir or '.')
-  path = folder / 'figures' / f'{values.figure}.png'
-  if values.figure == 'compare':
-    if len(values.checkpoints) < 2:
-      raise UsageError('--figure=compare needs --checkpoints=A,B.')
-    models = [checkpoint.load_trained(name)[:2] for name in values.checkpoints]
-    _use_sections(values, models[0][1])
-  else:
-    params, config, _ = _load_trained(values)
+  name = 'compare_folders' if values.folders else values.figure
+  path = folder / 'figures' / f'{name}.png'
   try:
     if values.figure == 'compare':
-      paper_figures.compare(models, path)
+      _compare(values, path)
     else:
+      params, config, _ = _load_trained(values)
       paper_figures.make(values.figure, params, config, path)
-  except paper_figures.FigureError as error:
+  except (paper_figures.FigureError, jobs.JobError) as error:
     raise UsageError(str(error)) from None
   print(path)
+
+
+def _compare(values: Any, path: pathlib.Path) -> None:
+  """--figure=compare: of several models, or of folders of pictures."""
+  from pic_jax import checkpoint, compare
+
+  names = values.checkpoints
+  if bool(values.folders) == bool(names) or (names and len(names) < 2):
+    raise UsageError(
+      '--figure=compare needs either --checkpoints=A,B, or --folders=X,Y with '
+      f'--input, got {names or "no"} checkpoints and {values.folders or "no"} '
+      'folders.'
+    )
+  if names:
+    trained = [checkpoint.load_trained(name)[:2] for name in names]
+    _use_sections(values, trained[0][1])
+    compare.models(trained, path)
+  elif not values.input:
+    raise UsageError('--folders needs --input, the original photographs.')
+  else:
+    params, config, _ = _load_trained(values)
+    folders = [pathlib.Path(name) for name in values.folders]
+    compare.folders(params, config, pathlib.Path(values.input), folders, path)
 
 
 def colorize(values: Any) -> int:

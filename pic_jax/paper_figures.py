@@ -22,18 +22,19 @@ def _columns(look: Look, *names: str) -> np.ndarray:
   return np.concatenate([x[None] if x.ndim == 3 else x for x in parts])
 
 
-def _rows(looks: Sequence[Look], *names: str) -> np.ndarray:
+def rows_of(looks: Sequence[Look], *names: str) -> np.ndarray:
+  """[rows, columns, H, W, 3] uint8: one row for each image."""
   return np.stack([_columns(look, *names) for look in looks])
 
 
 def pixelwise(looks: Sequence[Look], num_rows: int) -> np.ndarray:
   """Figure 1: independent samples of every pixel, from the embedding alone."""
-  return _rows(looks[:num_rows], 'grey', 'embedding_samples', 'original')
+  return rows_of(looks[:num_rows], 'grey', 'embedding_samples', 'original')
 
 
 def grid(looks: Sequence[Look], num_rows: int) -> np.ndarray:
   """Figures 3, 9 and 10: samples left, originals right."""
-  return _rows(looks[:num_rows], 'samples', 'original')
+  return rows_of(looks[:num_rows], 'samples', 'original')
 
 
 def diversity(looks: Sequence[Look], num_rows: int) -> np.ndarray:
@@ -41,7 +42,7 @@ def diversity(looks: Sequence[Look], num_rows: int) -> np.ndarray:
   ranked = sorted(looks, key=lambda look: -look['difference'])
   half = num_rows // 2
   chosen = ranked[: num_rows - half] + ranked[len(ranked) - half :]
-  return _rows(chosen, 'grey', 'samples', 'original')
+  return rows_of(chosen, 'grey', 'samples', 'original')
 
 
 def failures(looks: Sequence[Look], num_rows: int) -> np.ndarray:
@@ -52,7 +53,7 @@ def failures(looks: Sequence[Look], num_rows: int) -> np.ndarray:
   by_difference = sorted(looks, key=lambda look: -look['difference'])
   rest = [look for look in by_difference if look['index'] not in taken]
   chosen += rest[: num_rows // 2]
-  return _rows(chosen, 'grey', 'samples', 'original')
+  return rows_of(chosen, 'grey', 'samples', 'original')
 
 
 def ablation(looks: Sequence[Look], num_rows: int) -> np.ndarray:
@@ -61,7 +62,7 @@ def ablation(looks: Sequence[Look], num_rows: int) -> np.ndarray:
   Chroma is shown at L = 50.
   """
   looks = [look | {'sample': look['samples'][0]} for look in looks[:num_rows]]
-  return _rows(
+  return rows_of(
     looks,
     'grey',
     'embedding_mode',
@@ -87,14 +88,16 @@ class FigureError(ValueError):
   """A figure that cannot be made; the text says what is missing."""
 
 
-def _random_indices(
+def random_indices(
   config: ml_collections.ConfigDict, length: int, count: int
 ) -> list[int]:
+  """Numbers of `count` images out of `length`, by `sampling.seed`."""
   rng = np.random.default_rng(config.sampling.seed)
   return rng.permutation(length)[:count].tolist()
 
 
-def _number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
+def number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
+  """`sampling.num_images`, or as many as there are."""
   wanted = config.sampling.num_images
   return length if wanted < 0 else min(wanted, length)
 
@@ -129,44 +132,9 @@ def make(
       f'`model.head={model.head}`.'
     )
   source = input_pipeline.open_source(config.data, config.data.test_split)
-  num_rows = _number_of_rows(config, len(source))
+  num_rows = number_of_rows(config, len(source))
   count = num_rows * (POOL_PER_ROW if figure in PICKING else 1)
-  indices = _random_indices(config, len(source), count)
+  indices = random_indices(config, len(source), count)
   looks = list(study.Study(config)(devices.replicate(params), source, indices))
   rows = FIGURES[figure](looks, num_rows)
-  images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
-
-
-def compare(
-  models: Sequence[tuple[Any, ml_collections.ConfigDict]], path: pathlib.Path
-) -> None:
-  """Figure 7: the same images and noise under several models.
-
-  Args:
-    models: (parameters, config) of each; the first one's data and sampling.
-    path: of the PNG file: grey | samples of each model | original.
-
-  Raises:
-    FigureError: their images or chroma differ in size.
-  """
-  config = models[0][1]
-  source = input_pipeline.open_source(config.data, config.data.test_split)
-  num_rows = _number_of_rows(config, len(source))
-  indices = _random_indices(config, len(source), num_rows)
-  columns = []
-  for params, its_config in models:
-    if its_config.data.image_size != config.data.image_size:
-      raise FigureError(
-        '--checkpoints must be of one `data.image_size`, got '
-        f'{config.data.image_size} and {its_config.data.image_size}.'
-      )
-    its_config = its_config.copy_and_resolve_references()
-    with its_config.unlocked():
-      its_config.sampling = config.sampling
-    looks = list(
-      study.Study(its_config)(devices.replicate(params), source, indices)
-    )
-    columns.append(_rows(looks, 'samples'))
-  given = _rows(looks, 'grey'), _rows(looks, 'original')
-  rows = np.concatenate([given[0], *columns, given[1]], 1)
   images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))

@@ -49,6 +49,7 @@ FLOORS = {
   'checkpoint': 9,
   'evaluate': 9,
   'study': 9,
+  'paper_figures': 10,
   # A training run and its workdir; what it is; the stages of the benchmark.
   'workdir': 10,
   'describe': 10,
@@ -61,7 +62,7 @@ FLOORS = {
   'colorize_folder': 11,
   'train': 11,
   'figures': 11,
-  'paper_figures': 11,
+  'compare': 11,
   'benchmark': 11,
   # What each --mode does.
   'commands': 12,

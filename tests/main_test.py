@@ -74,6 +74,13 @@ def test_help_is_quick_and_lists_the_modes():
     (['--config={tmp}/typo.py', '--workdir={tmp}/w'], 'bach_size'),
     (['--mode=eval'], '--checkpoint'),
     (['--mode=benchmark'], '--config'),
+    (['--mode=figures', '--figure=compare'], '--checkpoints'),
+    (
+      ['--mode=figures', '--figure=compare', '--checkpoints=a,b']
+      + ['--folders=c,d', '--input=e'],
+      '--folders',
+    ),
+    (['--mode=figures', '--figure=compare', '--folders=c,d'], '--input'),
     (['--mode=export', '--workdir={tmp}'], '--output'),
   ],
 )

@@ -9,7 +9,6 @@ from pic_jax import config as config_lib
 from pic_jax import (
   devices,
   evaluate,
-  images,
   model,
   paper_figures,
   sample,
@@ -141,17 +140,3 @@ def test_every_figure_is_written(figure, trained, tmp_path):
   if figure in ('pixelwise', 'ablation'):
     with pytest.raises(paper_figures.FigureError, match='embedding_loss'):
       paper_figures.make(figure, params, config, path)
-
-
-@pytest.mark.slow
-def test_compared_models_see_the_same_images_and_noise(trained, tmp_path):
-  params, config = trained
-  path = tmp_path / 'compare.png'
-  paper_figures.compare([(params, config), (params, config)], path)
-  with Image.open(path) as image:
-    picture = np.asarray(image)
-  gap = images.GRID_GAP
-  pitch = (picture.shape[1] + gap) // 8  # grey, 2 x 3 samples, original
-  first = picture[:, pitch : 4 * pitch - gap]
-  np.testing.assert_array_equal(picture[:, 4 * pitch : 7 * pitch - gap], first)
-  assert (picture[:, : 3 * pitch - gap] != first).any()
