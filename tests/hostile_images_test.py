@@ -107,7 +107,7 @@ def deadline():
   assert time.monotonic() - start < MAX_SECONDS
 
 
-def refusal(path, *words, **options):
+def refusal(path, **options):
   """The one line that refuses `path`, within the limits of time and memory."""
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   with deadline(), pytest.raises(images.ImageError) as error:
@@ -117,8 +117,6 @@ def refusal(path, *words, **options):
   line = str(error.value)
   assert line.isprintable() and line.endswith('.')
   line.encode()  # has no undecodable byte
-  for word in words:
-    assert word in line
   return line
 
 
@@ -165,7 +163,9 @@ def test_no_error_of_a_decoder_comes_through(kind, tmp_path, monkeypatch):
     error = kind(text)
     patch = mock.Mock(side_effect=error)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, 'load_prepare', patch)
-    assert len(refusal(path, 'damaged', 'save it')) < len(str(path)) + 130
+    line = refusal(path)
+    assert 'damaged' in line and 'save it' in line
+    assert len(line) < len(str(path)) + 130
 
 
 def test_a_damaged_profile_never_hides_the_photograph(tmp_path):
@@ -182,12 +182,13 @@ def test_a_damaged_profile_never_hides_the_photograph(tmp_path):
 
 def test_a_header_that_claims_too_much_is_refused(tmp_path):
   path = tmp_path / 'bomb.png'
+  limit = 'more than the limit of 64,000,000; scale it down or raise `--max_p'
   path.write_bytes(png_of(60_000, 60_000, zlib.compress(bytes(1000))))
-  refusal(path, '3,600,000,000', '64,000,000', '--max_pixels')
+  assert f'3,600,000,000 pixels, {limit}' in refusal(path)
   path.write_bytes(png_of(10_000, 10_000, zlib.compress(bytes(1000))))
-  refusal(path, '10000 x 10000', '64,000,000', '--max_pixels')
+  assert f'10000 x 10000 pixels, {limit}' in refusal(path)
   path.write_bytes(png_of(0, 5, zlib.compress(bytes(1000))))
-  refusal(path)
+  assert refusal(path).startswith(f'{path}: ')
 
 
 @pytest.mark.parametrize('form', ['PNG', 'TIFF', 'GIF', 'WEBP', 'BMP', 'JPEG'])
@@ -196,8 +197,9 @@ def test_a_small_file_may_not_grow_beyond_the_limit(form, tmp_path):
   options = {'compression': 'tiff_lzw'} if form == 'TIFF' else {}
   picture = Image.new('RGB' if form != 'BMP' else '1', (1400, 1500))
   path.write_bytes(saved(picture, form, **options))
-  words = ('1400 x 1500', '2,099,999', '--max_pixels')
-  refusal(path, *words, max_pixels=2_099_999)
+  line = refusal(path, max_pixels=2_099_999)
+  for word in ('1400 x 1500', '2,099,999', '--max_pixels'):
+    assert word in line
   photograph = images.load_photograph(path, max_pixels=2_100_000)
   assert photograph.rgb.shape == (1500, 1400, 1)
 
@@ -222,37 +224,38 @@ def test_a_tile_larger_than_its_picture_is_refused(tmp_path):
   data = head.ljust(108, b'\0') + struct.pack('<H', len(rows)) + entries
   path = tmp_path / 'tile.tif'
   path.write_bytes(data + bytes(4))
-  refusal(path)
+  assert refusal(path).startswith(f'{path}: ')
 
 
 def test_files_that_are_no_photographs_are_refused(tmp_path):
   path = tmp_path / 'a.jpg'
   path.write_bytes(b'')
-  refusal(path, 'empty')
+  assert 'empty' in refusal(path)
   for content in (b'\0', b'This is no photograph.', b'<svg/>', b'%PDF-1.7'):
     path.write_bytes(content)
-    refusal(path, 'JPEG, PNG, WebP', 'save it')
+    line = refusal(path)
+    assert 'JPEG, PNG, WebP' in line and 'save it' in line
   path.write_bytes(saved(Image.new('RGB', (5, 7)), 'ICO'))
-  refusal(path, 'JPEG, PNG, WebP')
+  assert 'JPEG, PNG, WebP' in refusal(path)
   with open(path, 'wb') as file:
     file.truncate(images.MAX_BYTES + 1)
-  refusal(path, '200,000,000 bytes')
+  assert '200,000,000 bytes' in refusal(path)
 
 
 def test_special_files_neither_block_nor_pass(tmp_path):
   os.mkfifo(tmp_path / 'fifo.png')
   (tmp_path / 'loop.png').symlink_to(tmp_path / 'loop.png')
   (tmp_path / 'dangling.png').symlink_to(tmp_path / 'nothing')
-  refusal(tmp_path / 'fifo.png', 'not a regular file')
-  refusal(tmp_path / 'loop.png', 'ymbolic link')
-  refusal(tmp_path / 'dangling.png', 'No such file')
-  refusal(tmp_path / 'missing.png', 'No such file')
-  refusal(tmp_path, 'irectory')
-  refusal('/dev/zero', 'not a regular file')
-  refusal('/dev/null', 'not a regular file')
-  refusal('', 'No such file')
-  refusal('null\0.png', 'cannot be read')
-  refusal(tmp_path / ('n' * 300), 'too long')
+  assert 'not a regular file' in refusal(tmp_path / 'fifo.png')
+  assert 'ymbolic link' in refusal(tmp_path / 'loop.png')
+  assert 'No such file' in refusal(tmp_path / 'dangling.png')
+  assert 'No such file' in refusal(tmp_path / 'missing.png')
+  assert 'irectory' in refusal(tmp_path)
+  assert 'not a regular file' in refusal('/dev/zero')
+  assert 'not a regular file' in refusal('/dev/null')
+  assert 'No such file' in refusal('')
+  assert 'cannot be read' in refusal('null\0.png')
+  assert 'too long' in refusal(tmp_path / ('n' * 300))
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason='root reads everything')
@@ -260,7 +263,7 @@ def test_an_unreadable_file_is_refused(tmp_path):
   path = tmp_path / 'a.png'
   path.write_bytes(SEEDS['png'])
   path.chmod(0)
-  refusal(path, 'ermission')
+  assert 'ermission' in refusal(path)
 
 
 NAMES = {
