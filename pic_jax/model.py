@@ -1,5 +1,6 @@
 """Probabilistic Image Colorization: p(X^ab | X^L) (paper sec. 3.2, eq. 2)."""
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -236,8 +237,9 @@ class PIC(nn.Module):
     return self.decoder(chroma, embedded, train), embedded
 
 
+@functools.cache  # tracing takes a second, and `checkpoint` asks twice
 def param_shapes(model: PIC, image_size: int) -> dict:
-  """The tree of parameters as shapes, without any arithmetic."""
+  """The tree of parameters as shapes, without any arithmetic; read only."""
   small = image_size // model.chroma_factor
   return jax.eval_shape(
     model.init,
