@@ -27,6 +27,12 @@ flags.DEFINE_string(
   'eval, describe, benchmark, colorize: also write the numbers to this JSON '
   'file.',
 )
+flags.DEFINE_enum(
+  'metrics',
+  'likelihood',
+  ('likelihood', 'all'),
+  'eval: bits/dim only, or also draw samples and measure them.',
+)
 flags.DEFINE_string(
   'output',
   None,

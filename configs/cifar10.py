@@ -68,6 +68,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.evaluation = evaluation = ml_collections.ConfigDict()
   evaluation.batch_size = 250  # images, all devices of all hosts
   evaluation.num_images = -1  # of --mode=eval; -1: all
+  evaluation.num_sampled_images = 1000  # of --metrics=all; -1: all
   evaluation.num_validation_images = -1  # while training; -1: all
 
   config.sampling = sampling = ml_collections.ConfigDict()

@@ -112,16 +112,26 @@ def evaluate(values: Any) -> None:
 
   params, config, step = _load_trained(values)
   source = input_pipeline.open_source(config.data, config.data.test_split)
+  params = devices.replicate(params)
   report = evaluate_lib.Evaluator(config)(
-    devices.replicate(params), source, config.evaluation.num_images
+    params, source, config.evaluation.num_images
   )
+  text = evaluate_lib.to_text(report)
+  if values.metrics == 'all':
+    from pic_jax import sample_metrics
+
+    found = sample_metrics.SampleEvaluator(config)(
+      params, source, config.evaluation.num_sampled_images
+    )
+    report |= found
+    text = f'{text}\n{sample_metrics.to_text(found)}'
   report |= {
     'step': step,
     'data': config.data.name,
     'split': config.data.test_split,
   }
   head = f'{config.data.name} {config.data.test_split}, step {step}'
-  _show(values, f'{head}\n{evaluate_lib.to_text(report)}', report)
+  _show(values, f'{head}\n{text}', report)
 
 
 def sample(values: Any) -> None:

@@ -49,6 +49,7 @@ FIELDS: dict[str, dict[str, type]] = {
   'evaluation': {
     'batch_size': int,
     'num_images': int,
+    'num_sampled_images': int,
     'num_validation_images': int,
   },
   'sampling': {
@@ -69,6 +70,7 @@ FIELDS: dict[str, dict[str, type]] = {
 NON_POSITIVE = {
   'seed',
   'num_images',
+  'num_sampled_images',
   'num_validation_images',
   'temperature',
   'dropout_rate',
@@ -83,6 +85,7 @@ NON_POSITIVE = {
 # Numbers of images: positive, or -1 for all.
 COUNTS = (
   ('evaluation', 'num_images'),
+  ('evaluation', 'num_sampled_images'),
   ('evaluation', 'num_validation_images'),
   ('sampling', 'num_images'),
 )
@@ -96,6 +99,7 @@ ADDED = {
   ('model', 'point_estimate'): 'annealed_mean',
   ('training', 'rebalancing_share'): 0.5,
   ('data', 'resize'): 'crop',
+  ('evaluation', 'num_sampled_images'): 1000,
 }
 
 

@@ -19,6 +19,37 @@ from pic_jax import (
 from pic_jax import model as model_lib
 
 
+def gather(
+  pending: Sequence[dict[str, jax.Array]], masks: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Joins the scores of all batches and hosts.
+
+  Args:
+    pending: of each batch, this host's scores [D, b, ...] by name.
+    masks: of each batch, [D b]: False for padding.
+
+  Returns:
+    [N, ...] float64 of each score, in the order of the images.
+  """
+  batches = [devices.unshard(batch) for batch in pending]
+  mask = devices.gather(np.stack(masks, 1)).T  # [batches, B]
+  scores = {}
+  for name in batches[0]:
+    values = devices.gather(np.stack([batch[name] for batch in batches], 1))
+    scores[name] = values.swapaxes(0, 1)[mask].astype(np.float64)
+  return scores
+
+
+def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
+  """Means over the images of scores [N, ...], each with `<score>_stderr`."""
+  report = {}
+  for name, values in scores.items():
+    report[name] = values.mean(0).tolist()
+    stderr = values.std(0) / np.sqrt(len(values))
+    report[f'{name}_stderr'] = stderr.tolist()
+  return report
+
+
 class Evaluator:
   """Scores every image of a split once: no flip, no dropped batch.
 
@@ -91,19 +122,13 @@ class Evaluator:
     ):
       pending.append(self.score(params, devices.shard(rgb)))
       masks.append(mask)
-    scores = [devices.unshard(batch) for batch in pending]
-    masks = devices.gather(np.stack(masks, -1)).T  # [batches, B]
-    report = {}
-    for name in scores[0]:
-      values = np.stack([batch[name] for batch in scores], -1)
-      values = devices.gather(values).T[masks].astype(np.float64)
-      report[name] = float(values.mean())
-      report[f'{name}_stderr'] = float(values.std() / np.sqrt(len(values)))
+    scores = gather(pending, masks)
+    report = means(scores)
     dims = 2 * (self._config.data.image_size // self._factor) ** 2
     if 'bits_per_dim' in report:
       report['bits_per_image'] = report['bits_per_dim'] * dims
     return report | {
-      'num_images': len(values),
+      'num_images': len(next(iter(scores.values()))),
       'chroma_filter': self._config.data.chroma_filter,
       'chroma_factor': self._factor,
     }

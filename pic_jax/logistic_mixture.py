@@ -76,7 +76,7 @@ def initial_theta(num_components: int) -> np.ndarray:
   return np.concatenate([zeros, *channel, *channel]).astype(np.float32)
 
 
-def _conditional_means(
+def conditional_means(
   mixture: Mixture, luminance: jax.Array, a: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Means [..., K] of a given L and of b given L and a (both [..., 1])."""
@@ -102,7 +102,7 @@ def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
   )
 
 
-def _log_window(
+def log_window(
   centred: jax.Array,
   log_scales: jax.Array,
   is_lowest: jax.Array,
@@ -141,10 +141,10 @@ def _log_mixture(
 ) -> jax.Array:
   """Log-mass [...] of the windows around `levels` [..., 2]."""
   mixture = unpack(theta)
-  means = _conditional_means(mixture, luminance, chroma[..., :1])
+  means = conditional_means(mixture, luminance, chroma[..., :1])
   log_weights = jax.nn.log_softmax(mixture.logits)
   for channel in range(2):
-    log_weights = log_weights + _log_window(
+    log_weights = log_weights + log_window(
       levels[..., channel, None] - LEVELS_PER_UNIT * means[channel],
       mixture.log_scales[..., channel, :],
       is_lowest[..., channel, None],
@@ -153,7 +153,7 @@ def _log_mixture(
   return jax.nn.logsumexp(log_weights, -1)
 
 
-def _levels(chroma: jax.Array) -> jax.Array:
+def nearest_levels(chroma: jax.Array) -> jax.Array:
   """Nearest levels, counted from the middle: -127.5, -126.5 .. 127.5.
 
   Half-integers are exact in float32, so that the upper end of one level's
@@ -181,7 +181,7 @@ def log_prob(
   Returns:
     [...] float32.
   """
-  levels = _levels(chroma)
+  levels = nearest_levels(chroma)
   return _log_mixture(
     theta,
     luminance,
@@ -271,7 +271,7 @@ def sample(
       + scale * noise[..., index - 2, None]
     )
     # A product: XLA may turn a division into one, or not, by context.
-    return _levels(value) * (1.0 / LEVELS_PER_UNIT)
+    return nearest_levels(value) * (1.0 / LEVELS_PER_UNIT)
 
   a = channel(0, 0.0)
   b = channel(1, chosen(mixture.coeffs[..., 2, :]) * a)

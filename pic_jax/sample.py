@@ -16,6 +16,11 @@ METHODS = ('cached', 'naive', 'parallel')
 PASSES_PER_CHECK = 2
 
 
+def image_keys(seed: int | jax.Array, indices: jax.Array) -> jax.Array:
+  """[B] keys of the images with these numbers [B]; `sampling.seed`."""
+  return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), indices)
+
+
 def draw_noise(
   keys: jax.Array, num_samples: int, shape: tuple[int, int, int]
 ) -> jax.Array:
@@ -240,6 +245,32 @@ def sample_chroma(
     chroma_filter,
   )
   return chroma
+
+
+def sample_independently(
+  theta: jax.Array,
+  luminance: jax.Array,
+  keys: jax.Array,
+  num_samples: int,
+  temperature: float | jax.Array,
+) -> jax.Array:
+  """Draws every pixel from a mixture of its own, without a decoder.
+
+  Args:
+    theta: [B, h, w, P] raw outputs, for instance of the embedding.
+    luminance: [B, h, w, 1] in network units.
+    keys, num_samples, temperature: see `sample_chroma`; the same noise.
+
+  Returns:
+    [B, S, h, w, 2] chroma in network units, on the integer grid.
+  """
+  shape = (*theta.shape[1:3], theta.shape[-1] // 8 + 2)
+  noise = draw_noise(keys, num_samples, shape)
+  return jax.vmap(
+    lambda noise: logistic_mixture.sample(theta, luminance, noise, temperature),
+    1,
+    1,
+  )(noise.reshape(-1, num_samples, *shape))
 
 
 def to_rgb(

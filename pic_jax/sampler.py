@@ -29,9 +29,7 @@ class Sampler:
   ):
     def draw(params: dict, rgb: jax.Array, seeds: jax.Array) -> jax.Array:
       lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
-      keys = jax.vmap(jax.random.fold_in, (None, 0))(
-        jax.random.key(seeds[0, 0]), seeds[:, 1]
-      )
+      keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
       chroma = sample.sample_chroma(
         model,
         params,

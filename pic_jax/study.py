@@ -75,9 +75,7 @@ class Study:
     """For each of [b, H, W, 3] images with (seed, number) [b, 2]."""
     model, chosen = self._model, self._sampling
     lab = model_lib.split_lab(rgb, model.chroma_factor, self._filter)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(
-      jax.random.key(seeds[0, 0]), seeds[:, 1]
-    )
+    keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
     samples = sample.sample_chroma(
       model,
       params,
@@ -95,16 +93,14 @@ class Study:
     flat = jnp.full_like(
       lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
     )
-    differences = jax.vmap(metrics.pairwise_differences)(
-      color.chroma_from_network(samples)
-    )
-    pairs = max(1, chosen.num_samples * (chosen.num_samples - 1))
     look = {
       'grey': show(jnp.zeros_like(samples[:, :1]), lab.luminance)[:, 0],
       'original': rgb,
       'samples': show(samples, lab.luminance),
       'flat_sample': show(samples[:, :1], flat)[:, 0],
-      'difference': differences.sum((1, 2)) / pairs,
+      'difference': metrics.pairwise_difference(
+        color.chroma_from_network(samples)
+      ),
     }
     theta, embedding = model.apply(
       {'params': params}, lab.luminance, lab.chroma
@@ -115,8 +111,14 @@ class Study:
       )
       look['bits_per_dim'] = metrics.bits_per_dim(log_prob)
     if model.embedding_has_likelihood:
-      independent, mode = self._of_embedding(
-        embedding, lab.luminance_small, keys
+      own = embedding[..., : model.num_outputs]
+      mode = logistic_mixture.mode(own, lab.luminance_small)[:, None]
+      independent = sample.sample_independently(
+        own,
+        lab.luminance_small,
+        keys,
+        chosen.num_samples,
+        chosen.temperature,
       )
       look |= {
         'embedding_samples': show(independent, lab.luminance),
@@ -124,21 +126,3 @@ class Study:
         'flat_mode': show(mode, flat)[:, 0],
       }
     return look
-
-  def _of_embedding(
-    self, embedding: jax.Array, luminance: jax.Array, keys: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """Samples [b, S, h, w, 2] and mode [b, 1, h, w, 2] of its own mixture."""
-    model, chosen = self._model, self._sampling
-    own = embedding[..., : model.num_outputs]
-    noise = sample.draw_noise(
-      keys, chosen.num_samples, (*own.shape[1:3], model.num_components + 2)
-    ).reshape(len(own), chosen.num_samples, *own.shape[1:3], -1)
-    independent = jax.vmap(
-      lambda noise: logistic_mixture.sample(
-        own, luminance, noise, chosen.temperature
-      ),
-      1,
-      1,
-    )(noise)
-    return independent, logistic_mixture.mode(own, luminance)[:, None]

@@ -24,6 +24,7 @@ FLOORS = {
   'encode': 1,
   'images': 2,
   # Building blocks.
+  'calibration': 1,
   'layers': 1,
   'classification': 1,
   'guided': 1,
@@ -55,6 +56,7 @@ FLOORS = {
   'describe': 10,
   'run': 10,
   'stages': 10,
+  'sample_metrics': 10,
   # One photograph in, several out.
   'colorize': 10,
   'jobs': 10,

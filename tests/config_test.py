@@ -63,6 +63,14 @@ def test_json_of_an_older_version_still_crops():
   del fields['data']['resize']
   again = config_lib.from_json(json.dumps(fields))
   assert again.to_dict() == tiny.config('smoke').to_dict()
+def test_json_of_an_older_version_gets_the_fields_that_it_lacks():
+  sections = tiny.config('smoke').to_dict()
+  for section, name in config_lib.ADDED:
+    del sections[section][name]
+  config = config_lib.from_json(json.dumps(sections))
+  assert config.evaluation.num_sampled_images == 1000
+  for (section, name), value in config_lib.ADDED.items():
+    assert config[section][name] == value
 
 
 def change(section, name, value):
@@ -99,6 +107,7 @@ def change(section, name, value):
     ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
     ('training', 'seed', -1, '`training.seed` must be from 0'),
     ('evaluation', 'num_images', 0, '`evaluation.num_images` must be positive'),
+    ('evaluation', 'num_sampled_images', -2, 'positive, or -1 for all, got -2'),
     ('sampling', 'method', 'fast', '`sampling.method` must be one of'),
     (
       'sampling',

@@ -61,7 +61,7 @@ def test_log_window_is_exact_against_float64(log_scale):
     log_sigmoid = lambda z: -np.logaddexp(0, -z)  # noqa: E731
     return log_sigmoid(p) + log_sigmoid(-m) + np.log(-np.expm1(m - p))
 
-  ours = logistic_mixture._log_window(
+  ours = logistic_mixture.log_window(
     jnp.float32(distance * 127.5),
     jnp.float32(log_scale),
     jnp.array(False),
