@@ -129,6 +129,34 @@ def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:
   return error - 0.5 * pairs / max(1, num_samples * (num_samples - 1))
 
 
+def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
+  """Mean of the energy scores of maps at all scales; lower is better.
+
+  The map, the means of its squares of 2 x 2 pixels, of 4 x 4 and so on, while
+  both sides are even: a sum of proper scores, and strictly proper like its
+  first. The norm of a whole map hardly sees whether pixels depend on each other
+  (Pinson & Tastu 2013); the mean of a square does.
+
+  Args:
+    chroma: [B, S, h, w, 2] in Lab units.
+    target: [B, h, w, 2] in Lab units.
+
+  Returns:
+    [B], Lab units.
+  """
+
+  def halve(x: jax.Array) -> jax.Array:
+    *lead, height, width, channels = x.shape
+    squares = x.reshape(*lead, height // 2, 2, width // 2, 2, channels)
+    return squares.mean((-4, -2))
+
+  scores = [energy_score(chroma, target)]
+  while target.shape[1] % 2 == target.shape[2] % 2 == 0:
+    chroma, target = halve(chroma), halve(target)
+    scores.append(energy_score(chroma, target))
+  return sum(scores) / len(scores)
+
+
 def psnr(rgb: jax.Array, target: jax.Array) -> jax.Array:
   """Peak signal-to-noise ratio, 10 log10(255^2 / mean squared error).
 

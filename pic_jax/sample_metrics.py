@@ -1,189 +1,64 @@
-"""Metrics of samples: error, diversity, calibration, colours (paper sec. 4)."""
+"""Metrics of samples of a test split, as a report and as a table."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from pic_jax import (
   calibration,
-  color,
   devices,
   evaluate,
   input_pipeline,
-  logistic_mixture,
   metrics,
   sample,
+  sample_scores,
 )
 from pic_jax import config as config_lib
 from pic_jax import model as model_lib
 
 NUM_SAMPLES = 8
 TEMPERATURE = 1.0
-# An image's samples take the numbers from 0 on of its key.
-TRANSFORM_STREAM = 2**32 - 1
-
-# What is printed: heads of the columns; label and scores of each row.
+# What is printed: columns (head, score of a name) and rows (label, name).
 TABLE = (
   (
-    ('one sample', 'best of {n}', 'mean of {n}'),
     {
-      'ab error, Lab': (
-        'ab_rmse',
-        'ab_rmse_best_of_{n}',
-        'ab_rmse_mean_of_{n}',
-      ),
-      'PSNR, dB': ('psnr', 'psnr_best_of_{n}', 'psnr_mean_of_{n}'),
-      'SSIM': ('ssim', 'ssim_best_of_{n}', 'ssim_mean_of_{n}'),
+      'one sample': '{name}',
+      'best of {n}': '{name}_best_of_{n}',
+      'mean of {n}': '{name}_mean_of_{n}',
+    },
+    {'ab error, Lab': 'ab_rmse', 'PSNR, dB': 'psnr', 'SSIM': 'ssim'},
+  ),
+  (
+    {
+      'samples': '{name}',
+      'embedding alone': 'embedding_{name}',
+      'grey': 'grey_{name}',
+    },
+    {
+      'energy score, Lab': 'energy_score',
+      'the same, all scales': 'energy_score_multiscale',
+      'difference, Lab': 'pairwise_difference',
+      'variance, Lab^2': 'ab_variance',
+      'bits/dim of samples': 'sample_bits_per_dim',
+      'minus that of originals': 'typicality_gap',
     },
   ),
   (
-    ('samples', 'embedding alone', 'grey'),
     {
-      'energy score, Lab': (
-        'energy_score',
-        'embedding_energy_score',
-        'grey_energy_score',
-      ),
-      'difference, Lab': ('pairwise_difference',),
-      'variance, Lab^2': ('ab_variance',),
-      'bits/dim of samples': ('sample_bits_per_dim',),
-      'minus that of originals': ('typicality_gap',),
+      'one sample': '{name}',
+      'embedding mode': 'embedding_mode_{name}',
+      'original': 'original_{name}',
     },
+    {'colourfulness': 'colourfulness', 'saturation, %': 'saturation'},
   ),
   (
-    ('one sample', 'embedding mode', 'original'),
-    {
-      'colourfulness': (
-        'colourfulness',
-        'embedding_mode_colourfulness',
-        'original_colourfulness',
-      ),
-      'saturation, %': (
-        'saturation',
-        'embedding_mode_saturation',
-        'original_saturation',
-      ),
-    },
+    {'a': 'pit_a_{name}', 'b given a': 'pit_b_{name}'},
+    {'PIT distance': 'distance'},
   ),
-  (('a', 'b given a'), {'PIT distance': ('pit_a_distance', 'pit_b_distance')}),
 )
-
-
-def picture_scores(
-  rgb: jax.Array, lab: model_lib.LabBatch, chroma: jax.Array, chroma_filter: str
-) -> dict[str, jax.Array]:
-  """Scores [B] of any colourisations, by what they look like.
-
-  Args:
-    rgb: [B, H, W, 3] uint8, the originals.
-    lab: the same, split.
-    chroma: [B, S, h, w, 2] in network units.
-    chroma_filter: see `color.upsample`.
-  """
-  num_samples = chroma.shape[1]
-  canvases = jnp.concatenate([chroma, chroma.mean(1, keepdims=True)], 1)
-  pictures = sample.to_rgb(lab.luminance, canvases, chroma_filter)
-  samples = color.chroma_from_network(chroma)
-  target = color.chroma_from_network(lab.chroma)
-  errors = {
-    'ab_rmse': metrics.ab_rmse(
-      color.chroma_from_network(canvases), target[:, None]
-    ),
-    'psnr': metrics.psnr(pictures, rgb[:, None]),
-    'ssim': metrics.ssim(pictures, rgb[:, None]),
-  }  # [B, S + 1]
-  scores = {}
-  for name, values in errors.items():
-    drawn = values[:, :num_samples]
-    best = drawn.min(1) if name == 'ab_rmse' else drawn.max(1)
-    scores[name] = drawn[:, 0]
-    scores[f'{name}_best_of_{num_samples}'] = best
-    scores[f'{name}_mean_of_{num_samples}'] = values[:, num_samples]
-  grey = jnp.zeros_like(samples[:, :1])
-  return (
-    scores
-    | {
-      'pairwise_difference': metrics.pairwise_difference(samples),
-      'ab_variance': metrics.variance(samples),
-      'energy_score': metrics.energy_score(samples, target),
-      'grey_energy_score': metrics.energy_score(grey, target),
-    }
-    | _colours('', pictures[:, 0])
-    | _colours('original_', rgb)
-  )
-
-
-def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
-  """Colourfulness and saturation [B] of pictures [B, H, W, 3] uint8."""
-  return {
-    f'{prefix}colourfulness': metrics.colourfulness(rgb),
-    f'{prefix}saturation': metrics.saturation(color.rgb_to_lab(rgb)),
-  }
-
-
-def likelihood_scores(
-  theta: jax.Array,
-  lab: model_lib.LabBatch,
-  log_prob: jax.Array,
-  keys: jax.Array,
-) -> dict[str, jax.Array]:
-  """Scores [B, ...] of a model that knows how probable its samples are.
-
-  The typicality gap is the bits/dim of the model's own samples, its entropy,
-  minus that of the original: 0 if the original is as probable as a sample
-  (Nalisnick et al. 2019, "typicality").
-
-  Args:
-    theta: [B, h, w, P] raw outputs, given the original's pixels before.
-    lab: the originals.
-    log_prob: [B S, h, w] of the samples, in nats.
-    keys: [B], one PRNG key per image.
-  """
-  original = metrics.bits_per_dim(
-    logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
-  )
-  own = metrics.bits_per_dim(log_prob).reshape(len(keys), -1).mean(1)
-  noise = jax.vmap(
-    lambda key: jax.random.uniform(
-      jax.random.fold_in(key, TRANSFORM_STREAM), lab.chroma.shape[1:]
-    )
-  )(keys)
-  transformed = calibration.transform(
-    theta, lab.luminance_small, lab.chroma, noise
-  )
-  return {
-    'sample_bits_per_dim': own,
-    'typicality_gap': own - original,
-    'pit_a': calibration.histogram(transformed[..., 0]),
-    'pit_b': calibration.histogram(transformed[..., 1]),
-  }
-
-
-def embedding_scores(
-  theta: jax.Array, lab: model_lib.LabBatch, keys: jax.Array, chroma_filter: str
-) -> dict[str, jax.Array]:
-  """Scores [B] of the embedding's own mixture: pixels without a decoder.
-
-  Args:
-    theta: [B, h, w, P], the embedding's first channels.
-    lab: the originals.
-    keys: [B], one PRNG key per image.
-    chroma_filter: see `color.upsample`.
-  """
-  samples = sample.sample_independently(
-    theta, lab.luminance_small, keys, NUM_SAMPLES, TEMPERATURE
-  )
-  mode = logistic_mixture.mode(theta, lab.luminance_small)[:, None]
-  picture = sample.to_rgb(lab.luminance, mode, chroma_filter)[:, 0]
-  return {
-    'embedding_energy_score': metrics.energy_score(
-      color.chroma_from_network(samples), color.chroma_from_network(lab.chroma)
-    )
-  } | _colours('embedding_mode_', picture)
 
 
 class SampleEvaluator:
@@ -265,11 +140,13 @@ class SampleEvaluator:
     theta, embedding = model.apply(
       {'params': params}, lab.luminance, lab.chroma
     )
-    scores = picture_scores(rgb, lab, chroma, self._filter)
-    scores |= likelihood_scores(theta, lab, log_prob, keys)
+    scores = sample_scores.of_pictures(rgb, lab, chroma, self._filter)
+    scores |= sample_scores.of_likelihood(theta, lab, log_prob, keys)
     if model.embedding_loss_weight:
       own = embedding[..., : model.num_outputs]
-      scores |= embedding_scores(own, lab, keys, self._filter)
+      scores |= sample_scores.of_embedding(
+        own, lab, keys, NUM_SAMPLES, TEMPERATURE, self._filter
+      )
     return scores
 
 
@@ -285,16 +162,12 @@ def to_text(report: dict[str, Any]) -> str:
   """The report as a table for a reader; what was not measured stays empty."""
   number = report['num_samples']
   lines = [f'{report["num_sampled_images"]} images, {number} samples each']
-  for heads, rows in TABLE:
-    names = [name.format(n=number) for row in rows.values() for name in row]
-    if not any(name in report for name in names):
-      continue
-    cells = [('', *(head.format(n=number) for head in heads))]
-    for label, row in rows.items():
-      cells.append(
-        (label, *(_cell(report, name.format(n=number)) for name in row))
-      )
+  for columns, rows in TABLE:
+    cells = [('', *(head.format(n=number) for head in columns))]
+    for label, name in rows.items():
+      scores = (x.format(name=name, n=number) for x in columns.values())
+      cells.append((label, *(_cell(report, score) for score in scores)))
     for label, *values in cells:
-      columns = ''.join(f'{value:<20}' for value in values)
-      lines.append(f'{label:<25}{columns}'.rstrip())
+      text = ''.join(f'{value:<20}' for value in values)
+      lines.append(f'{label:<25}{text}'.rstrip())
   return '\n'.join(lines)

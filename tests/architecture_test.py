@@ -42,6 +42,7 @@ FLOORS = {
   'sample': 6,
   'config': 7,
   'sampler': 7,
+  'sample_scores': 7,
   # Photographs of any size; what is kept; a page of pictures.
   'any_size': 7,
   'settings': 7,

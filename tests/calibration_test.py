@@ -72,13 +72,11 @@ def test_draws_from_another_model_are_not_uniform():
   def add(start: int, stop: int, value: float):
     return lambda theta: theta.at[:, start:stop].add(value)
 
-  assert min(distances(0, add(5 * K, 6 * K, 1.0))[0:1]) > 0.04  # a's scale
+  assert distances(0, add(5 * K, 6 * K, 1.0))[0] > 0.04  # a's scale
   a, b = distances(0, add(7 * K, 8 * K, 1.0))  # b's scale
   assert a < 0.02 and b > 0.04
   a, b = distances(0, add(6 * K, 7 * K, 0.3))  # b's mean
   assert a < 0.02 and b > 0.04
-  a, b = distances(0, add(3 * K, 4 * K, 1.0))  # what a says of b
-  assert a < 0.02
 
 
 def test_histogram_and_distance_of_known_values():

@@ -93,6 +93,9 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
         f'--report={report}',
         '--config.evaluation.num_images=21',
         '--config.evaluation.batch_size=8',
+        '--metrics=all',
+        '--config.evaluation.num_sampled_images=5',
+        '--config.sampling.batch_size=4',
       )
     )
     assert [bool(output) for output in outputs] == [True, False][:number]
@@ -111,8 +114,9 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
     files = sorted((tmp_path / str(number)).rglob('*.*'))
     grids.append({path.name: np.asarray(Image.open(path)) for path in files})
   assert reports[0]['num_images'] == reports[1]['num_images'] == 21
+  assert len(reports[0]['pit_a']) == 20 and 'energy_score' in reports[0]
   for name, value in reports[0].items():
-    if isinstance(value, float):
+    if isinstance(value, float | list):
       np.testing.assert_allclose(reports[1][name], value, rtol=1e-6)
   assert len(grids[0]) == 2 and grids[0].keys() == grids[1].keys()
   for name, picture in grids[0].items():

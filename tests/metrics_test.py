@@ -137,13 +137,44 @@ def test_energy_score_is_that_of_a_loop():
   )
 
 
-def test_energy_score_prefers_the_right_distribution():
+def test_multiscale_energy_score_is_the_mean_over_scales():
+  rng = np.random.default_rng(6)
+  chroma = rng.normal(size=(2, 3, 4, 12, 2))
+  target = rng.normal(size=(2, 4, 12, 2))
+  expected = 0.0
+  for side in (1, 2, 4):  # 4 x 12, 2 x 6, 1 x 3
+    small, truth = (
+      np.stack(
+        [
+          np.stack(
+            [
+              x[..., i : i + side, j : j + side, :].mean((-3, -2))
+              for j in range(0, 12, side)
+            ],
+            -2,
+          )
+          for i in range(0, 4, side)
+        ],
+        -3,
+      )
+      for x in (chroma, target)
+    )
+    expected += metrics.energy_score(small, truth) / 3
+  np.testing.assert_allclose(
+    metrics.energy_score_multiscale(chroma, target), expected, rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize(
+  'score_fn', [metrics.energy_score, metrics.energy_score_multiscale]
+)
+def test_energy_score_prefers_the_right_distribution(score_fn):
   """Maps whose pixels share most of their colour, as in a picture."""
   rng = np.random.default_rng(5)
 
   def draw(num_samples: int, shared: float = 0.9) -> np.ndarray:
     whole = rng.normal(size=(3000, num_samples, 1, 1, 2))
-    pixels = rng.normal(size=(3000, num_samples, 3, 5, 2))
+    pixels = rng.normal(size=(3000, num_samples, 4, 6, 2))
     return np.sqrt(shared) * whole + np.sqrt(1 - shared) * pixels
 
   target = draw(1)[:, 0]
@@ -152,11 +183,11 @@ def test_energy_score_prefers_the_right_distribution():
     'wide': 2.0 * draw(8),
     'narrow': 0.5 * draw(8),
     'independent pixels': draw(8, shared=0.0),
-    'grey': np.zeros((3000, 1, 3, 5, 2)),
+    'grey': np.zeros((3000, 1, 4, 6, 2)),
   }
-  right = np.asarray(metrics.energy_score(draw(8), target))
+  right = np.asarray(score_fn(draw(8), target))
   for name, chroma in forecasts.items():
-    worse = np.asarray(metrics.energy_score(chroma, target)) - right
+    worse = np.asarray(score_fn(chroma, target)) - right
     assert worse.mean() > 4 * worse.std() / np.sqrt(3000), name
-  few = np.asarray(metrics.energy_score(draw(2), target)) - right
+  few = np.asarray(score_fn(draw(2), target)) - right
   assert abs(few.mean()) < 3 * few.std() / np.sqrt(3000)

@@ -30,7 +30,9 @@ ALWAYS = [
   'pairwise_difference',
   'ab_variance',
   'energy_score',
+  'energy_score_multiscale',
   'grey_energy_score',
+  'grey_energy_score_multiscale',
   'sample_bits_per_dim',
   'typicality_gap',
   'pit_a',
@@ -43,6 +45,7 @@ ALWAYS = [
 ]
 OF_EMBEDDING = [
   'embedding_energy_score',
+  'embedding_energy_score_multiscale',
   'embedding_mode_colourfulness',
   'embedding_mode_saturation',
 ]
