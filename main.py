@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from pic_jax import commands
+from pic_jax import commands, flag_values
 
 COMPILATION_CACHE = os.path.expanduser('~/.cache/pic_jax')
 
@@ -151,7 +151,7 @@ def main(argv: list[str]) -> None:
   except commands.Interrupted as error:
     fail(error.code, error)
   except (
-    commands.UsageError,
+    flag_values.UsageError,
     config_lib.ConfigError,
     input_pipeline.DataError,
     runtime.DistributedError,

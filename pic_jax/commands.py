@@ -3,17 +3,13 @@
 Modules are imported where they are needed: no mode waits for those of others.
 """
 
-import json
 import pathlib
-import re
 import signal
 from typing import Any
 
+from pic_jax import flag_values
+
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_NONE = range(5)
-
-
-class UsageError(ValueError):
-  """A mistake in the flags; the text names the flag."""
 
 
 class Interrupted(Exception):
@@ -28,63 +24,6 @@ class Interrupted(Exception):
     self.code = 128 + signal_number
 
 
-def _source(values: Any) -> str:
-  source = values.checkpoint or values.workdir
-  if not source:
-    raise UsageError(f'--mode={values.mode} needs --checkpoint or --workdir.')
-  return source
-
-
-def _load_trained(values: Any) -> tuple[Any, Any, int]:
-  """Parameters, config and step of --checkpoint (default --workdir).
-
-  The model is the checkpoint's; with --config, all other sections are the
-  given ones.
-  """
-  from pic_jax import checkpoint
-
-  params, config, step = checkpoint.load_trained(_source(values))
-  _use_sections(values, config)
-  return params, config, step
-
-
-def _use_sections(values: Any, config: Any) -> None:
-  """Takes all sections but the model's from --config, if it is given."""
-  from pic_jax import config as config_lib
-
-  if values.config is not None:
-    with config.unlocked():
-      for section in ('data', 'evaluation', 'sampling'):
-        config[section] = values.config[section]
-    config_lib.check(config)
-
-
-def _profile_steps(text: str | None) -> tuple[int, int] | None:
-  """--profile_steps as two numbers."""
-  if text is None:
-    return None
-  match = re.fullmatch(r'(\d+):(\d+)', text)
-  if not match or not 1 <= int(match[1]) <= int(match[2]):
-    raise UsageError(
-      '--profile_steps must be FIRST:LAST with 1 <= FIRST <= LAST, '
-      f'got {text!r}.'
-    )
-  return int(match[1]), int(match[2])
-
-
-def _show(values: Any, text: str, report: dict) -> None:
-  """Prints a result and writes --report, if it is asked for; process 0."""
-  from pic_jax import devices
-
-  if not devices.is_main():
-    return
-  print(text)
-  if values.report:
-    path = pathlib.Path(values.report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + '\n')
-
-
 def train(values: Any) -> None:
   """--mode=train."""
   from pic_jax import runtime
@@ -92,8 +31,8 @@ def train(values: Any) -> None:
 
   for name in ('config', 'workdir'):
     if getattr(values, name) is None:
-      raise UsageError(f'--mode=train needs --{name}.')
-  steps = _profile_steps(values.profile_steps)
+      raise flag_values.UsageError(f'--mode=train needs --{name}.')
+  steps = flag_values.profile_steps(values.profile_steps)
   try:
     train_lib.train_and_evaluate(values.config, values.workdir, steps)
   except train_lib.Stopped as stop:
@@ -110,7 +49,7 @@ def evaluate(values: Any) -> None:
   from pic_jax import devices, input_pipeline
   from pic_jax import evaluate as evaluate_lib
 
-  params, config, step = _load_trained(values)
+  params, config, step = flag_values.load_trained(values)
   source = input_pipeline.open_source(config.data, config.data.test_split)
   params = devices.replicate(params)
   report = evaluate_lib.Evaluator(config)(
@@ -131,14 +70,14 @@ def evaluate(values: Any) -> None:
     'split': config.data.test_split,
   }
   head = f'{config.data.name} {config.data.test_split}, step {step}'
-  _show(values, f'{head}\n{text}', report)
+  flag_values.show(values, f'{head}\n{text}', report)
 
 
 def sample(values: Any) -> None:
   """--mode=sample: grids of grey | samples | original, test split."""
   from pic_jax import figures
 
-  params, config, step = _load_trained(values)
+  params, config, step = flag_values.load_trained(values)
   folder = values.output or values.workdir or '.'
   for path in figures.sample_grids(params, config, step, folder):
     print(path)
@@ -150,11 +89,13 @@ def figures(values: Any) -> None:
 
   names = [*paper_figures.FIGURES, 'compare']
   if values.figure not in names:
-    raise UsageError(
+    raise flag_values.UsageError(
       f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
     )
   if devices.num_processes() > 1:
-    raise UsageError('--mode=figures runs in one process: --distributed=off.')
+    raise flag_values.UsageError(
+      '--mode=figures runs in one process: --distributed=off.'
+    )
   folder = pathlib.Path(values.output or values.workdir or '.')
   name = 'compare_folders' if values.folders else values.figure
   path = folder / 'figures' / f'{name}.png'
@@ -162,10 +103,10 @@ def figures(values: Any) -> None:
     if values.figure == 'compare':
       _compare(values, path)
     else:
-      params, config, _ = _load_trained(values)
+      params, config, _ = flag_values.load_trained(values)
       paper_figures.make(values.figure, params, config, path)
   except (paper_figures.FigureError, jobs.JobError) as error:
-    raise UsageError(str(error)) from None
+    raise flag_values.UsageError(str(error)) from None
   print(path)
 
 
@@ -175,19 +116,21 @@ def _compare(values: Any, path: pathlib.Path) -> None:
 
   names = values.checkpoints
   if bool(values.folders) == bool(names) or (names and len(names) < 2):
-    raise UsageError(
+    raise flag_values.UsageError(
       '--figure=compare needs either --checkpoints=A,B, or --folders=X,Y with '
       f'--input, got {names or "no"} checkpoints and {values.folders or "no"} '
       'folders.'
     )
   if names:
     trained = [checkpoint.load_trained(name)[:2] for name in names]
-    _use_sections(values, trained[0][1])
+    flag_values.use_sections(values, trained[0][1])
     compare.models(trained, path)
   elif not values.input:
-    raise UsageError('--folders needs --input, the original photographs.')
+    raise flag_values.UsageError(
+      '--folders needs --input, the original photographs.'
+    )
   else:
-    params, config, _ = _load_trained(values)
+    params, config, _ = flag_values.load_trained(values)
     folders = [pathlib.Path(name) for name in values.folders]
     compare.folders(params, config, pathlib.Path(values.input), folders, path)
 
@@ -201,13 +144,13 @@ def colorize(values: Any) -> int:
     job = jobs.from_flags(values)
     files = jobs.find_files(job)
   except jobs.JobError as error:
-    raise UsageError(str(error)) from None
-  colorizer = colorize_lib.Colorizer.load(_source(values))
+    raise flag_values.UsageError(str(error)) from None
+  colorizer = colorize_lib.Colorizer.load(flag_values.source_of(values))
   job.output.mkdir(parents=True, exist_ok=True)
   with runtime.lock(job.output):
     report = colorize_folder.Folder(job, colorizer).run(files)
   progress.say(colorize_folder.summary(report))
-  _show(values, str(job.output / colorize_folder.PAGE), report)
+  flag_values.show(values, str(job.output / colorize_folder.PAGE), report)
   statuses = {entry['status'] for entry in report['files']}
   if statuses == {'failed'}:
     return EXIT_NONE
@@ -219,8 +162,10 @@ def export(values: Any) -> None:
   from pic_jax import weights
 
   if not values.output:
-    raise UsageError('--mode=export needs --output=NAME.safetensors.')
-  params, config, step = _load_trained(values)
+    raise flag_values.UsageError(
+      '--mode=export needs --output=NAME.safetensors.'
+    )
+  params, config, step = flag_values.load_trained(values)
   weights.save(values.output, params, config, step)
   print(values.output)
 
@@ -234,7 +179,9 @@ def describe(values: Any) -> None:
   if config is None and source is None:
     source = values.workdir
     if source is None:
-      raise UsageError('--mode=describe needs --config or --checkpoint.')
+      raise flag_values.UsageError(
+        '--mode=describe needs --config or --checkpoint.'
+      )
   saved, lines = {}, []
   if source:
     tree, its_config, step = checkpoint.load(source)
@@ -250,7 +197,7 @@ def describe(values: Any) -> None:
     num_images, trouble = None, [str(error)]
   report = describe_lib.run(config, num_images, values.workdir)
   text = '\n'.join([describe_lib.to_text(report), *trouble, *lines])
-  _show(values, text, report | saved)
+  flag_values.show(values, text, report | saved)
 
 
 def benchmark(values: Any) -> None:
@@ -259,11 +206,13 @@ def benchmark(values: Any) -> None:
 
   params, config, step = None, values.config, None
   if values.checkpoint:
-    params, config, step = _load_trained(values)
+    params, config, step = flag_values.load_trained(values)
   elif config is None:
-    raise UsageError('--mode=benchmark needs --config or --checkpoint.')
+    raise flag_values.UsageError(
+      '--mode=benchmark needs --config or --checkpoint.'
+    )
   report = benchmark_lib.run(config, params, step)
-  _show(values, benchmark_lib.to_text(report), report)
+  flag_values.show(values, benchmark_lib.to_text(report), report)
 
 
 MODES = {
@@ -288,7 +237,7 @@ def run(values: Any) -> int:
     The exit code, if it is not an error that is raised.
 
   Raises:
-    UsageError, Interrupted; and those of the modules.
+    flag_values.UsageError, Interrupted; and those of the modules.
   """
   from pic_jax import config as config_lib
   from pic_jax import runtime
@@ -296,7 +245,7 @@ def run(values: Any) -> int:
   for name in ('workdir', 'checkpoint', 'input', 'output', 'report'):
     value = getattr(values, name) or ''
     if '://' in value:
-      raise UsageError(
+      raise flag_values.UsageError(
         f'--{name} must be a path, got {value}: mount the bucket, for '
         'instance with gcsfuse.'
       )

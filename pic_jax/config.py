@@ -1,6 +1,5 @@
 """Checking a config, and reading and writing it as JSON."""
 
-import dataclasses
 import difflib
 import json
 import math
@@ -8,99 +7,15 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax import classification, color, input_pipeline, resize, sample
-from pic_jax import model as model_lib
-
-# Sections and the type of each field. `model` follows from `PIC`.
-FIELDS: dict[str, dict[str, type]] = {
-  'data': {
-    'name': str,
-    'data_dir': str,
-    'train_split': str,
-    'validation_split': str,
-    'test_split': str,
-    'image_size': int,
-    'resize': str,
-    'chroma_filter': str,
-  },
-  'optimizer': {
-    'learning_rate': float,
-    'decay_rate': float,
-    'cooldown_share': float,
-    'b1': float,
-    'b2': float,
-    'eps': float,
-    'ema_decay': float,
-  },
-  'training': {
-    'seed': int,
-    'batch_size': int,
-    'accumulation_steps': int,
-    'num_steps': int,
-    'init_from': str,
-    'log_every_steps': int,
-    'checkpoint_every_steps': int,
-    'num_checkpoints': int,
-    'eval_every_steps': int,
-    'sample_every_steps': int,
-    'heartbeat_seconds': int,
-    'rebalancing_share': float,
-  },
-  'evaluation': {
-    'batch_size': int,
-    'num_images': int,
-    'num_sampled_images': int,
-    'num_validation_images': int,
-  },
-  'sampling': {
-    'seed': int,
-    'batch_size': int,
-    'num_images': int,
-    'num_samples': int,
-    'temperature': float,
-    'method': str,
-  },
-  'model': {
-    field.name: tuple if field.name == 'embedding_stages' else field.type
-    for field in dataclasses.fields(model_lib.PIC)
-    if field.name not in ('parent', 'name')
-  },
-}
-# Numbers that may be 0 or below; all others must be positive.
-NON_POSITIVE = {
-  'seed',
-  'num_images',
-  'num_sampled_images',
-  'num_validation_images',
-  'temperature',
-  'dropout_rate',
-  'embedding_loss_weight',
-  'cooldown_share',
-  'rebalancing_share',
-  'eval_every_steps',
-  'sample_every_steps',
-}
-
-
-# Numbers of images: positive, or -1 for all.
-COUNTS = (
-  ('evaluation', 'num_images'),
-  ('evaluation', 'num_sampled_images'),
-  ('evaluation', 'num_validation_images'),
-  ('sampling', 'num_images'),
+from pic_jax import (
+  classification,
+  color,
+  fields,
+  input_pipeline,
+  resize,
+  sample,
 )
-
-
-# Fields that configs written by older versions lack: what those did.
-ADDED = {
-  ('training', 'heartbeat_seconds'): 100,
-  ('optimizer', 'cooldown_share'): 0.0,
-  ('model', 'head'): 'decoder',
-  ('model', 'point_estimate'): 'annealed_mean',
-  ('training', 'rebalancing_share'): 0.5,
-  ('data', 'resize'): 'crop',
-  ('evaluation', 'num_sampled_images'): 1000,
-}
+from pic_jax import model as model_lib
 
 
 class ConfigError(ValueError):
@@ -130,7 +45,7 @@ def _check_value(name: str, value: Any, expected: type) -> None:
   if expected in (int, float):
     if not math.isfinite(value):
       raise ConfigError(f'`{name}` must be finite, got {value}.')
-    if value <= 0 and name.split('.')[1] not in NON_POSITIVE:
+    if value <= 0 and name.split('.')[1] not in fields.NON_POSITIVE:
       raise ConfigError(f'`{name}` must be positive, got {value}.')
 
 
@@ -145,12 +60,12 @@ def check(config: ml_collections.ConfigDict) -> None:
   Raises:
     ConfigError: the first mistake found.
   """
-  _check_names('', config, FIELDS)
-  for section, fields in FIELDS.items():
+  _check_names('', config, fields.TYPES)
+  for section, types in fields.TYPES.items():
     is_section = isinstance(config[section], ml_collections.ConfigDict)
     _require(is_section, f'`{section}` must be a section of fields.')
-    _check_names(f'{section}.', config[section], fields)
-    for name, expected in fields.items():
+    _check_names(f'{section}.', config[section], types)
+    for name, expected in types.items():
       _check_value(f'{section}.{name}', config[section][name], expected)
   _check_choices(config)
   _check_model(config)
@@ -171,7 +86,7 @@ def check(config: ml_collections.ConfigDict) -> None:
       0 <= seed < 2**31,
       f'`{section}.seed` must be from 0 to 2**31 - 1, got {seed}.',
     )
-  for section, name in COUNTS:
+  for section, name in fields.COUNTS:
     count = config[section][name]
     _require(
       count == -1 or count > 0,
@@ -297,7 +212,7 @@ def from_json(text: str) -> ml_collections.ConfigDict:
   """
   try:
     sections = _to_tuples(json.loads(text))
-    for (section, name), value in ADDED.items():
+    for (section, name), value in fields.ADDED.items():
       sections[section].setdefault(name, value)
     config = ml_collections.ConfigDict(sections)
   except (ValueError, TypeError, KeyError, AttributeError) as error:

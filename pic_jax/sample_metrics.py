@@ -141,8 +141,9 @@ class SampleEvaluator:
       {'params': params}, lab.luminance, lab.chroma
     )
     scores = sample_scores.of_pictures(rgb, lab, chroma, self._filter)
-    scores |= sample_scores.of_likelihood(theta, lab, log_prob, keys)
-    if model.embedding_loss_weight:
+    if model.has_likelihood:
+      scores |= sample_scores.of_likelihood(theta, lab, log_prob, keys)
+    if model.embedding_has_likelihood:
       own = embedding[..., : model.num_outputs]
       scores |= sample_scores.of_embedding(
         own, lab, keys, NUM_SAMPLES, TEMPERATURE, self._filter

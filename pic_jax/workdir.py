@@ -5,7 +5,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax import checkpoint
+from pic_jax import checkpoint, fields
 from pic_jax import config as config_lib
 
 CONFIG_FILE = 'config.json'
@@ -38,8 +38,8 @@ def changes(
     raise config_lib.ConfigError(f'{path}: {error}') from None
   found = {
     f'{section}.{name}': (before[section][name], config[section][name])
-    for section, fields in config_lib.FIELDS.items()
-    for name in fields
+    for section, names in fields.TYPES.items()
+    for name in names
     if before[section][name] != config[section][name]
   }
   fatal = [

@@ -39,6 +39,7 @@ FLOORS = {
   # State and step; drawing; checking a config.
   'train_state': 6,
   'rebalancing': 6,
+  'fields': 6,
   'sample': 6,
   'config': 7,
   'sampler': 7,
@@ -68,7 +69,8 @@ FLOORS = {
   'compare': 11,
   'benchmark': 11,
   # What each --mode does.
-  'commands': 12,
+  'flag_values': 12,
+  'commands': 13,
 }
 MODULES = sorted((ROOT / 'pic_jax').glob('*.py'))
 

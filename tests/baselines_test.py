@@ -17,6 +17,7 @@ from pic_jax import (
   rebalancing,
   regression,
   sample,
+  sample_metrics,
   train,
 )
 from pic_jax import config as config_lib
@@ -165,6 +166,16 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   np.testing.assert_allclose(
     report['loss'], net.point_loss(theta, lab.chroma).mean(), rtol=1e-4
   )
+  with config.unlocked():
+    config.data.image_size = 12  # SSIM needs 11 pixels
+  found = sample_metrics.SampleEvaluator(config)(
+    devices.replicate(params), tiny.images(3, 12, 12), -1
+  )
+  assert found['pairwise_difference'] == found['ab_variance'] == 0
+  assert found['ab_rmse'] == found['ab_rmse_best_of_8'] > 0
+  assert found['energy_score'] > 0
+  assert 'typicality_gap' not in found and 'pit_a' not in found
+  assert 'ab error' in sample_metrics.to_text(found)
 
 
 @pytest.mark.slow

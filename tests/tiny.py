@@ -24,10 +24,12 @@ CONFIGS = (
   'cifar10_no_gating',
   'cifar10_regression',
   'cifar10_medium',
+  'cifar10_medium_2',
   'cifar10_small',
   'demo',
   'imagenet128',
   'imagenet128_embedding',
+  'photos64',
   'smoke',
 )
 
@@ -102,6 +104,7 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
   result.model.decoder_features = 4
   result.model.num_components = 2
   training = result.training
+  training.init_from = ''
   training.batch_size = 8
   training.num_steps = 3
   training.log_every_steps = 1

@@ -1,0 +1,67 @@
+"""Reading the flags that several modes share, and showing results."""
+
+import json
+import pathlib
+import re
+from typing import Any
+
+
+class UsageError(ValueError):
+  """A mistake in the flags; the text names the flag."""
+
+
+def source_of(values: Any) -> str:
+  """--checkpoint, else --workdir."""
+  source = values.checkpoint or values.workdir
+  if not source:
+    raise UsageError(f'--mode={values.mode} needs --checkpoint or --workdir.')
+  return source
+
+
+def load_trained(values: Any) -> tuple[Any, Any, int]:
+  """Parameters, config and step of --checkpoint (default --workdir).
+
+  With --config, its sections data, evaluation and sampling.
+  """
+  from pic_jax import checkpoint
+
+  params, config, step = checkpoint.load_trained(source_of(values))
+  use_sections(values, config)
+  return params, config, step
+
+
+def use_sections(values: Any, config: Any) -> None:
+  """Takes data, evaluation and sampling from --config, if it is given."""
+  from pic_jax import config as config_lib
+
+  if values.config is not None:
+    with config.unlocked():
+      for section in ('data', 'evaluation', 'sampling'):
+        config[section] = values.config[section]
+    config_lib.check(config)
+
+
+def profile_steps(text: str | None) -> tuple[int, int] | None:
+  """--profile_steps as two numbers."""
+  if text is None:
+    return None
+  match = re.fullmatch(r'(\d+):(\d+)', text)
+  if not match or not 1 <= int(match[1]) <= int(match[2]):
+    raise UsageError(
+      '--profile_steps must be FIRST:LAST with 1 <= FIRST <= LAST, '
+      f'got {text!r}.'
+    )
+  return int(match[1]), int(match[2])
+
+
+def show(values: Any, text: str, report: dict) -> None:
+  """Prints a result and writes --report, if it is asked for; process 0."""
+  from pic_jax import devices
+
+  if not devices.is_main():
+    return
+  print(text)
+  if values.report:
+    path = pathlib.Path(values.report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + '\n')
