@@ -65,7 +65,7 @@ class Evaluator:
   def __init__(self, config: ml_collections.ConfigDict):
     self._config = config
     model = config_lib.build_model(config)
-    self._factor = model.chroma_factor
+    self._factor, self._head = model.chroma_factor, model.head
     chroma_filter = config.data.chroma_filter
 
     def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
@@ -110,7 +110,7 @@ class Evaluator:
     Returns:
       Means over images of every score, `<score>_stderr`, `bits_per_image`
       (of a head without a likelihood: only its unweighted `loss`),
-      `num_images`, `chroma_filter`, `chroma_factor`.
+      `head`, `num_images`, `chroma_filter`, `chroma_factor`.
     """
     pending, masks = [], []
     for rgb, _, mask in input_pipeline.eval_batches(
@@ -128,6 +128,7 @@ class Evaluator:
     if 'bits_per_dim' in report:
       report['bits_per_image'] = report['bits_per_dim'] * dims
     return report | {
+      'head': self._head,
       'num_images': len(next(iter(scores.values()))),
       'chroma_filter': self._config.data.chroma_filter,
       'chroma_factor': self._factor,
@@ -140,7 +141,9 @@ def to_text(report: dict[str, Any]) -> str:
     f'{report["num_images"]} images, chroma filter {report["chroma_filter"]}, '
     f'factor {report["chroma_factor"]}'
   ]
-  for prefix, name in (('', 'decoder'), ('embedding_', 'embedding alone')):
+  alone = 'embedding alone'
+  own = 'decoder' if report['head'] == 'decoder' else alone
+  for prefix, name in (('', own), ('embedding_', alone)):
     if f'{prefix}bits_per_dim' in report:
       exact, paper = (
         '{:.4f} +- {:.4f}'.format(

@@ -17,7 +17,7 @@ mkdir -p "$workdir"
 "$python" main.py --mode=benchmark $config --report="$workdir/benchmark.json"
 "$python" main.py $config --workdir="$workdir" \
   --config.training.num_steps="$steps"
-"$python" main.py --mode=eval --workdir="$workdir" \
+"$python" main.py --mode=eval --metrics=all --workdir="$workdir" \
   --report="$workdir/eval.json"
 "$python" main.py --mode=sample --workdir="$workdir"
 "$python" main.py --mode=export --workdir="$workdir" \
