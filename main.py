@@ -47,11 +47,21 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
   'figure',
   None,
-  ('pixelwise', 'grid', 'diversity', 'failures', 'ablation', 'compare'),
+  (
+    'pixelwise',
+    'grid',
+    'diversity',
+    'failures',
+    'ablation',
+    'compare',
+    'curve',
+  ),
   'figures: which one, see the README.',
 )
 flags.DEFINE_list(
-  'checkpoints', [], 'figures, with --figure=compare: several trained models.'
+  'checkpoints',
+  [],
+  'figures, with --figure=compare or curve: several trained models.',
 )
 flags.DEFINE_list(
   'folders',

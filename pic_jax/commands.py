@@ -85,9 +85,9 @@ def sample(values: Any) -> None:
 
 def figures(values: Any) -> None:
   """--mode=figures: the figures of the paper, on the test split."""
-  from pic_jax import devices, jobs, paper_figures
+  from pic_jax import devices, jobs, learning_curve, paper_figures
 
-  names = [*paper_figures.FIGURES, 'compare']
+  names = [*paper_figures.FIGURES, 'compare', 'curve']
   if values.figure not in names:
     raise flag_values.UsageError(
       f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
@@ -102,6 +102,9 @@ def figures(values: Any) -> None:
   try:
     if values.figure == 'compare':
       _compare(values, path)
+    elif values.figure == 'curve':
+      runs = values.checkpoints or [flag_values.source_of(values)]
+      learning_curve.draw([pathlib.Path(run) for run in runs], path)
     else:
       params, config, _ = flag_values.load_trained(values)
       paper_figures.make(values.figure, params, config, path)

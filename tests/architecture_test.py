@@ -53,6 +53,7 @@ FLOORS = {
   'evaluate': 9,
   'study': 9,
   'paper_figures': 10,
+  'learning_curve': 11,
   # A training run and its workdir; what it is; the stages of the benchmark.
   'workdir': 10,
   'describe': 10,

@@ -1,0 +1,65 @@
+"""Learning curves of training runs, from their logs."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+from pic_jax import config as config_lib
+from pic_jax import paper_figures, workdir
+
+SCORE = 'validation_bits_per_dim'
+
+
+def read(run: pathlib.Path) -> dict[int, float]:
+  """Validation bits/dim (exact rule) by the number of images trained on.
+
+  Raises:
+    paper_figures.FigureError: not a run, or one that was never evaluated.
+  """
+  path = run / 'metrics.jsonl'
+  try:
+    config = config_lib.from_json((run / workdir.CONFIG_FILE).read_text())
+    lines = path.read_text().splitlines()
+  except (OSError, config_lib.ConfigError):
+    raise paper_figures.FigureError(
+      f'{run} is not the workdir of a training run.'
+    ) from None
+  curve = {}
+  for line in lines:
+    try:
+      record = json.loads(line)
+    except ValueError:
+      continue  # cut off by a kill
+    if SCORE in record:
+      curve[record['step'] * config.training.batch_size] = record[SCORE]
+  if not curve:
+    raise paper_figures.FigureError(
+      f'{path} has no validation scores: `training.eval_every_steps`.'
+    )
+  return curve
+
+
+def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
+  """Plots the validation bits/dim of runs over the images that they saw.
+
+  Args:
+    runs: workdirs.
+    path: of the PNG file.
+
+  Raises:
+    paper_figures.FigureError: see `read`.
+  """
+  # Imported here, because only this needs it.
+  import matplotlib.figure
+
+  curves = {run.name: read(run) for run in runs}
+  figure = matplotlib.figure.Figure((6, 3.5), layout='constrained')
+  axes = figure.subplots()
+  for name, curve in curves.items():
+    axes.plot(list(curve), list(curve.values()), marker='.', label=name)
+  axes.set_xlabel('images')
+  axes.set_ylabel('validation bits/dim, exact rule')
+  axes.grid(alpha=0.3)
+  axes.legend()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=120)
