@@ -1,6 +1,6 @@
 """Held-out bits/dim of chroma given luminance (paper sec. 4.1 and 4.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,18 +19,34 @@ from pic_jax import (
 from pic_jax import model as model_lib
 
 
-def gather(
-  pending: Sequence[dict[str, jax.Array]], masks: Sequence[np.ndarray]
+def score_images(
+  score_fn: Callable[[np.ndarray, np.ndarray], dict[str, jax.Array]],
+  source: Sequence[np.ndarray],
+  batch_size: int,
+  num_images: int,
 ) -> dict[str, np.ndarray]:
-  """Joins the scores of all batches and hosts.
+  """Scores the first images of a source, every host its share.
 
   Args:
-    pending: of each batch, this host's scores [D, b, ...] by name.
-    masks: of each batch, [D b]: False for padding.
+    score_fn: images [b, H, W, 3] uint8 and their numbers [b] -> scores
+      [D, b / D, ...] by name.
+    source: see `input_pipeline.open_source`.
+    batch_size: of all hosts, rounded up to their devices.
+    num_images: -1 for all.
 
   Returns:
-    [N, ...] float64 of each score, in the order of the images.
+    [N, ...] float64 of each score, in the order of the images; all hosts'.
   """
+  pending, masks = [], []
+  for rgb, indices, mask in input_pipeline.eval_batches(
+    source,
+    devices.round_up(batch_size),
+    num_images,
+    jax.process_index(),
+    jax.process_count(),
+  ):
+    pending.append(score_fn(rgb, indices))
+    masks.append(mask)
   batches = [devices.unshard(batch) for batch in pending]
   mask = devices.gather(np.stack(masks, 1)).T  # [batches, B]
   scores = {}
@@ -112,17 +128,12 @@ class Evaluator:
       (of a head without a likelihood: only its unweighted `loss`),
       `head`, `num_images`, `chroma_filter`, `chroma_factor`.
     """
-    pending, masks = [], []
-    for rgb, _, mask in input_pipeline.eval_batches(
+    scores = score_images(
+      lambda rgb, _: self.score(params, devices.shard(rgb)),
       source,
-      devices.round_up(self._config.evaluation.batch_size),
+      self._config.evaluation.batch_size,
       num_images,
-      jax.process_index(),
-      jax.process_count(),
-    ):
-      pending.append(self.score(params, devices.shard(rgb)))
-      masks.append(mask)
-    scores = gather(pending, masks)
+    )
     report = means(scores)
     dims = 2 * (self._config.data.image_size // self._factor) ** 2
     if 'bits_per_dim' in report:

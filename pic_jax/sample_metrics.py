@@ -11,7 +11,6 @@ from pic_jax import (
   calibration,
   devices,
   evaluate,
-  input_pipeline,
   metrics,
   sample,
   sample_scores,
@@ -100,17 +99,12 @@ class SampleEvaluator:
       Means over images of every score, `<score>_stderr`, the distances of the
       two transforms from uniform, `num_sampled_images`, `num_samples`.
     """
-    pending, masks = [], []
-    for rgb, indices, mask in input_pipeline.eval_batches(
+    scores = evaluate.score_images(
+      lambda *batch: self._score(params, *devices.shard(batch)),
       source,
-      devices.round_up(self._sampling.batch_size),
+      self._sampling.batch_size,
       num_images,
-      jax.process_index(),
-      jax.process_count(),
-    ):
-      pending.append(self._score(params, *devices.shard((rgb, indices))))
-      masks.append(mask)
-    scores = evaluate.gather(pending, masks)
+    )
     report = evaluate.means(scores)
     for name in ('pit_a', 'pit_b'):
       if name in report:
@@ -160,14 +154,17 @@ def _cell(report: dict[str, Any], name: str) -> str:
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as a table for a reader; what was not measured stays empty."""
+  """The report as a table for a reader, of what was measured."""
   number = report['num_samples']
   lines = [f'{report["num_sampled_images"]} images, {number} samples each']
   for columns, rows in TABLE:
-    cells = [('', *(head.format(n=number) for head in columns))]
+    cells = []
     for label, name in rows.items():
       scores = (x.format(name=name, n=number) for x in columns.values())
       cells.append((label, *(_cell(report, score) for score in scores)))
+    cells = [row for row in cells if any(row[1:])]
+    if cells:
+      cells.insert(0, ('', *(head.format(n=number) for head in columns)))
     for label, *values in cells:
       text = ''.join(f'{value:<20}' for value in values)
       lines.append(f'{label:<25}{text}'.rstrip())
