@@ -31,8 +31,8 @@ def get_config() -> ml_collections.ConfigDict:
     (256, 1, 3, 2),
   )
   model.embedding_features = 256  # width of the last convolution, Table 1
-  model.head = 'decoder'  # 'mixture', 'regression', 'classification': without
-  model.point_estimate = 'annealed_mean'  # classification: or 'median'
+  model.head = 'decoder'  # alone: 'mixture', 'regression', 'classification'
+  model.point_estimate = 'annealed_mean'  # of classification; or 'median'
   model.decoder_features = 160  # channels, sec. 4.1
   model.decoder_blocks = 4  # per stream, sec. 4.1
   model.num_components = 10  # logistics, sec. 3.2

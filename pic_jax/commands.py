@@ -92,6 +92,8 @@ def figures(values: Any) -> None:
     raise flag_values.UsageError(
       f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
     )
+  if values.folders and values.figure != 'compare':
+    raise flag_values.UsageError('--folders needs --figure=compare.')
   if devices.num_processes() > 1:
     raise flag_values.UsageError(
       '--mode=figures runs in one process: --distributed=off.'

@@ -81,6 +81,7 @@ def test_help_is_quick_and_lists_the_modes():
       '--folders',
     ),
     (['--mode=figures', '--figure=compare', '--folders=c,d'], '--input'),
+    (['--mode=figures', '--figure=grid', '--folders=c,d'], '--folders needs'),
     (['--mode=export', '--workdir={tmp}'], '--output'),
   ],
 )
