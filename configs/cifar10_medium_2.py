@@ -1,4 +1,4 @@
-"""Second leg of `cifar10_medium.py`: how the model `cifar10` was made.
+"""Second leg of `cifar10_medium.py`; `cifar10_medium_3.py` is the third.
 
   python main.py --config=configs/cifar10_medium.py --workdir=/tmp/medium
   python main.py --config=configs/cifar10_medium_2.py --workdir=/tmp/medium_2

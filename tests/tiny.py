@@ -25,6 +25,7 @@ CONFIGS = (
   'cifar10_regression',
   'cifar10_medium',
   'cifar10_medium_2',
+  'cifar10_medium_3',
   'cifar10_small',
   'demo',
   'imagenet128',

@@ -322,8 +322,8 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
 ):
   original = train_state.loss_fn
 
-  def poisoned(params, *args):
-    loss, parts = original(params, *args)
+  def poisoned(params, *args, **kwargs):
+    loss, parts = original(params, *args, **kwargs)
     loss += poison_fn(params['decoder']['head']['b'].sum())
     return loss, parts | {'loss': loss}
 
