@@ -1,5 +1,6 @@
 """Trains, evaluates, samples, colourises: flags in, one call out."""
 
+import errno
 import os
 import signal
 import sys
@@ -176,10 +177,10 @@ def main(argv: list[str]) -> None:
   ) as error:
     fail(commands.EXIT_FAILED, error)
   except OSError as error:
-    fail(
-      commands.EXIT_FAILED,
-      f'{error.filename or _WORKDIR.value}: {error.strerror}',
-    )
+    reason = error.strerror
+    if error.errno == errno.ENOSPC:
+      reason = 'the disk is full. Make room; what was saved is kept.'
+    fail(commands.EXIT_FAILED, f'{error.filename or _WORKDIR.value}: {reason}')
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
 

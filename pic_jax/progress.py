@@ -1,6 +1,7 @@
 """Where a run writes what happens: stderr, metrics.jsonl, TensorBoard."""
 
 import json
+import os
 import pathlib
 import sys
 import time
@@ -8,7 +9,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
+from tensorboardX import event_file_writer, summary
+from tensorboardX.proto import event_pb2
 
 
 class Log:
@@ -25,7 +27,11 @@ class Log:
       self._file = path.open('a')
       if is_cut_off:  # by a kill or a full disk: the next line stands alone
         self._file.write('\n')
-      self._board = tensorboardX.SummaryWriter(workdir)
+      # Not `SummaryWriter`: its thread dies of a full disk, unseen, and then
+      # its queue stops the run.
+      self._board = event_file_writer.EventsWriter(
+        f'{workdir}/events', f'.{os.getpid()}'
+      )
 
   def scalars(self, step: int, values: dict[str, Any]) -> None:
     """Appends one line of JSON and the TensorBoard scalars of a step."""
@@ -35,17 +41,23 @@ class Log:
     self._file.flush()
     for name, value in values.items():
       if isinstance(value, int | float):
-        self._board.add_scalar(name, value, step)
+        self._show(step, summary.scalar(name, value))
+    self._board.flush()
 
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
     """Shows [H, W, 3] uint8 in TensorBoard."""
     if self._board is not None:
-      self._board.add_image(name, rgb, step, dataformats='HWC')
+      self._show(step, summary.image(name, rgb, dataformats='HWC'))
+      self._board.flush()
 
   def close(self) -> None:
     if self._file is not None:
       self._file.close()
       self._board.close()
+
+  def _show(self, step: int, content: Any) -> None:
+    event = event_pb2.Event(summary=content, step=step, wall_time=time.time())
+    self._board.write_event(event)
 
 
 class Trace:

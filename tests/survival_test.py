@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pic_jax import checkpoint
+from pic_jax import checkpoint, progress
 from tests import processes
 
 # Kills of the long test; `make soak` sets 30.
@@ -163,6 +163,18 @@ def test_a_full_disk_ends_the_run_and_keeps_older_checkpoints(tmp_path):
     for step in saved:
       checkpoint.restore(str(workdir), step)
     assert max(processes.steps(workdir)) <= saved[-1] + 2 * 5
+
+
+def test_a_full_disk_is_told_to_who_writes_the_log(tmp_path):
+  with mounted(tmp_path, 'size=256k'):
+    (tmp_path / 'filler').write_bytes(bytes(200_000))
+    log = progress.Log(str(tmp_path))
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    with pytest.raises(OSError, match='No space left'):
+      for step in range(100):
+        log.picture(step, 'noise', noise)
+    (tmp_path / 'filler').unlink()
+    log.close()
 
 
 @pytest.mark.slow

@@ -5,16 +5,19 @@ import os
 import pathlib
 import re
 import signal
+import struct
 
 import jax
 import numpy as np
 import pytest
+from tensorboardX.proto import event_pb2
 
 from pic_jax import (
   checkpoint,
   devices,
   evaluate,
   figures,
+  images,
   input_pipeline,
   logistic_mixture,
   metrics,
@@ -83,9 +86,31 @@ def test_run_leaves_config_metrics_events_and_a_grid(finished):
   saved = config_lib.from_json((workdir / 'config.json').read_text())
   assert saved.to_dict() == config.to_dict()
   assert (workdir / 'figures' / 'step_0000003.png').stat().st_size > 100
-  assert list(workdir.glob('events.out.tfevents.*'))
   text = (workdir / 'metrics.jsonl').read_text()
   assert '"validation_bits_per_dim"' in text and '"learning_rate"' in text
+
+
+def test_tensorboard_shows_the_numbers_and_the_grid(finished):
+  _, workdir = finished
+  (path,) = workdir.glob('events.out.tfevents.*')
+  data, scalars, pictures = path.read_bytes(), {}, []
+  while data:  # a TFRecord: length, checksum, event, checksum
+    (length,) = struct.unpack_from('<Q', data)
+    event = event_pb2.Event.FromString(data[12 : 12 + length])
+    data = data[16 + length :]
+    for value in event.summary.value:
+      if value.HasField('image'):
+        pictures.append((event.step, value.image.height, value.image.width))
+      else:
+        scalars[value.tag, event.step] = value.simple_value
+  grid = images.load_image(workdir / 'figures' / 'step_0000003.png')
+  assert (3, *grid.shape[:2]) in pictures
+  for line in (workdir / 'metrics.jsonl').read_text().splitlines():
+    record = json.loads(line)
+    for name in {'loss', 'validation_bits_per_dim'} & set(record):
+      shown = scalars.pop((name, record['step']))
+      assert shown == pytest.approx(record[name])
+  assert not {'loss', 'validation_bits_per_dim'} & {tag for tag, _ in scalars}
 
 
 def test_periodic_evaluation_scores_the_averaged_parameters(finished):
