@@ -72,7 +72,9 @@ flags.DEFINE_list(
 )
 flags.DEFINE_bool('recursive', False, 'colorize: look into subfolders, too.')
 flags.DEFINE_bool(
-  'overwrite', False, 'colorize: make outputs again that are there.'
+  'overwrite',
+  False,
+  'colorize, export: make outputs again that are there.',
 )
 flags.DEFINE_integer(
   'num_samples', 4, 'colorize: colourisations of each photograph.'

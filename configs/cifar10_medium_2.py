@@ -21,4 +21,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.training.seed = 1
   config.training.init_from = '/tmp/medium@10000'
   config.training.num_steps = 5500
+  config.training.eval_every_steps = 1100
   return config

@@ -19,4 +19,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.training.seed = 2
   config.training.init_from = '/tmp/medium_2@5500'
   config.training.num_steps = 2500
+  config.training.eval_every_steps = 2500
   return config

@@ -241,15 +241,13 @@ def check_fit(found: Any, expected: Any, where: str) -> None:
     )
 
 
-def load(
-  source: str,
-) -> tuple[Any, ml_collections.ConfigDict, int]:
+def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """Reads all that is saved of a model.
 
   Args:
     source: a workdir (its last good checkpoint), 'workdir@step', a
       .safetensors file, or the name of a published model, unless a workdir has
-      this name.
+      this name, even one without a checkpoint.
 
   Returns:
     The state as nested dicts of numpy arrays (of a file: only `ema_params`),
@@ -259,7 +257,11 @@ def load(
     CheckpointError, weights.WeightsError: nothing usable is there.
   """
   published = weights.published()
-  if source in published and not saved_steps(source):
+  is_workdir = any(
+    (pathlib.Path(source) / name).exists()
+    for name in (DIRECTORY, config_lib.CONFIG_FILE)
+  )
+  if source in published and not is_workdir:
     source = str(published[source])
   if source.endswith(weights.SUFFIX):
     params, config, step = weights.load(source)
@@ -273,9 +275,7 @@ def load(
   return tree, config, step
 
 
-def _load_workdir(
-  source: str,
-) -> tuple[Any, ml_collections.ConfigDict, int]:
+def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """`load` of a workdir or 'workdir@step'."""
   workdir, at, step = source.rpartition('@')
   if not at or not step.isdigit():
@@ -290,9 +290,7 @@ def _load_workdir(
   return tree, config_lib.from_json(meta['config']), int(meta['step'])
 
 
-def load_trained(
-  source: str,
-) -> tuple[Any, ml_collections.ConfigDict, int]:
+def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """Reads a trained model for evaluation or sampling: `load`, averaged only."""
   tree, config, step = load(source)
   return tree['ema_params'], config, step

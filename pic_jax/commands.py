@@ -9,6 +9,15 @@ from typing import Any
 
 from pic_jax import flag_values
 
+PATHS = (
+  'workdir',
+  'checkpoint',
+  'checkpoints',
+  'input',
+  'output',
+  'folders',
+  'report',
+)
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_NONE = range(5)
 
 
@@ -46,20 +55,21 @@ def train(values: Any) -> None:
 
 def evaluate(values: Any) -> None:
   """--mode=eval: the test split."""
-  from pic_jax import devices, input_pipeline
+  from pic_jax import devices, input_pipeline, sample_metrics
   from pic_jax import evaluate as evaluate_lib
 
   params, config, step = flag_values.load_trained(values)
   source = input_pipeline.open_source(config.data, config.data.test_split)
   params = devices.replicate(params)
+  sample_evaluator = None  # made before the long work, as it may refuse
+  if values.metrics == 'all':
+    sample_evaluator = sample_metrics.SampleEvaluator(config)
   report = evaluate_lib.Evaluator(config)(
     params, source, config.evaluation.num_images
   )
   text = evaluate_lib.to_text(report)
-  if values.metrics == 'all':
-    from pic_jax import sample_metrics
-
-    found = sample_metrics.SampleEvaluator(config)(
+  if sample_evaluator:
+    found = sample_evaluator(
       params, source, config.evaluation.num_sampled_images
     )
     report |= found
@@ -92,8 +102,15 @@ def figures(values: Any) -> None:
     raise flag_values.UsageError(
       f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
     )
-  if values.folders and values.figure != 'compare':
-    raise flag_values.UsageError('--folders needs --figure=compare.')
+  for name, users in {
+    'folders': ['compare'],
+    'input': ['compare'],
+    'checkpoints': ['compare', 'curve'],
+  }.items():
+    if getattr(values, name) and values.figure not in users:
+      raise flag_values.UsageError(
+        f'--{name} needs --figure={" or ".join(users)}.'
+      )
   if devices.num_processes() > 1:
     raise flag_values.UsageError(
       '--mode=figures runs in one process: --distributed=off.'
@@ -170,6 +187,12 @@ def export(values: Any) -> None:
     raise flag_values.UsageError(
       '--mode=export needs --output=NAME.safetensors.'
     )
+  output = pathlib.Path(values.output)
+  for path in (output, output.with_suffix('.json')):
+    if path.exists() and not values.overwrite:
+      raise flag_values.UsageError(
+        f'{path} exists: another --output, or --overwrite.'
+      )
   params, config, step = flag_values.load_trained(values)
   weights.save(values.output, params, config, step)
   print(values.output)
@@ -182,11 +205,11 @@ def describe(values: Any) -> None:
 
   config, source = values.config, values.checkpoint
   if config is None and source is None:
-    source = values.workdir
-    if source is None:
+    if values.workdir is None:
       raise flag_values.UsageError(
         '--mode=describe needs --config or --checkpoint.'
       )
+    source = flag_values.source_of(values)
   saved, lines = {}, []
   if source:
     tree, its_config, step = checkpoint.load(source)
@@ -247,13 +270,23 @@ def run(values: Any) -> int:
   from pic_jax import config as config_lib
   from pic_jax import runtime
 
-  for name in ('workdir', 'checkpoint', 'input', 'output', 'report'):
+  for name in PATHS:
     value = getattr(values, name) or ''
-    if '://' in value:
-      raise flag_values.UsageError(
-        f'--{name} must be a path, got {value}: mount the bucket, for '
-        'instance with gcsfuse.'
-      )
+    for path in value if isinstance(value, list) else [value]:
+      if '://' in path:
+        raise flag_values.UsageError(
+          f'--{name} must be a path, got {path}: mount the bucket, for '
+          'instance with gcsfuse.'
+        )
+      if not path and value:
+        raise flag_values.UsageError(
+          f'--{name} has an empty entry, got {",".join(value)}.'
+        )
+  for name in ('figure', 'folders', 'checkpoints'):
+    if getattr(values, name) and values.mode != 'figures':
+      raise flag_values.UsageError(f'--{name} needs --mode=figures.')
+  if values.metrics == 'all' and values.mode != 'eval':
+    raise flag_values.UsageError('--metrics=all needs --mode=eval.')
   heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
     config_lib.check(values.config)

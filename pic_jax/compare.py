@@ -19,6 +19,7 @@ from pic_jax import (
   sampler,
   study,
 )
+from pic_jax import config as config_lib
 from pic_jax import settings as settings_lib
 
 CELL = 128  # side of every picture in figure 8, pixels
@@ -34,7 +35,7 @@ def models(
     path: of the PNG file: grey | samples of each model | original.
 
   Raises:
-    paper_figures.FigureError: their images or chroma differ in size.
+    paper_figures.FigureError: images, chroma or noise differ in shape.
   """
   config = trained[0][1]
   source = input_pipeline.open_source(config.data, config.data.test_split)
@@ -42,11 +43,7 @@ def models(
   indices = paper_figures.random_indices(config, len(source), num_rows)
   columns = []
   for params, its_config in trained:
-    if its_config.data.image_size != config.data.image_size:
-      raise paper_figures.FigureError(
-        '--checkpoints must be of one `data.image_size`, got '
-        f'{config.data.image_size} and {its_config.data.image_size}.'
-      )
+    check_alike(config, its_config)
     its_config = its_config.copy_and_resolve_references()
     with its_config.unlocked():
       its_config.sampling = config.sampling
@@ -59,6 +56,20 @@ def models(
   )
   rows = np.concatenate([grey, *columns, original], 1)
   images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
+
+
+def check_alike(*configs: ml_collections.ConfigDict) -> None:
+  """`FigureError`, unless images, chroma maps and noise have the same shape."""
+  nets = [config_lib.build_model(config) for config in configs]
+  for name, values in {
+    '`data.image_size`': [config.data.image_size for config in configs],
+    'chroma factor': [net.chroma_factor for net in nets],
+    '`model.num_components`': [net.num_components for net in nets],
+  }.items():
+    if len(set(values)) > 1:
+      raise paper_figures.FigureError(
+        f'--checkpoints must be of one {name}, got {values[0]} and {values[1]}.'
+      )
 
 
 def folders(

@@ -17,6 +17,9 @@ from pic_jax import (
 )
 from pic_jax import model as model_lib
 
+# The config of a run, in its workdir.
+CONFIG_FILE = 'config.json'
+
 
 class ConfigError(ValueError):
   """A mistake in a config, in one line that names the field."""

@@ -57,12 +57,13 @@ def score_images(
 
 
 def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
-  """Means over the images of scores [N, ...], each with `<score>_stderr`."""
+  """Means over images of scores [N, ...]; with N > 1, `<score>_stderr`, too."""
   report = {}
   for name, values in scores.items():
     report[name] = values.mean(0).tolist()
-    stderr = values.std(0) / np.sqrt(len(values))
-    report[f'{name}_stderr'] = stderr.tolist()
+    if len(values) > 1:
+      stderr = values.std(0, ddof=1) / np.sqrt(len(values))
+      report[f'{name}_stderr'] = stderr.tolist()
   return report
 
 
@@ -146,6 +147,15 @@ class Evaluator:
     }
 
 
+def cell(report: dict[str, Any], name: str, digits: int) -> str:
+  """A score of a report with its standard error, if it has them."""
+  if name not in report:
+    return ''
+  text = f'{report[name]:.{digits}f}'
+  stderr = report.get(f'{name}_stderr')
+  return text if stderr is None else f'{text} +- {stderr:.{digits}f}'
+
+
 def to_text(report: dict[str, Any]) -> str:
   """The report as lines for a reader."""
   lines = [
@@ -157,14 +167,12 @@ def to_text(report: dict[str, Any]) -> str:
   for prefix, name in (('', own), ('embedding_', alone)):
     if f'{prefix}bits_per_dim' in report:
       exact, paper = (
-        '{:.4f} +- {:.4f}'.format(
-          report[f'{prefix}{rule}'], report[f'{prefix}{rule}_stderr']
-        )
+        cell(report, f'{prefix}{rule}', 4)
         for rule in ('bits_per_dim', 'bits_per_dim_paper')
       )
       lines.append(f"{name}: {exact} bits/dim, {paper} by the paper's rule")
   if 'loss' in report:
-    lines.append(f'loss {report["loss"]:.4f} +- {report["loss_stderr"]:.4f}')
+    lines.append(f'loss {cell(report, "loss", 4)}')
   else:
     lines.append(f'{report["bits_per_image"]:.1f} bits per image')
   return '\n'.join(lines)

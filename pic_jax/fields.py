@@ -69,7 +69,6 @@ NON_POSITIVE = {
   'dropout_rate',
   'embedding_loss_weight',
   'cooldown_share',
-  'rebalancing_share',
   'eval_every_steps',
   'sample_every_steps',
 }

@@ -1,6 +1,7 @@
 """Reading the flags that several modes share, and showing results."""
 
 import json
+import os
 import pathlib
 import re
 from typing import Any
@@ -11,11 +12,10 @@ class UsageError(ValueError):
 
 
 def source_of(values: Any) -> str:
-  """--checkpoint, else --workdir."""
-  source = values.checkpoint or values.workdir
-  if not source:
+  """--checkpoint, else --workdir, which never means a published model."""
+  if not (values.checkpoint or values.workdir):
     raise UsageError(f'--mode={values.mode} needs --checkpoint or --workdir.')
-  return source
+  return values.checkpoint or os.path.join(os.curdir, values.workdir)
 
 
 def load_trained(values: Any) -> tuple[Any, Any, int]:

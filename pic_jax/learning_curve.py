@@ -1,11 +1,12 @@
 """Learning curves of training runs, from their logs."""
 
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 
 from pic_jax import config as config_lib
-from pic_jax import paper_figures, workdir
+from pic_jax import paper_figures
 
 SCORE = 'validation_bits_per_dim'
 
@@ -18,20 +19,28 @@ def read(run: pathlib.Path) -> dict[int, float]:
   """
   path = run / 'metrics.jsonl'
   try:
-    config = config_lib.from_json((run / workdir.CONFIG_FILE).read_text())
-    lines = path.read_text().splitlines()
+    config = config_lib.from_json((run / config_lib.CONFIG_FILE).read_text())
+    lines = path.read_text(errors='replace').splitlines()
   except (OSError, config_lib.ConfigError):
     raise paper_figures.FigureError(
       f'{run} is not the workdir of a training run.'
     ) from None
-  curve = {}
+  curve, has_loss = {}, False
   for line in lines:
     try:
       record = json.loads(line)
     except ValueError:
       continue  # cut off by a kill
+    if not isinstance(record, dict):
+      continue
+    has_loss |= 'validation_loss' in record
     if SCORE in record:
       curve[record['step'] * config.training.batch_size] = record[SCORE]
+  if has_loss:
+    raise paper_figures.FigureError(
+      f'{run} has no bits/dim: `model.head={config.model.head}` has no '
+      'likelihood.'
+    )
   if not curve:
     raise paper_figures.FigureError(
       f'{path} has no validation scores: `training.eval_every_steps`.'
@@ -52,10 +61,13 @@ def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
   # Imported here, because only this needs it.
   import matplotlib.figure
 
-  curves = {run.name: read(run) for run in runs}
+  places = [pathlib.Path(os.path.abspath(run)) for run in runs]
+  names = [place.name for place in places]
   figure = matplotlib.figure.Figure((6, 3.5), layout='constrained')
   axes = figure.subplots()
-  for name, curve in curves.items():
+  for place, name in zip(places, names, strict=True):
+    curve = read(place)
+    name = name if names.count(name) == 1 else str(place)
     axes.plot(list(curve), list(curve.values()), marker='.', label=name)
   axes.set_xlabel('images')
   axes.set_ylabel('validation bits/dim, exact rule')

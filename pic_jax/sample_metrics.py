@@ -145,14 +145,6 @@ class SampleEvaluator:
     return scores
 
 
-def _cell(report: dict[str, Any], name: str) -> str:
-  if name not in report:
-    return ''
-  text = f'{report[name]:.3f}'
-  stderr = report.get(f'{name}_stderr')
-  return text if stderr is None else f'{text} +- {stderr:.3f}'
-
-
 def to_text(report: dict[str, Any]) -> str:
   """The report as a table for a reader, of what was measured."""
   number = report['num_samples']
@@ -161,7 +153,9 @@ def to_text(report: dict[str, Any]) -> str:
     cells = []
     for label, name in rows.items():
       scores = (x.format(name=name, n=number) for x in columns.values())
-      cells.append((label, *(_cell(report, score) for score in scores)))
+      cells.append(
+        (label, *(evaluate.cell(report, score, 3) for score in scores))
+      )
     cells = [row for row in cells if any(row[1:])]
     if cells:
       cells.insert(0, ('', *(head.format(n=number) for head in columns)))

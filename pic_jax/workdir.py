@@ -8,7 +8,6 @@ import ml_collections
 from pic_jax import checkpoint, fields
 from pic_jax import config as config_lib
 
-CONFIG_FILE = 'config.json'
 # Of model and data, what may change when a run is resumed.
 MAY_CHANGE = {
   'model.remat',
@@ -29,7 +28,7 @@ def changes(
   Raises:
     config_lib.ConfigError: the workdir belongs to another model or data.
   """
-  path = pathlib.Path(workdir) / CONFIG_FILE
+  path = pathlib.Path(workdir) / config_lib.CONFIG_FILE
   if not path.exists() or not checkpoint.saved_steps(workdir):
     return {}
   try:
@@ -57,7 +56,7 @@ def changes(
 
 def write_config(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Writes config.json, whole or not at all."""
-  path = pathlib.Path(workdir) / CONFIG_FILE
-  temporary = path.with_name(f'.{CONFIG_FILE}')
+  path = pathlib.Path(workdir) / config_lib.CONFIG_FILE
+  temporary = path.with_name(f'.{config_lib.CONFIG_FILE}')
   temporary.write_text(config_lib.to_json(config))
   temporary.replace(path)

@@ -20,5 +20,5 @@ mkdir -p "$workdir"
 "$python" main.py --mode=eval --metrics=all --workdir="$workdir" \
   --report="$workdir/eval.json"
 "$python" main.py --mode=sample --workdir="$workdir"
-"$python" main.py --mode=export --workdir="$workdir" \
+"$python" main.py --mode=export --overwrite --workdir="$workdir" \
   --output="$workdir/cifar10.safetensors"

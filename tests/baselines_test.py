@@ -47,7 +47,22 @@ def test_soft_targets_are_a_gaussian_over_the_five_nearest_bins():
     np.testing.assert_allclose(row, expected / expected.sum(), atol=1e-6)
 
 
-def test_weights_have_mean_one_and_prefer_rare_colours():
+def test_weights_are_those_of_the_formula():
+  bins = classification.bins().astype(np.float64)
+  counts = np.random.default_rng(0).integers(0, 1000, len(bins)).astype(float)
+  counts[::3] = 0
+  smooth = np.zeros(len(bins))
+  for i, source in enumerate(bins):  # spreads its pixels over its neighbours
+    kernel = np.exp(-((bins - source) ** 2).sum(-1) / 50.0)
+    smooth += counts[i] / counts.sum() * kernel / kernel.sum()
+  expected = 1 / (0.7 * smooth + 0.3 / len(bins))
+  expected /= sum(p * w for p, w in zip(smooth, expected, strict=True))
+  weights = classification.class_weights(counts, 0.3)
+  np.testing.assert_allclose(weights, expected, rtol=1e-5)
+  np.testing.assert_allclose(smooth @ weights, 1.0, rtol=1e-5)
+
+
+def test_rare_colours_weigh_more():
   counts = np.zeros(len(classification.bins()))
   grey = np.flatnonzero((classification.bins() == 0).all(-1))
   counts[grey] = 1000.0

@@ -117,3 +117,20 @@ def test_compared_models_see_the_same_images_and_noise(trained, tmp_path):
   first = picture[:, pitch : 4 * pitch - gap]
   np.testing.assert_array_equal(picture[:, 4 * pitch : 7 * pitch - gap], first)
   assert (picture[:, : 3 * pitch - gap] != first).any()
+
+
+@pytest.mark.parametrize(
+  'name,value,text',
+  [
+    ('num_components', 3, 'model.num_components.*got 2 and 3'),
+    ('embedding_stages', ((8, 2, 1, 1), (8, 2, 1, 1)), 'factor, got 2 and 4'),
+  ],
+)
+def test_models_whose_noise_differs_are_refused(name, value, text, tmp_path):
+  config = tiny.narrow_config('smoke', tmp_path)
+  other = tiny.narrow_config('smoke', tmp_path)
+  other.model[name] = value
+  if name == 'num_components':
+    other.model.embedding_features = 24
+  with pytest.raises(paper_figures.FigureError, match=text):
+    compare.check_alike(config, other)

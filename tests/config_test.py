@@ -95,6 +95,7 @@ def change(section, name, value):
     ('model', 'head', 'mixture', 'must be 0 where the embedding is all'),
     ('model', 'head', 'mean', '`model.head` must be one of decoder, mixture'),
     ('training', 'rebalancing_share', 1.5, 'must be in [0, 1], got 1.5'),
+    ('training', 'rebalancing_share', 0.0, 'must be positive, got 0.0'),
     ('model', 'embedding_stages', ((8, 1, 1),), '(width, stride, blocks'),
     ('model', 'embedding_stages', (), 'must not be empty'),
     ('model', 'embedding_loss_weight', -1.0, 'must be at least 0'),

@@ -82,10 +82,29 @@ def test_help_is_quick_and_lists_the_modes():
     ),
     (['--mode=figures', '--figure=compare', '--folders=c,d'], '--input'),
     (['--mode=figures', '--figure=grid', '--folders=c,d'], '--folders needs'),
+    (['--mode=figures', '--figure=grid', '--input=a'], '--input needs'),
+    (
+      ['--mode=figures', '--figure=grid', '--checkpoints=a'],
+      'compare or curve',
+    ),
+    (['--mode=figures', '--figure=curve', '--checkpoints=a,'], 'empty entry'),
+    (['--mode=figures', '--figure=curve', '--checkpoints=gs://a'], 'gcsfuse'),
+    (['--mode=sample', '--checkpoints=a,b'], '--checkpoints needs --mode'),
+    (['--mode=sample', '--metrics=all'], '--metrics=all needs --mode=eval'),
     (['--mode=export', '--workdir={tmp}'], '--output'),
+    (
+      ['--mode=export', '--checkpoint=photos', '--output={tmp}/typo.py'],
+      'typo.py exists',
+    ),
+    (
+      ['--mode=export', '--checkpoint=photos']
+      + ['--output={tmp}/config.safetensors'],
+      'config.json exists',
+    ),
   ],
 )
 def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
+  (tmp_path / 'config.json').touch()
   (tmp_path / 'typo.py').write_text(
     'from configs import smoke\n'
     'def get_config():\n'

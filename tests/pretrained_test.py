@@ -52,6 +52,23 @@ def test_a_workdir_of_the_same_name_comes_first(tmp_path, monkeypatch):
   (tmp_path / 'photos' / 'checkpoints' / '3').mkdir(parents=True)
   with pytest.raises(checkpoint.CheckpointError, match='restored'):
     checkpoint.load('photos')
+  (tmp_path / 'cifar10').mkdir()
+  (tmp_path / 'cifar10' / 'config.json').touch()  # killed before it saved
+  with pytest.raises(checkpoint.CheckpointError, match='no checkpoint'):
+    checkpoint.load('cifar10')
+
+
+def test_a_workdir_is_never_a_published_model(tmp_path):
+  command = [sys.executable, ROOT / 'main.py', '--mode=eval']
+  result = subprocess.run(
+    [*command, '--workdir=cifar10'],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert result.returncode == 1
+  assert 'cifar10 has no checkpoint' in result.stderr.splitlines()[-1]
 
 
 def test_an_unknown_name_lists_the_published_ones(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import skimage.metrics
 
 from pic_jax import (
+  calibration,
   color,
   devices,
   logistic_mixture,
@@ -14,6 +15,7 @@ from pic_jax import (
   model,
   sample,
   sample_metrics,
+  sample_scores,
   sampler,
 )
 from pic_jax import config as config_lib
@@ -117,17 +119,30 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
       for row, original in zip(rows, rgb, strict=True)
     ]
   )
+  psnr = np.array(
+    [
+      [
+        skimage.metrics.peak_signal_noise_ratio(original, picture)
+        for picture in row[1:9]
+      ]
+      for row, original in zip(rows, rgb, strict=True)
+    ]
+  )
   first = metrics.colourfulness(rows[:, 1])
   for name, values in (
     ('ssim', ssim[:, 0]),
     ('ssim_best_of_8', ssim.max(1)),
+    ('psnr', psnr[:, 0]),
+    ('psnr_best_of_8', psnr.max(1)),
     ('colourfulness', first),
     ('saturation', metrics.saturation(color.rgb_to_lab(rows[:, 1]))),
     ('original_colourfulness', metrics.colourfulness(rgb)),
   ):
     np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-4)
     np.testing.assert_allclose(
-      report[f'{name}_stderr'], np.std(values) / np.sqrt(COUNT), rtol=1e-3
+      report[f'{name}_stderr'],
+      np.std(values, ddof=1) / np.sqrt(COUNT),
+      rtol=1e-3,
     )
   for name in ('pit_a', 'pit_b'):
     np.testing.assert_allclose(np.sum(report[name]), 1.0, rtol=1e-6)
@@ -155,9 +170,21 @@ def test_report_agrees_with_chroma_scored_again(config):
   target = np.asarray(color.chroma_from_network(lab.chroma), np.float64)
   errors = ((samples - target[:, None]) ** 2).sum(-1).mean((2, 3)) ** 0.5
   mean = ((samples.mean(1) - target) ** 2).sum(-1).mean((1, 2)) ** 0.5
+  theta, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
+  alone = color.chroma_from_network(
+    sample.sample_independently(
+      embedding[..., : net.num_outputs], lab.luminance_small, keys, 8, 1.0
+    )
+  )
   replicated = devices.replicate(params)
   report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
   for name, values in (
+    ('energy_score', metrics.energy_score(samples, target)),
+    ('embedding_energy_score', metrics.energy_score(alone, target)),
+    (
+      'energy_score_multiscale',
+      metrics.energy_score_multiscale(samples, target),
+    ),
     ('sample_bits_per_dim', own),
     ('typicality_gap', own - bits(lab.chroma)),
     ('ab_rmse', errors[:, 0]),
@@ -167,6 +194,19 @@ def test_report_agrees_with_chroma_scored_again(config):
     ('ab_variance', samples.var(1, ddof=1).mean((1, 2, 3))),
   ):
     np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-4)
+  noise = jax.vmap(
+    lambda key: jax.random.uniform(
+      jax.random.fold_in(key, sample_scores.TRANSFORM_STREAM),
+      lab.chroma.shape[1:],
+    )
+  )(keys)
+  transformed = calibration.transform(
+    theta, lab.luminance_small, lab.chroma, noise
+  )
+  for channel, name in enumerate(('pit_a', 'pit_b')):
+    histogram = calibration.histogram(transformed[..., channel]).mean(0)
+    np.testing.assert_allclose(report[name], histogram, atol=1e-3)
+  assert np.abs(np.subtract(report['pit_a'], report['pit_b'])).max() > 2e-3
 
 
 @pytest.mark.slow

@@ -282,7 +282,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
     values = [r[name] for r in single]
     np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-6)
     np.testing.assert_allclose(
-      report[f'{name}_stderr'], np.std(values) / np.sqrt(21), rtol=1e-4
+      report[f'{name}_stderr'], np.std(values, ddof=1) / np.sqrt(21), rtol=1e-4
     )
   np.testing.assert_allclose(
     report['bits_per_image'], report['bits_per_dim'] * 2 * 4 * 4
