@@ -26,7 +26,11 @@ CUBE_STEP = 5
 
 @functools.cache
 def bins() -> np.ndarray:
-  """Centres [Q, 2] of the bins that hold a colour of sRGB, Lab units."""
+  """Centres [Q, 2] of the bins that hold a colour of sRGB, Lab units.
+
+  Differs from Zhang et al. 2016, who count 313 such bins: ours are those that
+  a colour of the 8-bit cube falls into, so each of them can be a target.
+  """
   levels = np.arange(0, 256, CUBE_STEP, dtype=np.uint8)
   cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
   with jax.ensure_compile_time_eval():
