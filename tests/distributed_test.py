@@ -48,6 +48,11 @@ def finish(running: list[subprocess.Popen]) -> list[list[str]]:
   return [processes.finish(process)[0] for process in running]
 
 
+def count(text: str, outputs: list[list[str]]) -> list[int]:
+  """Lines of each process with a text: Gloo's may be torn by its threads."""
+  return [sum(text in line for line in output) for output in outputs]
+
+
 def wait_for_step(
   workdir: pathlib.Path, step: int, running: list[subprocess.Popen]
 ) -> None:
@@ -98,7 +103,7 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
         '--config.sampling.batch_size=4',
       )
     )
-    assert [bool(output) for output in outputs] == [True, False][:number]
+    assert count('bits per image', outputs) == [1, 0][:number]
     reports.append(json.loads(report.read_text()))
     outputs = finish(
       start(
@@ -110,7 +115,7 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
         '--config.sampling.batch_size=4',
       )
     )
-    assert [len(output) for output in outputs] == [2, 0][:number]
+    assert count('.png', outputs) == [2, 0][:number]
     files = sorted((tmp_path / str(number)).rglob('*.*'))
     grids.append({path.name: np.asarray(Image.open(path)) for path in files})
   assert reports[0]['num_images'] == reports[1]['num_images'] == 21
