@@ -153,7 +153,14 @@ def main(argv: list[str]) -> None:
       commands.EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.'
     )
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-  from pic_jax import checkpoint, images, input_pipeline, run, runtime, weights
+  from pic_jax import (
+    checkpoint,
+    datasets,
+    images,
+    run,
+    runtime,
+    weights,
+  )
   from pic_jax import config as config_lib
 
   try:
@@ -166,7 +173,7 @@ def main(argv: list[str]) -> None:
   except (
     flag_values.UsageError,
     config_lib.ConfigError,
-    input_pipeline.DataError,
+    datasets.DataError,
     runtime.DistributedError,
   ) as error:
     fail(commands.EXIT_USAGE, error)

@@ -17,7 +17,6 @@ import numpy as np
 
 from pic_jax import (
   any_size,
-  checkpoint,
   color,
   devices,
   digests,
@@ -25,6 +24,7 @@ from pic_jax import (
   logistic_mixture,
   metrics,
   sample,
+  trained_model,
 )
 from pic_jax import config as config_lib
 from pic_jax import settings as settings_lib
@@ -74,7 +74,7 @@ class Colorizer:
     Raises:
       checkpoint.CheckpointError, weights.WeightsError: nothing usable there.
     """
-    tree, config, _ = checkpoint.load(source)
+    tree, config, _ = trained_model.load(source)
     digest = digests.of_state(tree)['ema_params']
     return cls(tree['ema_params'], config, digest)
 

@@ -9,15 +9,6 @@ from typing import Any
 
 from pic_jax import flag_values
 
-PATHS = (
-  'workdir',
-  'checkpoint',
-  'checkpoints',
-  'input',
-  'output',
-  'folders',
-  'report',
-)
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_NONE = range(5)
 
 
@@ -134,7 +125,7 @@ def figures(values: Any) -> None:
 
 def _compare(values: Any, path: pathlib.Path) -> None:
   """--figure=compare: of several models, or of folders of pictures."""
-  from pic_jax import checkpoint, compare
+  from pic_jax import compare, trained_model
 
   names = values.checkpoints
   if bool(values.folders) == bool(names) or (names and len(names) < 2):
@@ -144,7 +135,7 @@ def _compare(values: Any, path: pathlib.Path) -> None:
       'folders.'
     )
   if names:
-    trained = [checkpoint.load_trained(name)[:2] for name in names]
+    trained = [trained_model.load_trained(name)[:2] for name in names]
     flag_values.use_sections(values, trained[0][1])
     compare.models(trained, path)
   elif not values.input:
@@ -200,7 +191,12 @@ def export(values: Any) -> None:
 
 def describe(values: Any) -> None:
   """--mode=describe: a config, or a checkpoint with digests of its arrays."""
-  from pic_jax import checkpoint, digests, input_pipeline
+  from pic_jax import (
+    datasets,
+    digests,
+    input_pipeline,
+    trained_model,
+  )
   from pic_jax import describe as describe_lib
 
   config, source = values.config, values.checkpoint
@@ -212,7 +208,7 @@ def describe(values: Any) -> None:
     source = flag_values.source_of(values)
   saved, lines = {}, []
   if source:
-    tree, its_config, step = checkpoint.load(source)
+    tree, its_config, step = trained_model.load(source)
     config = config or its_config
     saved = {'step': step, 'sha256': digests.of_state(tree)}
     lines = [f'{source}, step {step}'] + [
@@ -221,7 +217,7 @@ def describe(values: Any) -> None:
   try:
     images = input_pipeline.open_images(config.data, config.data.train_split)
     num_images, trouble = len(images), []
-  except input_pipeline.DataError as error:
+  except datasets.DataError as error:
     num_images, trouble = None, [str(error)]
   report = describe_lib.run(config, num_images, values.workdir)
   text = '\n'.join([describe_lib.to_text(report), *trouble, *lines])
@@ -270,23 +266,7 @@ def run(values: Any) -> int:
   from pic_jax import config as config_lib
   from pic_jax import runtime
 
-  for name in PATHS:
-    value = getattr(values, name) or ''
-    for path in value if isinstance(value, list) else [value]:
-      if '://' in path:
-        raise flag_values.UsageError(
-          f'--{name} must be a path, got {path}: mount the bucket, for '
-          'instance with gcsfuse.'
-        )
-      if not path and value:
-        raise flag_values.UsageError(
-          f'--{name} has an empty entry, got {",".join(value)}.'
-        )
-  for name in ('figure', 'folders', 'checkpoints'):
-    if getattr(values, name) and values.mode != 'figures':
-      raise flag_values.UsageError(f'--{name} needs --mode=figures.')
-  if values.metrics == 'all' and values.mode != 'eval':
-    raise flag_values.UsageError('--metrics=all needs --mode=eval.')
+  flag_values.check(values)
   heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
     config_lib.check(values.config)

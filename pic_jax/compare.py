@@ -14,9 +14,9 @@ from pic_jax import (
   input_pipeline,
   jobs,
   paper_figures,
+  picture_grid,
   progress,
   resize,
-  sampler,
   study,
 )
 from pic_jax import config as config_lib
@@ -55,7 +55,7 @@ def models(
     paper_figures.rows_of(looks, name) for name in ('grey', 'original')
   )
   rows = np.concatenate([grey, *columns, original], 1)
-  images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
+  images.save_image(path, picture_grid.grid(rows))
 
 
 def check_alike(*configs: ml_collections.ConfigDict) -> None:
@@ -125,7 +125,7 @@ def folders(
       f'No photograph of --input={jobs.shown(originals)} has a picture in '
       f'each of --folders={",".join(map(jobs.shown, others))}.'
     )
-  images.save_png(path, images.grid(np.stack(rows)))
+  images.save_image(path, picture_grid.grid(np.stack(rows)))
 
 
 def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:

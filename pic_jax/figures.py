@@ -7,7 +7,14 @@ from typing import Any
 import ml_collections
 
 from pic_jax import config as config_lib
-from pic_jax import devices, images, input_pipeline, progress, sampler
+from pic_jax import (
+  devices,
+  images,
+  input_pipeline,
+  picture_grid,
+  progress,
+  sampler,
+)
 
 
 def sample_grids(
@@ -47,5 +54,5 @@ def sample_grids(
     done = last + 1
     progress.say(f'{done} images x {sampling.num_samples} samples')
     if devices.is_main():
-      images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
+      images.save_image(path, picture_grid.grid(rows))
       yield path

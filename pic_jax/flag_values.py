@@ -1,4 +1,4 @@
-"""Reading the flags that several modes share, and showing results."""
+"""Checking and reading flags, and showing results."""
 
 import json
 import os
@@ -6,9 +6,42 @@ import pathlib
 import re
 from typing import Any
 
+PATHS = (
+  'workdir',
+  'checkpoint',
+  'checkpoints',
+  'input',
+  'output',
+  'folders',
+  'report',
+)
+
 
 class UsageError(ValueError):
   """A mistake in the flags; the text names the flag."""
+
+
+def check(values: Any) -> None:
+  """Checks what can be told from the flags alone.
+
+  Raises:
+    UsageError: a path is not one, or a flag is not of this mode.
+  """
+  for name in PATHS:
+    value = getattr(values, name) or ''
+    for path in value if isinstance(value, list) else [value]:
+      if '://' in path:
+        raise UsageError(
+          f'--{name} must be a path, got {path}: mount the bucket, for '
+          'instance with gcsfuse.'
+        )
+      if not path and value:
+        raise UsageError(f'--{name} has an empty entry, got {",".join(value)}.')
+  for name in ('figure', 'folders', 'checkpoints'):
+    if getattr(values, name) and values.mode != 'figures':
+      raise UsageError(f'--{name} needs --mode=figures.')
+  if values.metrics == 'all' and values.mode != 'eval':
+    raise UsageError('--metrics=all needs --mode=eval.')
 
 
 def source_of(values: Any) -> str:
@@ -23,9 +56,9 @@ def load_trained(values: Any) -> tuple[Any, Any, int]:
 
   With --config, its sections data, evaluation and sampling.
   """
-  from pic_jax import checkpoint
+  from pic_jax import trained_model
 
-  params, config, step = checkpoint.load_trained(source_of(values))
+  params, config, step = trained_model.load_trained(source_of(values))
   use_sections(values, config)
   return params, config, step
 

@@ -24,7 +24,6 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
-GRID_GAP = 2  # white pixels between the pictures of a grid
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
 KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
@@ -220,20 +219,6 @@ def _count_frames(image: Image.Image) -> str:
     return 'first of several frames'
 
 
-def grid(rows: np.ndarray, scale: int = 1) -> np.ndarray:
-  """Puts pictures [rows, columns, H, W, 3] uint8 into one, white between."""
-  rows = rows.repeat(scale, 2).repeat(scale, 3)
-  num_rows, num_columns, height, width, _ = rows.shape
-  gap = GRID_GAP
-  shape = (num_rows * (height + gap) - gap, num_columns * (width + gap) - gap)
-  picture = np.full((*shape, 3), 255, np.uint8)
-  for row in range(num_rows):
-    for column in range(num_columns):
-      top, left = row * (height + gap), column * (width + gap)
-      picture[top : top + height, left : left + width] = rows[row, column]
-  return picture
-
-
 def save_image(
   path: str | os.PathLike, rgb: np.ndarray, alpha: np.ndarray | None = None
 ) -> None:
@@ -265,8 +250,3 @@ def save_image(
   finally:
     with contextlib.suppress(OSError, ValueError):
       temporary.unlink()
-
-
-def save_png(path: str | os.PathLike, rgb: np.ndarray) -> None:
-  """Writes [H, W, 3] uint8; see `save_image`."""
-  save_image(path, rgb)

@@ -8,7 +8,13 @@ import ml_collections
 import numpy as np
 
 from pic_jax import config as config_lib
-from pic_jax import devices, images, input_pipeline, sampler, study
+from pic_jax import (
+  devices,
+  images,
+  input_pipeline,
+  picture_grid,
+  study,
+)
 
 # Images looked at for each row of a figure that picks extremes.
 POOL_PER_ROW = 8
@@ -137,4 +143,4 @@ def make(
   indices = random_indices(config, len(source), count)
   looks = list(study.Study(config)(devices.replicate(params), source, indices))
   rows = FIGURES[figure](looks, num_rows)
-  images.save_png(path, images.grid(rows, sampler.grid_scale(rows)))
+  images.save_image(path, picture_grid.grid(rows))

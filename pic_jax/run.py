@@ -16,9 +16,11 @@ from pic_jax import (
   evaluate,
   images,
   input_pipeline,
+  picture_grid,
   progress,
   sampler,
   train_state,
+  trained_model,
 )
 from pic_jax import config as config_lib
 from pic_jax import model as model_lib
@@ -104,7 +106,7 @@ class Run:
     )
     if config.training.init_from:
       source = config.training.init_from
-      params, _, step = checkpoint.load_trained(source)
+      params, _, step = trained_model.load_trained(source)
       shapes = model_lib.param_shapes(self.model, config.data.image_size)
       for network in sorted(params.keys() - shapes.keys()):
         progress.say(f'The {network} of {source} is left out.')
@@ -179,9 +181,9 @@ class Run:
     )
     if not devices.is_main():
       return
-    picture = images.grid(rows, sampler.grid_scale(rows))
+    picture = picture_grid.grid(rows)
     path = self.workdir / 'figures' / f'step_{step:07d}.png'
-    images.save_png(path, picture)
+    images.save_image(path, picture)
     self.log.picture(step, 'samples', picture)
     progress.say(f'step {step}: wrote {path}')
 

@@ -11,11 +11,6 @@ from pic_jax import devices, input_pipeline, sample
 from pic_jax import model as model_lib
 
 
-def grid_scale(rows: jax.Array) -> int:
-  """How much to enlarge the small pictures [..., H, W, 3] of a grid."""
-  return max(1, 64 // rows.shape[-3])
-
-
 class Sampler:
   """Colourises batches of images over all local devices."""
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pic_jax import config as config_lib
 from pic_jax import (
+  datasets,
   describe,
   devices,
   input_pipeline,
@@ -87,7 +88,7 @@ def train_and_evaluate(
   config_lib.check_devices(config, jax.device_count())
   changes = workdir_lib.changes(config, workdir)
   for split in ('train_split', 'validation_split', 'test_split'):
-    input_pipeline.parse_split(config.data[split], 0)
+    datasets.parse_split(config.data[split], 0)
   source = input_pipeline.open_source(config.data, config.data.train_split)
   with contextlib.ExitStack() as stack:
     if devices.is_main():

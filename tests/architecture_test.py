@@ -11,6 +11,7 @@ FLOORS = {
   'color': 0,
   'logistic_mixture': 0,
   'metrics': 0,
+  'picture_grid': 0,
   'pixels': 0,
   'regression': 0,
   'resize': 0,
@@ -23,6 +24,7 @@ FLOORS = {
   # Image files.
   'encode': 1,
   'images': 2,
+  'datasets': 3,
   # Building blocks.
   'calibration': 1,
   'layers': 1,
@@ -49,7 +51,8 @@ FLOORS = {
   'settings': 7,
   # Files and scores.
   'weights': 8,
-  'checkpoint': 9,
+  'checkpoint': 8,
+  'trained_model': 9,
   'evaluate': 9,
   'study': 9,
   'paper_figures': 10,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pic_jax import (
-  checkpoint,
   classification,
   color,
   devices,
@@ -19,6 +18,7 @@ from pic_jax import (
   sample,
   sample_metrics,
   train,
+  trained_model,
 )
 from pic_jax import config as config_lib
 from tests import tiny
@@ -164,7 +164,7 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   config, losses = run_of(head, folder, tmp_path)
   losses = [x for x in losses if x is not None]
   assert losses[-1] < 0.9 * losses[0]
-  params, _, _ = checkpoint.load_trained(str(tmp_path))
+  params, _, _ = trained_model.load_trained(str(tmp_path))
   assert set(params) == {'embedding'}
   net = config_lib.build_model(config)
   size = config.data.image_size
@@ -201,7 +201,7 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   pic = tiny.narrow_config('cifar10', folder)
   pic.training.num_steps = 1
   train.train_and_evaluate(pic, str(tmp_path / 'pic'))
-  source, _, _ = checkpoint.load_trained(str(tmp_path / 'pic'))
+  source, _, _ = trained_model.load_trained(str(tmp_path / 'pic'))
   config, _ = run_of(
     'embedding',
     folder,
@@ -224,7 +224,7 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   )
   assert 'embedding_bits_per_dim' not in alone
   # Samples are the pixelwise ones, and the log-probabilities are theirs.
-  params, _, _ = checkpoint.load_trained(str(tmp_path / 'alone'))
+  params, _, _ = trained_model.load_trained(str(tmp_path / 'alone'))
   keys = jax.random.split(jax.random.key(0), 5)
   chroma, log_prob = sample.run(
     net, params, lab.luminance, keys, 2, 1.0, 'cached', 'point'

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from pic_jax import checkpoint, model, train_state, weights
+from pic_jax import checkpoint, model, train_state, trained_model, weights
 from pic_jax import config as config_lib
 from tests import tiny
 
@@ -66,7 +66,7 @@ def test_last_states_are_kept_and_restored_bitwise(run):
   assert meta['step'] == 3 and 'commit' in meta['provenance']
   tree, _ = checkpoint.restore(str(workdir), step=2)
   leaves_equal(tree, states[2])
-  params, loaded, step = checkpoint.load_trained(f'{workdir}@2')
+  params, loaded, step = trained_model.load_trained(f'{workdir}@2')
   assert step == 2 and loaded.to_dict() == config.to_dict()
   leaves_equal(params, states[2].ema_params)
   head = states[2].params['decoder']['head']['b']
@@ -149,13 +149,13 @@ def test_links_and_arrays_of_other_shapes_are_refused(run, capsys):
   saver.save(states[3])
   saver.close()
   with pytest.raises(checkpoint.CheckpointError):
-    checkpoint.load(str(workdir / 'other'))
+    trained_model.load(str(workdir / 'other'))
   assert 'shape (7777,)' in capsys.readouterr().err
   head['b'] = np.zeros(6, np.float32)  # another layer's shape
   file = workdir / 'w.safetensors'
   weights.save(file, states[3].params, config, 3)
   with pytest.raises(checkpoint.CheckpointError, match='decoder/head/b'):
-    checkpoint.load(str(file))
+    trained_model.load(str(file))
 
 
 def test_a_changed_description_is_noticed(run, capsys):
@@ -176,7 +176,7 @@ def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
     checkpoint.restore(str(workdir))
   assert checkpoint.restore(str(tmp_path / 'empty')) is None
   with pytest.raises(checkpoint.CheckpointError, match='has no checkpoint'):
-    checkpoint.load_trained(str(tmp_path / 'empty'))
+    trained_model.load_trained(str(tmp_path / 'empty'))
 
 
 def test_a_misfit_lists_at_most_twelve_lines(run):
@@ -199,7 +199,7 @@ def test_published_weights_round_trip(run):
   description = json.loads((workdir / 'w.json').read_text())
   digest = hashlib.sha256(file.read_bytes()).hexdigest()
   assert description['sha256'] == digest and description['step'] == 3
-  loaded, loaded_config, step = checkpoint.load_trained(str(file))
+  loaded, loaded_config, step = trained_model.load_trained(str(file))
   assert step == 3 and loaded_config.to_dict() == config.to_dict()
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3),
@@ -214,6 +214,6 @@ def test_other_files_are_no_weights(tmp_path):
   bad.write_bytes(b'nothing')
   for path in (bad, tmp_path / 'missing.safetensors'):
     with pytest.raises(weights.WeightsError, match=path.name):
-      checkpoint.load_trained(str(path))
+      trained_model.load_trained(str(path))
   with pytest.raises(weights.WeightsError, match='must end in'):
     weights.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)

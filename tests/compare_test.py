@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax import colorize, compare, images, jobs, paper_figures, resize
+from pic_jax import (
+  colorize,
+  compare,
+  images,
+  jobs,
+  paper_figures,
+  picture_grid,
+  resize,
+)
 from tests import paper_figures_test, tiny
 
 trained = paper_figures_test.trained
@@ -21,7 +29,7 @@ def tiny_model():
 def folder(tmp_path):
   """Three originals; pictures of two methods, under several names."""
   for name, size in (('a', (40, 60)), ('b', (60, 40)), ('c', (33, 33))):
-    images.save_png(tmp_path / 'in' / f'{name}.png', picture(name, *size))
+    images.save_image(tmp_path / 'in' / f'{name}.png', picture(name, *size))
   for method, level in (('x', 10), ('y', 90)):
     for name in ('a.jpg', 'b.0.png', 'b.1.png', 'other.png'):
       rgb = np.full((50, 70, 3), level + name.count('0'), np.uint8)
@@ -35,10 +43,10 @@ def picture(name, height, width):
 
 
 def cells(path):
-  """[rows, columns, CELL, CELL, 3] of a picture that `images.grid` made."""
+  """[rows, columns, CELL, CELL, 3] of what `picture_grid.grid` made."""
   with Image.open(path) as image:
     rgb = np.asarray(image)
-  pitch = compare.CELL + images.GRID_GAP
+  pitch = compare.CELL + picture_grid.GAP
   starts = [range(0, side, pitch) for side in rgb.shape[:2]]
   return np.stack(
     [
@@ -87,7 +95,7 @@ def test_the_number_of_rows_is_limited(tiny_model, folder):
 
 @pytest.mark.slow
 def test_a_whole_name_comes_before_a_stem(tiny_model, folder):
-  images.save_png(folder / 'y' / 'a.png', np.full((9, 9, 3), 200, np.uint8))
+  images.save_image(folder / 'y' / 'a.png', np.full((9, 9, 3), 200, np.uint8))
   assert (make(tiny_model, folder, 'y')[0, 2] == 200).all()
 
 
@@ -112,7 +120,7 @@ def test_compared_models_see_the_same_images_and_noise(trained, tmp_path):
   compare.models([(params, config), (params, config)], path)
   with Image.open(path) as image:
     picture = np.asarray(image)
-  gap = images.GRID_GAP
+  gap = picture_grid.GAP
   pitch = (picture.shape[1] + gap) // 8  # grey, 2 x 3 samples, original
   first = picture[:, pitch : 4 * pitch - gap]
   np.testing.assert_array_equal(picture[:, 4 * pitch : 7 * pitch - gap], first)

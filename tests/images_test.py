@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from pic_jax import encode, images, pixels
+from pic_jax import encode, images, picture_grid, pixels
 
 D50 = (0.9642, 1.0, 0.8249)
 # Rows X, Y, Z under D50 of the primaries: sRGB, and a wider space.
@@ -718,6 +718,8 @@ def test_what_cannot_be_written_is_named(tmp_path):
 def test_grid_places_pictures_with_gaps():
   rows = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1)
   rows = np.broadcast_to(rows, (2, 3, 4, 5, 3))
-  picture = images.grid(rows, scale=2)
+  picture = picture_grid.grid(rows, scale=2)
   assert picture.shape == (2 * 8 + 2, 3 * 10 + 4, 3)
   assert (picture[10:, 12:22] == 4).all() and (picture[8:10] == 255).all()
+  # Small pictures are enlarged, to a height of 64 here.
+  assert picture_grid.grid(rows).shape == (2 * 64 + 2, 3 * 80 + 4, 3)

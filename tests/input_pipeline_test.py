@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pic_jax import images, input_pipeline, resize
+from pic_jax import datasets, images, input_pipeline, resize
 from tests import tiny
 
 
@@ -134,7 +134,7 @@ def test_folder_is_split_by_slices_or_subfolders(tmp_path):
 
 def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):
   rgb = tiny.images(1, 19, 43)[0]
-  images.save_png(tmp_path / 'a.png', rgb)
+  images.save_image(tmp_path / 'a.png', rgb)
   for method in resize.METHODS:
     config = folder_config(tmp_path, resize=method)
     found = input_pipeline.open_source(config, 'train')[0]
@@ -144,7 +144,7 @@ def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):
 def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
   height, width = 64, 96
   ramp = np.broadcast_to(np.arange(width)[None, :, None], (height, width, 3))
-  images.save_png(tmp_path / 'ramp.png', ramp.astype(np.uint8) * 2)
+  images.save_image(tmp_path / 'ramp.png', ramp.astype(np.uint8) * 2)
   config = folder_config(tmp_path, name='patches')
   train = input_pipeline.open_source(config, 'train')
   test = input_pipeline.open_source(config, 'test')
@@ -162,6 +162,6 @@ def test_data_mistakes_name_the_remedy(tmp_path):
     (folder_config(tmp_path, name='cifar11'), 'train', "'cifar11'"),
   ]
   for config, split, text in cases:
-    with pytest.raises(input_pipeline.DataError, match='.') as error:
+    with pytest.raises(datasets.DataError, match='.') as error:
       input_pipeline.open_source(config, split)
     assert text in str(error.value) and '\n' not in str(error.value)

@@ -9,7 +9,14 @@ import sys
 
 import pytest
 
-from pic_jax import checkpoint, devices, evaluate, input_pipeline, weights
+from pic_jax import (
+  checkpoint,
+  devices,
+  evaluate,
+  input_pipeline,
+  trained_model,
+  weights,
+)
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Bits/dim of the seven photographs that are here, exact rule.
@@ -36,7 +43,7 @@ def test_every_published_model_is_tested():
 
 @pytest.mark.parametrize('name', BITS_PER_DIM)
 def test_published_weights_score_photographs_as_when_published(name):
-  params, config, _ = checkpoint.load_trained(name)
+  params, config, _ = trained_model.load_trained(name)
   with config.unlocked():
     config.data.name, config.data.data_dir = 'folder', str(ROOT / 'photos')
   source = input_pipeline.open_source(config.data, 'all')
@@ -48,14 +55,14 @@ def test_published_weights_score_photographs_as_when_published(name):
 def test_a_workdir_of_the_same_name_comes_first(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'photos').mkdir()  # a folder, but not of a run
-  assert checkpoint.load('photos')[2] == 6000
+  assert trained_model.load('photos')[2] == 6000
   (tmp_path / 'photos' / 'checkpoints' / '3').mkdir(parents=True)
   with pytest.raises(checkpoint.CheckpointError, match='restored'):
-    checkpoint.load('photos')
+    trained_model.load('photos')
   (tmp_path / 'cifar10').mkdir()
   (tmp_path / 'cifar10' / 'config.json').touch()  # killed before it saved
   with pytest.raises(checkpoint.CheckpointError, match='no checkpoint'):
-    checkpoint.load('cifar10')
+    trained_model.load('cifar10')
 
 
 def test_a_workdir_is_never_a_published_model(tmp_path):
@@ -73,7 +80,7 @@ def test_a_workdir_is_never_a_published_model(tmp_path):
 
 def test_an_unknown_name_lists_the_published_ones(tmp_path):
   with pytest.raises(checkpoint.CheckpointError, match='cifar10, photos'):
-    checkpoint.load(str(tmp_path / 'portraits'))
+    trained_model.load(str(tmp_path / 'portraits'))
 
 
 @pytest.mark.slow

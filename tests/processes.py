@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from pic_jax import checkpoint, digests
+from pic_jax import digests, trained_model
 
 ROOT = pathlib.Path(__file__).parents[1]
 # A run of the smallest config that logs every step.
@@ -76,5 +76,5 @@ def wait_until(
 
 def digests_of(workdir: pathlib.Path) -> tuple[int, dict[str, str]]:
   """Step, and sha256 of parameters, average and optimiser."""
-  tree, _, step = checkpoint.load(str(workdir))
+  tree, _, step = trained_model.load(str(workdir))
   return step, digests.of_state(tree)

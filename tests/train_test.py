@@ -26,6 +26,7 @@ from pic_jax import (
   sample,
   train,
   train_state,
+  trained_model,
   weights,
 )
 from pic_jax import config as config_lib
@@ -122,7 +123,7 @@ def test_periodic_evaluation_scores_the_averaged_parameters(finished):
     for record in records
     if 'validation_bits_per_dim' in record
   ]
-  params, _, _ = checkpoint.load_trained(str(workdir))
+  params, _, _ = trained_model.load_trained(str(workdir))
   source = input_pipeline.open_source(config.data, config.data.validation_split)
   report = evaluate.Evaluator(config)(devices.replicate(params), source, -1)
   np.testing.assert_allclose(logged, [report['bits_per_dim']], rtol=1e-6)
@@ -194,7 +195,7 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   finished, tmp_path
 ):
   config, workdir = finished
-  params, saved_config, step = checkpoint.load_trained(str(workdir))
+  params, saved_config, step = trained_model.load_trained(str(workdir))
   file = tmp_path / 'w.safetensors'
   weights.save(file, params, saved_config, step, dtype='float32')
   config = config.copy_and_resolve_references()
@@ -231,7 +232,7 @@ def test_accumulation_and_remat_run(folder, tmp_path):
 
 def test_sample_mode_streams_every_image_once(finished, tmp_path):
   config, workdir = finished
-  params, config, step = checkpoint.load_trained(str(workdir))
+  params, config, step = trained_model.load_trained(str(workdir))
   config.unlock()
   config.data.test_split = 'train[:11]'
   config.sampling.batch_size = 8
@@ -247,7 +248,7 @@ def test_sample_mode_streams_every_image_once(finished, tmp_path):
 @pytest.mark.slow
 def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   _, workdir = finished
-  params, config, _ = checkpoint.load_trained(str(workdir))
+  params, config, _ = trained_model.load_trained(str(workdir))
   config.unlock()
   replicated = devices.replicate(params)
   rgb = tiny.images(21, 8, 8)
@@ -418,7 +419,7 @@ def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
   config.training.eval_every_steps = 0
   config.training.sample_every_steps = 0
   train.train_and_evaluate(config, str(tmp_path))
-  params, config, _ = checkpoint.load_trained(str(tmp_path))
+  params, config, _ = trained_model.load_trained(str(tmp_path))
   source = input_pipeline.open_source(config.data, config.data.test_split)
   bits = {}
   for dtype in ('bfloat16', 'float32'):
