@@ -25,7 +25,7 @@ test-all: $(VENV)/.test lint  ## The quick and the slow tests: what CI runs.
 	$(PYTEST) tests
 
 soak: $(VENV)/.test  ## Kills a run 30 times; 3 to 5 minutes.
-	PIC_JAX_NUM_KILLS=30 $(BIN)/python -m pytest -s tests/survival_test.py \
+	PIC_JAX_NUM_KILLS=30 $(BIN)/python -m pytest -s tests/processes/survival_test.py \
 	  -k kill_9
 
 lint: $(VENV)/.test

@@ -153,15 +153,13 @@ def main(argv: list[str]) -> None:
       commands.EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.'
     )
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-  from pic_jax import (
-    checkpoint,
-    datasets,
-    images,
-    run,
-    runtime,
-    weights,
-  )
-  from pic_jax import config as config_lib
+  from pic_jax.data import sources as datasets
+  from pic_jax.images import files as images
+  from pic_jax.runtime import distributed as runtime
+  from pic_jax.saved import checkpoints as checkpoint
+  from pic_jax.saved import run_config as config_lib
+  from pic_jax.saved import weights_file as weights
+  from pic_jax.training import run
 
   try:
     code = commands.run(flags.FLAGS)

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from pic_jax import checkpoint, sample, stages, timing
-from pic_jax import config as config_lib
-from pic_jax import model as model_lib
+from pic_jax import stages
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import timing
+from pic_jax.sampling import sample
+from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.saved import run_config as config_lib
 
 
 class Sizes(NamedTuple):

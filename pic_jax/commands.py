@@ -26,8 +26,8 @@ class Interrupted(Exception):
 
 def train(values: Any) -> None:
   """--mode=train."""
-  from pic_jax import runtime
-  from pic_jax import train as train_lib
+  from pic_jax.runtime import distributed as runtime
+  from pic_jax.training import loop as train_lib
 
   for name in ('config', 'workdir'):
     if getattr(values, name) is None:
@@ -46,8 +46,10 @@ def train(values: Any) -> None:
 
 def evaluate(values: Any) -> None:
   """--mode=eval: the test split."""
-  from pic_jax import devices, input_pipeline, sample_metrics
-  from pic_jax import evaluate as evaluate_lib
+  from pic_jax.data import batches as input_pipeline
+  from pic_jax.evaluation import likelihood as evaluate_lib
+  from pic_jax.evaluation import sample_report as sample_metrics
+  from pic_jax.runtime import devices
 
   params, config, step = flag_values.load_trained(values)
   source = input_pipeline.open_source(config.data, config.data.test_split)
@@ -76,7 +78,7 @@ def evaluate(values: Any) -> None:
 
 def sample(values: Any) -> None:
   """--mode=sample: grids of grey | samples | original, test split."""
-  from pic_jax import figures
+  from pic_jax.evaluation import sample_grids as figures
 
   params, config, step = flag_values.load_trained(values)
   folder = values.output or values.workdir or '.'
@@ -86,7 +88,10 @@ def sample(values: Any) -> None:
 
 def figures(values: Any) -> None:
   """--mode=figures: the figures of the paper, on the test split."""
-  from pic_jax import devices, jobs, learning_curve, paper_figures
+  from pic_jax.evaluation import figures as paper_figures
+  from pic_jax.evaluation import learning_curve
+  from pic_jax.photos import folder_job as jobs
+  from pic_jax.runtime import devices
 
   names = [*paper_figures.FIGURES, 'compare', 'curve']
   if values.figure not in names:
@@ -125,7 +130,8 @@ def figures(values: Any) -> None:
 
 def _compare(values: Any, path: pathlib.Path) -> None:
   """--figure=compare: of several models, or of folders of pictures."""
-  from pic_jax import compare, trained_model
+  from pic_jax.photos import compare
+  from pic_jax.saved import trained_model
 
   names = values.checkpoints
   if bool(values.folders) == bool(names) or (names and len(names) < 2):
@@ -150,8 +156,11 @@ def _compare(values: Any, path: pathlib.Path) -> None:
 
 def colorize(values: Any) -> int:
   """--mode=colorize: photographs of any size, and a page that shows them."""
-  from pic_jax import colorize as colorize_lib
-  from pic_jax import colorize_folder, jobs, progress, runtime
+  from pic_jax.photos import colorize as colorize_lib
+  from pic_jax.photos import folder as colorize_folder
+  from pic_jax.photos import folder_job as jobs
+  from pic_jax.runtime import distributed as runtime
+  from pic_jax.runtime import run_log as progress
 
   try:
     job = jobs.from_flags(values)
@@ -172,7 +181,7 @@ def colorize(values: Any) -> int:
 
 def export(values: Any) -> None:
   """--mode=export: averaged weights as one file."""
-  from pic_jax import weights
+  from pic_jax.saved import weights_file as weights
 
   if not values.output:
     raise flag_values.UsageError(
@@ -191,13 +200,10 @@ def export(values: Any) -> None:
 
 def describe(values: Any) -> None:
   """--mode=describe: a config, or a checkpoint with digests of its arrays."""
-  from pic_jax import (
-    datasets,
-    digests,
-    input_pipeline,
-    trained_model,
-  )
-  from pic_jax import describe as describe_lib
+  from pic_jax.data import batches as input_pipeline
+  from pic_jax.data import sources as datasets
+  from pic_jax.saved import digests, trained_model
+  from pic_jax.training import description as describe_lib
 
   config, source = values.config, values.checkpoint
   if config is None and source is None:
@@ -263,8 +269,8 @@ def run(values: Any) -> int:
   Raises:
     flag_values.UsageError, Interrupted; and those of the modules.
   """
-  from pic_jax import config as config_lib
-  from pic_jax import runtime
+  from pic_jax.runtime import distributed as runtime
+  from pic_jax.saved import run_config as config_lib
 
   flag_values.check(values)
   heartbeat_seconds = 100  # as in the configs

@@ -56,7 +56,7 @@ def load_trained(values: Any) -> tuple[Any, Any, int]:
 
   With --config, its sections data, evaluation and sampling.
   """
-  from pic_jax import trained_model
+  from pic_jax.saved import trained_model
 
   params, config, step = trained_model.load_trained(source_of(values))
   use_sections(values, config)
@@ -65,7 +65,7 @@ def load_trained(values: Any) -> tuple[Any, Any, int]:
 
 def use_sections(values: Any, config: Any) -> None:
   """Takes data, evaluation and sampling from --config, if it is given."""
-  from pic_jax import config as config_lib
+  from pic_jax.saved import run_config as config_lib
 
   if values.config is not None:
     with config.unlocked():
@@ -89,7 +89,7 @@ def profile_steps(text: str | None) -> tuple[int, int] | None:
 
 def show(values: Any, text: str, report: dict) -> None:
   """Prints a result and writes --report, if it is asked for; process 0."""
-  from pic_jax import devices
+  from pic_jax.runtime import devices
 
   if not devices.is_main():
     return

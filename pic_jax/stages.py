@@ -13,18 +13,15 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax import config as config_lib
-from pic_jax import (
-  decoder,
-  devices,
-  evaluate,
-  input_pipeline,
-  progress,
-  sample,
-  timing,
-  train_state,
-)
-from pic_jax import model as model_lib
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import likelihood as evaluate
+from pic_jax.model import causal_decoder as decoder
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import devices, timing
+from pic_jax.runtime import run_log as progress
+from pic_jax.sampling import sample
+from pic_jax.saved import run_config as config_lib
+from pic_jax.training import train_step as train_state
 
 # Keys of a row: heading, factor and digits in the table. In the report, times
 # are seconds for one image or canvas, and what does not apply is null.

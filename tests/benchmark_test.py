@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax import benchmark, model, sample, stages, timing
+from pic_jax import benchmark, stages
+from pic_jax.model import pic as model
+from pic_jax.runtime import timing
+from pic_jax.sampling import sample
 from tests import tiny
 
 SIZES = benchmark.Sizes(

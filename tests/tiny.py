@@ -6,8 +6,8 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from pic_jax import config as config_lib
-from pic_jax import model
+from pic_jax.model import pic as model
+from pic_jax.saved import run_config as config_lib
 
 MODEL = dict(
   embedding_stages=((6, 1, 1, 1), (8, 2, 1, 2)),

@@ -1,0 +1,166 @@
+"""Where images come from: a prepared data set, a folder, patches.
+
+Any tensorflow-datasets image data set (array_record, no TensorFlow at run
+time), any folder of images, and the overlapping patches of a few photographs.
+"""
+
+import os
+import pathlib
+import re
+
+import ml_collections
+import numpy as np
+
+from pic_jax.images import files as images
+from pic_jax.images import resizing as resize
+
+# Patches: the photograph's short side, and the share of its width that is
+# kept for the test split.
+PATCH_SCALES = (64, 128, 256)
+PATCH_TEST_SHARE = 0.25
+
+
+class DataError(ValueError):
+  """A data set that cannot be read; the text names it and the remedy."""
+
+
+def parse_split(split: str, length: int) -> tuple[str, slice]:
+  """Reads 'name', 'name[a:b]' with numbers or percents, like tfds."""
+  match = re.fullmatch(r'(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?', split)
+  if not match:
+    raise DataError(f"Split must look like 'train[:90%]', got {split!r}.")
+
+  def bound(text: str | None) -> int | None:
+    if text and text.endswith('%'):
+      return round(length * int(text[:-1]) / 100)
+    return int(text) if text else None
+
+  return match[1], slice(bound(match[2]), bound(match[3]))
+
+
+def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  return sorted(
+    path
+    for path in folder.rglob('*')
+    if path.suffix.lower() in images.SUFFIXES and not path.name.startswith('.')
+  )
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+  try:
+    return images.load_image(path)
+  except images.ImageError as error:
+    raise DataError(f'{error} Repair or remove it.') from None
+
+
+class TfdsSource:
+  """Images of a prepared tensorflow-datasets split."""
+
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
+    # Imported here, because only some runs need it.
+    import tensorflow_datasets as tfds
+
+    name, data_dir = config.name, config.data_dir or None
+    prepare = f'tfds build {name} --file_format=array_record'
+    if data_dir:
+      prepare += f' --data_dir={data_dir}'
+    try:
+      self._source = tfds.data_source(
+        name, split=split, data_dir=data_dir, download=False
+      )
+    except Exception as error:
+      reason = str(error).strip().splitlines() or ['']
+      default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+      folder = data_dir or default
+      raise DataError(
+        f'Data set {name!r}, split {split!r}, is not ready in {folder} '
+        f'({reason[0][:120]}). Prepare it once with: pip install '
+        f'tensorflow-cpu && {prepare}'
+      ) from None
+    self._size, self._resize = config.image_size, config.resize
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    image = self._source[index]['image']
+    image = np.broadcast_to(image, (*image.shape[:2], 3))  # may be grey
+    return resize.fit(image, self._size, self._resize)
+
+
+class FolderSource:
+  """Images of a folder; a split is a subfolder, or a slice of all files."""
+
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
+    folder = pathlib.Path(config.data_dir)
+    if not config.data_dir or not folder.is_dir():
+      raise DataError(
+        '`data.data_dir` must be a folder of images for `data.name=folder`, '
+        f'got {config.data_dir!r}.'
+      )
+    name, _ = parse_split(split, 0)
+    if (folder / name).is_dir():
+      folder = folder / name
+    files = _image_files(folder)
+    self._files = files[parse_split(split, len(files))[1]]
+    if not self._files:
+      raise DataError(f'No images in {folder} for split {split!r}.')
+    self._size, self._resize = config.image_size, config.resize
+
+  def __len__(self) -> int:
+    return len(self._files)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    return resize.fit(_load(self._files[index]), self._size, self._resize)
+
+
+class PatchSource:
+  """Overlapping patches of the photographs in a folder, at several scales.
+
+  The right quarter of every photograph is the 'test' split; no patch of
+  'train' reaches into it. The order is shuffled once and for all, so that the
+  first patches are of all photographs.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
+    name, _ = parse_split(split, 0)
+    if name not in ('train', 'test'):
+      raise DataError(f"Split must be 'train' or 'test', got {split!r}.")
+    folder, size = pathlib.Path(config.data_dir), config.image_size
+    files = _image_files(folder) if config.data_dir and folder.is_dir() else []
+    if not files:
+      raise DataError(
+        '`data.data_dir` must be a folder of photographs for '
+        f'`data.name=patches`, got {config.data_dir!r}.'
+      )
+    patches = []
+    for path in files:
+      photograph = _load(path)
+      for scale in PATCH_SCALES:
+        scaled = resize.scale_short_side(photograph, max(scale, size))
+        border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
+        half = scaled[:, :border] if name == 'train' else scaled[:, border:]
+        patches += _tiles(half, size)
+    order = np.random.default_rng(0).permutation(len(patches))
+    order = order[parse_split(split, len(patches))[1]]
+    self._patches = [patches[index] for index in order]
+
+  def __len__(self) -> int:
+    return len(self._patches)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    return self._patches[index]
+
+
+def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
+  """Squares of side `size`, half of which overlaps with the next."""
+  height, width = rgb.shape[:2]
+  step = max(1, size // 2)
+  return [
+    rgb[top : top + size, left : left + size]
+    for top in range(0, height - size + 1, step)
+    for left in range(0, width - size + 1, step)
+  ]

@@ -1,0 +1,126 @@
+"""All that the paper's figures show of an image: samples, means, scores."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import metrics
+from pic_jax.images import color
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import devices
+from pic_jax.sampling import sample
+from pic_jax.saved import run_config as config_lib
+
+# L under which figure 6 shows chroma by itself.
+FLAT_LUMINANCE = 50.0
+
+
+class Study:
+  """Draws and scores test images with a trained model."""
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    self._sampling = config.sampling
+    self._filter = config.data.chroma_filter
+    self._model = config_lib.build_model(config)
+    self._look = devices.pmap(self._look_fn)
+
+  def __call__(
+    self,
+    params: dict,
+    source: Sequence[np.ndarray],
+    indices: Sequence[int],
+  ) -> Iterator[dict[str, Any]]:
+    """Looks at some images of a source, one after another.
+
+    Args:
+      params: replicated (averaged) parameters.
+      source: see `input_pipeline.open_source`.
+      indices: which images; an image's samples depend on its number and
+        `sampling.seed`, as in --mode=sample.
+
+    Yields:
+      Of each image, with S = `sampling.num_samples`, [..., H, W, 3] uint8:
+      'grey', 'original', 'samples' [S], 'flat_sample' (chroma at L = 50);
+      'difference': mean distance of two samples in (a, b); 'index'. Where the
+      embedding has a likelihood: 'embedding_samples' [S] (every pixel
+      independent of the others), 'embedding_mode', 'flat_mode'. Where the model
+      has one: 'bits_per_dim' of its own chroma.
+    """
+    chosen = np.stack([source[index] for index in indices])
+    for rgb, places, mask in input_pipeline.eval_batches(
+      chosen, devices.round_up(self._sampling.batch_size)
+    ):
+      numbers = np.asarray(indices)[places]
+      seeds = np.stack(
+        [np.full_like(numbers, self._sampling.seed), numbers], -1
+      ).astype(np.uint32)
+      found = self._look(params, *devices.shard((rgb, seeds)))
+      found = devices.unshard(found)
+      for place in np.flatnonzero(mask):
+        yield {name: x[place] for name, x in found.items()} | {
+          'index': int(numbers[place])
+        }
+
+  def _look_fn(
+    self, params: dict, rgb: jax.Array, seeds: jax.Array
+  ) -> dict[str, jax.Array]:
+    """For each of [b, H, W, 3] images with (seed, number) [b, 2]."""
+    model, chosen = self._model, self._sampling
+    lab = model_lib.split_lab(rgb, model.chroma_factor, self._filter)
+    keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
+    samples = sample.sample_chroma(
+      model,
+      params,
+      lab.luminance,
+      keys,
+      chosen.num_samples,
+      chosen.temperature,
+      chosen.method,
+      self._filter,
+    )
+
+    def show(chroma: jax.Array, luminance: jax.Array) -> jax.Array:
+      return sample.to_rgb(luminance, chroma, self._filter)
+
+    flat = jnp.full_like(
+      lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
+    )
+    look = {
+      'grey': show(jnp.zeros_like(samples[:, :1]), lab.luminance)[:, 0],
+      'original': rgb,
+      'samples': show(samples, lab.luminance),
+      'flat_sample': show(samples[:, :1], flat)[:, 0],
+      'difference': metrics.pairwise_difference(
+        color.chroma_from_network(samples)
+      ),
+    }
+    theta, embedding = model.apply(
+      {'params': params}, lab.luminance, lab.chroma
+    )
+    if model.has_likelihood:
+      log_prob = logistic_mixture.log_prob(
+        theta, lab.luminance_small, lab.chroma
+      )
+      look['bits_per_dim'] = metrics.bits_per_dim(log_prob)
+    if model.embedding_has_likelihood:
+      own = embedding[..., : model.num_outputs]
+      mode = logistic_mixture.mode(own, lab.luminance_small)[:, None]
+      independent = sample.sample_independently(
+        own,
+        lab.luminance_small,
+        keys,
+        chosen.num_samples,
+        chosen.temperature,
+      )
+      look |= {
+        'embedding_samples': show(independent, lab.luminance),
+        'embedding_mode': show(mode, lab.luminance)[:, 0],
+        'flat_mode': show(mode, flat)[:, 0],
+      }
+    return look

@@ -1,0 +1,144 @@
+"""The figures of the paper, on random, uncurated images of the test split."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import figure_inputs as study
+from pic_jax.images import files as images
+from pic_jax.images import grid as picture_grid
+from pic_jax.runtime import devices
+from pic_jax.saved import run_config as config_lib
+
+# Images looked at for each row of a figure that picks extremes.
+POOL_PER_ROW = 8
+
+Look = dict[str, Any]  # what `study.Study` gives of an image
+
+
+def _columns(look: Look, *names: str) -> np.ndarray:
+  """[columns, H, W, 3] of pictures and stacks of pictures."""
+  parts = [look[name] for name in names]
+  return np.concatenate([x[None] if x.ndim == 3 else x for x in parts])
+
+
+def rows_of(looks: Sequence[Look], *names: str) -> np.ndarray:
+  """[rows, columns, H, W, 3] uint8: one row for each image."""
+  return np.stack([_columns(look, *names) for look in looks])
+
+
+def pixelwise(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 1: independent samples of every pixel, from the embedding alone."""
+  return rows_of(looks[:num_rows], 'grey', 'embedding_samples', 'original')
+
+
+def grid(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figures 3, 9 and 10: samples left, originals right."""
+  return rows_of(looks[:num_rows], 'samples', 'original')
+
+
+def diversity(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 4: the most diverse images first, then the most consistent."""
+  ranked = sorted(looks, key=lambda look: -look['difference'])
+  half = num_rows // 2
+  chosen = ranked[: num_rows - half] + ranked[len(ranked) - half :]
+  return rows_of(chosen, 'grey', 'samples', 'original')
+
+
+def failures(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 5: most bits/dim first, then least agreement between samples."""
+  by_bits = sorted(looks, key=lambda look: -look['bits_per_dim'])
+  chosen = by_bits[: num_rows - num_rows // 2]
+  taken = {look['index'] for look in chosen}
+  by_difference = sorted(looks, key=lambda look: -look['difference'])
+  rest = [look for look in by_difference if look['index'] not in taken]
+  chosen += rest[: num_rows // 2]
+  return rows_of(chosen, 'grey', 'samples', 'original')
+
+
+def ablation(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+  """Figure 6: grey | embedding's mode, its chroma | PIC, its chroma | original.
+
+  Chroma is shown at L = 50.
+  """
+  looks = [look | {'sample': look['samples'][0]} for look in looks[:num_rows]]
+  return rows_of(
+    looks,
+    'grey',
+    'embedding_mode',
+    'flat_mode',
+    'sample',
+    'flat_sample',
+    'original',
+  )
+
+
+FIGURES: dict[str, Callable[[Sequence[Look], int], np.ndarray]] = {
+  'pixelwise': pixelwise,
+  'grid': grid,
+  'diversity': diversity,
+  'failures': failures,
+  'ablation': ablation,
+}
+PICKING = ('diversity', 'failures')
+NEED_MIXTURE = ('pixelwise', 'ablation')
+
+
+class FigureError(ValueError):
+  """A figure that cannot be made; the text says what is missing."""
+
+
+def random_indices(
+  config: ml_collections.ConfigDict, length: int, count: int
+) -> list[int]:
+  """Numbers of `count` images out of `length`, by `sampling.seed`."""
+  rng = np.random.default_rng(config.sampling.seed)
+  return rng.permutation(length)[:count].tolist()
+
+
+def number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
+  """`sampling.num_images`, or as many as there are."""
+  wanted = config.sampling.num_images
+  return length if wanted < 0 else min(wanted, length)
+
+
+def make(
+  figure: str,
+  params: Any,
+  config: ml_collections.ConfigDict,
+  path: pathlib.Path,
+) -> None:
+  """Writes one figure.
+
+  Args:
+    figure: of `FIGURES`.
+    params: averaged parameters.
+    config: of the model; `sampling.num_images` rows of `num_samples` samples,
+      `sampling.seed` chooses images and samples.
+    path: of the PNG file.
+
+  Raises:
+    FigureError: the embedding has no mixture of its own.
+  """
+  model = config_lib.build_model(config)
+  if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
+    raise FigureError(
+      f'--figure={figure} needs an embedding with a likelihood of its own, but '
+      'this model was trained with `model.embedding_loss_weight` = 0.'
+    )
+  if figure in PICKING and not model.has_likelihood:
+    raise FigureError(
+      f'--figure={figure} needs a model with a likelihood, not '
+      f'`model.head={model.head}`.'
+    )
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  num_rows = number_of_rows(config, len(source))
+  count = num_rows * (POOL_PER_ROW if figure in PICKING else 1)
+  indices = random_indices(config, len(source), count)
+  looks = list(study.Study(config)(devices.replicate(params), source, indices))
+  rows = FIGURES[figure](looks, num_rows)
+  images.save_image(path, picture_grid.grid(rows))

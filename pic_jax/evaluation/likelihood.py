@@ -1,0 +1,174 @@
+"""Held-out bits/dim of chroma given luminance (paper sec. 4.1 and 4.2)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import metrics
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import devices
+from pic_jax.saved import run_config as config_lib
+
+
+def score_images(
+  score_fn: Callable[[np.ndarray, np.ndarray], dict[str, jax.Array]],
+  source: Sequence[np.ndarray],
+  batch_size: int,
+  num_images: int,
+) -> dict[str, np.ndarray]:
+  """Scores the first images of a source, every host its share.
+
+  Args:
+    score_fn: images [b, H, W, 3] uint8 and their numbers [b] -> scores
+      [D, b / D, ...] by name.
+    source: see `input_pipeline.open_source`.
+    batch_size: of all hosts, rounded up to their devices.
+    num_images: -1 for all.
+
+  Returns:
+    [N, ...] float64 of each score, in the order of the images; all hosts'.
+  """
+  pending, masks = [], []
+  for rgb, indices, mask in input_pipeline.eval_batches(
+    source,
+    devices.round_up(batch_size),
+    num_images,
+    jax.process_index(),
+    jax.process_count(),
+  ):
+    pending.append(score_fn(rgb, indices))
+    masks.append(mask)
+  batches = [devices.unshard(batch) for batch in pending]
+  mask = devices.gather(np.stack(masks, 1)).T  # [batches, B]
+  scores = {}
+  for name in batches[0]:
+    values = devices.gather(np.stack([batch[name] for batch in batches], 1))
+    scores[name] = values.swapaxes(0, 1)[mask].astype(np.float64)
+  return scores
+
+
+def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
+  """Means over images of scores [N, ...]; with N > 1, `<score>_stderr`, too."""
+  report = {}
+  for name, values in scores.items():
+    report[name] = values.mean(0).tolist()
+    if len(values) > 1:
+      stderr = values.std(0, ddof=1) / np.sqrt(len(values))
+      report[f'{name}_stderr'] = stderr.tolist()
+  return report
+
+
+class Evaluator:
+  """Scores every image of a split once: no flip, no dropped batch.
+
+  Two rules (see `logistic_mixture`): exact, and the paper's. Both from the
+  same forward pass on the rounded canvas; for the decoder, and for the
+  embedding's own mixture where the auxiliary loss trained it.
+
+  Attributes:
+    score: mapped over devices, (params, rgb [D, b, H, W, 3] uint8) -> scores
+      [D, b] of every image.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    self._config = config
+    model = config_lib.build_model(config)
+    self._factor, self._head = model.chroma_factor, model.head
+    chroma_filter = config.data.chroma_filter
+
+    def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
+      lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+      theta, embedding = model.apply(
+        {'params': params}, lab.luminance, lab.chroma
+      )
+      if not model.has_likelihood:
+        return {'loss': model.point_loss(theta, lab.chroma).mean((1, 2))}
+      outputs = {'': theta}
+      if model.has_decoder and model.embedding_has_likelihood:
+        outputs['embedding_'] = embedding[..., : model.num_outputs]
+      scores = {}
+      for prefix, values in outputs.items():
+        exact = logistic_mixture.log_prob(
+          values, lab.luminance_small, lab.chroma
+        )
+        paper = logistic_mixture.log_prob_paper(
+          values, lab.luminance_small, lab.chroma_unrounded
+        )
+        scores[f'{prefix}bits_per_dim'] = metrics.bits_per_dim(exact)
+        scores[f'{prefix}bits_per_dim_paper'] = metrics.bits_per_dim(paper)
+      return scores
+
+    self.score = devices.pmap(score)
+
+  def __call__(
+    self,
+    params: Any,
+    source: Sequence[np.ndarray],
+    num_images: int,
+  ) -> dict[str, Any]:
+    """Evaluates replicated parameters on the first images of a source.
+
+    Every host scores its share and gets the whole report.
+
+    Args:
+      params: replicated (averaged) parameters.
+      source: see `input_pipeline.open_source`.
+      num_images: -1 for all.
+
+    Returns:
+      Means over images of every score, `<score>_stderr`, `bits_per_image`
+      (of a head without a likelihood: only its unweighted `loss`),
+      `head`, `num_images`, `chroma_filter`, `chroma_factor`.
+    """
+    scores = score_images(
+      lambda rgb, _: self.score(params, devices.shard(rgb)),
+      source,
+      self._config.evaluation.batch_size,
+      num_images,
+    )
+    report = means(scores)
+    dims = 2 * (self._config.data.image_size // self._factor) ** 2
+    if 'bits_per_dim' in report:
+      report['bits_per_image'] = report['bits_per_dim'] * dims
+    return report | {
+      'head': self._head,
+      'num_images': len(next(iter(scores.values()))),
+      'chroma_filter': self._config.data.chroma_filter,
+      'chroma_factor': self._factor,
+    }
+
+
+def cell(report: dict[str, Any], name: str, digits: int) -> str:
+  """A score of a report with its standard error, if it has them."""
+  if name not in report:
+    return ''
+  text = f'{report[name]:.{digits}f}'
+  stderr = report.get(f'{name}_stderr')
+  return text if stderr is None else f'{text} +- {stderr:.{digits}f}'
+
+
+def to_text(report: dict[str, Any]) -> str:
+  """The report as lines for a reader."""
+  lines = [
+    f'{report["num_images"]} images, chroma filter {report["chroma_filter"]}, '
+    f'factor {report["chroma_factor"]}'
+  ]
+  alone = 'embedding alone'
+  own = 'decoder' if report['head'] == 'decoder' else alone
+  for prefix, name in (('', own), ('embedding_', alone)):
+    if f'{prefix}bits_per_dim' in report:
+      exact, paper = (
+        cell(report, f'{prefix}{rule}', 4)
+        for rule in ('bits_per_dim', 'bits_per_dim_paper')
+      )
+      lines.append(f"{name}: {exact} bits/dim, {paper} by the paper's rule")
+  if 'loss' in report:
+    lines.append(f'loss {cell(report, "loss", 4)}')
+  else:
+    lines.append(f'{report["bits_per_image"]:.1f} bits per image')
+  return '\n'.join(lines)

@@ -1,0 +1,56 @@
+"""Pictures of trained models (paper figures 3 and 4)."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import ml_collections
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.images import files as images
+from pic_jax.images import grid as picture_grid
+from pic_jax.runtime import devices
+from pic_jax.runtime import run_log as progress
+from pic_jax.sampling import grids as sampler
+from pic_jax.saved import run_config as config_lib
+
+
+def sample_grids(
+  params: Any,
+  config: ml_collections.ConfigDict,
+  step: int,
+  folder: str,
+) -> Iterator[pathlib.Path]:
+  """Colourises test images, one grid of grey | samples | original per batch.
+
+  Streams: memory is that of one batch, whatever the number of images.
+
+  Args:
+    params: averaged parameters.
+    config: of the model; `sampling` says how many.
+    step: for the names of the files.
+    folder: where `samples/` is made.
+
+  Yields:
+    The path of each grid, once it is written.
+  """
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  sampling = config.sampling
+  draw = sampler.Sampler(
+    config_lib.build_model(config),
+    config.data.chroma_filter,
+    sampling.num_samples,
+    sampling.temperature,
+    sampling.method,
+  )
+  params = devices.replicate(params)
+  done = 0
+  for rows in draw.batches(params, source, sampling):
+    last = done + len(rows) - 1
+    name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
+    path = pathlib.Path(folder) / 'samples' / name
+    done = last + 1
+    progress.say(f'{done} images x {sampling.num_samples} samples')
+    if devices.is_main():
+      images.save_image(path, picture_grid.grid(rows))
+      yield path

@@ -1,0 +1,161 @@
+"""Metrics of samples of a test split, as a report and as a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from pic_jax.evaluation import calibration, metrics, sample_scores
+from pic_jax.evaluation import likelihood as evaluate
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import devices
+from pic_jax.sampling import sample
+from pic_jax.saved import run_config as config_lib
+
+NUM_SAMPLES = 8
+TEMPERATURE = 1.0
+# What is printed: columns (head, score of a name) and rows (label, name).
+TABLE = (
+  (
+    {
+      'one sample': '{name}',
+      'best of {n}': '{name}_best_of_{n}',
+      'mean of {n}': '{name}_mean_of_{n}',
+    },
+    {'ab error, Lab': 'ab_rmse', 'PSNR, dB': 'psnr', 'SSIM': 'ssim'},
+  ),
+  (
+    {
+      'samples': '{name}',
+      'embedding alone': 'embedding_{name}',
+      'grey': 'grey_{name}',
+    },
+    {
+      'energy score, Lab': 'energy_score',
+      'the same, all scales': 'energy_score_multiscale',
+      'difference, Lab': 'pairwise_difference',
+      'variance, Lab^2': 'ab_variance',
+      'bits/dim of samples': 'sample_bits_per_dim',
+      'minus that of originals': 'typicality_gap',
+    },
+  ),
+  (
+    {
+      'one sample': '{name}',
+      'embedding mode': 'embedding_mode_{name}',
+      'original': 'original_{name}',
+    },
+    {'colourfulness': 'colourfulness', 'saturation, %': 'saturation'},
+  ),
+  (
+    {'a': 'pit_a_{name}', 'b given a': 'pit_b_{name}'},
+    {'PIT distance': 'distance'},
+  ),
+)
+
+
+class SampleEvaluator:
+  """Draws `NUM_SAMPLES` of every image of a split and measures them.
+
+  An image's samples depend on its number and `sampling.seed`, as in
+  --mode=sample, but for the temperature, which is 1.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    """Builds what is mapped over devices.
+
+    Raises:
+      ConfigError: images are too small for `metrics.ssim`.
+    """
+    if config.data.image_size < metrics.SSIM_WINDOW:
+      raise config_lib.ConfigError(
+        f'`data.image_size` must be at least {metrics.SSIM_WINDOW} for '
+        f'--metrics=all, got {config.data.image_size}.'
+      )
+    self._sampling = config.sampling
+    self._filter = config.data.chroma_filter
+    self._model = config_lib.build_model(config)
+    self._score = devices.pmap(self._score_fn)
+
+  def __call__(
+    self, params: Any, source: Sequence[np.ndarray], num_images: int
+  ) -> dict[str, Any]:
+    """Measures samples of the first images of a source.
+
+    Every host draws its share and gets the whole report.
+
+    Args:
+      params: replicated (averaged) parameters.
+      source: see `input_pipeline.open_source`.
+      num_images: -1 for all.
+
+    Returns:
+      Means over images of every score, `<score>_stderr`, the distances of the
+      two transforms from uniform, `num_sampled_images`, `num_samples`.
+    """
+    scores = evaluate.score_images(
+      lambda *batch: self._score(params, *devices.shard(batch)),
+      source,
+      self._sampling.batch_size,
+      num_images,
+    )
+    report = evaluate.means(scores)
+    for name in ('pit_a', 'pit_b'):
+      if name in report:
+        report[f'{name}_distance'] = calibration.distance(report[name])
+    return report | {
+      'num_sampled_images': len(scores['ab_rmse']),
+      'num_samples': NUM_SAMPLES,
+    }
+
+  def _score_fn(
+    self, params: dict, rgb: jax.Array, indices: jax.Array
+  ) -> dict[str, jax.Array]:
+    """Scores [b, ...] of images [b, H, W, 3] with their numbers [b]."""
+    model = self._model
+    lab = model_lib.split_lab(rgb, model.chroma_factor, self._filter)
+    keys = sample.image_keys(self._sampling.seed, indices)
+    chroma, log_prob = sample.run(
+      model,
+      params,
+      lab.luminance,
+      keys,
+      NUM_SAMPLES,
+      TEMPERATURE,
+      'cached',  # the method that gives probabilities
+      self._filter,
+    )
+    theta, embedding = model.apply(
+      {'params': params}, lab.luminance, lab.chroma
+    )
+    scores = sample_scores.of_pictures(rgb, lab, chroma, self._filter)
+    if model.has_likelihood:
+      scores |= sample_scores.of_likelihood(theta, lab, log_prob, keys)
+    if model.embedding_has_likelihood:
+      own = embedding[..., : model.num_outputs]
+      scores |= sample_scores.of_embedding(
+        own, lab, keys, NUM_SAMPLES, TEMPERATURE, self._filter
+      )
+    return scores
+
+
+def to_text(report: dict[str, Any]) -> str:
+  """The report as a table for a reader, of what was measured."""
+  number = report['num_samples']
+  lines = [f'{report["num_sampled_images"]} images, {number} samples each']
+  for columns, rows in TABLE:
+    cells = []
+    for label, name in rows.items():
+      scores = (x.format(name=name, n=number) for x in columns.values())
+      cells.append(
+        (label, *(evaluate.cell(report, score, 3) for score in scores))
+      )
+    cells = [row for row in cells if any(row[1:])]
+    if cells:
+      cells.insert(0, ('', *(head.format(n=number) for head in columns)))
+    for label, *values in cells:
+      text = ''.join(f'{value:<20}' for value in values)
+      lines.append(f'{label:<25}{text}'.rstrip())
+  return '\n'.join(lines)

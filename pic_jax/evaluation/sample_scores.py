@@ -1,0 +1,143 @@
+"""Scores of samples: error, diversity, calibration, colours (paper sec. 4)."""
+
+import jax
+import jax.numpy as jnp
+
+from pic_jax.evaluation import calibration, metrics
+from pic_jax.images import color
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model_lib
+from pic_jax.sampling import sample
+
+# An image's samples take the numbers from 0 on of its key.
+TRANSFORM_STREAM = 2**32 - 1
+
+
+def of_pictures(
+  rgb: jax.Array, lab: model_lib.LabBatch, chroma: jax.Array, chroma_filter: str
+) -> dict[str, jax.Array]:
+  """Scores [B] of any colourisations, by what they look like.
+
+  Args:
+    rgb: [B, H, W, 3] uint8, the originals.
+    lab: the same, split.
+    chroma: [B, S, h, w, 2] in network units.
+    chroma_filter: see `color.upsample`.
+  """
+  num_samples = chroma.shape[1]
+  canvases = jnp.concatenate([chroma, chroma.mean(1, keepdims=True)], 1)
+  pictures = sample.to_rgb(lab.luminance, canvases, chroma_filter)
+  samples = color.chroma_from_network(chroma)
+  target = color.chroma_from_network(lab.chroma)
+  errors = {
+    'ab_rmse': metrics.ab_rmse(
+      color.chroma_from_network(canvases), target[:, None]
+    ),
+    'psnr': metrics.psnr(pictures, rgb[:, None]),
+    'ssim': metrics.ssim(pictures, rgb[:, None]),
+  }  # [B, S + 1]
+  scores = {}
+  for name, values in errors.items():
+    drawn = values[:, :num_samples]
+    best = drawn.min(1) if name == 'ab_rmse' else drawn.max(1)
+    scores[name] = drawn[:, 0]
+    scores[f'{name}_best_of_{num_samples}'] = best
+    scores[f'{name}_mean_of_{num_samples}'] = values[:, num_samples]
+  grey = jnp.zeros_like(samples[:, :1])
+  return (
+    scores
+    | {
+      'pairwise_difference': metrics.pairwise_difference(samples),
+      'ab_variance': metrics.variance(samples),
+    }
+    | _energies('', samples, target)
+    | _energies('grey_', grey, target)
+    | _colours('', pictures[:, 0])
+    | _colours('original_', rgb)
+  )
+
+
+def _energies(
+  prefix: str, chroma: jax.Array, target: jax.Array
+) -> dict[str, jax.Array]:
+  """Energy scores [B] of chroma [B, S, h, w, 2] in Lab units."""
+  return {
+    f'{prefix}energy_score': metrics.energy_score(chroma, target),
+    f'{prefix}energy_score_multiscale': metrics.energy_score_multiscale(
+      chroma, target
+    ),
+  }
+
+
+def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
+  """Colourfulness and saturation [B] of pictures [B, H, W, 3] uint8."""
+  return {
+    f'{prefix}colourfulness': metrics.colourfulness(rgb),
+    f'{prefix}saturation': metrics.saturation(color.rgb_to_lab(rgb)),
+  }
+
+
+def of_likelihood(
+  theta: jax.Array,
+  lab: model_lib.LabBatch,
+  log_prob: jax.Array,
+  keys: jax.Array,
+) -> dict[str, jax.Array]:
+  """Scores [B, ...] of a model that knows how probable its samples are.
+
+  The typicality gap is the bits/dim of the model's own samples, its entropy,
+  minus that of the original: 0 if the original is as probable as a sample
+  (Nalisnick et al. 2019, "typicality").
+
+  Args:
+    theta: [B, h, w, P] raw outputs, given the original's pixels before.
+    lab: the originals.
+    log_prob: [B S, h, w] of the samples, in nats.
+    keys: [B], one PRNG key per image.
+  """
+  original = metrics.bits_per_dim(
+    logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
+  )
+  own = metrics.bits_per_dim(log_prob).reshape(len(keys), -1).mean(1)
+  noise = jax.vmap(
+    lambda key: jax.random.uniform(
+      jax.random.fold_in(key, TRANSFORM_STREAM), lab.chroma.shape[1:]
+    )
+  )(keys)
+  transformed = calibration.transform(
+    theta, lab.luminance_small, lab.chroma, noise
+  )
+  return {
+    'sample_bits_per_dim': own,
+    'typicality_gap': own - original,
+    'pit_a': calibration.histogram(transformed[..., 0]),
+    'pit_b': calibration.histogram(transformed[..., 1]),
+  }
+
+
+def of_embedding(
+  theta: jax.Array,
+  lab: model_lib.LabBatch,
+  keys: jax.Array,
+  num_samples: int,
+  temperature: float,
+  chroma_filter: str,
+) -> dict[str, jax.Array]:
+  """Scores [B] of the embedding's own mixture: pixels without a decoder.
+
+  Args:
+    theta: [B, h, w, P], the embedding's first channels.
+    lab: the originals.
+    keys, num_samples, temperature: see `sample.sample_chroma`.
+    chroma_filter: see `color.upsample`.
+  """
+  samples = sample.sample_independently(
+    theta, lab.luminance_small, keys, num_samples, temperature
+  )
+  mode = logistic_mixture.mode(theta, lab.luminance_small)[:, None]
+  picture = sample.to_rgb(lab.luminance, mode, chroma_filter)[:, 0]
+  return _energies(
+    'embedding_',
+    color.chroma_from_network(samples),
+    color.chroma_from_network(lab.chroma),
+  ) | _colours('embedding_mode_', picture)

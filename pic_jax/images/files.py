@@ -1,0 +1,253 @@
+"""Image files: reading photographs safely, writing pictures."""
+
+import contextlib
+import ctypes
+import dataclasses
+import io
+import logging
+import os
+import pathlib
+import re
+import stat
+import uuid
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from pic_jax.images import encoding as encode
+from pic_jax.images import to_srgb as pixels
+
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
+WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
+MAX_BYTES = 200_000_000
+MAX_PIXELS = 64_000_000
+ORIENTATION = 0x0112  # EXIF tag
+BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
+KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
+
+# What Pillow has to say of a file becomes an error or a note. Not with
+# `catch_warnings`: photographs are read in threads.
+warnings.filterwarnings('ignore', module=r'PIL\.')
+logging.getLogger('PIL').setLevel(logging.CRITICAL)
+# libtiff prints to stderr by itself; where it is out of reach, it may.
+with contextlib.suppress(AttributeError):
+  ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+class ImageError(ValueError):
+  """A file that cannot be read or written; the text is one line, names it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+  """A photograph, upright and in sRGB.
+
+  Attributes:
+    rgb: [H, W, 3], or [H, W, 1] if it is grey, uint8; uint16 if it is grey
+      and has more than 8 bits per channel.
+    alpha: [H, W] of the same dtype, or None if no pixel is transparent.
+    notes: what a user should know, such as 'first of 12 frames'.
+  """
+
+  rgb: np.ndarray
+  alpha: np.ndarray | None
+  notes: tuple[str, ...]
+
+  @property
+  def is_grey(self) -> bool:
+    """Whether the channels are equal at every pixel."""
+    return self.rgb.shape[-1] == 1
+
+
+def load_photograph(
+  path: str | os.PathLike, max_pixels: int = MAX_PIXELS
+) -> Photograph:
+  """Reads a photograph; nothing in the file makes it fail in another way.
+
+  Args:
+    path: a regular JPEG, PNG, WebP, TIFF, BMP or GIF file of 1 byte to 200 MB,
+      whatever its suffix.
+    max_pixels: the largest size; known before anything is decoded.
+
+  Raises:
+    ImageError: there is no such file, or it is no photograph, damaged, too
+      large, or of floating-point, 32-bit or Lab pixels.
+  """
+  try:
+    return _decode(io.BytesIO(_read(path)), max_pixels)
+  except ImageError as error:
+    raise ImageError(f'{_in_one_line(path)}: {error}') from None
+
+
+def load_image(path: str | os.PathLike) -> np.ndarray:
+  """Reads a photograph as [H, W, 3] uint8, transparency over white.
+
+  Raises:
+    ImageError: see `load_photograph`.
+  """
+  photograph = load_photograph(path)
+  rgb = pixels.over_white(photograph.rgb, photograph.alpha)
+  return np.repeat(pixels.to_8_bits(rgb), 3 // rgb.shape[-1], -1)
+
+
+def _in_one_line(text: object) -> str:
+  """Escapes line breaks, control characters and undecodable bytes."""
+  return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def _read(path: str | os.PathLike) -> bytes:
+  def opener(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)  # a FIFO must not block
+
+  try:
+    with open(os.fspath(path), 'rb', opener=opener) as file:
+      status = os.fstat(file.fileno())
+      if not stat.S_ISREG(status.st_mode):
+        raise ImageError('not a regular file.')
+      data = file.read(MAX_BYTES + 1)
+  except ImageError:
+    raise
+  except (OSError, ValueError) as error:  # ValueError: a null in the name
+    reason = getattr(error, 'strerror', None) or error
+    raise ImageError(f'cannot be read ({reason}).') from None
+  if not data:
+    raise ImageError('an empty file; fetch it again.')
+  if len(data) > MAX_BYTES:
+    raise ImageError(f'more than {MAX_BYTES:,} bytes; scale it down.')
+  return data
+
+
+@contextlib.contextmanager
+def _plain_errors(max_pixels: int) -> Iterator[None]:
+  """Turns whatever Pillow raises into an `ImageError`."""
+  try:
+    yield
+  except ImageError:
+    raise
+  except UnidentifiedImageError:
+    raise ImageError(
+      'no readable JPEG, PNG, WebP, TIFF, BMP or GIF; save it as PNG.'
+    ) from None
+  except Image.DecompressionBombError as error:
+    count = int(re.search(r'\d+', str(error))[0])
+    raise ImageError(_too_large(f'{count:,}', max_pixels)) from None
+  # The decoders raise a dozen more kinds on damaged files, from SyntaxError
+  # and struct.error to ZeroDivisionError and MemoryError.
+  except Exception as error:
+    reason = _in_one_line(error)[:80] or type(error).__name__
+    raise ImageError(f'damaged ({reason}); save it anew as PNG.') from None
+
+
+def _too_large(size: str, max_pixels: int) -> str:
+  return (
+    f'{size} pixels, more than the limit of {max_pixels:,}; scale it down or '
+    f'raise `--max_pixels` (to {2 * Image.MAX_IMAGE_PIXELS:,} at most).'
+  )
+
+
+def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
+  notes = []
+  with _plain_errors(max_pixels), Image.open(file, formats=FORMATS) as image:
+    for width, height in _sizes(image):
+      if width * height > max_pixels:
+        raise ImageError(_too_large(f'{width} x {height}', max_pixels))
+    _check_samples(image, notes)
+    image.load()
+    convert = pixels.eight_bits
+    if image.mode.startswith('I'):
+      low, high = image.getextrema() if image.mode == 'I' else (0, 0)
+      if low < 0 or high > 65535:
+        raise ImageError('32-bit levels; save it with 16 bits per channel.')
+      convert = pixels.sixteen_bits
+    rgb, alpha = convert(image, notes)
+    turn = _orientation(image, notes)
+    # Last, since it moves a file of several frames away from the first.
+    if getattr(image, 'is_animated', False):
+      notes.append(_count_frames(image))
+  if alpha is not None:
+    opaque = alpha.min() == np.iinfo(alpha.dtype).max
+    alpha = None if opaque else np.ascontiguousarray(pixels.turned(alpha, turn))
+  if (rgb[..., :1] == rgb[..., 1:]).all():
+    rgb = rgb[..., :1]
+  rgb = np.ascontiguousarray(pixels.turned(rgb, turn))
+  return Photograph(rgb, alpha, tuple(notes))
+
+
+def _sizes(image: Image.Image) -> list[tuple[int, int]]:
+  """Of the picture and of its tiles: those of a TIFF may be larger."""
+  if image.format != 'TIFF':
+    return [image.size]
+  return [image.size, tuple(image.tag_v2.get(tag, 1) for tag in TILE_SIZE)]
+
+
+def _check_samples(image: Image.Image, notes: list[str]) -> None:
+  """Refuses what Pillow reads wrongly; names what it simplifies."""
+  if image.mode in ('F', 'LAB'):
+    kind = {'F': 'floating-point levels', 'LAB': 'Lab colours'}[image.mode]
+    raise ImageError(f'{kind}; save it as RGB with 8 or 16 bits per channel.')
+  args = image.tile[0][3] if image.tile else None
+  key = image.info.get('transparency')
+  if image.format == 'PNG' and args in KEY_SCALES and isinstance(key, int):
+    # Pillow scales these levels to 0..255, and forgets the transparent one.
+    image.info['transparency'] = key * KEY_SCALES[args]
+  bits = 16 if ';16' in str(args) else 8
+  if image.format == 'TIFF':
+    bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
+  if bits > 8 and not image.mode.startswith('I'):
+    if isinstance(key, tuple):
+      image.info['transparency'] = tuple(level >> 8 for level in key)
+    elif image.format == 'TIFF' and image.tag_v2.get(PLANES) == 2:
+      raise ImageError('16-bit colours in separate planes; save it as PNG.')
+    notes.append('colours of 16 bits per channel read with 8')
+
+
+def _orientation(image: Image.Image, notes: list[str]) -> int:
+  try:
+    return image.getexif().get(ORIENTATION, 1)
+  except Exception:  # of many kinds, as in `_plain_errors`
+    notes.append('damaged EXIF data ignored')
+    return 1
+
+
+def _count_frames(image: Image.Image) -> str:
+  try:
+    return f'first of {image.n_frames} frames'
+  except Exception:  # a later frame is damaged
+    return 'first of several frames'
+
+
+def save_image(
+  path: str | os.PathLike, rgb: np.ndarray, alpha: np.ndarray | None = None
+) -> None:
+  """Writes a picture; the file appears whole or not at all.
+
+  Args:
+    path: .png, .jpg, .jpeg or .webp. PNG keeps 16 bits, the others round to
+      8; JPEG (quality 95, full chroma) puts transparency over white; WebP is
+      lossless.
+    rgb: [H, W, 3] or [H, W, 1], uint8 or uint16.
+    alpha: [H, W] of the same dtype, or None.
+
+  Raises:
+    ImageError: another suffix, or the file cannot be written.
+  """
+  path = pathlib.Path(path)
+  name, form = _in_one_line(path), WRITTEN.get(path.suffix.lower())
+  if form is None:
+    raise ImageError(f'{name}: unknown suffix; use .png, .jpg or .webp.')
+  temporary = path.with_name(f'.{uuid.uuid4().hex}')
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(temporary, 'xb') as file:
+      encode.write(file, form, rgb, alpha)
+    temporary.replace(path)
+  except (OSError, ValueError) as error:  # ValueError: too large for WebP
+    reason = _in_one_line(getattr(error, 'strerror', None) or error)
+    raise ImageError(f'{name}: cannot be written ({reason}).') from None
+  finally:
+    with contextlib.suppress(OSError, ValueError):
+      temporary.unlink()

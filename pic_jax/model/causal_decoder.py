@@ -1,0 +1,189 @@
+"""The autoregressive network f^theta (paper sec. 3.2 and 3.3, eq. 2).
+
+PixelCNN++ (Salimans et al. 2017) without down- or upsampling: a down stream
+that sees the rows above, and a down-right stream that also sees the pixels to
+the left. `CausalDecoder.__call__` runs both on whole maps;
+`incremental.decode` runs the same methods row by row and pixel by pixel, with
+cached activations.
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pic_jax.model import causal_conv as causal
+from pic_jax.model import layers
+
+
+class CausalDecoder(nn.Module):
+  """Raw mixture parameters of each pixel from the pixels before it.
+
+  Attributes:
+    features: channels of every convolution (160 in the paper).
+    num_blocks: gated residual blocks of each stream (4 in the paper).
+    num_outputs: width P of theta.
+    head_mean: [P] means with which theta starts.
+    dtype: of the convolutions within blocks; the streams are float32.
+  """
+
+  features: int = 160
+  num_blocks: int = 4
+  num_outputs: int = 80
+  gated: bool = True
+  dropout_rate: float = 0.0
+  remat: bool = False
+  head_scale: float | tuple[float, ...] = 1.0
+  head_mean: float | tuple[float, ...] = 0.0
+  dtype: Any = jnp.float32
+
+  def setup(self) -> None:
+    # The neighbours' values in float32: rounding them costs 0.006 bits/dim.
+    conv = functools.partial(causal.CausalConv, self.features)
+    self.above_input = conv((2, 3))
+    self.row_input = conv((1, 3))
+    self.pixel_input = conv((2, 1), left=0, right=0)
+    conv = functools.partial(causal.CausalConv, dtype=self.dtype)
+    block = layers.GatedBlock
+    if self.remat:
+      block = nn.remat(block, static_argnums=(3,))
+    block = functools.partial(
+      block,
+      self.features,
+      conditional=True,
+      gated=self.gated,
+      dropout_rate=self.dropout_rate,
+      dtype=self.dtype,
+    )
+    self.down_blocks = [
+      block(functools.partial(conv, kernel_size=(3, 3)))
+      for _ in range(self.num_blocks)
+    ]
+    self.down_right_blocks = [
+      block(functools.partial(conv, kernel_size=(3, 3), left=2, right=0))
+      for _ in range(self.num_blocks)
+    ]
+    self.head = layers.WeightNormConv(
+      self.num_outputs, init_scale=self.head_scale, init_mean=self.head_mean
+    )
+
+  def __call__(
+    self, canvas: jax.Array, embedding: jax.Array, train: bool = False
+  ) -> jax.Array:
+    """Predicts every pixel of whole maps from the pixels before it.
+
+    Args:
+      canvas: [B, h, w, C] in network units; pixel i of the output depends on
+        pixels before i in raster order only.
+      embedding: [B, h, w, E].
+      train: whether to apply dropout.
+
+    Returns:
+      theta: [B, h, w, P] float32.
+    """
+    down, down_right = self.rows_in(canvas)
+    down_right = layers.shift_down(down_right)
+    down_right += layers.shift_right(self.pixel_input(self._input(canvas)))
+    conditioning = [block.condition(embedding) for block in self.down_blocks]
+    maps = self.down_stack(layers.shift_down(down), conditioning, train)
+    conditioning = [
+      block.condition(x, embedding)
+      for block, x in zip(self.down_right_blocks, maps, strict=True)
+    ]
+    return self.down_right_stack(down_right, conditioning, train)
+
+  def _input(self, canvas: jax.Array) -> jax.Array:
+    return layers.append_ones(canvas)
+
+  def rows_in(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Convolves rows [B, rows, w, C] for either stream, not yet shifted.
+
+    The shift comes after the bias, so that the first row is exactly 0.
+    """
+    canvas = self._input(canvas)
+    return self.above_input(canvas), self.row_input(canvas)
+
+  def pixel_in(self, canvas: jax.Array, col: jax.Array) -> jax.Array:
+    """Convolves one pixel [N, 1, 1, C] for its right neighbour."""
+    return self.pixel_input.pixel(self._input(canvas), col)
+
+  def down_stack(
+    self, x: jax.Array, conditioning: list[jax.Array], train: bool = False
+  ) -> list[jax.Array]:
+    """Runs the down stream; returns what each block gives, [B, rows, w, F]."""
+    maps = []
+    for block, projected in zip(self.down_blocks, conditioning, strict=True):
+      x = block(x, projected, train)
+      maps.append(x)
+    return maps
+
+  def down_right_stack(
+    self,
+    x: jax.Array,
+    conditioning: list[jax.Array],
+    train: bool = False,
+    col: jax.Array | None = None,
+  ) -> jax.Array:
+    """Runs the down-right stream on whole maps or one pixel; gives theta."""
+    for block, projected in zip(
+      self.down_right_blocks, conditioning, strict=True
+    ):
+      x = block(x, projected, train, col)
+    return self.head(nn.elu(x))
+
+  def start(
+    self, embedding: jax.Array, num_canvases: int
+  ) -> tuple[list[jax.Array], list[jax.Array]]:
+    """Empties the caches and projects the embedding [B, h, w, E] once.
+
+    Returns:
+      For each block of the down and of the down-right stream [B, h, w, F]:
+      the conditioning, of which the latter still lacks the down stream's part.
+    """
+    width = embedding.shape[2]
+    self.above_input.start(num_canvases, width, by_pixel=False)
+    self.row_input.start(num_canvases, width, by_pixel=False)
+    self.pixel_input.start(num_canvases, width, by_pixel=True)
+    for block in self.down_blocks:
+      block.start(num_canvases, width, by_pixel=False)
+    for block in self.down_right_blocks:
+      block.start(num_canvases, width, by_pixel=True)
+    self.head.fold()
+    down = [
+      block.condition_part(embedding, 0, with_bias=True)
+      for block in self.down_blocks
+    ]
+    down_right = [
+      block.condition_part(embedding, self.features, with_bias=True)
+      for block in self.down_right_blocks
+    ]
+    return down, down_right
+
+  def start_row(
+    self,
+    rows_above: jax.Array,
+    down_conditioning: list[jax.Array],
+    down_right_conditioning: list[jax.Array],
+  ) -> list[jax.Array]:
+    """Does all of a row that its own pixels do not change.
+
+    Args:
+      rows_above: [N, 1, w, F] of `rows_in` for the row above, 0 in row 0.
+      down_conditioning, down_right_conditioning: this row of what `start`
+        returned, [N, 1, w, F] for each block.
+
+    Returns:
+      Conditioning of the down-right stream, [N, 1, w, F] for each block.
+    """
+    maps = self.down_stack(rows_above, down_conditioning)
+    self.pixel_input.start_row()
+    for block in self.down_right_blocks:
+      block.start_row()
+    return [
+      block.condition_part(x, 0, with_bias=False) + projected
+      for block, x, projected in zip(
+        self.down_right_blocks, maps, down_right_conditioning, strict=True
+      )
+    ]

@@ -1,0 +1,67 @@
+"""The embedding network g^w(X^L) (paper sec. 3.3 and Table 1)."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pic_jax.model import layers
+
+
+class EmbeddingNet(nn.Module):
+  """Feed-forward network of strided convolutions and gated residual blocks.
+
+  No non-linearity stands between the stages or at the end: every block begins
+  with one.
+
+  Attributes:
+    stages: rows of Table 1, (width, stride, number of blocks, dilation): a 3x3
+      convolution with this stride, then the blocks.
+    features: width E of the last convolution, 3x3.
+    dtype: of the convolutions after the first; what blocks add up is float32.
+    head_scale, head_mean: [features] deviation and mean with which the output
+      channels start (data-dependent initialisation), or one number.
+  """
+
+  stages: tuple[tuple[int, int, int, int], ...]
+  features: int
+  gated: bool = True
+  dropout_rate: float = 0.0
+  remat: bool = False
+  head_scale: float | tuple[float, ...] = 1.0
+  head_mean: float | tuple[float, ...] = 0.0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, luminance: jax.Array, train: bool = False) -> jax.Array:
+    """Embeds luminance [B, H, W, 1] to float32 [B, h, w, E]."""
+    conv = functools.partial(
+      layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
+    )
+    block = layers.GatedBlock
+    if self.remat:
+      block = nn.remat(block, static_argnums=(3,))
+    x = layers.append_ones(luminance)
+    for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
+      # The grey levels in float32, like all that blocks add to.
+      dtype = self.dtype if stage else jnp.float32
+      x = conv(width, stride=stride, dtype=dtype, name=f'stage_{stage}')(x)
+      x = x.astype(jnp.float32)
+      for index in range(num_blocks):
+        x = block(
+          width,
+          functools.partial(conv, dilation=dilation),
+          gated=self.gated,
+          dropout_rate=self.dropout_rate,
+          dtype=self.dtype,
+          name=f'stage_{stage}_block_{index}',
+        )(x, None, train)
+    head = conv(
+      self.features,
+      init_scale=self.head_scale,
+      init_mean=self.head_mean,
+      name='head',
+    )
+    return head(x).astype(jnp.float32)

@@ -1,0 +1,283 @@
+"""Probabilistic Image Colorization: p(X^ab | X^L) (paper sec. 3.2, eq. 2)."""
+
+import functools
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.images import color
+from pic_jax.model import causal_decoder as decoder
+from pic_jax.model import classification_head as classification
+from pic_jax.model import embedding_net as embedding
+from pic_jax.model import layers, logistic_mixture
+from pic_jax.model import regression_head as regression
+
+# Gain of the heads at the start: theta is nearly the same everywhere.
+HEAD_SCALE = 0.1
+# What predicts the chroma: the decoder, or the embedding network alone, whose
+# first P channels are then theta.
+HEADS = ('decoder', 'mixture', 'regression', 'classification')
+
+
+class LabBatch(NamedTuple):
+  """What the model sees of a batch of RGB images, in network units.
+
+  Attributes:
+    luminance: [B, H, W, 1], at most 256 values.
+    chroma: [B, h, w, 2] on the integer grid: canvas and target.
+    chroma_unrounded: [B, h, w, 2], target of the paper's rule.
+    luminance_small: [B, h, w, 1], for the means of the mixture.
+  """
+
+  luminance: jax.Array
+  chroma: jax.Array
+  chroma_unrounded: jax.Array
+  luminance_small: jax.Array
+
+
+def split_lab(rgb: jax.Array, factor: int, chroma_filter: str) -> LabBatch:
+  """Splits images into condition and target (paper sec. 3.1, 3.3).
+
+  Args:
+    rgb: [B, H, W, 3] uint8; H and W divide by `factor`.
+    factor: chroma subsampling factor.
+    chroma_filter: 'point' or 'area', see `color.subsample`.
+  """
+  lab = color.rgb_to_lab(rgb)
+  luminance = color.luminance_to_network(
+    color.eight_bit_luminance(lab[..., :1])
+  )
+  chroma = color.subsample(lab[..., 1:], factor, chroma_filter)
+  return LabBatch(
+    luminance=luminance,
+    chroma=color.chroma_to_network(color.round_chroma(chroma)),
+    chroma_unrounded=color.chroma_to_network(chroma),
+    luminance_small=color.subsample(luminance, factor, chroma_filter),
+  )
+
+
+class PIC(nn.Module):
+  """Embedding network and autoregressive decoder; fields are `config.model`.
+
+  Other heads leave the decoder out and take every pixel by itself: the same
+  network with the losses of other methods, to compare with.
+
+  Attributes:
+    embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
+    embedding_features: width E of the embedding, at least P = 8 K.
+    head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3),
+      'regression' or 'classification' (see the modules of these names).
+    point_estimate: of 'classification': 'annealed_mean' or 'median'.
+    decoder_features: channels of the decoder.
+    decoder_blocks: blocks of each of its two streams.
+    num_components: logistics K of the mixture.
+    gated: gating non-linearity (paper sec. 4.4), in both networks.
+    dropout_rate: in every block, while training.
+    embedding_loss_weight: weight of the auxiliary likelihood that the first P
+      channels of the embedding give as a mixture of their own; 0 for none.
+    remat: recompute each block's activations in the backward pass.
+    dtype: of what convolutions read and give: 'float32', 'bfloat16', or 'auto'
+      for bfloat16 on TPU and GPU and float32 on CPU. The sums of residual
+      blocks, the first convolutions and theta's head are always float32.
+  """
+
+  embedding_stages: tuple[tuple[int, int, int, int], ...]
+  embedding_features: int
+  head: str = 'decoder'
+  point_estimate: str = 'annealed_mean'
+  decoder_features: int = 160
+  decoder_blocks: int = 4
+  num_components: int = 10
+  gated: bool = True
+  dropout_rate: float = 0.5
+  embedding_loss_weight: float = 1.0
+  remat: bool = False
+  dtype: str = 'auto'
+
+  @property
+  def num_outputs(self) -> int:
+    """Width P of theta."""
+    if self.head == 'regression':
+      return regression.NUM_OUTPUTS
+    if self.head == 'classification':
+      return len(classification.bins())
+    return logistic_mixture.num_outputs(self.num_components)
+
+  @property
+  def has_decoder(self) -> bool:
+    """Whether pixels depend on the pixels before them."""
+    return self.head == 'decoder'
+
+  @property
+  def has_likelihood(self) -> bool:
+    """Whether theta is a mixture of logistics, not a point estimate."""
+    return self.head in ('decoder', 'mixture')
+
+  @property
+  def embedding_has_likelihood(self) -> bool:
+    """Whether the embedding's first P channels were trained as a mixture."""
+    return self.head == 'mixture' or self.embedding_loss_weight > 0
+
+  @property
+  def chroma_factor(self) -> int:
+    """Ratio of the sides of image and chroma map: product of the strides."""
+    return int(np.prod([stride for _, stride, _, _ in self.embedding_stages]))
+
+  @property
+  def compute_dtype(self) -> jnp.dtype:
+    """Resolved `dtype`."""
+    if self.dtype == 'auto':
+      on_cpu = jax.default_backend() == 'cpu'
+      return jnp.dtype('float32' if on_cpu else 'bfloat16')
+    return jnp.dtype(self.dtype)
+
+  @nn.nowrap  # so that an unbound module can build it, too
+  def build_embedding(self) -> embedding.EmbeddingNet:
+    """The embedding network; its parameters are `params['embedding']`."""
+    rest = self.embedding_features - self.num_outputs
+    if rest < 0:
+      raise ValueError(
+        '`model.embedding_features` must be at least the outputs of '
+        f'`model.head={self.head}`, {self.num_outputs}, '
+        f'got {self.embedding_features}.'
+      )
+    return embedding.EmbeddingNet(
+      stages=tuple(tuple(stage) for stage in self.embedding_stages),
+      features=self.embedding_features,
+      gated=self.gated,
+      dropout_rate=self.dropout_rate,
+      remat=self.remat,
+      head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * rest,
+      head_mean=(*self._initial_theta(), *(0.0,) * rest),
+      dtype=self.compute_dtype,
+    )
+
+  @nn.nowrap  # so that an unbound module can build it, too
+  def build_decoder(self) -> decoder.CausalDecoder:
+    """The decoder; its parameters are `params['decoder']`."""
+    return decoder.CausalDecoder(
+      features=self.decoder_features,
+      num_blocks=self.decoder_blocks,
+      num_outputs=self.num_outputs,
+      gated=self.gated,
+      dropout_rate=self.dropout_rate,
+      remat=self.remat,
+      head_scale=HEAD_SCALE,
+      head_mean=self._initial_theta(),
+      dtype=self.compute_dtype,
+    )
+
+  @nn.nowrap
+  def _initial_theta(self) -> tuple[float, ...]:
+    if not self.has_likelihood:
+      return (0.0,) * self.num_outputs
+    return tuple(logistic_mixture.initial_theta(self.num_components).tolist())
+
+  @nn.nowrap
+  def point_loss(
+    self,
+    theta: jax.Array,
+    chroma: jax.Array,
+    class_weights: np.ndarray | None = None,
+  ) -> jax.Array:
+    """Loss [...] of a head without a likelihood; chroma in network units."""
+    chroma = color.round_chroma(color.chroma_from_network(chroma))
+    if self.head == 'regression':
+      return regression.loss(theta, chroma)
+    return classification.loss(theta, chroma, class_weights)
+
+  @nn.nowrap
+  def estimate(self, theta: jax.Array, luminance: jax.Array) -> jax.Array:
+    """The most sensible single colour of every pixel.
+
+    Args:
+      theta: [..., P].
+      luminance: [..., 1] in network units.
+
+    Returns:
+      [..., 2] in network units, on the integer grid: the mode of the mixture,
+      or the point estimate of the head.
+    """
+    if self.has_likelihood:
+      return logistic_mixture.mode(theta, luminance)
+    if self.head == 'regression':
+      chroma = regression.estimate(theta)
+    else:
+      chroma = classification.estimate(theta, self.point_estimate)
+    return color.chroma_to_network(color.round_chroma(chroma))
+
+  def setup(self) -> None:
+    self.embedding = self.build_embedding()
+    if self.has_decoder:
+      self.decoder = self.build_decoder()
+
+  def __call__(
+    self, luminance: jax.Array, chroma: jax.Array, train: bool = False
+  ) -> tuple[jax.Array, jax.Array]:
+    """Predicts every pixel's chroma from luminance and the pixels before it.
+
+    Args:
+      luminance: [B, H, W, 1] in network units.
+      chroma: [B, h, w, 2] in network units, on the integer grid.
+      train: whether to apply dropout.
+
+    Returns:
+      theta [B, h, w, P] and embedding [B, h, w, E], float32. Without a decoder
+      theta is the embedding's first P channels.
+    """
+    embedded = self.embedding(luminance, train)
+    if not self.has_decoder:
+      return embedded[..., : self.num_outputs], embedded
+    return self.decoder(chroma, embedded, train), embedded
+
+
+@functools.cache  # tracing takes a second, and `checkpoint` asks twice
+def param_shapes(model: PIC, image_size: int) -> dict:
+  """The tree of parameters as shapes, without any arithmetic; read only."""
+  small = image_size // model.chroma_factor
+  return jax.eval_shape(
+    model.init,
+    jax.random.key(0),
+    jnp.zeros((1, image_size, image_size, 1)),
+    jnp.zeros((1, small, small, 2)),
+  )['params']
+
+
+def initial_params(model: PIC, batch: LabBatch, seed: int) -> dict:
+  """Draws the directions and sets gains and biases from the first batch.
+
+  Numpy draws all directions: a jitted graph with a random draw for each of
+  sixty kernels takes a minute to compile. One jitted pass does the rest.
+
+  Args:
+    model: the network.
+    batch: first global batch.
+    seed: of the directions.
+
+  Returns:
+    The tree of parameters, float32.
+  """
+  shapes = param_shapes(model, model.chroma_factor)
+  rng = np.random.default_rng(seed)
+
+  def draw(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    # Kernels are drawn; g and b are vectors, which the pass below overwrites.
+    if len(leaf.shape) == 1:
+      return np.zeros(leaf.shape, np.float32)
+    # As short as published: Adam's steps do not grow with the directions, so
+    # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
+    directions = rng.standard_normal(leaf.shape, np.float32)
+    return np.float32(layers.DIRECTION_STDDEV) * directions
+
+  @jax.jit
+  def initialize(params: dict, luminance: jax.Array, chroma: jax.Array) -> dict:
+    _, updates = model.apply(
+      {'params': params}, luminance, chroma, mutable=['params']
+    )
+    return updates['params']
+
+  params = jax.tree.map(draw, shapes)
+  return initialize(params, batch.luminance, batch.chroma)

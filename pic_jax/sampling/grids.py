@@ -1,0 +1,97 @@
+"""Colourising batches of images over all local devices."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import devices
+from pic_jax.sampling import sample
+
+
+class Sampler:
+  """Colourises batches of images over all local devices."""
+
+  def __init__(
+    self,
+    model: model_lib.PIC,
+    chroma_filter: str,
+    num_samples: int,
+    temperature: float,
+    method: str,
+  ):
+    def draw(params: dict, rgb: jax.Array, seeds: jax.Array) -> jax.Array:
+      lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+      keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
+      chroma = sample.sample_chroma(
+        model,
+        params,
+        lab.luminance,
+        keys,
+        num_samples,
+        temperature,
+        method,
+        chroma_filter,
+      )
+      grey = sample.to_rgb(
+        lab.luminance, jnp.zeros_like(chroma[:, :1]), chroma_filter
+      )
+      colourised = sample.to_rgb(lab.luminance, chroma, chroma_filter)
+      return jnp.concatenate([grey, colourised, rgb[:, None]], 1)
+
+    self._draw = devices.pmap(draw)
+
+  def __call__(
+    self, params: dict, rgb: jax.Array, seed: int, indices: jax.Array
+  ) -> jax.Array:
+    """Colourises the grey versions of images.
+
+    Args:
+      params: replicated parameters.
+      rgb: [B, H, W, 3] uint8; any B, padded here to the devices.
+      seed: together with an image's index it determines its samples.
+      indices: [B] numbers of the images.
+
+    Returns:
+      [B, S + 2, H, W, 3] uint8: grey, samples, original.
+    """
+    count = jax.local_device_count()
+    indices = jnp.asarray(indices)
+    pad = -len(rgb) % count
+    rgb = jnp.pad(jnp.asarray(rgb), ((0, pad), (0, 0), (0, 0), (0, 0)))
+    seeds = jnp.stack([jnp.full_like(indices, seed), indices], -1)
+    seeds = jnp.pad(seeds, ((0, pad), (0, 0)))
+    rows = self._draw(params, *devices.shard((rgb, seeds)))
+    return devices.unshard(rows)[: len(indices)]
+
+  def batches(
+    self,
+    params: dict,
+    source: Sequence[np.ndarray],
+    config: ml_collections.ConfigDict,
+  ) -> Iterator[np.ndarray]:
+    """Colourises the first images of a source, batch after batch.
+
+    Every host colourises its share and gets all.
+
+    Args:
+      params: replicated parameters.
+      source: see `input_pipeline.open_source`.
+      config: `config.sampling`.
+
+    Yields:
+      [b, S + 2, H, W, 3] uint8: grey, samples, original.
+    """
+    for rgb, indices, mask in input_pipeline.eval_batches(
+      source,
+      devices.round_up(config.batch_size),
+      config.num_images,
+      jax.process_index(),
+      jax.process_count(),
+    ):
+      rows = self(params, rgb, config.seed, indices)
+      yield devices.gather(rows)[devices.gather(mask)]

@@ -1,0 +1,221 @@
+"""Checking a config, and reading and writing it as JSON."""
+
+import difflib
+import json
+import math
+from typing import Any
+
+import ml_collections
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.images import color
+from pic_jax.images import resizing as resize
+from pic_jax.model import classification_head as classification
+from pic_jax.model import pic as model_lib
+from pic_jax.saved import fields
+
+# The config of a run, in its workdir.
+CONFIG_FILE = 'config.json'
+
+
+class ConfigError(ValueError):
+  """A mistake in a config, in one line that names the field."""
+
+
+def _check_names(where: str, names: Any, expected: Any) -> None:
+  for name in names:
+    if name not in expected:
+      near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
+      raise ConfigError(
+        f'Unknown field `{where}{name}`; the nearest is `{where}{near}`.'
+      )
+  for name in expected:
+    if name not in names:
+      raise ConfigError(f'Missing field `{where}{name}`.')
+
+
+def _check_value(name: str, value: Any, expected: type) -> None:
+  if expected is float and isinstance(value, int):
+    value = float(value)
+  is_bool = isinstance(value, bool) and expected is not bool
+  if is_bool or not isinstance(value, expected):
+    raise ConfigError(
+      f'`{name}` must be of type {expected.__name__}, got {value!r}.'
+    )
+  if expected in (int, float):
+    if not math.isfinite(value):
+      raise ConfigError(f'`{name}` must be finite, got {value}.')
+    if value <= 0 and name.split('.')[1] not in fields.NON_POSITIVE:
+      raise ConfigError(f'`{name}` must be positive, got {value}.')
+
+
+def _require(condition: bool, message: str) -> None:
+  if not condition:
+    raise ConfigError(message)
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks names, types and values.
+
+  Raises:
+    ConfigError: the first mistake found.
+  """
+  _check_names('', config, fields.TYPES)
+  for section, types in fields.TYPES.items():
+    is_section = isinstance(config[section], ml_collections.ConfigDict)
+    _require(is_section, f'`{section}` must be a section of fields.')
+    _check_names(f'{section}.', config[section], types)
+    for name, expected in types.items():
+      _check_value(f'{section}.{name}', config[section][name], expected)
+  _check_choices(config)
+  _check_model(config)
+  for section, name in (
+    ('optimizer', 'cooldown_share'),
+    ('training', 'rebalancing_share'),
+  ):
+    share = config[section][name]
+    _require(
+      0 <= share <= 1, f'`{section}.{name}` must be in [0, 1], got {share}.'
+    )
+  for name in ('b1', 'b2', 'ema_decay', 'decay_rate'):
+    value = config.optimizer[name]
+    _require(value <= 1, f'`optimizer.{name}` must be at most 1, got {value}.')
+  for section in ('training', 'sampling'):
+    seed = config[section].seed
+    _require(
+      0 <= seed < 2**31,
+      f'`{section}.seed` must be from 0 to 2**31 - 1, got {seed}.',
+    )
+  for section, name in fields.COUNTS:
+    count = config[section][name]
+    _require(
+      count == -1 or count > 0,
+      f'`{section}.{name}` must be positive, or -1 for all, got {count}.',
+    )
+  batch, steps = config.training.batch_size, config.training.accumulation_steps
+  _require(
+    batch % steps == 0,
+    '`training.batch_size` must divide by `training.accumulation_steps`, '
+    f'got {batch} and {steps}.',
+  )
+  _require(
+    config.sampling.temperature >= 0,
+    '`sampling.temperature` must be at least 0, '
+    f'got {config.sampling.temperature}.',
+  )
+
+
+def _check_choices(config: ml_collections.ConfigDict) -> None:
+  choices = {
+    'data.resize': resize.METHODS,
+    'data.chroma_filter': color.CHROMA_FILTERS,
+    'sampling.method': ('cached', 'naive', 'parallel'),
+    'model.dtype': ('auto', 'float32', 'bfloat16'),
+    'model.head': model_lib.HEADS,
+    'model.point_estimate': classification.POINT_ESTIMATES,
+  }
+  for name, allowed in choices.items():
+    section, field = name.split('.')
+    value = config[section][field]
+    _require(
+      value in allowed,
+      f'`{name}` must be one of {", ".join(allowed)}, got {value!r}.',
+    )
+  if config.data.name in input_pipeline.DATASETS:
+    _require(
+      bool(config.data.data_dir),
+      f'`data.data_dir` must name a folder for `data.name={config.data.name}`.',
+    )
+  _require(
+    config.data.name != 'patches' or config.data.resize == 'crop',
+    "`data.resize` must be 'crop' for `data.name=patches`, whose patches have "
+    f'`data.image_size` anyway; got {config.data.resize!r}.',
+  )
+
+
+def _check_model(config: ml_collections.ConfigDict) -> None:
+  stages = config.model.embedding_stages
+  for stage in stages:
+    _require(
+      isinstance(stage, tuple)
+      and len(stage) == 4
+      and all(isinstance(x, int) and not isinstance(x, bool) for x in stage)
+      and min(stage[0], stage[1], stage[3]) > 0
+      and stage[2] >= 0,
+      '`model.embedding_stages` must hold (width, stride, blocks, dilation), '
+      f'got {stage!r}.',
+    )
+  _require(bool(stages), '`model.embedding_stages` must not be empty.')
+  rate = config.model.dropout_rate
+  _require(
+    0 <= rate < 1, f'`model.dropout_rate` must be in [0, 1), got {rate}.'
+  )
+  weight = config.model.embedding_loss_weight
+  _require(
+    weight >= 0,
+    f'`model.embedding_loss_weight` must be at least 0, got {weight}.',
+  )
+  model = build_model(config)
+  _require(
+    model.has_decoder or weight == 0,
+    '`model.embedding_loss_weight` must be 0 where the embedding is all there '
+    f'is (`model.head={model.head}`), got {weight}.',
+  )
+  _require(
+    config.model.embedding_features >= model.num_outputs,
+    '`model.embedding_features` must be at least the outputs of '
+    f'`model.head={model.head}`, {model.num_outputs}, '
+    f'got {config.model.embedding_features}.',
+  )
+  size, factor = config.data.image_size, model.chroma_factor
+  _require(
+    size % factor == 0,
+    '`data.image_size` must divide by the chroma factor (the product of the '
+    f'strides in `model.embedding_stages`), got {size} and {factor}.',
+  )
+
+
+def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
+  """Checks that the training batch divides over all devices of all hosts."""
+  batch, steps = config.training.batch_size, config.training.accumulation_steps
+  _require(
+    batch % (num_devices * steps) == 0,
+    '`training.batch_size` must divide by devices x '
+    f'`training.accumulation_steps`, got {batch} and {num_devices} x {steps}.',
+  )
+
+
+def build_model(config: ml_collections.ConfigDict) -> model_lib.PIC:
+  """The network of `config.model`."""
+  return model_lib.PIC(**_to_tuples(config.model.to_dict()))
+
+
+def _to_tuples(value: Any) -> Any:
+  # JSON turns tuples into lists, and a module with a list cannot be hashed.
+  if isinstance(value, list | tuple):
+    return tuple(_to_tuples(x) for x in value)
+  if isinstance(value, dict):
+    return {name: _to_tuples(x) for name, x in value.items()}
+  return value
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+  """The config as indented JSON."""
+  return json.dumps(config.to_dict(), indent=2) + '\n'
+
+
+def from_json(text: str) -> ml_collections.ConfigDict:
+  """A locked, checked config from JSON.
+
+  Raises:
+    ConfigError: not JSON, or not a config.
+  """
+  try:
+    sections = _to_tuples(json.loads(text))
+    for (section, name), value in fields.ADDED.items():
+      sections[section].setdefault(name, value)
+    config = ml_collections.ConfigDict(sections)
+  except (ValueError, TypeError, KeyError, AttributeError) as error:
+    raise ConfigError(f'not a config ({error}).') from None
+  check(config)
+  return config.lock()

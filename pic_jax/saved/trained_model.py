@@ -1,0 +1,66 @@
+"""Loading of trained models: a workdir, one of its steps, a file, a name."""
+
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from pic_jax.model import pic as model_lib
+from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import weights_file as weights
+
+
+def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """Reads all that is saved of a model.
+
+  Args:
+    source: a workdir (its last good checkpoint), 'workdir@step', a
+      .safetensors file, or the name of a published model, unless a workdir has
+      this name, even one without a checkpoint.
+
+  Returns:
+    The state as nested dicts of numpy arrays (of a file: only `ema_params`),
+    the config of the run, the step.
+
+  Raises:
+    checkpoint.CheckpointError, weights.WeightsError: nothing usable is there.
+  """
+  published = weights.published()
+  is_workdir = any(
+    (pathlib.Path(source) / name).exists()
+    for name in (checkpoint.DIRECTORY, config_lib.CONFIG_FILE)
+  )
+  if source in published and not is_workdir:
+    source = str(published[source])
+  if source.endswith(weights.SUFFIX):
+    params, config, step = weights.load(source)
+    tree = {'ema_params': params}
+  else:
+    tree, config, step = _load_workdir(source)
+  expected = model_lib.param_shapes(
+    config_lib.build_model(config), config.data.image_size
+  )
+  checkpoint.check_fit(tree['ema_params'], expected, source)
+  return tree, config, step
+
+
+def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """`load` of a workdir or 'workdir@step'."""
+  workdir, at, step = source.rpartition('@')
+  if not at or not step.isdigit():
+    workdir, step = source, None
+  restored = checkpoint.restore(workdir, int(step) if step else None)
+  if restored is None:
+    raise checkpoint.CheckpointError(
+      f'{workdir} has no checkpoint; published models are '
+      f'{", ".join(weights.published())}.'
+    )
+  tree, meta = restored
+  return tree, config_lib.from_json(meta['config']), int(meta['step'])
+
+
+def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """Reads a trained model for evaluation or sampling: `load`, averaged only."""
+  tree, config, step = load(source)
+  return tree['ema_params'], config, step

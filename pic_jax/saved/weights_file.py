@@ -1,0 +1,98 @@
+"""Published weights: one safetensors file with the config inside."""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+import flax.traverse_util
+import ml_collections
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pic_jax.saved import run_config as config_lib
+
+SUFFIX = '.safetensors'
+# The models that come with this package, each with its card, NAME.md.
+PUBLISHED = pathlib.Path(__file__).parents[1] / 'pretrained'
+
+
+class WeightsError(ValueError):
+  """A weights file that cannot be used; the text names it."""
+
+
+def published() -> dict[str, pathlib.Path]:
+  """Files of the models that come with this package, by name."""
+  return {path.stem: path for path in sorted(PUBLISHED.glob(f'*{SUFFIX}'))}
+
+
+def save(
+  path: str | os.PathLike,
+  params: Any,
+  config: ml_collections.ConfigDict,
+  step: int,
+  dtype: str = 'float16',
+) -> None:
+  """Writes (averaged) parameters; the file appears whole or not at all.
+
+  Beside it, NAME.json tells people the config, the step and the sha256.
+
+  Args:
+    path: ends in .safetensors.
+    params: tree of float32 arrays.
+    config: of the run; stored as JSON in the file's metadata.
+    step: steps trained.
+    dtype: 'float16' (half the size) or 'float32'.
+  """
+  path = pathlib.Path(path)
+  if path.suffix != SUFFIX:
+    raise WeightsError(f'{path}: the name must end in {SUFFIX}.')
+  flat = flax.traverse_util.flatten_dict(params, sep='/')
+  arrays = {name: np.asarray(x).astype(dtype) for name, x in flat.items()}
+  metadata = {'config': config_lib.to_json(config), 'step': str(step)}
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  data = safetensors.numpy.save(arrays, metadata)
+  temporary.write_bytes(data)
+  temporary.replace(path)
+  description = {
+    'file': path.name,
+    'sha256': hashlib.sha256(data).hexdigest(),
+    'step': step,
+    'config': config.to_dict(),
+  }
+  path.with_suffix('.json').write_text(json.dumps(description, indent=2) + '\n')
+
+
+def load(
+  path: str | os.PathLike,
+) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """Reads what `save` wrote.
+
+  Returns:
+    Parameters (float32 numpy), the config, the step.
+
+  Raises:
+    WeightsError: missing, damaged, or not written by `save`.
+  """
+  try:
+    with safetensors.safe_open(path, 'numpy') as file:
+      metadata = file.metadata() or {}
+      flat = {
+        name: file.get_tensor(name).astype(np.float32) for name in file.keys()
+      }
+    config = config_lib.from_json(metadata['config'])
+    step = int(metadata['step'])
+  except FileNotFoundError:
+    raise WeightsError(f'{path}: no such file.') from None
+  except (
+    OSError,
+    KeyError,
+    json.JSONDecodeError,
+    config_lib.ConfigError,
+    safetensors.SafetensorError,
+  ) as error:
+    raise WeightsError(f'{path}: not weights of pic_jax ({error}).') from None
+  return flax.traverse_util.unflatten_dict(flat, sep='/'), config, step

@@ -1,0 +1,48 @@
+"""How common colours are in training data (Zhang et al. 2016, sec. 2.2)."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from pic_jax.images import color
+from pic_jax.model import classification_head as classification
+from pic_jax.model import pic as model_lib
+
+# Training images whose colours are counted, and how many at once.
+MAX_IMAGES = 5000
+CHUNK = 250
+
+
+def class_weights(
+  model: model_lib.PIC,
+  source: Sequence[np.ndarray],
+  chroma_filter: str,
+  uniform_share: float,
+) -> np.ndarray | None:
+  """Weights [Q] of the bins, from the first images of the training split.
+
+  Args:
+    model: the network; None is returned for all heads but classification.
+    source: see `input_pipeline.open_source`.
+    chroma_filter: 'point' or 'area'.
+    uniform_share: see `classification.class_weights`.
+  """
+  if model.head != 'classification':
+    return None
+
+  @jax.jit
+  def count(rgb: jax.Array) -> jax.Array:
+    lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+    return classification.count(color.chroma_from_network(lab.chroma))
+
+  total = min(len(source), MAX_IMAGES)
+  counts = sum(
+    np.asarray(
+      count(
+        np.stack([source[i] for i in range(first, min(first + CHUNK, total))])
+      )
+    )
+    for first in range(0, total, CHUNK)
+  )
+  return classification.class_weights(counts, uniform_share)

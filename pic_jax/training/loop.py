@@ -1,0 +1,233 @@
+"""Training (paper sec. 3.3, "Optimization", and 4)."""
+
+import collections
+import contextlib
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.data import sources as datasets
+from pic_jax.runtime import devices
+from pic_jax.runtime import distributed as runtime
+from pic_jax.runtime import run_log as progress
+from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import workdir as workdir_lib
+from pic_jax.training import colour_frequencies as rebalancing
+from pic_jax.training import description as describe
+from pic_jax.training import run as run_lib
+from pic_jax.training import train_step as train_state
+
+# Steps after which the counters of a step are looked at: by then the device
+# has them, so that the host does not wait.
+CHECK_DELAY = 4
+
+
+class Stopped(Exception):
+  """A signal ended the run, which is saved.
+
+  Attributes:
+    signal_number: which signal.
+    step: that was saved.
+  """
+
+  def __init__(self, signal_number: int, step: int):
+    super().__init__(signal_number, step)
+    self.signal_number = signal_number
+    self.step = step
+
+
+@contextlib.contextmanager
+def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
+  """Turns an out-of-memory error into a line that says what helps."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    training = config.training
+    raise run_lib.TrainingError(
+      'Out of device memory: lower `training.batch_size` '
+      f'({training.batch_size}), raise `training.accumulation_steps` '
+      f'({training.accumulation_steps}) or set `model.remat` '
+      f'({config.model.remat}).'
+    ) from None
+
+
+def train_and_evaluate(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  profile_steps: tuple[int, int] | None = None,
+) -> train_state.TrainState:
+  """Trains to `training.num_steps`; resumes what the workdir holds.
+
+  Every process of a run calls it; process 0 writes.
+
+  Args:
+    config: checked.
+    workdir: for checkpoints, logs and figures.
+    profile_steps: first and last step of a trace, if one is wanted.
+
+  Returns:
+    The final state, replicated over the local devices.
+
+  Raises:
+    Stopped: SIGTERM or SIGINT came; the state is saved.
+    run.TrainingError: the loss or the gradient stays infinite, or the device's
+      memory is too small.
+    checkpoint.CheckpointError: saving or restoring failed.
+    runtime.LockedError: another process writes to the workdir.
+  """
+  config_lib.check_devices(config, jax.device_count())
+  changes = workdir_lib.changes(config, workdir)
+  for split in ('train_split', 'validation_split', 'test_split'):
+    datasets.parse_split(config.data[split], 0)
+  source = input_pipeline.open_source(config.data, config.data.train_split)
+  with contextlib.ExitStack() as stack:
+    if devices.is_main():
+      pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+      stack.enter_context(runtime.lock(workdir))
+      workdir_lib.write_config(config, workdir)
+    signals = stack.enter_context(runtime.Signals())
+    run = stack.enter_context(
+      contextlib.closing(run_lib.Run(config, workdir, source))
+    )
+    trace = stack.enter_context(
+      contextlib.closing(progress.Trace(profile_steps, workdir))
+    )
+    stack.enter_context(_explained(config))
+    progress.say(describe.to_text(describe.run(config, len(source), workdir)))
+    return _train(run, signals, trace, changes)
+
+
+def _train(
+  run: run_lib.Run,
+  signals: runtime.Signals,
+  trace: progress.Trace,
+  changes: dict[str, tuple],
+) -> train_state.TrainState:
+  """The loop."""
+  training = run.config.training
+  state = run.first_state()
+  step = int(state.step)
+  if changes:
+    run.log.scalars(step, {'config_changes': changes})
+    progress.say(f'Changed since the last start: {", ".join(changes)}.')
+  state = devices.replicate(state)
+  keys = devices.replicate(jax.random.key(training.seed))
+  batches = input_pipeline.train_batches(run.dataset, step)
+  meter = progress.Meter()
+  stop = 0  # number of the signal that asks for it
+  recent = collections.deque()
+  try:
+    with _breakable(signals):
+      train_step = _compile(run, state, keys)
+    while step < training.num_steps and not stop:
+      start = time.perf_counter()
+      rgb = devices.shard(next(batches))
+      meter.count_step(time.perf_counter() - start)
+      trace.before(step + 1)
+      state, parts = train_step(state, rgb, keys, _asked(signals))
+      step += 1
+      trace.after(step, parts)
+      recent.append((step, parts))
+      if len(recent) > CHECK_DELAY:
+        seen_step, seen_parts = recent.popleft()
+        run.check_skipped(seen_step, state, seen_parts)
+        stop = int(devices.fetch(seen_parts['stop']))
+      if _is_due(run, step, training.log_every_steps) or len(recent) == 1:
+        run.report(step, parts, meter)
+      _periodically(run, signals, state, step, meter)
+      if jax.process_count() == 1:
+        stop = signals.received or 0
+  except runtime.StopRequested:
+    stop = signals.received  # a compilation, evaluation or grid was broken off
+  if stop:
+    run.save(state)
+    run.wait_for_save()
+    raise Stopped(stop, step)
+  for seen_step, seen_parts in recent:
+    run.check_skipped(seen_step, state, seen_parts)
+  return state
+
+
+def _breakable(
+  signals: runtime.Signals,
+) -> contextlib.AbstractContextManager[None]:
+  """Lets a signal break off work, unless other processes share in it."""
+  if jax.process_count() > 1:
+    return contextlib.nullcontext()
+  return signals.interruptible()
+
+
+def _asked(signals: runtime.Signals) -> np.ndarray:
+  """The signal received [D], for the step: so all processes hear of it."""
+  return np.full(jax.local_device_count(), signals.received or 0, np.int32)
+
+
+def _compile(
+  run: run_lib.Run, state: train_state.TrainState, keys: jax.Array
+) -> Callable[..., Any]:
+  """Compiles the step; says how long it took."""
+  start = time.perf_counter()
+  train_step = train_state.train_step_fn(
+    run.model,
+    run.optimizer,
+    run.config.optimizer.ema_decay,
+    run.config.data.chroma_filter,
+    run.config.training.accumulation_steps,
+    rebalancing.class_weights(
+      run.model,
+      run.train_source,
+      run.config.data.chroma_filter,
+      run.config.training.rebalancing_share,
+    ),
+  )
+
+  def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:
+    state, parts = train_step(state, rgb, key)
+    return state, parts | {'stop': devices.maximum(asked)}
+
+  step = devices.pmap(step, donate_argnums=(0,))
+  if jax.process_count() > 1:
+    # Ahead of time pmap compiles for the arrays of all processes, but is then
+    # called with those of one: the first call has to compile.
+    return step
+  rgb = devices.shard(run.dataset[0])
+  asked = np.zeros(jax.local_device_count(), np.int32)
+  compiled = step.lower(state, rgb, keys, asked).compile()
+  seconds = time.perf_counter() - start
+  progress.say(f'Compiled the step in {progress.format_duration(seconds)}.')
+  return compiled
+
+
+def _is_due(run: run_lib.Run, step: int, every: int) -> bool:
+  return every > 0 and (
+    step % every == 0 or step == run.config.training.num_steps
+  )
+
+
+def _periodically(
+  run: run_lib.Run,
+  signals: runtime.Signals,
+  state: train_state.TrainState,
+  step: int,
+  meter: progress.Meter,
+) -> None:
+  """Saves, evaluates and samples where it is due; left out of the rates."""
+  start = time.perf_counter()
+  training = run.config.training
+  if _is_due(run, step, training.checkpoint_every_steps):
+    run.save(state)
+  if _is_due(run, step, training.eval_every_steps):
+    with _breakable(signals):
+      run.evaluate(state, step)
+  if _is_due(run, step, training.sample_every_steps):
+    with _breakable(signals):
+      run.sample(state, step)
+  meter.pause(time.perf_counter() - start)

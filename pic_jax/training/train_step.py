@@ -1,0 +1,260 @@
+"""The state of training and one step of it (paper sec. 3.3, eq. 3)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from pic_jax.evaluation import metrics
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model_lib
+from pic_jax.runtime import devices
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """Everything a checkpoint holds: arrays only.
+
+  Attributes:
+    step: [] int32, steps done.
+    params: parameters of `PIC`.
+    ema_params: their exponential moving average (Polyak averaging).
+    opt_state: of optax Adam.
+    num_skipped: [] int32, updates left out because the loss or the gradient
+      was not finite.
+    skipped_in_row: [] int32, the same since the last good one.
+  """
+
+  step: jax.Array
+  params: Any
+  ema_params: Any
+  opt_state: Any
+  num_skipped: jax.Array
+  skipped_in_row: jax.Array
+
+
+def learning_rate_fn(config: ml_collections.ConfigDict) -> optax.Schedule:
+  """Learning rate of a step, counted from 0; of a whole config.
+
+  It decays by a constant factor every step, and over the last steps falls to 0
+  as a line on top of that.
+  """
+  optimizer, num_steps = config.optimizer, config.training.num_steps
+  decay = optax.exponential_decay(
+    optimizer.learning_rate,
+    transition_steps=1,
+    decay_rate=optimizer.decay_rate,
+  )
+  cooldown_steps = round(optimizer.cooldown_share * num_steps)
+  if not cooldown_steps:
+    return decay
+  cooldown = optax.linear_schedule(
+    1.0, 0.0, cooldown_steps, num_steps - cooldown_steps
+  )
+  return lambda step: decay(step) * cooldown(step)
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict,
+) -> optax.GradientTransformation:
+  """Adam as optax has it (epsilon outside the bias correction)."""
+  optimizer = config.optimizer
+  return optax.adam(
+    learning_rate_fn(config),
+    b1=optimizer.b1,
+    b2=optimizer.b2,
+    eps=optimizer.eps,
+  )
+
+
+def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
+  """A state at step 0 whose average is the parameters themselves."""
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    ema_params=jax.tree.map(jnp.copy, params),
+    opt_state=optimizer.init(params),
+    num_skipped=jnp.zeros((), jnp.int32),
+    skipped_in_row=jnp.zeros((), jnp.int32),
+  )
+
+
+def group_norms(tree: Any) -> dict[str, jax.Array]:
+  """Euclidean norm [] of every layer or block: 'decoder/head', ..."""
+  return {
+    f'{network}/{layer}': optax.tree.norm(leaves)
+    for network, layers in tree.items()
+    for layer, leaves in layers.items()
+  }
+
+
+def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
+  """min(ema_decay, (1 + step) / (10 + step)), step counted from 0.
+
+  The ramp keeps the initial weights out of the average of a short run.
+  """
+  return jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+
+
+def loss_fn(
+  params: Any,
+  rgb: jax.Array,
+  dropout_key: jax.Array,
+  model: model_lib.PIC,
+  chroma_filter: str,
+  class_weights: np.ndarray | None = None,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
+
+  Of a head without a likelihood: its own loss.
+
+  Args:
+    params: parameters of `model`.
+    rgb: [B, H, W, 3] uint8.
+    dropout_key: PRNG key.
+    model: the network.
+    chroma_filter: 'point' or 'area'.
+    class_weights: [Q], see `classification.class_weights`.
+
+  Returns:
+    The loss [], and its parts.
+  """
+  lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+  theta, embedding = model.apply(
+    {'params': params},
+    lab.luminance,
+    lab.chroma,
+    train=True,
+    rngs={'dropout': dropout_key},
+  )
+
+  if not model.has_likelihood:
+    loss = model.point_loss(theta, lab.chroma, class_weights).mean()
+    return loss, {'loss': loss}
+
+  def mean_bits(outputs: jax.Array) -> jax.Array:
+    log_prob = logistic_mixture.log_prob(
+      outputs, lab.luminance_small, lab.chroma
+    )
+    return metrics.bits_per_dim(log_prob).mean()
+
+  loss = bits = mean_bits(theta)
+  parts = {'bits_per_dim': bits}
+  if model.embedding_loss_weight:
+    parts['embedding_bits_per_dim'] = mean_bits(
+      embedding[..., : model.num_outputs]
+    )
+    loss += model.embedding_loss_weight * parts['embedding_bits_per_dim']
+  return loss, parts | {'loss': loss}
+
+
+def gradients(
+  params: Any,
+  rgb: jax.Array,
+  key: jax.Array,
+  model: model_lib.PIC,
+  chroma_filter: str,
+  accumulation_steps: int,
+  class_weights: np.ndarray | None = None,
+) -> tuple[Any, dict[str, jax.Array]]:
+  """Gradients and parts of the loss, averaged over micro-batches.
+
+  Args:
+    params: parameters of `model`.
+    rgb: [B, H, W, 3] uint8; B divides by `accumulation_steps`.
+    key: for dropout.
+    model: the network.
+    chroma_filter: 'point' or 'area'.
+    accumulation_steps: number of micro-batches, one after another in memory.
+    class_weights: see `loss_fn`.
+  """
+  grad_fn = functools.partial(
+    jax.grad(loss_fn, has_aux=True),
+    model=model,
+    chroma_filter=chroma_filter,
+    class_weights=class_weights,
+  )
+  if accumulation_steps == 1:
+    return grad_fn(params, rgb, key)
+
+  def add(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+    micro_batch, index = xs
+    new = grad_fn(params, micro_batch, jax.random.fold_in(key, index))
+    return jax.tree.map(jnp.add, total, new), None
+
+  micro_batches = rgb.reshape(accumulation_steps, -1, *rgb.shape[1:])
+  shapes = jax.eval_shape(lambda: grad_fn(params, micro_batches[0], key))
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  total, _ = jax.lax.scan(
+    add,
+    zeros,
+    (micro_batches, jnp.arange(accumulation_steps)),
+    # The gradient of a convolution in a loop is 18 times slower on CPU.
+    unroll=accumulation_steps if jax.default_backend() == 'cpu' else 1,
+  )
+  return jax.tree.map(lambda x: x / accumulation_steps, total)
+
+
+def train_step_fn(
+  model: model_lib.PIC,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+  chroma_filter: str,
+  accumulation_steps: int = 1,
+  class_weights: np.ndarray | None = None,
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+  """Makes the step that `devices.pmap` maps.
+
+  Returns:
+    (state, rgb [b, H, W, 3] uint8, key) -> (state, metrics); the gradients and
+    metrics are averaged over all devices, dropout differs on each of them. A
+    loss or gradient that is not finite changes nothing but the counters.
+  """
+
+  def train_step(
+    state: TrainState, rgb: jax.Array, key: jax.Array
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    key = jax.random.fold_in(key, state.step)
+    key = jax.random.fold_in(key, devices.index())
+    grads, parts = devices.mean(
+      gradients(
+        state.params,
+        rgb,
+        key,
+        model,
+        chroma_filter,
+        accumulation_steps,
+        class_weights,
+      )
+    )
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = ema_decay_at(state.step, ema_decay)
+    ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
+    norms = group_norms(grads)
+    parts['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))
+    is_finite = jnp.isfinite(parts['loss']) & jnp.isfinite(parts['grad_norm'])
+    updated = (params, ema_params, opt_state)
+    before = (state.params, state.ema_params, state.opt_state)
+    kept = jax.tree.map(
+      lambda new, old: jnp.where(is_finite, new, old), updated, before
+    )
+    skipped_in_row = jnp.where(is_finite, 0, state.skipped_in_row + 1)
+    state = TrainState(
+      state.step + 1,
+      *kept,
+      num_skipped=state.num_skipped + ~is_finite,
+      skipped_in_row=skipped_in_row,
+    )
+    return state, parts | {
+      'skipped_in_row': skipped_in_row,
+      'num_skipped': state.num_skipped,
+      'group_norms': norms,
+    }
+
+  return train_step

@@ -1,0 +1,170 @@
+"""Order, flips, shares and padding; folders, patches, tfds; clear errors."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.data import sources as datasets
+from pic_jax.images import files as images
+from pic_jax.images import resizing as resize
+from tests import tiny
+
+
+def source(count=50) -> np.ndarray:
+  """Image i is i everywhere, but 255 in its left column."""
+  rgb = np.broadcast_to(np.arange(count)[:, None, None, None], (count, 4, 4, 3))
+  rgb = rgb.astype(np.uint8).copy()
+  rgb[:, :, 0] = 255
+  return rgb
+
+
+def identity(batch: np.ndarray) -> np.ndarray:
+  return batch[:, 0, 1, 0]
+
+
+def is_flipped(batch: np.ndarray) -> np.ndarray:
+  return batch[:, 0, -1, 0] == 255
+
+
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
+  dataset = input_pipeline.train_dataset(source(), 10, seed=1)
+  epochs = [
+    np.concatenate([identity(dataset[t]) for t in range(5 * e, 5 * e + 5)])
+    for e in range(3)
+  ]
+  for epoch in epochs:
+    np.testing.assert_array_equal(np.sort(epoch), np.arange(50))
+  for left, right in itertools.combinations([*epochs, np.arange(50)], 2):
+    assert (left != right).any()
+
+
+def test_batches_are_a_pure_function_of_seed_and_step():
+  first = input_pipeline.train_dataset(source(), 8, seed=1)
+  iterator = input_pipeline.train_batches(
+    input_pipeline.train_dataset(source(), 8, seed=1), first_step=13
+  )
+  for step in range(13, 30):
+    np.testing.assert_array_equal(next(iterator), first[step])
+  other = input_pipeline.train_dataset(source(), 8, seed=2)
+  assert (other[13] != first[13]).any()
+
+
+def test_hosts_share_the_batch_of_one_host():
+  whole = input_pipeline.train_dataset(source(), 12, seed=1)
+  shares = [
+    input_pipeline.train_dataset(source(), 12, 1, host, 3) for host in range(3)
+  ]
+  for step in (0, 7, 20):
+    joined = np.concatenate([share[step] for share in shares])
+    np.testing.assert_array_equal(joined, whole[step])
+
+
+def test_every_image_is_flipped_on_its_own_coin():
+  dataset = input_pipeline.train_dataset(source(), 50, seed=1)
+  flips = np.stack([is_flipped(dataset[step]) for step in range(40)])
+  assert 0.45 < flips.mean() < 0.55
+  # One coin for a whole batch would give shares of 0 and 1.
+  assert 0.2 < flips.mean(1).min() and flips.mean(1).max() < 0.8
+
+
+def test_images_that_are_not_in_memory_give_the_same_batches():
+  class OnDisk:
+    def __len__(self):
+      return 50
+
+    def __getitem__(self, index):
+      return source()[index]
+
+  memory = input_pipeline.train_dataset(source(), 8, seed=1)
+  disk = input_pipeline.train_dataset(OnDisk(), 8, seed=1)
+  np.testing.assert_array_equal(disk[3], memory[3])
+
+
+@pytest.mark.parametrize('num_hosts,count', [(1, 21), (2, 21), (2, 17)])
+def test_evaluation_covers_every_image_once(num_hosts, count):
+  seen, batches = [], []
+  for host in range(num_hosts):
+    shares = list(
+      input_pipeline.eval_batches(source(count), 8, -1, host, num_hosts)
+    )
+    batches.append(len(shares))
+    for rgb, indices, mask in shares:
+      assert len(rgb) == 8 // num_hosts
+      np.testing.assert_array_equal(identity(rgb), indices)
+      seen.extend(indices[mask])
+  assert sorted(seen) == list(range(count))
+  assert len(set(batches)) == 1 and batches[0] == -(-count // 8)
+  first = list(input_pipeline.eval_batches(source(21), 8, 5))
+  assert len(first) == 1 and first[0][2].sum() == 5
+
+
+def folder_config(path, **changes):
+  config = tiny.config('smoke').data
+  config.name, config.data_dir, config.image_size = 'folder', str(path), 16
+  for name, value in changes.items():
+    config[name] = value
+  return config
+
+
+def test_folder_is_split_by_slices_or_subfolders(tmp_path):
+  tiny.write_folder(tmp_path / 'train', 8)
+  tiny.write_folder(tmp_path / 'test' / 'cats', 3)
+  config = folder_config(tmp_path)
+  counts = {
+    split: len(input_pipeline.open_source(config, split))
+    for split in (
+      'train',
+      'test',
+      'all',
+      'train[:75%]',
+      'train[6:]',
+      'all[-2:]',
+    )
+  }
+  assert counts == {
+    'train': 8,
+    'test': 3,
+    'all': 11,
+    'train[:75%]': 6,
+    'train[6:]': 2,
+    'all[-2:]': 2,
+  }
+  batch = input_pipeline.open_source(config, 'train')
+  assert batch.shape == (8, 16, 16, 3) and batch.dtype == np.uint8
+
+
+def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):
+  rgb = tiny.images(1, 19, 43)[0]
+  images.save_image(tmp_path / 'a.png', rgb)
+  for method in resize.METHODS:
+    config = folder_config(tmp_path, resize=method)
+    found = input_pipeline.open_source(config, 'train')[0]
+    np.testing.assert_array_equal(found, resize.fit(rgb, 16, method))
+
+
+def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
+  height, width = 64, 96
+  ramp = np.broadcast_to(np.arange(width)[None, :, None], (height, width, 3))
+  images.save_image(tmp_path / 'ramp.png', ramp.astype(np.uint8) * 2)
+  config = folder_config(tmp_path, name='patches')
+  train = input_pipeline.open_source(config, 'train')
+  test = input_pipeline.open_source(config, 'test')
+  assert train.max() < test.min() + 4  # resampling blurs the border a little
+  assert len(train) > len(test) > 0
+
+
+def test_data_mistakes_name_the_remedy(tmp_path):
+  cases = [
+    (folder_config(tmp_path / 'none'), 'train', 'data.data_dir'),
+    (folder_config(tmp_path), 'train', 'No images'),
+    (folder_config(tmp_path), 'train[', 'must look like'),
+    (folder_config(tmp_path, name='patches'), 'train', 'photographs'),
+    (folder_config(tmp_path, name='cifar10'), 'train', 'tfds build cifar10'),
+    (folder_config(tmp_path, name='cifar11'), 'train', "'cifar11'"),
+  ]
+  for config, split, text in cases:
+    with pytest.raises(datasets.DataError, match='.') as error:
+      input_pipeline.open_source(config, split)
+    assert text in str(error.value) and '\n' not in str(error.value)

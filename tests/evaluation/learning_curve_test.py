@@ -1,0 +1,77 @@
+"""Learning curves: what is read of a log, and that it is drawn."""
+
+import json
+import pathlib
+
+import matplotlib.axes
+import numpy as np
+import pytest
+from PIL import Image
+
+from pic_jax.evaluation import figures as paper_figures
+from pic_jax.evaluation import learning_curve
+from pic_jax.saved import run_config as config_lib
+from tests import tiny
+
+
+def write_run(folder, *records):
+  folder.mkdir()
+  config = tiny.config('smoke')
+  (folder / 'config.json').write_text(config_lib.to_json(config))
+  lines = [json.dumps(record) for record in records]
+  (folder / 'metrics.jsonl').write_text('\n'.join([*lines, '{"step": 9, "va']))
+  return config.training.batch_size
+
+
+def test_a_curve_is_the_validation_score_over_images(tmp_path):
+  batch = write_run(
+    tmp_path / 'run',
+    {'step': 1, 'bits_per_dim': 9.0},
+    {'step': 10, 'validation_bits_per_dim': 4.0},
+    {'step': 20, 'validation_bits_per_dim': 5.0},
+    {'step': 20, 'validation_bits_per_dim': 3.0},  # redone after a kill
+  )
+  assert learning_curve.read(tmp_path / 'run') == {10 * batch: 4, 20 * batch: 3}
+
+
+def test_it_is_drawn(tmp_path):
+  write_run(tmp_path / 'run', {'step': 1, 'validation_bits_per_dim': 4.0})
+  path = tmp_path / 'new' / 'curve.png'
+  learning_curve.draw([tmp_path / 'run'], path)
+  with Image.open(path) as image:
+    assert np.asarray(image.convert('L')).std() > 5
+
+
+def test_runs_of_one_name_are_both_drawn(tmp_path, monkeypatch):
+  for parent in 'ab':
+    (tmp_path / parent).mkdir()
+    write_run(
+      tmp_path / parent / 'run', {'step': 1, 'validation_bits_per_dim': 4.0}
+    )
+  labels = []
+  plot = matplotlib.axes.Axes.plot
+  monkeypatch.setattr(
+    matplotlib.axes.Axes,
+    'plot',
+    lambda *args, label, **kwargs: (
+      labels.append(label) or plot(*args, label=label, **kwargs)
+    ),
+  )
+  runs = [tmp_path / parent / 'run' for parent in 'ab']
+  learning_curve.draw(runs, tmp_path / 'curve.png')
+  assert labels == [str(run) for run in runs]
+  monkeypatch.chdir(runs[0])
+  learning_curve.draw([pathlib.Path('.')], tmp_path / 'curve.png')
+  assert labels[-1] == 'run'
+
+
+def test_what_is_no_run_or_never_evaluated_is_refused(tmp_path):
+  with pytest.raises(paper_figures.FigureError, match='not the workdir'):
+    learning_curve.read(tmp_path)
+  write_run(tmp_path / 'run', {'step': 1, 'bits_per_dim': 4.0})
+  with pytest.raises(paper_figures.FigureError, match='eval_every_steps'):
+    learning_curve.read(tmp_path / 'run')
+  with (tmp_path / 'run' / 'metrics.jsonl').open('ab') as file:
+    file.write(b'\n7\n\xff\n{"step": 2, "validation_loss": 1.0}\n')
+  with pytest.raises(paper_figures.FigureError, match='no bits/dim'):
+    learning_curve.read(tmp_path / 'run')

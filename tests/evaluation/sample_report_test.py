@@ -1,0 +1,222 @@
+"""A whole measurement of samples against pictures drawn some other way."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.metrics
+
+from pic_jax.evaluation import calibration, metrics, sample_scores
+from pic_jax.evaluation import sample_report as sample_metrics
+from pic_jax.images import color
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model
+from pic_jax.runtime import devices
+from pic_jax.sampling import grids as sampler
+from pic_jax.sampling import sample
+from pic_jax.saved import run_config as config_lib
+from tests import tiny
+
+SIZE = 16
+COUNT = 11
+ALWAYS = [
+  *(
+    f'{name}{which}'
+    for name in ('ab_rmse', 'psnr', 'ssim')
+    for which in ('', '_best_of_8', '_mean_of_8')
+  ),
+  'pairwise_difference',
+  'ab_variance',
+  'energy_score',
+  'energy_score_multiscale',
+  'grey_energy_score',
+  'grey_energy_score_multiscale',
+  'sample_bits_per_dim',
+  'typicality_gap',
+  'pit_a',
+  'pit_b',
+  *(
+    f'{which}{name}'
+    for name in ('colourfulness', 'saturation')
+    for which in ('', 'original_')
+  ),
+]
+OF_EMBEDDING = [
+  'embedding_energy_score',
+  'embedding_energy_score_multiscale',
+  'embedding_mode_colourfulness',
+  'embedding_mode_saturation',
+]
+
+
+@pytest.fixture
+def config(tmp_path):
+  """Tiny, but with pictures that SSIM's window fits in."""
+  config = tiny.narrow_config('smoke', tmp_path)
+  config.data.image_size = SIZE
+  config.sampling.batch_size = 8
+  return config
+
+
+def trained_params(config) -> dict:
+  batch = model.split_lab(tiny.images(4, SIZE, SIZE), 2, 'point')
+  return tiny.trained_like(config_lib.build_model(config), batch)
+
+
+@pytest.mark.parametrize('weight', [0.0, 1.0])
+def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
+  config.model.embedding_loss_weight = weight
+  params = model.param_shapes(config_lib.build_model(config), SIZE)
+  scores = jax.eval_shape(
+    sample_metrics.SampleEvaluator(config)._score_fn,
+    params,
+    jax.ShapeDtypeStruct((3, SIZE, SIZE, 3), jnp.uint8),
+    jax.ShapeDtypeStruct((3,), jnp.int32),
+  )
+  assert set(scores) == {*ALWAYS, *(OF_EMBEDDING if weight else ())}
+  for name, score in scores.items():
+    assert score.shape == ((3, 20) if name.startswith('pit') else (3,)), name
+
+
+def test_images_smaller_than_the_window_are_refused(config):
+  config.data.image_size = 10
+  with pytest.raises(config_lib.ConfigError, match='at least 11.*got 10'):
+    sample_metrics.SampleEvaluator(config)
+
+
+@pytest.mark.slow
+def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
+  params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
+  replicated = devices.replicate(params)
+  report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
+  assert report['num_sampled_images'] == COUNT and report['num_samples'] == 8
+  for name in [*ALWAYS, *OF_EMBEDDING]:
+    for key in (name, f'{name}_stderr'):
+      assert np.isfinite(report[key]).all(), key
+
+  net = config_lib.build_model(config)
+  rows = sampler.Sampler(net, 'point', 8, 1.0, 'cached')(
+    replicated, rgb, config.sampling.seed, np.arange(COUNT)
+  )
+  ssim = np.array(
+    [
+      [
+        skimage.metrics.structural_similarity(
+          picture,
+          original,
+          gaussian_weights=True,
+          sigma=1.5,
+          use_sample_covariance=False,
+          data_range=255,
+          channel_axis=-1,
+        )
+        for picture in row[1:9]
+      ]
+      for row, original in zip(rows, rgb, strict=True)
+    ]
+  )
+  psnr = np.array(
+    [
+      [
+        skimage.metrics.peak_signal_noise_ratio(original, picture)
+        for picture in row[1:9]
+      ]
+      for row, original in zip(rows, rgb, strict=True)
+    ]
+  )
+  first = metrics.colourfulness(rows[:, 1])
+  for name, values in (
+    ('ssim', ssim[:, 0]),
+    ('ssim_best_of_8', ssim.max(1)),
+    ('psnr', psnr[:, 0]),
+    ('psnr_best_of_8', psnr.max(1)),
+    ('colourfulness', first),
+    ('saturation', metrics.saturation(color.rgb_to_lab(rows[:, 1]))),
+    ('original_colourfulness', metrics.colourfulness(rgb)),
+  ):
+    np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-4)
+    np.testing.assert_allclose(
+      report[f'{name}_stderr'],
+      np.std(values, ddof=1) / np.sqrt(COUNT),
+      rtol=1e-3,
+    )
+  for name in ('pit_a', 'pit_b'):
+    np.testing.assert_allclose(np.sum(report[name]), 1.0, rtol=1e-6)
+  text = sample_metrics.to_text(report)
+  for name in ('energy_score', 'typicality_gap', 'embedding_mode_saturation'):
+    assert f'{report[name]:.3f} +- {report[f"{name}_stderr"]:.3f}' in text
+
+
+@pytest.mark.slow
+def test_report_agrees_with_chroma_scored_again(config):
+  params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
+  net = config_lib.build_model(config)
+  lab = model.split_lab(rgb, 2, 'point')
+  keys = sample.image_keys(config.sampling.seed, np.arange(COUNT))
+  chroma = sample.sample_chroma(net, params, lab.luminance, keys, 8)
+
+  def bits(chroma: jax.Array) -> np.ndarray:
+    theta, _ = net.apply({'params': params}, lab.luminance, chroma)
+    return metrics.bits_per_dim(
+      logistic_mixture.log_prob(theta, lab.luminance_small, chroma)
+    )
+
+  own = np.mean([bits(chroma[:, index]) for index in range(8)], 0)
+  samples = np.asarray(color.chroma_from_network(chroma), np.float64)
+  target = np.asarray(color.chroma_from_network(lab.chroma), np.float64)
+  errors = ((samples - target[:, None]) ** 2).sum(-1).mean((2, 3)) ** 0.5
+  mean = ((samples.mean(1) - target) ** 2).sum(-1).mean((1, 2)) ** 0.5
+  theta, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
+  alone = color.chroma_from_network(
+    sample.sample_independently(
+      embedding[..., : net.num_outputs], lab.luminance_small, keys, 8, 1.0
+    )
+  )
+  replicated = devices.replicate(params)
+  report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
+  for name, values in (
+    ('energy_score', metrics.energy_score(samples, target)),
+    ('embedding_energy_score', metrics.energy_score(alone, target)),
+    (
+      'energy_score_multiscale',
+      metrics.energy_score_multiscale(samples, target),
+    ),
+    ('sample_bits_per_dim', own),
+    ('typicality_gap', own - bits(lab.chroma)),
+    ('ab_rmse', errors[:, 0]),
+    ('ab_rmse_best_of_8', errors.min(1)),
+    ('ab_rmse_mean_of_8', mean),
+    ('grey_energy_score', (target**2).sum(-1).mean((1, 2)) ** 0.5),
+    ('ab_variance', samples.var(1, ddof=1).mean((1, 2, 3))),
+  ):
+    np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-4)
+  noise = jax.vmap(
+    lambda key: jax.random.uniform(
+      jax.random.fold_in(key, sample_scores.TRANSFORM_STREAM),
+      lab.chroma.shape[1:],
+    )
+  )(keys)
+  transformed = calibration.transform(
+    theta, lab.luminance_small, lab.chroma, noise
+  )
+  for channel, name in enumerate(('pit_a', 'pit_b')):
+    histogram = calibration.histogram(transformed[..., channel]).mean(0)
+    np.testing.assert_allclose(report[name], histogram, atol=1e-3)
+  assert np.abs(np.subtract(report['pit_a'], report['pit_b'])).max() > 2e-3
+
+
+@pytest.mark.slow
+def test_samples_at_temperature_zero_have_no_diversity(config, monkeypatch):
+  monkeypatch.setattr(sample_metrics, 'TEMPERATURE', 0.0)
+  replicated = devices.replicate(trained_params(config))
+  rgb = tiny.images(3, SIZE, SIZE)
+  report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
+  assert report['pairwise_difference'] == report['ab_variance'] == 0
+  for name in ('ab_rmse', 'psnr', 'ssim'):
+    for which in ('best', 'mean'):
+      np.testing.assert_allclose(
+        report[name], report[f'{name}_{which}_of_8'], rtol=1e-5
+      )
+  np.testing.assert_allclose(
+    report['energy_score'], report['ab_rmse'], rtol=1e-6
+  )

@@ -1,0 +1,323 @@
+"""Files that are damaged, huge, special or oddly named: one plain line each."""
+
+import contextlib
+import io
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from unittest import mock
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+from pic_jax.images import files as images
+
+NUM_MUTATIONS = 40  # of each of the five seeds
+MAX_SECONDS = 5
+MAX_GROWTH = 200 << 20  # bytes of resident memory
+
+
+def saved(picture, form, **options):
+  file = io.BytesIO()
+  picture.save(file, form, **options)
+  return file.getvalue()
+
+
+def chunk(kind, data):
+  check = struct.pack('>I', zlib.crc32(kind + data))
+  return struct.pack('>I', len(data)) + kind + data + check
+
+
+def png_of(width, height, lines):
+  header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
+  body = header + chunk(b'IDAT', lines) + chunk(b'IEND', b'')
+  return b'\x89PNG\r\n\x1a\n' + body
+
+
+def seeds():
+  """A file of each of five formats, with metadata to damage."""
+  y, x = np.mgrid[:37, :53]
+  rgb = np.stack([6 * y, 4 * x, 255 - 3 * y - 2 * x], -1).astype(np.uint8)
+  picture = Image.fromarray(rgb)
+  icc = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  exif = Image.Exif()
+  exif[0x0112], exif[0x010F] = 6, 'A maker of cameras'
+  alpha = Image.fromarray(np.append(rgb, rgb[..., :1], -1))
+  frames = [picture.rotate(90).quantize(16), picture.rotate(180).quantize(16)]
+  return {
+    'jpeg': saved(picture, 'JPEG', exif=exif, icc_profile=icc),
+    'png': saved(alpha, 'PNG', exif=exif, icc_profile=icc),
+    'webp': saved(alpha, 'WEBP', exif=exif, icc_profile=icc),
+    'tiff': saved(picture, 'TIFF', compression='tiff_lzw', icc_profile=icc),
+    'gif': saved(
+      picture.quantize(16),
+      'GIF',
+      save_all=True,
+      append_images=frames,
+      transparency=3,
+    ),
+  }
+
+
+SEEDS = seeds()
+
+
+def mutate(data, rng):
+  """Flips, cuts, inserts or rewrites bytes, here and there or in the head."""
+  data = bytearray(data)
+  kind = rng.integers(5)
+  if kind == 0:
+    for at in rng.integers(0, len(data), rng.integers(1, 20)):
+      data[at] ^= 1 << rng.integers(8)
+  elif kind == 1:
+    del data[rng.integers(1, len(data)) :]
+  elif kind == 2:
+    at = rng.integers(len(data))
+    data[at:at] = rng.bytes(rng.integers(1, 50))
+  elif kind == 3:
+    for at in rng.integers(2, min(120, len(data)), rng.integers(1, 6)):
+      data[at] = rng.integers(256)
+  else:
+    at = rng.integers(2, min(120, len(data)))
+    data[at : at + 4] = (b'\xff' * 4, b'\0' * 4, b'\x7f' * 4)[rng.integers(3)]
+  return bytes(data)
+
+
+@contextlib.contextmanager
+def deadline():
+  """Fails what takes too long, and ends what would wait for ever."""
+  start = time.monotonic()
+
+  def stop(*_):
+    raise TimeoutError
+
+  before = signal.signal(signal.SIGALRM, stop)
+  signal.alarm(2 * MAX_SECONDS)
+  try:
+    yield
+  finally:
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+  assert time.monotonic() - start < MAX_SECONDS
+
+
+def refusal(path, **options):
+  """The one line that refuses `path`, within the limits of time and memory."""
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  with deadline(), pytest.raises(images.ImageError) as error:
+    images.load_photograph(path, **options)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  assert (peak - before) * 1024 < MAX_GROWTH
+  line = str(error.value)
+  assert line.isprintable() and line.endswith('.')
+  line.encode()  # has no undecodable byte
+  return line
+
+
+@pytest.mark.parametrize('name', SEEDS)
+def test_a_damaged_file_is_read_or_refused_in_a_line(name, tmp_path, capfd):
+  path = tmp_path / f'{name}.bin'
+  path.write_bytes(SEEDS[name])
+  assert images.load_photograph(path).rgb.size
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  num_refused = 0
+  for number in range(NUM_MUTATIONS):
+    rng = np.random.default_rng([number, len(name)])
+    path.write_bytes(mutate(SEEDS[name], rng))
+    try:
+      with deadline():
+        photograph = images.load_photograph(path, max_pixels=1_000_000)
+    except images.ImageError as error:
+      assert str(error).startswith(f'{path}: '), number
+      assert str(error).isprintable() and len(str(error)) < 400, number
+      num_refused += 1
+      continue
+    rgb, alpha = photograph.rgb, photograph.alpha
+    assert rgb.dtype in (np.uint8, np.uint16) and rgb.shape[-1] in (1, 3)
+    assert 0 < rgb.shape[0] * rgb.shape[1] <= 1_000_000
+    assert alpha is None or alpha.shape == rgb.shape[:2]
+    assert alpha is None or alpha.dtype == rgb.dtype
+    assert all(note.isprintable() for note in photograph.notes)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  assert (peak - before) * 1024 < MAX_GROWTH
+  # The mutations do damage, and not every one hits the head.
+  assert 0 < num_refused
+  assert capfd.readouterr() == ('', '')
+
+
+@pytest.mark.parametrize(
+  'kind',
+  [OSError, SyntaxError, ValueError, struct.error, ZeroDivisionError]
+  + [MemoryError, EOFError, TypeError, KeyError, IndexError, OverflowError],
+)
+def test_no_error_of_a_decoder_comes_through(kind, tmp_path, monkeypatch):
+  path = tmp_path / 'a.png'
+  path.write_bytes(SEEDS['png'])
+  for text in ('first line\nsecond', 'long' * 100, ''):
+    error = kind(text)
+    patch = mock.Mock(side_effect=error)
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, 'load_prepare', patch)
+    line = refusal(path)
+    assert 'damaged' in line and 'save it' in line
+    assert len(line) < len(str(path)) + 130
+
+
+def test_a_damaged_profile_never_hides_the_photograph(tmp_path):
+  rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+  icc = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  for number in range(100):
+    rng = np.random.default_rng(number)
+    damaged = mutate(icc, rng)
+    path = tmp_path / 'a.png'
+    path.write_bytes(saved(Image.fromarray(rgb), 'PNG', icc_profile=damaged))
+    with deadline():
+      assert images.load_photograph(path).rgb.shape[:2] == (5, 7)
+
+
+def test_a_header_that_claims_too_much_is_refused(tmp_path):
+  path = tmp_path / 'bomb.png'
+  limit = 'more than the limit of 64,000,000; scale it down or raise `--max_p'
+  path.write_bytes(png_of(60_000, 60_000, zlib.compress(bytes(1000))))
+  assert f'3,600,000,000 pixels, {limit}' in refusal(path)
+  path.write_bytes(png_of(10_000, 10_000, zlib.compress(bytes(1000))))
+  assert f'10000 x 10000 pixels, {limit}' in refusal(path)
+  path.write_bytes(png_of(0, 5, zlib.compress(bytes(1000))))
+  assert refusal(path).startswith(f'{path}: ')
+
+
+@pytest.mark.parametrize('form', ['PNG', 'TIFF', 'GIF', 'WEBP', 'BMP', 'JPEG'])
+def test_a_small_file_may_not_grow_beyond_the_limit(form, tmp_path):
+  path = tmp_path / 'flat'
+  options = {'compression': 'tiff_lzw'} if form == 'TIFF' else {}
+  picture = Image.new('RGB' if form != 'BMP' else '1', (1400, 1500))
+  path.write_bytes(saved(picture, form, **options))
+  line = refusal(path, max_pixels=2_099_999)
+  for word in ('1400 x 1500', '2,099,999', '--max_pixels'):
+    assert word in line
+  photograph = images.load_photograph(path, max_pixels=2_100_000)
+  assert photograph.rgb.shape == (1500, 1400, 1)
+
+
+def test_data_beyond_the_size_of_the_header_is_not_expanded(tmp_path):
+  path = tmp_path / 'a.png'
+  packer = zlib.compressobj()
+  lines = b''.join(packer.compress(bytes(1 << 20)) for _ in range(300))
+  path.write_bytes(png_of(3, 3, lines + packer.flush()))
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  with deadline(), contextlib.suppress(images.ImageError):
+    images.load_photograph(path)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  assert (peak - before) * 1024 < MAX_GROWTH
+
+
+def test_a_tile_larger_than_its_picture_is_refused(tmp_path):
+  rows = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1)]
+  rows += [(322, 32_000), (323, 32_000), (324, 8), (325, 100)]
+  entries = b''.join(struct.pack('<HHII', tag, 4, 1, v) for tag, v in rows)
+  head = struct.pack('<2sHI', b'II', 42, 108) + zlib.compress(bytes(9**5))
+  data = head.ljust(108, b'\0') + struct.pack('<H', len(rows)) + entries
+  path = tmp_path / 'tile.tif'
+  path.write_bytes(data + bytes(4))
+  assert refusal(path).startswith(f'{path}: ')
+
+
+def test_files_that_are_no_photographs_are_refused(tmp_path):
+  path = tmp_path / 'a.jpg'
+  path.write_bytes(b'')
+  assert 'empty' in refusal(path)
+  for content in (b'\0', b'This is no photograph.', b'<svg/>', b'%PDF-1.7'):
+    path.write_bytes(content)
+    line = refusal(path)
+    assert 'JPEG, PNG, WebP' in line and 'save it' in line
+  path.write_bytes(saved(Image.new('RGB', (5, 7)), 'ICO'))
+  assert 'JPEG, PNG, WebP' in refusal(path)
+  with open(path, 'wb') as file:
+    file.truncate(images.MAX_BYTES + 1)
+  assert '200,000,000 bytes' in refusal(path)
+
+
+def test_special_files_neither_block_nor_pass(tmp_path):
+  os.mkfifo(tmp_path / 'fifo.png')
+  (tmp_path / 'loop.png').symlink_to(tmp_path / 'loop.png')
+  (tmp_path / 'dangling.png').symlink_to(tmp_path / 'nothing')
+  assert 'not a regular file' in refusal(tmp_path / 'fifo.png')
+  assert 'ymbolic link' in refusal(tmp_path / 'loop.png')
+  assert 'No such file' in refusal(tmp_path / 'dangling.png')
+  assert 'No such file' in refusal(tmp_path / 'missing.png')
+  assert 'irectory' in refusal(tmp_path)
+  assert 'not a regular file' in refusal('/dev/zero')
+  assert 'not a regular file' in refusal('/dev/null')
+  assert 'No such file' in refusal('')
+  assert 'cannot be read' in refusal('null\0.png')
+  assert 'too long' in refusal(tmp_path / ('n' * 300))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason='root reads everything')
+def test_an_unreadable_file_is_refused(tmp_path):
+  path = tmp_path / 'a.png'
+  path.write_bytes(SEEDS['png'])
+  path.chmod(0)
+  assert 'ermission' in refusal(path)
+
+
+NAMES = {
+  'line break': ('a\nb.png', 'a\\nb.png'),
+  'escape': ('a\x1b[2Jb.png', 'a\\x1b[2Jb.png'),
+  'right to left': ('a\u202eb.png', 'a\\u202eb.png'),
+  'percent': ('%s %d {x}.png', '%s %d {x}.png'),
+  'quotes': ('\'a\' "b" `c`.png', '\'a\' "b" `c`.png'),
+  '200 characters': ('n' * 196 + '.png', 'n' * 196 + '.png'),
+  'letters': ('Überraschung 写真.png', 'Überraschung 写真.png'),
+  'undecodable': (os.fsdecode(b'a\xffb.png'), 'a\\udcffb.png'),
+}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_any_name_is_read_written_and_named_in_a_line(name, tmp_path):
+  given, shown = NAMES[name]
+  path = tmp_path / given
+  rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+  try:
+    images.save_image(path, rgb)
+  except images.ImageError:
+    pytest.skip('this file system has no such names')
+  np.testing.assert_array_equal(images.load_photograph(path).rgb, rgb)
+  path.write_bytes(b'damaged')
+  assert refusal(path).startswith(f'{tmp_path}/{shown}: ')
+
+
+# Warnings of Pillow: too many samples (through `logging`), a broken tag.
+PROGRAM = """
+import sys
+from pic_jax.images import files as images
+for path in sys.argv[1:]:
+  try:
+    images.load_photograph(path)
+  except images.ImageError as error:
+    print('refused')
+"""
+
+
+def test_pillow_itself_prints_nothing(tmp_path):
+  whole = saved(Image.new('RGB', (9, 9)), 'TIFF')
+  many = whole.replace(
+    struct.pack('<HHI', 277, 3, 1) + b'\3',
+    struct.pack('<HHI', 277, 3, 1) + b'c',
+  )
+  far = whole.replace(
+    struct.pack('<HHI', 258, 3, 3), struct.pack('<HHI', 258, 3, 10**6)
+  )
+  assert many != whole != far
+  (tmp_path / 'many.tif').write_bytes(many)
+  (tmp_path / 'far.tif').write_bytes(far)
+  names = [tmp_path / 'many.tif', tmp_path / 'far.tif']
+  command = [sys.executable, '-W', 'always', '-c', PROGRAM, *names]
+  result = subprocess.run(command, capture_output=True, text=True)
+  assert result.returncode == 0 and result.stderr == ''
+  assert result.stdout == 'refused\nrefused\n'

@@ -1,0 +1,39 @@
+"""What each way of fitting keeps of a picture."""
+
+import numpy as np
+import pytest
+
+from pic_jax.images import resizing as resize
+from tests import tiny
+
+LEVELS = (0, 200, 100)  # of the thirds of a wide or tall picture
+
+
+def thirds(axis: int) -> np.ndarray:
+  """[20, 60, 3] or [60, 20, 3] uint8: three squares side by side."""
+  squares = [np.full((20, 20, 3), level, np.uint8) for level in LEVELS]
+  return np.concatenate(squares, axis)
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_crop_keeps_the_central_square_and_squash_all_of_it(axis):
+  cropped = resize.fit(thirds(axis), 9, 'crop')
+  assert cropped.shape == (9, 9, 3) and (abs(cropped - 200.0) <= 15).all()
+  squashed = resize.fit(thirds(axis), 9, 'squash')
+  assert squashed.shape == (9, 9, 3)
+  middles = squashed[4, [1, 4, 7]] if axis else squashed[[1, 4, 7], 4]
+  expected = np.repeat(np.array(LEVELS)[:, None], 3, 1)
+  np.testing.assert_allclose(middles, expected, atol=5)
+
+
+@pytest.mark.parametrize('method', resize.METHODS)
+def test_a_picture_of_the_size_stays_as_it_is(method):
+  square = tiny.images(1, 17, 17)[0]
+  np.testing.assert_array_equal(resize.fit(square, 17, method), square)
+
+
+def test_a_square_is_scaled_alike_by_both():
+  square = tiny.images(1, 23, 23)[0]
+  np.testing.assert_array_equal(
+    resize.fit(square, 11, 'crop'), resize.fit(square, 11, 'squash')
+  )

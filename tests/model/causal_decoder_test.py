@@ -1,0 +1,237 @@
+"""Causality, receptive field, and incremental = whole map."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.model import causal_decoder as decoder
+from pic_jax.model import embedding_net as embedding_lib
+from pic_jax.model import incremental_decoder as incremental
+from pic_jax.model import layers
+
+HEIGHT, WIDTH = 5, 7
+
+
+def build(num_blocks=1, gated=True, channels=2, **kwargs):
+  """A small decoder with parameters that depend on data, and its inputs."""
+  net = decoder.CausalDecoder(
+    features=6, num_blocks=num_blocks, num_outputs=16, gated=gated, **kwargs
+  )
+  keys = jax.random.split(jax.random.key(num_blocks), 3)
+  canvas = jax.random.uniform(keys[0], (3, HEIGHT, WIDTH, channels), minval=-1)
+  embedding = jax.random.normal(keys[1], (3, HEIGHT, WIDTH, 4))
+  params = jax.jit(net.init)(keys[2], canvas, embedding)['params']
+  return net, params, canvas, embedding
+
+
+def run(net, params, canvas, embedding):
+  return jax.jit(net.apply)({'params': params}, canvas, embedding)
+
+
+@pytest.mark.parametrize('num_blocks', [1, 3])
+@pytest.mark.parametrize('gated', [True, False])
+def test_incremental_pass_equals_whole_map_pass(num_blocks, gated):
+  net, params, canvas, embedding = build(num_blocks, gated)
+  whole = run(net, params, canvas, embedding)
+
+  def true_pixel(theta, row, col):
+    return canvas[:, row, col], theta
+
+  copied, theta = jax.jit(
+    lambda: incremental.decode(net, params, embedding, true_pixel)
+  )()
+  np.testing.assert_array_equal(copied, canvas)
+  theta = jnp.transpose(theta, (2, 0, 1, 3))  # [B, h, w, P]
+  np.testing.assert_allclose(theta, whole, atol=1e-5)
+
+
+def test_incremental_pass_of_several_samples_and_other_canvas_widths():
+  net, params, canvas, embedding = build(channels=3)
+  canvases = jax.random.uniform(jax.random.key(5), (6, HEIGHT, WIDTH, 3))
+  whole = run(net, params, canvases, jnp.repeat(embedding, 2, axis=0))
+  _, theta = jax.jit(
+    lambda: incremental.decode(
+      net,
+      params,
+      embedding,
+      lambda theta, row, col: (canvases[:, row, col], theta),
+      num_samples=2,
+    )
+  )()
+  np.testing.assert_allclose(
+    jnp.transpose(theta, (2, 0, 1, 3)), whole, atol=1e-5
+  )
+
+
+def test_no_pixel_depends_on_itself_or_on_later_ones():
+  net, params, canvas, embedding = build(num_blocks=2)
+  jacobian = jax.jit(
+    jax.jacrev(
+      lambda x: net.apply({'params': params}, x, embedding[:1]).sum(-1)[0]
+    )
+  )(canvas[:1])  # [h, w, 1, h, w, 2]
+  influence = np.abs(jacobian).sum((2, 5)).reshape(35, 35)
+  future = np.triu(np.ones((35, 35), bool))
+  pairs = np.argwhere(future & (influence > 0))
+  assert not len(pairs), f'(output, input of the future): {pairs}'
+
+
+@pytest.mark.parametrize('num_blocks', [1, 4])
+def test_receptive_field_has_no_hole(num_blocks):
+  """4n + 1 left, 4n + 4 up, 2n + 1 right, measured by gradients."""
+  n = num_blocks
+  height, width = 4 * n + 7, 6 * n + 7
+  net = decoder.CausalDecoder(features=4, num_blocks=n, num_outputs=8)
+  keys = jax.random.split(jax.random.key(0), 3)
+  canvas = jax.random.uniform(keys[0], (1, height, width, 2), minval=-1)
+  embedding = jax.random.normal(keys[1], (1, height, width, 3))
+  params = jax.jit(net.init)(keys[2], canvas, embedding)['params']
+  row, col = height - 2, 4 * n + 2
+  gradient = jax.jit(
+    jax.grad(
+      lambda x: net.apply({'params': params}, x, embedding)[0, row, col].sum()
+    )
+  )(canvas)
+  seen = np.abs(np.asarray(gradient))[0].sum(-1) > 0
+
+  rows, cols = np.mgrid[:height, :width]
+  up, right = row - rows, cols - col
+  # Same row: 4n + 1 to the left. Row above at distance d: the down stream
+  # widens by one column to each side per convolution, see the docstring.
+  same_row = (up == 0) & (right < 0) & (right >= -(4 * n + 1))
+  expected_rows_above = (up >= 1) & (up <= 4 * n + 4)
+  widest = seen & expected_rows_above
+  assert not (seen & ~(same_row | expected_rows_above)).any(), 'the future'
+  assert seen[same_row].all(), 'hole in the same row'
+  assert right[widest].min() == -(4 * n + 1)
+  assert right[widest].max() == 2 * n + 1
+  assert up[widest].max() == 4 * n + 4
+  for distance in range(1, 4 * n + 5):
+    columns = np.flatnonzero(seen[row - distance])
+    assert (np.diff(columns) == 1).all(), f'hole {distance} rows above'
+    # The full set: from the left edge of the field to its right edge.
+    assert columns[0] == col - (4 * n + 1), distance
+    assert columns[-1] == col + 2 * n + 1, distance
+
+
+def test_first_row_and_column_of_shifted_maps_are_zero():
+  x = jnp.arange(1.0, 2 * 5 * 7 * 3 + 1).reshape(2, 5, 7, 3)
+  down, right = layers.shift_down(x), layers.shift_right(x)
+  assert (down[:, 0] == 0).all() and (down[:, 1:] == x[:, :-1]).all()
+  assert (right[:, :, 0] == 0).all() and (right[:, :, 1:] == x[:, :, :-1]).all()
+
+
+def test_conditioning_matters_at_its_own_pixel():
+  """theta at a pixel sees the embedding there: it is not shifted."""
+  net, params, canvas, embedding = build()
+  gradient = jax.jit(
+    jax.grad(
+      lambda e: net.apply({'params': params}, canvas[:1], e)[0, 0, 0].sum()
+    )
+  )(embedding[:1])
+  seen = np.abs(np.asarray(gradient))[0].sum(-1) > 0
+  assert seen[0, 0] and not seen[1:].any()
+
+
+def test_parts_of_the_conditioning_add_up_to_the_whole():
+  net, params, _, embedding = build()
+  down = jax.random.normal(jax.random.key(9), (3, HEIGHT, WIDTH, 6))
+
+  def both(net):
+    block = net.down_right_blocks[0]
+    net.start(embedding, 3)
+    parts = block.condition_part(embedding, 6, with_bias=True)
+    parts += block.condition_part(down, 0, with_bias=False)
+    return block.condition(down, embedding), parts
+
+  (whole, parts), _ = net.apply(
+    {'params': params}, method=both, mutable=['cache', 'constants']
+  )
+  np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_remat_changes_nothing_but_memory():
+  net, params, canvas, embedding = build(num_blocks=2)
+
+  def gradient(net):
+    return jax.jit(
+      jax.grad(
+        lambda params: jnp.square(
+          net.apply({'params': params}, canvas, embedding)
+        ).sum()
+      )
+    )(params)
+
+  plain, remat = gradient(net), gradient(net.clone(remat=True))
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4),
+    plain,
+    remat,
+  )
+
+
+def test_every_block_is_conditioned_on_the_embedding():
+  """Gradient of theta for the part of each kernel that reads the embedding."""
+  net, params, canvas, embedding = build(num_blocks=2)
+  gradient = jax.jit(
+    jax.grad(
+      lambda p: jnp.square(net.apply({'params': p}, canvas, embedding)).sum()
+    )
+  )(params)
+  width = 2 * embedding.shape[-1]
+  for index in range(2):
+    for stream in ('down_blocks', 'down_right_blocks'):
+      kernel = gradient[f'{stream}_{index}']['conditioning']['V']
+      part = np.asarray(kernel)[0, 0, -width:]  # the embedding comes last
+      assert (np.abs(part).max(1) > 1e-6).all(), (stream, index)
+      if stream == 'down_right_blocks':
+        assert np.abs(kernel[0, 0, :-width]).max() > 1e-6
+
+
+def test_theta_is_a_1x1_convolution_of_the_elu_of_the_last_block():
+  net, params, canvas, embedding = build()
+  theta, captured = net.apply(
+    {'params': params},
+    canvas,
+    embedding,
+    capture_intermediates=True,
+    mutable=['intermediates'],
+  )
+  blocks = captured['intermediates']['down_right_blocks_0']['__call__']
+  x = np.asarray(blocks[0])
+  V, g, b = (np.asarray(params['head'][name]) for name in 'Vgb')
+  kernel = g * V[0, 0] / np.sqrt(np.square(V[0, 0]).sum(0))
+  expected = np.where(x > 0, x, np.expm1(x)) @ kernel + b
+  np.testing.assert_allclose(theta, expected, atol=1e-5)
+
+
+def test_shifts_come_after_the_bias():
+  """The first row and column of a shifted map do not even see the bias."""
+  net, params, canvas, embedding = build()
+  theta = run(net, params, canvas, embedding)
+
+  def changed_by(name):
+    other = jax.tree.map(lambda x: x, params)
+    other[name]['b'] = other[name]['b'] + 1e3
+    return run(net, other, canvas, embedding) != theta
+
+  for name in ('above_input', 'row_input', 'pixel_input'):
+    assert not changed_by(name)[:, 0, 0].any(), name
+  assert not changed_by('row_input')[:, 0].any()
+  assert not changed_by('pixel_input')[:, :, 0].any(axis=(0, 2))[0]
+
+
+@pytest.mark.parametrize('stream', ['decoder', 'embedding'])
+def test_dropout_acts_in_both_networks(stream):
+  net, params, canvas, embedding = build(dropout_rate=0.5)
+  inputs = (canvas, embedding)
+  if stream == 'embedding':
+    net = embedding_lib.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
+    inputs = (canvas[..., :1],)
+    params = net.init(jax.random.key(0), *inputs)['params']
+  outputs = [
+    net.apply({'params': params}, *inputs, True, rngs={'dropout': key})
+    for key in jax.random.split(jax.random.key(1))
+  ]
+  assert (outputs[0] != outputs[1]).any()

@@ -1,0 +1,178 @@
+"""The likelihood: sums to one, agrees with distrax and the authors' numbers."""
+
+import pathlib
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.model import logistic_mixture
+
+GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'loss_paper_rule.npz'
+K = 10
+LEVELS = (np.arange(256) - 127.5).astype(np.float32) / 127.5
+
+
+def random_theta(seed: int, scale: float, count: int) -> jax.Array:
+  return scale * jax.random.normal(jax.random.key(seed), (count, 8 * K))
+
+
+def all_chroma() -> np.ndarray:
+  return np.stack(np.meshgrid(LEVELS, LEVELS, indexing='ij'), -1)
+
+
+@pytest.mark.parametrize('scale', [0.1, 1.0, 5.0])
+def test_probabilities_of_all_levels_sum_to_one(scale):
+  for index, theta in enumerate(random_theta(0, scale, 5)):
+    luminance = jnp.full((1, 1, 1), [-1.0, -0.3, 0.0, 0.6, 1.0][index])
+    log_prob = logistic_mixture.log_prob(
+      theta[None, None], luminance, all_chroma()
+    )
+    total = np.exp(np.asarray(log_prob, np.float64)).sum()
+    np.testing.assert_allclose(total, 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize('scale', [0.1, 1.0, 5.0, 30.0])
+def test_log_prob_and_gradient_are_finite(scale):
+  theta = random_theta(1, scale, 500)
+  key = jax.random.key(2)
+  chroma = LEVELS[jax.random.randint(key, (500, 2), 0, 256)]
+  chroma[:8] = [[i, j] for i in (-1, 1) for j in (-1, 1)] * 2
+  luminance = jax.random.uniform(key, (500, 1), minval=-1.0)
+  for rule in (logistic_mixture.log_prob, logistic_mixture.log_prob_paper):
+    value, gradient = jax.value_and_grad(
+      lambda theta, rule=rule: rule(theta, luminance, chroma).sum()
+    )(theta)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    assert (np.asarray(rule(theta, luminance, chroma)) <= 1e-6).all()
+
+
+@pytest.mark.parametrize('log_scale', [-7.0, -3.0, 0.0, 3.0])
+def test_log_window_is_exact_against_float64(log_scale):
+  """Where float64 differences still resolve the mass, and in the tails."""
+  distance = np.linspace(-3, 3, 61)
+  scale = np.exp(log_scale) * 127.5
+
+  def log_mass(x):  # log(sigmoid(p) - sigmoid(m)), expanded in float64
+    p, m = (x + 0.5) / scale, (x - 0.5) / scale
+    log_sigmoid = lambda z: -np.logaddexp(0, -z)  # noqa: E731
+    return log_sigmoid(p) + log_sigmoid(-m) + np.log(-np.expm1(m - p))
+
+  ours = logistic_mixture.log_window(
+    jnp.float32(distance * 127.5),
+    jnp.float32(log_scale),
+    jnp.array(False),
+    jnp.array(False),
+  )
+  np.testing.assert_allclose(
+    ours, log_mass(np.float32(distance * 127.5)), rtol=2e-6, atol=2e-6
+  )
+
+
+def test_log_prob_agrees_with_distrax_in_the_interior():
+  """Quantised logistics of distrax, one component after another."""
+  theta = random_theta(3, 0.7, 40)
+  mixture = logistic_mixture.unpack(theta)
+  key = jax.random.key(4)
+  chroma = LEVELS[jax.random.randint(key, (40, 2), 90, 166)]
+  luminance = jax.random.uniform(key, (40, 1), minval=-1.0)
+  mean_a = mixture.means[:, 0] + mixture.coeffs[:, 0] * luminance
+  mean_b = (
+    mixture.means[:, 1]
+    + mixture.coeffs[:, 1] * luminance
+    + mixture.coeffs[:, 2] * chroma[:, :1]
+  )
+  total = 0.0
+  for channel, means in enumerate([mean_a, mean_b]):
+    scales = jnp.exp(mixture.log_scales[:, channel])
+    with jax.numpy_rank_promotion('allow'):  # distrax needs it
+      # distrax quantises to integers k with mass cdf(k) - cdf(k - 1).
+      quantised = distrax.Quantized(
+        distrax.Logistic(127.5 * means + 127.0, 127.5 * scales)
+      )
+      level = jnp.round(127.5 * chroma[:, channel, None] + 127.5)
+      total += quantised.log_prob(level)
+  expected = jax.nn.logsumexp(jax.nn.log_softmax(mixture.logits) + total, -1)
+  ours = logistic_mixture.log_prob(theta, luminance, chroma)
+  # distrax takes differences of float32 cdf values around the median.
+  np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_log_prob_paper_agrees_with_the_authors_code():
+  golden = np.load(GOLDEN)
+  x, theta = golden['x'], golden['l']
+  ours = -logistic_mixture.log_prob_paper(theta, x[..., :1], x[..., 1:])
+  ours = np.asarray(ours) / (np.log(2) * 5 * 4 * 2)
+  # Flat pixel 4 sits exactly on float32 0.999: another branch in float64.
+  expected = golden['f64_per_pixel']
+  keep = np.ones_like(ours, bool)
+  keep[0].reshape(-1)[4] = False
+  np.testing.assert_allclose(ours[keep], expected[keep], atol=2e-5)
+  np.testing.assert_allclose(ours, golden['per_pixel'], atol=2e-5)
+  np.testing.assert_allclose(ours.sum((1, 2)), golden['per_image'], rtol=2e-5)
+
+
+def test_unpack_reads_the_layout_of_theta():
+  theta = jnp.arange(16.0)[None] - 8.0  # K = 2
+  mixture = logistic_mixture.unpack(theta)
+  np.testing.assert_allclose(mixture.logits, [[-8, -7]])
+  np.testing.assert_allclose(
+    mixture.coeffs, np.tanh([[[-6, -5], [-4, -3], [-2, -1]]]), rtol=1e-6
+  )
+  np.testing.assert_allclose(mixture.means, [[[0, 1], [4, 5]]])
+  np.testing.assert_allclose(mixture.log_scales, [[[2, 3], [6, 7]]])
+  floor = logistic_mixture.unpack(jnp.full((1, 16), -9.0)).log_scales
+  np.testing.assert_allclose(floor, -7.0 * np.ones((1, 2, 2)))
+  with pytest.raises(ValueError, match='8 x components'):
+    logistic_mixture.unpack(jnp.zeros((1, 81)))
+
+
+def test_samples_have_the_probabilities_that_log_prob_gives():
+  """Frequencies of coarse cells against their summed probability."""
+  theta = random_theta(5, 1.0, 1)[0]
+  theta = theta.at[4 * K :].add(
+    jnp.asarray(logistic_mixture.initial_theta(K))[4 * K :]
+  )
+  luminance = jnp.full((1, 1, 1), 0.4)
+  prob = np.exp(
+    logistic_mixture.log_prob(theta[None, None], luminance, all_chroma())
+  )
+  count = 100_000
+  noise = logistic_mixture.noise(jax.random.key(6), (count, K + 2))
+  chroma = logistic_mixture.sample(theta[None], luminance[0], noise)
+  index = np.round(127.5 * np.asarray(chroma) + 127.5).astype(int)
+  assert index.min() >= 0 and index.max() <= 255
+  np.testing.assert_allclose(LEVELS[index], chroma, rtol=2e-7)
+  cells = np.zeros((16, 16))
+  np.add.at(cells, (index[:, 0] // 16, index[:, 1] // 16), 1 / count)
+  expected = prob.reshape(16, 16, 16, 16).sum((1, 3))
+  deviation = np.sqrt(expected * (1 - expected) / count)
+  assert (np.abs(cells - expected) < 5 * deviation + 1e-5).all()
+
+
+def test_temperature_zero_is_the_mode():
+  theta = random_theta(7, 2.0, 300)
+  luminance = jnp.zeros((300, 1))
+  noise = logistic_mixture.noise(jax.random.key(8), (300, K + 2))
+  mode = logistic_mixture.mode(theta, luminance)
+  cold = logistic_mixture.sample(theta, luminance, noise, 0.0)
+  np.testing.assert_array_equal(cold, mode)
+  warm = logistic_mixture.sample(theta, luminance, noise, 1.0)
+  assert (np.asarray(warm) != np.asarray(mode)).any(-1).mean() > 0.5
+  best = np.argmax(theta[:, :K], -1)
+  mean_a = np.asarray(theta)[np.arange(300), 4 * K + best]
+  expected = np.clip(np.round(127.5 * mean_a - 0.5) + 0.5, -127.5, 127.5)
+  np.testing.assert_allclose(mode[:, 0], expected / 127.5, rtol=1e-6)
+
+
+def test_initial_theta_is_better_than_uniform():
+  theta = jnp.asarray(logistic_mixture.initial_theta(K))
+  key = jax.random.key(9)
+  chroma = LEVELS[jax.random.randint(key, (500, 2), 100, 156)]
+  log_prob = logistic_mixture.log_prob(
+    jnp.broadcast_to(theta, (500, 8 * K)), jnp.zeros((500, 1)), chroma
+  )
+  assert -log_prob.mean() / np.log(2) / 2 < 7

@@ -1,0 +1,113 @@
+"""The whole model: what reaches it, how it starts, how large it is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.evaluation import metrics
+from pic_jax.images import color
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model
+from tests import tiny
+
+
+def test_split_lab_gives_integer_chroma_and_256_luminances():
+  rgb = np.random.default_rng(0).integers(0, 256, (8, 60, 84, 3), np.uint8)
+  for chroma_filter in color.CHROMA_FILTERS:
+    batch = model.split_lab(rgb, 2, chroma_filter)
+    assert len(np.unique(batch.luminance)) <= 256
+    lab = np.asarray(color.chroma_from_network(batch.chroma))
+    np.testing.assert_allclose(lab, lab.round(), atol=1e-4)
+    unrounded = np.asarray(color.chroma_from_network(batch.chroma_unrounded))
+    assert 0.4 < np.abs(lab - unrounded).max() <= 0.5 + 1e-4
+    np.testing.assert_allclose(
+      batch.luminance_small,
+      color.subsample(batch.luminance, 2, chroma_filter),
+    )
+  point = model.split_lab(rgb, 2, 'point')
+  np.testing.assert_allclose(
+    color.chroma_from_network(point.chroma_unrounded),
+    color.rgb_to_lab(rgb)[:, ::2, ::2, 1:],
+    atol=1e-4,
+  )
+
+
+def test_initial_params_normalise_every_layer():
+  """Mean 0, deviation `init_scale` in every layer but the heads."""
+  net = tiny.net()
+  batch = model.split_lab(tiny.images(), 2, 'point')
+  params = model.initial_params(net, batch, seed=0)
+  _, captured = net.apply(
+    {'params': params},
+    batch.luminance,
+    batch.chroma,
+    capture_intermediates=lambda module, _: hasattr(module, 'init_scale'),
+    mutable=['intermediates'],
+  )
+  seen = 0
+  for path, value in jax.tree.leaves_with_path(captured):
+    name = jax.tree_util.keystr(path)
+    value = np.asarray(value, np.float64)
+    if 'head' in name or not name.endswith('[0]'):
+      continue  # a causal convolution calls a plain one: captured twice
+    scale = 0.1 if 'second' in name else 1.0
+    np.testing.assert_allclose(value.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(value.std((0, 1, 2)), scale, rtol=1e-3)
+    seen += 1
+  # 2 stages and 2 blocks of 2 in the embedding; 3 inputs and 4 blocks of 3.
+  assert seen == 2 + 4 + 3 + 12
+
+
+def test_directions_start_as_short_as_published():
+  """Adam's steps do not grow with the weights: long directions stay put."""
+  batch = model.split_lab(tiny.images(), 2, 'point')
+  params = model.initial_params(tiny.net(), batch, seed=0)
+  directions = [
+    np.asarray(layer['V']).ravel()
+    for layer in jax.tree.leaves(params, is_leaf=lambda x: 'V' in x)
+  ]
+  assert len(directions) == 23
+  np.testing.assert_allclose(np.concatenate(directions).std(), 0.05, rtol=0.05)
+
+
+def test_first_bits_per_dim_is_below_seven():
+  net = tiny.net(num_components=10, embedding_features=80)
+  batch = model.split_lab(tiny.images(), 2, 'point')
+  params = model.initial_params(net, batch, seed=0)
+  theta, embedding = net.apply(
+    {'params': params}, batch.luminance, batch.chroma
+  )
+  for outputs in (theta, embedding[..., :80]):
+    log_prob = logistic_mixture.log_prob(
+      outputs, batch.luminance_small, batch.chroma
+    )
+    assert metrics.bits_per_dim(log_prob).mean() < 7
+
+
+def test_initial_params_are_the_same_twice_and_differ_by_seed():
+  net = tiny.net()
+  batch = model.split_lab(tiny.images(), 2, 'point')
+  trees = [model.initial_params(net, batch, seed) for seed in (0, 0, 1)]
+  first, second, other = (jax.tree.leaves(tree) for tree in trees)
+  assert all((x == y).all() for x, y in zip(first, second, strict=True))
+  assert any((x != y).any() for x, y in zip(first, other, strict=True))
+
+
+def test_embedding_narrower_than_theta_is_refused():
+  net = tiny.net(embedding_features=15)
+  with pytest.raises(ValueError, match='embedding_features.*16, got 15'):
+    net.init(
+      jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 2, 2, 2))
+    )
+
+
+def test_bfloat16_keeps_parameters_and_theta_in_float32():
+  net = tiny.net(dtype='bfloat16')
+  batch = model.split_lab(tiny.images(), 2, 'point')
+  params = model.initial_params(net, batch, seed=0)
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+  theta, embedding = net.apply(
+    {'params': params}, batch.luminance, batch.chroma
+  )
+  assert theta.dtype == embedding.dtype == jnp.float32

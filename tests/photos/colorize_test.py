@@ -1,0 +1,190 @@
+"""One photograph in, several out: size, luminance, reproducible samples."""
+
+import numpy as np
+import pytest
+
+from pic_jax.images import color
+from pic_jax.photos import colorize
+from pic_jax.photos import network_size as any_size
+from pic_jax.photos import options as settings
+from pic_jax.saved import checkpoints as checkpoint
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def colorizer():
+  return colorize.Colorizer(*tiny.shaken_model())
+
+
+def smooth(height, width, dtype=np.uint8, seed=0):
+  """A colour photograph without extreme levels."""
+  rgb = tiny.images(1, height, width, seed)[0]
+  rgb = (60 + rgb // 2).astype(dtype)
+  return rgb * 257 if dtype == np.uint16 else rgb
+
+
+@pytest.mark.parametrize(
+  'height,width,expected',
+  [
+    (300, 400, (16, 21)),
+    (400, 300, (21, 16)),
+    (16, 16, (16, 16)),
+    (1, 1, (16, 16)),
+    (1, 5000, (1, 128)),  # at most 8 times as long as the trained size
+    (20000, 2, (128, 1)),
+    (100, 800, (16, 128)),
+  ],
+)
+def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
+  assert any_size.chroma_shape(height, width, 32, 2) == expected
+
+
+@pytest.mark.slow
+def test_what_the_network_sees_is_padded_to_few_shapes():
+  shapes = set()
+  for width in range(40, 120, 7):
+    grey = any_size.see(smooth(40, width), 8, 2, 'point')
+    rows, columns = grey.shape
+    assert (2 * rows, 2 * columns) <= grey.levels.shape
+    assert grey.chroma.shape == (*(x // 2 for x in grey.levels.shape), 2)
+    np.testing.assert_array_equal(
+      grey.levels[:, 2 * columns :],
+      grey.levels[:, [2 * columns - 1]].repeat(
+        grey.levels.shape[1] - 2 * columns, 1
+      ),
+    )
+    shapes.add(grey.levels.shape)
+  assert len(shapes) == 5
+  assert any_size.see(smooth(40, 50)[..., :1], 8, 2, 'point').chroma is None
+
+
+# In units of L; 16 bits are as exact as float32 Lab.
+@pytest.mark.parametrize(
+  'dtype,tolerance', [(np.uint8, 100 / 255), (np.uint16, 0.01)]
+)
+@pytest.mark.parametrize('height,width', [(37, 53), (300, 7), (1, 1)])
+def test_luminance_is_the_photographs_own(
+  colorizer, dtype, tolerance, height, width
+):
+  rgb = smooth(height, width, dtype)
+  chosen = settings.Settings(num_samples=2, saturation=0.1)
+  (drawing,) = colorizer.draw([colorizer.see(rgb)], chosen)
+  before = color.rgb_to_lab(rgb)[..., 0]
+  for index in range(2):
+    result, clipped = colorizer.render(drawing, index, chosen, dtype)
+    assert result.shape == (height, width, 3) and result.dtype == dtype
+    after = color.rgb_to_lab(result)
+    is_off = np.abs(after[..., 0] - before) > tolerance
+    assert is_off.mean() <= clipped < 0.5
+    assert np.abs(after[..., 1:]).max() > 1  # coloured
+
+
+@pytest.mark.slow
+def test_colour_out_of_the_gamut_is_counted(colorizer):
+  chosen = settings.Settings(num_samples=1, saturation=50.0)
+  rgb = smooth(20, 30)
+  (drawing,) = colorizer.draw([colorizer.see(rgb)], chosen)
+  _, clipped = colorizer.render(drawing, 0, chosen, np.uint8)
+  assert clipped > 0.5
+  grey = settings.Settings(num_samples=1, saturation=0.0)
+  result, clipped = colorizer.render(drawing, 0, grey, np.uint8)
+  assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
+
+
+def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
+  images = [smooth(20, 24 + 3 * seed, seed=seed) for seed in range(3)]
+  greys = [colorizer.see(rgb) for rgb in images]
+  assert len({grey.levels.shape for grey in greys}) == 1
+  four, two = (settings.Settings(num_samples=n, seed=5) for n in (4, 2))
+  together = colorizer.draw(greys, four)
+  for index in (0, 2):
+    (alone,) = colorizer.draw([greys[index]], two)
+    np.testing.assert_array_equal(alone.chroma, together[index].chroma[:2])
+    np.testing.assert_allclose(
+      alone.bits_per_dim, together[index].bits_per_dim[:2], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+      alone.original_bits_per_dim,
+      together[index].original_bits_per_dim,
+      rtol=1e-5,
+    )
+  other = colorizer.draw(greys, settings.Settings(num_samples=4, seed=6))
+  assert (other[0].chroma != together[0].chroma).any()
+  samples = together[0].chroma
+  assert (samples[0] != samples[1]).any() and together[0].difference > 0
+
+
+@pytest.mark.slow
+def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
+  """What `draw` says of a sample, `original_bits_per_dim` says of it, too."""
+  rgb = smooth(8, 8)
+  chosen = settings.Settings(num_samples=1)
+  grey = colorizer.see(rgb)
+  (drawing,) = colorizer.draw([grey], chosen)
+  as_original = any_size.Grey(
+    grey.luminance, grey.levels, grey.shape, drawing.chroma[0]
+  )
+  (again,) = colorizer.draw([as_original], chosen)
+  np.testing.assert_allclose(
+    again.original_bits_per_dim, drawing.bits_per_dim[0], rtol=1e-4
+  )
+
+
+def test_noise_follows_the_grey_levels():
+  first, second = (
+    any_size.see(smooth(20, 24, seed=seed), 8, 2, 'point').levels
+    for seed in (0, 1)
+  )
+  words = colorize.words(first)
+  np.testing.assert_array_equal(colorize.words(first.copy()), words)
+  assert (colorize.words(second) != words).any()
+  assert (colorize.words(first.T) != words).any()
+
+
+def test_ranking_keeps_probable_or_different_samples():
+  bits = np.array([3.0, 1.0, 2.0, 4.0])
+  line = np.array([0.0, 1.0, 3.0, 10.0])  # samples on a line
+  differences = np.abs(line[:, None] - line)
+
+  def kept(rank, num_samples):
+    chosen = settings.Settings(
+      num_samples=num_samples, rank=rank, num_candidates=4
+    )
+    assert chosen.num_drawn == (num_samples if rank == 'none' else 4)
+    return settings.choose(chosen, bits, differences)
+
+  assert kept('none', 2) == [0, 1]
+  assert kept('probable', 3) == [1, 2, 0]
+  # From the most probable one (at 1), the farthest (10), then 3 before 0.
+  assert kept('different', 3) == [1, 3, 2]
+
+
+@pytest.mark.parametrize(
+  'changes,text',
+  [
+    ({'num_samples': 0}, 'num_samples'),
+    ({'temperature': -1.0}, 'temperature'),
+    ({'temperature': float('nan')}, 'temperature'),
+    ({'saturation': float('inf')}, 'saturation'),
+    ({'seed': -1}, 'seed'),
+    ({'rank': 'best'}, 'none, probable, different'),
+    ({'upsampling': 'nearest'}, 'guided'),
+    ({'rank': 'probable', 'num_candidates': 3}, 'num_candidates'),
+  ],
+)
+def test_impossible_settings_are_named(changes, text):
+  with pytest.raises(ValueError, match=text):
+    settings.Settings(**changes)
+
+
+def test_arrays_in_arrays_out(colorizer, tmp_path):
+  rgb = smooth(21, 34)
+  result = colorizer(rgb, num_samples=2, seed=3)
+  assert result.shape == (2, 21, 34, 3) and result.dtype == np.uint8
+  np.testing.assert_array_equal(colorizer(rgb, 2, 3), result)
+  assert colorizer(rgb[..., 0], num_samples=1).shape == (1, 21, 34, 3)
+  for bad in (rgb[0, 0], rgb[..., :2], rgb.astype(float), rgb[:0]):
+    with pytest.raises(ValueError, match='must be'):
+      colorizer(bad)
+  with pytest.raises(checkpoint.CheckpointError):
+    colorize.Colorizer.load(str(tmp_path))

@@ -1,0 +1,225 @@
+"""Chroma on full luminance: identities, an edge, photographs, strips."""
+
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.images import color
+from pic_jax.images import files as images
+from pic_jax.photos import guided_upsampling as guided
+
+PHOTOS = pathlib.Path(__file__).parents[2] / 'photos'
+
+
+def area_matrix(full: int, small: int) -> np.ndarray:
+  """[small, full] weights of the mean over cells of any, broken, size."""
+  edges = np.arange(small + 1) * full / small
+  pixel = np.arange(full)[None]
+  stop = np.minimum(edges[1:, None], pixel + 1)
+  start = np.maximum(edges[:-1, None], pixel)
+  return np.maximum(stop - start, 0) * small / full
+
+
+def shrink(x: np.ndarray, height: int, width: int) -> np.ndarray:
+  """The means [height, width, C] of [H, W, C] over cells, in float64."""
+  rows, columns = (
+    area_matrix(full, small)
+    for full, small in zip(x.shape[:2], (height, width), strict=True)
+  )
+  return np.einsum('hH,wW,HWc->hwc', rows, columns, x, optimize=True)
+
+
+def subsample(
+  x: np.ndarray, height: int, width: int, factor: int, chroma_filter: str
+) -> np.ndarray:
+  """What the network gets of a photograph: scaled, then subsampled."""
+  scaled = shrink(x, height * factor, width * factor)
+  small = color.subsample(scaled[None], factor, chroma_filter)[0]
+  return np.asarray(small, np.float32)
+
+
+def random_maps(
+  height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Chroma and luminance on a 5 x 7 grid, luminance [height, width, 1]."""
+  rng = np.random.default_rng(0)
+  chroma = rng.normal(0, 40, (5, 7, 2)).astype(np.float32)
+  small = rng.uniform(0, 100, (5, 7, 1)).astype(np.float32)
+  full = rng.uniform(0, 100, (height, width, 1)).astype(np.float32)
+  return chroma, small, full
+
+
+def mean_error(chroma: np.ndarray, truth: np.ndarray) -> float:
+  """Mean distance in the (a, b) plane."""
+  return np.sqrt(((chroma - truth) ** 2).sum(-1)).mean()
+
+
+@pytest.mark.parametrize('method', guided.METHODS)
+def test_constant_chroma_stays_constant(method):
+  _, small, full = random_maps(37, 58)
+  chroma = np.broadcast_to(np.float32([-20.3, 41.7]), (5, 7, 2))
+  up = guided.upsample(chroma, small, full, 2, 'area', method)
+  np.testing.assert_array_equal(up, np.broadcast_to(chroma[:1, :1], up.shape))
+
+
+@pytest.mark.parametrize('factor', [2, 4])
+@pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
+def test_bilinear_at_the_networks_size_is_color_upsample(factor, chroma_filter):
+  chroma, small, full = random_maps(5 * factor, 7 * factor)
+  np.testing.assert_allclose(
+    guided.upsample(chroma, small, full, factor, chroma_filter, 'bilinear'),
+    color.upsample(chroma[None], factor, chroma_filter)[0],
+    atol=1e-4,
+  )
+
+
+def test_guided_equals_bilinear_at_flat_luminance():
+  chroma, small, full = random_maps(37, 58)
+  for level in (0.0, 50.0, 100.0):
+    flat = np.full_like(small, level), np.full_like(full, level)
+    np.testing.assert_allclose(
+      guided.upsample(chroma, *flat, 2, 'area', 'guided'),
+      guided.upsample(chroma, *flat, 2, 'area', 'bilinear'),
+      atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize('method', guided.METHODS)
+@pytest.mark.parametrize('factor', [2, 4])
+@pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
+def test_a_ramp_has_no_drift_at_any_ratio(method, factor, chroma_filter):
+  """A linear ramp comes back as itself, away from the repeated edge.
+
+  A pixel cut by the border of a cell counts with its own value on both sides:
+  the means of a ramp over cells of 17 pixels are off by up to 1 / 40 pixel.
+  """
+  height, width = 83, 101
+  ramp = np.stack(
+    np.meshgrid(np.arange(height), np.arange(width), indexing='ij'), -1
+  ).astype(np.float32)
+  luminance = (ramp[..., :1] + ramp[..., 1:]) / 2
+  up = guided.upsample(
+    subsample(ramp, 5, 7, factor, chroma_filter),
+    subsample(luminance, 5, 7, factor, chroma_filter),
+    luminance,
+    factor,
+    chroma_filter,
+    method,
+  )
+  inside = slice(18, -18)
+  np.testing.assert_allclose(
+    up[inside, inside], ramp[inside, inside], atol=1 / 40
+  )
+
+
+def test_an_edge_between_grid_lines_is_sharper_than_bilinear():
+  height, width = 83, 101
+  row, col = np.mgrid[:height, :width]
+  side = (3 * col + row > 190)[..., None]
+  truth = np.where(side, np.float32([40, -30]), np.float32([-10, 20]))
+  luminance = np.where(side, np.float32(80), np.float32(25))
+  chroma, small = shrink(truth, 5, 7), shrink(luminance, 5, 7)
+  error = {
+    method: mean_error(
+      guided.upsample(
+        chroma.astype(np.float32),
+        small.astype(np.float32),
+        luminance,
+        2,
+        'area',
+        method,
+      ),
+      truth,
+    )
+    for method in guided.METHODS
+  }
+  assert error['guided'] < 0.3 * error['bilinear']
+
+
+@pytest.mark.parametrize('size', [16, 32])
+@pytest.mark.parametrize(
+  'path', sorted(PHOTOS.glob('*.[pj]*g')), ids=lambda path: path.stem
+)
+def test_guided_is_nearer_to_a_photographs_colours(path, size):
+  """Also with noise like that of samples: slopes must not amplify it."""
+  lab = np.asarray(color.rgb_to_lab(images.load_image(path)))
+  ratio = size / min(lab.shape[:2])
+  height, width = (round(side * ratio) for side in lab.shape[:2])
+  small = shrink(lab, height, width).astype(np.float32)
+  noise = np.random.default_rng(0).normal(0, 5, (height, width, 2))
+  for chroma in (small[..., 1:], small[..., 1:] + noise.astype(np.float32)):
+    guided_error, bilinear_error = (
+      mean_error(
+        guided.upsample(
+          chroma, small[..., :1], lab[..., :1], 2, 'area', method
+        ),
+        lab[..., 1:],
+      )
+      for method in guided.METHODS
+    )
+    assert guided_error < bilinear_error
+
+
+@pytest.mark.parametrize('method', guided.METHODS)
+def test_strips_equal_the_whole(method):
+  height, width = 131, 89
+  chroma, small, full = random_maps(height, width)
+  maps = guided.prepare(chroma, small, width, 4, 'point', method)
+  whole = np.asarray(guided.upsample_rows(maps, full, 0, height))
+  for num_rows in (1, 32, 130, 131, 500):
+    seen = np.full_like(whole, np.nan)
+    for rows in guided.strips(height, num_rows):
+      seen[rows] = guided.upsample_rows(maps, full[rows], rows.start, height)
+    np.testing.assert_array_equal(seen, whole)
+
+
+def test_strips_have_one_length_and_cover_every_row():
+  for height, num_rows in ((1, 256), (256, 256), (257, 256), (4001, 256)):
+    strips = guided.strips(height, num_rows)
+    assert {rows.stop - rows.start for rows in strips} == {
+      min(height, num_rows)
+    }
+    seen = np.concatenate([np.arange(height)[rows] for rows in strips])
+    np.testing.assert_array_equal(np.unique(seen), np.arange(height))
+    assert strips[-1].stop == height
+    assert len(strips) == -(-height // num_rows)
+
+
+def test_a_tall_photograph_compiles_once():
+  chroma, small, full = random_maps(3 * guided.STRIP_ROWS + 1, 11)
+  guided.upsample_rows.clear_cache()
+  guided.upsample(chroma, small, full, 2, 'area')
+  assert guided.upsample_rows._cache_size() == 1
+
+
+def test_chroma_stays_finite_and_in_the_range_around():
+  """Against all luminance: cells of one value, slopes as large as they get."""
+  rng = np.random.default_rng(0)
+  for shape in ((1, 1), (1, 7), (5, 1), (5, 7)):
+    for deviation in (0.0, 1e-3, 5.0):
+      chroma = rng.uniform(-127, 127, (*shape, 2)).astype(np.float32)
+      small = 50 + deviation * chroma[..., :1] / 127
+      full = 100 * rng.integers(0, 2, (43, 29, 1)).astype(np.float32)
+      up = guided.upsample(chroma, small, full, 2, 'area')
+      assert np.isfinite(up).all()
+      low, high = chroma.min((0, 1)), chroma.max((0, 1))
+      assert (up >= low - 1e-3).all() and (up <= high + 1e-3).all()
+
+
+def test_chroma_far_away_does_not_widen_the_range():
+  chroma = jnp.zeros((5, 7, 2)).at[:, 3:].set(10.0).at[:, 6].set(100.0)
+  small = 50 + chroma[..., :1] / 4
+  full = 100 * np.random.default_rng(0).integers(0, 2, (50, 70, 1))
+  up = guided.upsample(chroma, small, full.astype(np.float32), 2, 'area')
+  assert up[:, :40].max() <= 10 + 1e-4
+  assert up[:, :40].max() > 9.9
+
+
+def test_unknown_names_are_refused():
+  chroma, small, full = random_maps(37, 58)
+  with pytest.raises(ValueError, match="`method`.*got 'cubic'"):
+    guided.upsample(chroma, small, full, 2, 'area', 'cubic')
+  with pytest.raises(ValueError, match="`chroma_filter`.*got 'mean'"):
+    guided.upsample(chroma, small, full, 2, 'mean')

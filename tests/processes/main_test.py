@@ -1,0 +1,203 @@
+"""The command line as a user meets it: exit codes, one line, no traceback."""
+
+import json
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMOKE = '--config=configs/smoke.py'
+FAST = [
+  '--config.training.eval_every_steps=0',
+  '--config.training.sample_every_steps=0',
+  '--config.training.log_every_steps=1',
+]
+
+
+def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+  """Runs main.py on one plain CPU device."""
+  env = os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  return subprocess.run(
+    [sys.executable, 'main.py', *arguments],
+    cwd=ROOT,
+    env=env,
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+    **kwargs,
+  )
+
+
+def core_seconds() -> float:
+  """User and system time of finished child processes."""
+  usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return usage.ru_utime + usage.ru_stime
+
+
+def test_help_is_quick_and_lists_the_modes():
+  start = time.perf_counter()
+  result = run('--help')
+  # 2 s on an idle machine; the point is that jax is not imported.
+  assert time.perf_counter() - start < 5
+  assert '<train|eval|sample|' in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+  'arguments,text',
+  [
+    (['--mode=trane', SMOKE], 'mode'),
+    (['--wrokdir=x', SMOKE], 'wrokdir'),
+    (['--mode=eval', '--workdir=x', '--config.data.name=y'], '--config=FILE'),
+    ([SMOKE, '--config.modle.gated=False'], 'model'),
+    ([SMOKE, '--workdir=gs://b/w'], '--workdir'),
+    ([SMOKE, '--workdir={tmp}/w', '--profile_steps=5:2'], '--profile_steps'),
+    ([SMOKE, '--workdir={tmp}/w', '--distributed=on'], '--distributed'),
+    (
+      [SMOKE, '--workdir={tmp}/w', '--config.training.accumulation_steps=7'],
+      'batch_size',
+    ),
+    (['train'], 'train'),
+    (['--config=configs/none.py'], 'configs/none.py'),
+    ([SMOKE], '--workdir'),
+    (['--workdir={tmp}/w'], '--config'),
+    ([SMOKE, '--config.training.batchsize=3'], 'batchsize'),
+    ([SMOKE, '--config.training.batch_size=x'], 'batch_size'),
+    ([SMOKE, '--workdir={tmp}/w', '--config.optimizer.eps=nan'], 'eps'),
+    ([SMOKE, '--workdir={tmp}/w', '--config.data.data_dir=none'], 'data_dir'),
+    (['--config={tmp}/typo.py', '--workdir={tmp}/w'], 'bach_size'),
+    (['--mode=eval'], '--checkpoint'),
+    (['--mode=benchmark'], '--config'),
+    (['--mode=figures', '--figure=compare'], '--checkpoints'),
+    (
+      ['--mode=figures', '--figure=compare', '--checkpoints=a,b']
+      + ['--folders=c,d', '--input=e'],
+      '--folders',
+    ),
+    (['--mode=figures', '--figure=compare', '--folders=c,d'], '--input'),
+    (['--mode=figures', '--figure=grid', '--folders=c,d'], '--folders needs'),
+    (['--mode=figures', '--figure=grid', '--input=a'], '--input needs'),
+    (
+      ['--mode=figures', '--figure=grid', '--checkpoints=a'],
+      'compare or curve',
+    ),
+    (['--mode=figures', '--figure=curve', '--checkpoints=a,'], 'empty entry'),
+    (['--mode=figures', '--figure=curve', '--checkpoints=gs://a'], 'gcsfuse'),
+    (['--mode=sample', '--checkpoints=a,b'], '--checkpoints needs --mode'),
+    (['--mode=sample', '--metrics=all'], '--metrics=all needs --mode=eval'),
+    (['--mode=export', '--workdir={tmp}'], '--output'),
+    (
+      ['--mode=export', '--checkpoint=photos', '--output={tmp}/typo.py'],
+      'typo.py exists',
+    ),
+    (
+      ['--mode=export', '--checkpoint=photos']
+      + ['--output={tmp}/config.safetensors'],
+      'config.json exists',
+    ),
+  ],
+)
+def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
+  (tmp_path / 'config.json').touch()
+  (tmp_path / 'typo.py').write_text(
+    'from configs import smoke\n'
+    'def get_config():\n'
+    '  config = smoke.get_config()\n'
+    '  config.training.bach_size = 3\n'
+    '  return config\n'
+  )
+  before = core_seconds()
+  result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+  assert core_seconds() - before < 5  # wall time would count other tests
+  assert result.returncode == 2, result.stderr
+  lines = [line for line in result.stderr.splitlines() if 'pic_jax:' in line]
+  assert len(lines) == 1 and text in lines[0]
+  assert 'Traceback' not in result.stderr
+  assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.parametrize('source', ['{tmp}', '{tmp}@3', '{tmp}/w.safetensors'])
+def test_a_missing_model_is_one_line_and_exit_1(source, tmp_path):
+  result = run('--mode=eval', f'--checkpoint={source.format(tmp=tmp_path)}')
+  assert result.returncode == 1
+  assert 'Traceback' not in result.stderr
+  assert 'pic_jax:' in result.stderr and str(tmp_path) in result.stderr
+
+
+@pytest.mark.slow
+def test_train_resume_eval_sample_and_export_from_the_command_line(tmp_path):
+  workdir = f'--workdir={tmp_path / "run"}'
+  first = run(SMOKE, workdir, *FAST, '--config.training.num_steps=6')
+  assert first.returncode == 0, first.stderr
+  again = run(SMOKE, workdir, *FAST, '--config.training.num_steps=12')
+  assert again.returncode == 0, again.stderr
+  assert 'at step 6' in again.stderr and 'step 7/12' in again.stderr
+
+  report = tmp_path / 'report.json'
+  result = run('--mode=eval', workdir, f'--report={report}')
+  assert result.returncode == 0, result.stderr
+  values = json.loads(report.read_text())
+  assert values['step'] == 12 and values['num_images'] > 100
+  assert f'{values["bits_per_dim"]:.4f}' in result.stdout
+  assert 3 < values['bits_per_dim_paper'] < 8
+
+  result = run('--mode=sample', workdir, f'--output={tmp_path}')
+  assert result.returncode == 0, result.stderr
+  grid = pathlib.Path(result.stdout.strip())
+  assert grid.is_file() and grid.parent == tmp_path / 'samples'
+
+  weights = tmp_path / 'w.safetensors'
+  assert run('--mode=export', workdir, f'--output={weights}').returncode == 0
+  result = run('--mode=eval', f'--checkpoint={weights}')
+  found = re.search(r'decoder: ([\d.]+)', result.stdout)
+  assert abs(float(found[1]) - values['bits_per_dim']) < 0.01
+
+
+@pytest.mark.slow
+def test_describe_profile_and_a_harmless_change(tmp_path):
+  workdir = tmp_path / 'run'
+  common = [SMOKE, f'--workdir={workdir}', *FAST]
+  result = run(*common, '--config.training.num_steps=3', '--profile_steps=2:3')
+  assert result.returncode == 0, result.stderr
+  assert '24,520 parameters' in result.stderr  # described before compiling
+  assert 'learning rate 0.002' in result.stderr
+  assert 'last checkpoint 3' not in result.stderr
+  assert list(workdir.glob('profile/**/*.xplane.pb'))
+
+  report = tmp_path / 'report.json'
+  result = run(
+    '--mode=describe', f'--checkpoint={workdir}', f'--report={report}'
+  )
+  assert result.returncode == 0, result.stderr
+  before = json.loads(report.read_text())
+  assert before['step'] == 3 and before['num_parameters'] == 24_520
+  assert before['checkpoint_bytes'] == 16 * 24_520
+  assert sorted(before['sha256']) == ['ema_params', 'opt_state', 'params']
+  for digest in before['sha256'].values():
+    assert digest in result.stdout
+
+  result = run(
+    *common,
+    '--config.training.num_steps=4',
+    '--config.optimizer.learning_rate=0.001',
+  )
+  assert 'optimizer.learning_rate' in result.stderr
+  records = (workdir / 'metrics.jsonl').read_text().splitlines()
+  changes = [json.loads(line).get('config_changes') for line in records]
+  assert {
+    'optimizer.learning_rate': [0.002, 0.001],
+    'training.num_steps': [3, 4],
+  } in changes
+  result = run(
+    '--mode=describe', f'--checkpoint={workdir}', f'--report={report}'
+  )
+  after = json.loads(report.read_text())
+  assert after['step'] == 4
+  for name, digest in after['sha256'].items():
+    assert digest != before['sha256'][name]

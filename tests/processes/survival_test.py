@@ -1,0 +1,235 @@
+"""Runs that are killed, signalled, starved of disk, moved to other devices."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from pic_jax.runtime import run_log as progress
+from pic_jax.saved import checkpoints as checkpoint
+from tests import running
+
+# Kills of the long test; `make soak` sets 30.
+NUM_KILLS = int(os.environ.get('PIC_JAX_NUM_KILLS', '8'))
+STEPS_PER_KILL = 20
+SAVE_EVERY = 5
+
+
+def unfinished(workdir: pathlib.Path) -> set[tuple[str, int]]:
+  """Unfinished checkpoints, which Orbax may clear away after a restart."""
+  found = set()
+  for path in workdir.glob('checkpoints/*tmp*'):
+    with contextlib.suppress(FileNotFoundError):
+      found.add((path.name, path.stat().st_ino))
+  return found
+
+
+def kill_when_due(
+  process: subprocess.Popen,
+  workdir: pathlib.Path,
+  kind: str,
+  rng: random.Random,
+) -> bool:
+  """Kills a run by progress; whether it was at work on a checkpoint."""
+  before = unfinished(workdir)
+  if kind == 'start-up':
+    seconds = rng.uniform(0.3, 6)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+      process.wait(seconds)
+  else:
+    target = len(running.steps(workdir)) + rng.randint(
+      SAVE_EVERY + 1, STEPS_PER_KILL
+    )
+    running.wait_until(lambda: len(running.steps(workdir)) >= target, process)
+    if kind == 'save':
+      running.wait_until(lambda: bool(unfinished(workdir) - before), process)
+  process.kill()
+  process.communicate()
+  return bool(unfinished(workdir) - before)
+
+
+@pytest.mark.parametrize(
+  'num_kills', [3, pytest.param(NUM_KILLS, marks=pytest.mark.slow)]
+)
+def test_kill_9_changes_nothing(num_kills, tmp_path):
+  """A fifth of the kills during start-up, about a quarter during a save."""
+  rng = random.Random(num_kills)
+  arguments = [
+    *running.TRAIN,
+    f'--config.training.num_steps={STEPS_PER_KILL * num_kills // 2 + 30}',
+    f'--config.training.checkpoint_every_steps={SAVE_EVERY}',
+  ]
+  running.run(*arguments, f'--workdir={tmp_path / "whole"}')
+  expected = {r['step']: r for r in running.records(tmp_path / 'whole')}
+
+  workdir = tmp_path / 'killed'
+  kinds = ['step', 'save', 'start-up', 'save', 'step'] * num_kills
+  restarts = during_save = kills = 0
+  for kind in kinds[:num_kills]:
+    process = running.start(*arguments, f'--workdir={workdir}')
+    during_save += kill_when_due(process, workdir, kind, rng)
+    kills += process.returncode == -signal.SIGKILL
+    restarts += bool(checkpoint.saved_steps(workdir))
+  running.run(*arguments, f'--workdir={workdir}')
+
+  print(f'{kills} kills, {restarts} restarts, {during_save} during a save')
+  assert kills == num_kills
+  assert restarts >= num_kills // 2 and during_save >= num_kills // 6
+  found = [r for r in running.records(workdir) if 'loss' in r]
+  assert len(found) > len(expected)  # some steps were done again
+  for record in found:
+    assert record['loss'] == expected[record['step']]['loss']
+  whole = running.digests_of(tmp_path / 'whole')
+  assert running.digests_of(workdir) == whole
+
+
+PHASES = {
+  'compile': 'MB free',
+  'step': 'step 2/',
+  'evaluate': 'Reading patches test',
+  'sample': 'validation',
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('phase', PHASES)
+def test_sigterm_in_any_phase_saves_within_30_seconds(phase, tmp_path):
+  """The signal comes with the line that a phase begins with."""
+  every = 3 if phase in ('evaluate', 'sample') else 0
+  process = running.start(
+    *running.TRAIN,
+    f'--workdir={tmp_path}',
+    '--config.training.num_steps=100000',
+    f'--config.training.eval_every_steps={every}',
+    f'--config.training.sample_every_steps={every}',
+    '--config.sampling.method=naive',
+  )
+  for line in process.stderr:
+    if PHASES[phase] in line:
+      break
+  time.sleep(0.2)
+  process.send_signal(signal.SIGTERM)
+  start = time.monotonic()
+  _, stderr = running.finish(process, code=143)
+  assert time.monotonic() - start < 30
+  (step,) = checkpoint.saved_steps(tmp_path)
+  last = stderr.splitlines()[-1]
+  assert f'SIGTERM: saved step {step} ' in last and 'resume' in last
+  assert (step == 0) == (phase == 'compile')
+  if every:
+    assert step == 3
+
+
+@contextlib.contextmanager
+def mounted(folder: pathlib.Path, options: str) -> Iterator[None]:
+  """A tmpfs; skips where this user may not mount."""
+  command = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]
+  if subprocess.run(command, capture_output=True, check=False).returncode:
+    pytest.skip('mounting is not allowed')
+  try:
+    yield
+  finally:
+    subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_and_keeps_older_checkpoints(tmp_path):
+  with mounted(tmp_path, 'size=4m'):
+    workdir = tmp_path / 'run'
+    arguments = [
+      *running.TRAIN,
+      f'--workdir={workdir}',
+      '--config.training.checkpoint_every_steps=5',
+      '--config.training.num_checkpoints=100',
+    ]
+    _, stderr = running.run(
+      *arguments, '--config.training.num_steps=500', code=1
+    )
+    assert 'Traceback' not in stderr
+    last = stderr.splitlines()[-1]
+    assert str(tmp_path) in last and 'full' in last
+    saved = checkpoint.saved_steps(workdir)
+    assert len(saved) >= 2
+    for step in saved:
+      checkpoint.restore(str(workdir), step)
+    assert max(running.steps(workdir)) <= saved[-1] + 2 * 5
+
+
+def test_a_full_disk_is_told_to_who_writes_the_log(tmp_path):
+  with mounted(tmp_path, 'size=256k'):
+    (tmp_path / 'filler').write_bytes(bytes(200_000))
+    log = progress.Log(str(tmp_path))
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    with pytest.raises(OSError, match='No space left'):
+      for step in range(100):
+        log.picture(step, 'noise', noise)
+    (tmp_path / 'filler').unlink()
+    log.close()
+
+
+@pytest.mark.slow
+def test_a_read_only_disk_is_refused_before_compiling(tmp_path):
+  with mounted(tmp_path, 'size=4m,ro'):
+    _, stderr = running.run(
+      *running.TRAIN, f'--workdir={tmp_path / "run"}', code=1
+    )
+    assert 'Traceback' not in stderr and 'Compiled' not in stderr
+    assert str(tmp_path / 'run') in stderr.splitlines()[-1]
+
+
+FIRST_STATE = """
+import json, sys
+from configs import smoke
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import likelihood as evaluate
+from pic_jax.runtime import devices
+from pic_jax.saved import digests
+from pic_jax.training import run as run_lib
+import flax.serialization
+config, workdir = smoke.get_config(), sys.argv[1]
+source = input_pipeline.open_source(config.data, config.data.test_split)
+run = run_lib.Run(config, workdir, source)
+state = devices.replicate(run.first_state())
+tree = flax.serialization.to_state_dict(devices.fetch(state))
+report = evaluate.Evaluator(config)(state.ema_params, source, 50)
+run.close()
+print(json.dumps([digests.of_state(tree), report['bits_per_dim']]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_moves_from_eight_devices_to_four_to_one(tmp_path):
+  workdir = f'--workdir={tmp_path}'
+  steps = '--config.training.num_steps={}'.format
+  running.run(*running.TRAIN, workdir, steps(4), num_devices=8)
+  _, saved = running.digests_of(tmp_path)
+  bits = []
+  for count in (8, 4, 1):
+    flag = f'--xla_force_host_platform_device_count={count}'
+    result = subprocess.run(
+      [sys.executable, '-c', FIRST_STATE, str(tmp_path)],
+      cwd=running.ROOT,
+      env=os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'},
+      stdout=subprocess.PIPE,
+      text=True,
+      check=True,
+    )
+    digests, value = json.loads(result.stdout.splitlines()[-1])
+    assert digests == saved
+    bits.append(value)
+  np.testing.assert_allclose(bits, bits[0], atol=1e-6)
+  for count, last in ((4, 6), (1, 8)):
+    _, stderr = running.run(
+      *running.TRAIN, workdir, steps(last), num_devices=count
+    )
+    assert f'at step {last - 2}.' in stderr
+  assert running.steps(tmp_path) == list(range(1, 9))

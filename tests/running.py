@@ -1,0 +1,80 @@
+"""Real processes of main.py, for tests that kill, signal and starve them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from pic_jax.saved import digests, trained_model
+
+ROOT = pathlib.Path(__file__).parents[1]
+# A run of the smallest config that logs every step.
+TRAIN = [
+  '--config=configs/smoke.py',
+  '--config.training.log_every_steps=1',
+  '--config.training.eval_every_steps=0',
+  '--config.training.sample_every_steps=0',
+]
+
+
+def start(
+  *arguments: str, num_devices: int = 1, **env: str
+) -> subprocess.Popen:
+  """Starts main.py on simulated CPU devices."""
+  flag = f'--xla_force_host_platform_device_count={num_devices}'
+  return subprocess.Popen(
+    [sys.executable, 'main.py', *arguments],
+    cwd=ROOT,
+    env=os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'} | env,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def run(
+  *arguments: str, code: int = 0, num_devices: int = 1
+) -> tuple[list[str], str]:
+  """Runs main.py to its end; returns the lines of stdout, and stderr."""
+  return finish(start(*arguments, num_devices=num_devices), code)
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> tuple[list[str], str]:
+  """Waits for a process; returns the lines of stdout, and stderr."""
+  stdout, stderr = process.communicate(timeout=240)
+  assert process.returncode == code, stderr[-3000:]
+  # XLA's CPU backend tells of its connections.
+  lines = stdout.splitlines()
+  return [line for line in lines if not line.startswith('[Gloo]')], stderr
+
+
+def records(workdir: pathlib.Path) -> list[dict]:
+  """Whole lines of metrics.jsonl, which may grow while it is read."""
+  path = workdir / 'metrics.jsonl'
+  text = path.read_text() if path.exists() else ''
+  lines = text[: text.rfind('\n') + 1].splitlines()
+  return [json.loads(line) for line in lines if line]
+
+
+def steps(workdir: pathlib.Path) -> list[int]:
+  """Steps that were logged, some of them more than once."""
+  return [record['step'] for record in records(workdir) if 'loss' in record]
+
+
+def wait_until(
+  condition: Callable[[], bool], process: subprocess.Popen
+) -> None:
+  """Returns when a condition holds, or the process has ended."""
+  deadline = time.monotonic() + 200
+  while not condition() and process.poll() is None:
+    assert time.monotonic() < deadline
+    time.sleep(0.002)
+
+
+def digests_of(workdir: pathlib.Path) -> tuple[int, dict[str, str]]:
+  """Step, and sha256 of parameters, average and optimiser."""
+  tree, _, step = trained_model.load(str(workdir))
+  return step, digests.of_state(tree)

@@ -1,0 +1,232 @@
+"""All methods draw the same sample from the same key, and from the model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.images import color
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model
+from pic_jax.runtime import devices
+from pic_jax.sampling import grids as sampler
+from pic_jax.sampling import sample
+from tests import tiny
+
+
+def prepare(count=3, height=10, width=14, **changes):
+  net = tiny.net(**changes)
+  lab = model.split_lab(tiny.images(count, height, width), 2, 'point')
+  params = tiny.trained_like(net, lab)
+  keys = jax.random.split(jax.random.key(7), count)
+  return net, params, lab, keys
+
+
+def draw(net, params, lab, keys, **kwargs):
+  return jax.jit(
+    lambda params, luminance, keys: sample.sample_chroma(
+      net, params, luminance, keys, **kwargs
+    )
+  )(params, lab.luminance, keys)
+
+
+@pytest.mark.parametrize(
+  'gated,temperature',
+  [(True, 1.0), pytest.param(False, 0.5, marks=pytest.mark.slow)],
+)
+def test_all_methods_draw_identical_chroma(gated, temperature):
+  net, params, lab, keys = prepare(gated=gated)
+  naive, cached, parallel = (
+    draw(
+      net,
+      params,
+      lab,
+      keys,
+      num_samples=2,
+      temperature=temperature,
+      method=method,
+    )
+    for method in ('naive', 'cached', 'parallel')
+  )
+  assert naive.shape == (3, 2, 5, 7, 2)
+  np.testing.assert_array_equal(cached, naive)
+  np.testing.assert_array_equal(parallel, naive)
+  assert len(np.unique(naive[..., 0])) > 20  # not a constant
+  integers = color.chroma_from_network(naive)
+  np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('side', [16, 32])
+@pytest.mark.parametrize('count', [1, 5])
+def test_methods_agree_at_real_map_sizes(side, count):
+  net, params, lab, keys = prepare(count, 2 * side, 2 * side)
+  naive, cached, parallel = (
+    draw(net, params, lab, keys, method=method)
+    for method in ('naive', 'cached', 'parallel')
+  )
+  np.testing.assert_array_equal(cached, naive)
+  np.testing.assert_array_equal(parallel, naive)
+
+
+def test_a_key_gives_the_same_sample_in_any_batch_and_position():
+  net, params, lab, keys = prepare()
+  together = draw(net, params, lab, keys, num_samples=3)
+  last = jax.tree.map(lambda x: x[2:], lab)
+  alone = draw(net, params, last, keys[2:], num_samples=1)
+  np.testing.assert_array_equal(alone[0, 0], together[2, 0])
+  assert (together[2, 0] != together[2, 1]).any()
+  other = draw(net, params, lab, keys[::-1], num_samples=3)
+  assert (other[0] != together[0]).any()
+
+
+@pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
+def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
+  chroma_filter,
+):
+  net, params, lab, keys = prepare()
+  # Less sharp: scales of e^-7 would turn 1e-6 of a mean into 1e-3 nats.
+  params['decoder']['head']['g'] /= 5
+  chroma, log_prob = jax.jit(
+    lambda: sample.run(
+      net, params, lab.luminance, keys, 2, 1.0, 'cached', chroma_filter
+    )
+  )()
+  twice = lambda x: jnp.repeat(x, 2, 0)  # noqa: E731
+  canvas = chroma.reshape(6, 5, 7, 2)
+  theta, _ = jax.jit(net.apply)(
+    {'params': params}, twice(lab.luminance), canvas
+  )
+  small = color.subsample(lab.luminance, 2, chroma_filter)
+  rescored = logistic_mixture.log_prob(theta, twice(small), canvas)
+  np.testing.assert_allclose(log_prob, rescored, atol=1e-4)
+
+
+def test_temperature_zero_takes_the_mode_given_the_pixels_before():
+  net, params, lab, keys = prepare()
+  cold = draw(net, params, lab, keys, num_samples=2, temperature=0.0)
+  np.testing.assert_array_equal(cold[:, 0], cold[:, 1])
+  theta, _ = jax.jit(net.apply)({'params': params}, lab.luminance, cold[:, 0])
+  np.testing.assert_array_equal(
+    logistic_mixture.mode(theta, lab.luminance_small), cold[:, 0]
+  )
+
+
+def test_naive_stops_after_so_many_positions():
+  net, params, lab, keys = prepare()
+  whole, first = (
+    jax.jit(
+      lambda count=count: sample.naive(
+        net.build_decoder(),
+        params['decoder'],
+        *sample.prepare(net, params, lab.luminance, keys, 1, 'point'),
+        jnp.ones(()),
+        num_positions=count,
+      )
+    )()
+    for count in (None, 9)
+  )
+  assert whole[1] == 35 and first[1] == 9
+  whole, first = (x[0].reshape(3, 35, 2) for x in (whole, first))
+  np.testing.assert_array_equal(first[:, :9], whole[:, :9])
+  assert (first[:, 9:] == 0).all() and (whole[:, 9:] != 0).all()
+
+
+def test_parallel_needs_fewer_passes_than_pixels():
+  net, params, lab, keys = prepare()
+  _, passes = jax.jit(
+    lambda: sample.run(
+      net, params, lab.luminance, keys, 1, 1.0, 'parallel', 'point'
+    )
+  )()
+  assert 1 < passes < 35
+
+
+@pytest.mark.slow
+def test_sampler_gives_the_same_on_eight_devices_as_on_one():
+  net, params, lab, _ = prepare(count=5)
+  rgb = tiny.images(5)
+  draw_rows = sampler.Sampler(net, 'area', 2, 0.5, 'cached')
+  rows = draw_rows(
+    devices.replicate(params), rgb, seed=3, indices=range(10, 15)
+  )
+  assert rows.shape == (5, 4, 10, 14, 3)
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(
+    jax.random.key(3), jnp.arange(10, 15)
+  )
+  chroma = draw(
+    net,
+    params,
+    lab,
+    keys,
+    num_samples=2,
+    temperature=0.5,
+    chroma_filter='area',
+  )
+  expected = sample.to_rgb(lab.luminance, chroma, 'area')
+  np.testing.assert_array_equal(rows[:, 1:3], expected)
+  np.testing.assert_array_equal(rows[:, 3], rgb)
+  grey = rows[:, 0].astype(int)
+  assert np.abs(grey - grey.mean(-1, keepdims=True)).max() <= 1
+
+
+def test_colourised_pictures_keep_their_luminance():
+  net, params, lab, keys = prepare()
+  chroma = 0.3 * draw(net, params, lab, keys)  # muted: inside the gamut
+  rgb = sample.to_rgb(lab.luminance, chroma, 'point')[:, 0]
+  found = color.rgb_to_lab(rgb)[..., 0]
+  expected = color.luminance_from_network(lab.luminance)[..., 0]
+  assert np.median(np.abs(found - expected)) < 0.3
+
+
+def test_unknown_method_is_refused():
+  net, params, lab, keys = prepare()
+  with pytest.raises(ValueError, match="cached.*got 'fast'"):
+    sample.sample_chroma(
+      net, params, lab.luminance, keys, 1, 1.0, method='fast'
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_parallel_ends_at_the_fixed_point_and_not_before(seed):
+  """Sharp parameters: a change of one level changes the pixels after it."""
+  net, params, lab, _ = prepare(2, 32, 32)
+  params['decoder']['head']['g'] *= 3
+  keys = jax.random.split(jax.random.key(seed), 2)
+  canvas = draw(net, params, lab, keys, method='parallel')[:, 0]
+  theta, _ = jax.jit(net.apply)({'params': params}, lab.luminance, canvas)
+  noise = sample.draw_noise(keys, 1, (16, 16, net.num_components + 2))
+  again = logistic_mixture.sample(theta, lab.luminance_small, noise)
+  np.testing.assert_array_equal(again, canvas)
+
+
+@pytest.mark.slow
+def test_parallel_ends_with_weights_that_are_not_finite():
+  net, params, lab, keys = prepare()
+  params['decoder']['head']['b'] *= np.nan
+  _, passes = jax.jit(
+    lambda: sample.run(
+      net, params, lab.luminance, keys, 1, 1.0, 'parallel', 'point'
+    )
+  )()
+  assert passes <= 35 + sample.PASSES_PER_CHECK
+
+
+def test_to_rgb_upsamples_on_the_grid_of_the_filter():
+  _, _, lab, _ = prepare()
+  chroma = lab.chroma[:, None]
+  pictures = {}
+  for chroma_filter in color.CHROMA_FILTERS:
+    full = color.upsample(
+      color.chroma_from_network(lab.chroma), 2, chroma_filter
+    )
+    expected = color.lab_to_rgb(
+      jnp.concatenate([color.luminance_from_network(lab.luminance), full], -1)
+    )
+    pictures[chroma_filter] = sample.to_rgb(
+      lab.luminance, chroma, chroma_filter
+    )[:, 0]
+    difference = np.abs(pictures[chroma_filter].astype(int) - expected)
+    assert difference.max() <= 1
+  assert (pictures['point'] != pictures['area']).any()

@@ -1,0 +1,102 @@
+"""The published models: whole, small, and as good as their cards say."""
+
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import likelihood as evaluate
+from pic_jax.runtime import devices
+from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.saved import trained_model
+from pic_jax.saved import weights_file as weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Bits/dim of the seven photographs that are here, exact rule.
+BITS_PER_DIM = {'cifar10': 3.32516, 'photos': 2.85521}
+MAX_BYTES = 90e6
+
+
+@pytest.mark.parametrize('name', BITS_PER_DIM)
+def test_a_published_file_is_the_one_described(name):
+  path = weights.published()[name]
+  description = json.loads(path.with_suffix('.json').read_text())
+  data = path.read_bytes()
+  assert hashlib.sha256(data).hexdigest() == description['sha256']
+  assert len(data) < MAX_BYTES
+  card = path.with_suffix('.md').read_text()
+  assert description['sha256'] in card
+  for word in ('Data', 'Hardware', 'bits/dim', 'Intended use', 'Limits'):
+    assert word in card
+
+
+def test_every_published_model_is_tested():
+  assert set(weights.published()) == set(BITS_PER_DIM)
+
+
+@pytest.mark.parametrize('name', BITS_PER_DIM)
+def test_published_weights_score_photographs_as_when_published(name):
+  params, config, _ = trained_model.load_trained(name)
+  with config.unlocked():
+    config.data.name, config.data.data_dir = 'folder', str(ROOT / 'photos')
+  source = input_pipeline.open_source(config.data, 'all')
+  report = evaluate.Evaluator(config)(devices.replicate(params), source, -1)
+  assert report['num_images'] == 7
+  assert report['bits_per_dim'] == pytest.approx(BITS_PER_DIM[name], abs=2e-4)
+
+
+def test_a_workdir_of_the_same_name_comes_first(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'photos').mkdir()  # a folder, but not of a run
+  assert trained_model.load('photos')[2] == 6000
+  (tmp_path / 'photos' / 'checkpoints' / '3').mkdir(parents=True)
+  with pytest.raises(checkpoint.CheckpointError, match='restored'):
+    trained_model.load('photos')
+  (tmp_path / 'cifar10').mkdir()
+  (tmp_path / 'cifar10' / 'config.json').touch()  # killed before it saved
+  with pytest.raises(checkpoint.CheckpointError, match='no checkpoint'):
+    trained_model.load('cifar10')
+
+
+def test_a_workdir_is_never_a_published_model(tmp_path):
+  command = [sys.executable, ROOT / 'main.py', '--mode=eval']
+  result = subprocess.run(
+    [*command, '--workdir=cifar10'],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert result.returncode == 1
+  assert 'cifar10 has no checkpoint' in result.stderr.splitlines()[-1]
+
+
+def test_an_unknown_name_lists_the_published_ones(tmp_path):
+  with pytest.raises(checkpoint.CheckpointError, match='cifar10, photos'):
+    trained_model.load(str(tmp_path / 'portraits'))
+
+
+@pytest.mark.slow
+def test_the_demo_colourises_every_photograph(tmp_path):
+  makefile = (ROOT / 'Makefile').read_text().replace('\\\n', ' ')
+  (command,) = re.findall(r'main\.py (--mode=colorize .*) --output', makefile)
+  result = subprocess.run(
+    [sys.executable, 'main.py', *command.split(), f'--output={tmp_path}'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert result.returncode == 0, result.stderr
+  report = json.loads((tmp_path / 'report.json').read_text())
+  photographs = [path for path in (ROOT / 'photos').iterdir()]
+  assert len(report['files']) == len(photographs) - 1  # LICENCES.md
+  for entry in report['files']:
+    assert entry['status'] == 'done' and len(entry['samples']) == 4
+    assert entry['difference'] > 1
+  assert (tmp_path / 'contact_sheet.html').exists()

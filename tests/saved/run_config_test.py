@@ -1,0 +1,144 @@
+"""Parameter counts of every config; one clear line for every mistake."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import pytest
+
+from pic_jax.sampling import sample
+from pic_jax.saved import fields
+from pic_jax.saved import run_config as config_lib
+from tests import tiny
+
+PARAMETERS = {
+  'cifar10': 25_874_304,
+  'cifar10_classification': 13_934_728,
+  'cifar10_embedding': 13_925_504,
+  'cifar10_no_gating': 17_869_824,
+  'cifar10_regression': 13_925_504,
+  'cifar10_medium': 994_272,
+  'cifar10_medium_2': 994_272,
+  'cifar10_medium_3': 994_272,
+  'cifar10_small': 445_424,
+  'demo': 445_424,
+  'imagenet128': 113_124_352,
+  'imagenet128_embedding': 100_520_192,
+  'photos64': 994_272,
+  'smoke': 24_520,
+}
+
+
+def test_every_config_is_in_the_table():
+  folder = pathlib.Path(__file__).parents[2] / 'configs'
+  assert {path.stem for path in folder.glob('*.py')} == set(PARAMETERS)
+  assert set(tiny.CONFIGS) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize('name', PARAMETERS)
+def test_config_is_valid_and_has_the_parameters_of_the_paper(name):
+  config = tiny.config(name)
+  assert config.is_locked
+  config_lib.check(config)
+  net = config_lib.build_model(config)
+  size = config.data.image_size
+  small = size // net.chroma_factor
+  shapes = jax.eval_shape(
+    net.init,
+    jax.random.key(0),
+    jnp.zeros((1, size, size, 1)),
+    jnp.zeros((1, small, small, 2)),
+  )['params']
+  assert sum(x.size for x in jax.tree.leaves(shapes)) == PARAMETERS[name]
+
+
+def test_json_round_trip_gives_the_same_model():
+  config = tiny.config('cifar10')
+  again = config_lib.from_json(config_lib.to_json(config))
+  assert again.to_dict() == config.to_dict()
+  assert hash(config_lib.build_model(again)) == hash(
+    config_lib.build_model(config)
+  )
+
+
+def test_json_of_an_older_version_gets_the_fields_that_it_lacks():
+  sections = tiny.config('smoke').to_dict()
+  for section, name in fields.ADDED:
+    del sections[section][name]
+  config = config_lib.from_json(json.dumps(sections))
+  assert config.evaluation.num_sampled_images == 1000
+  for (section, name), value in fields.ADDED.items():
+    assert config[section][name] == value
+
+
+def change(section, name, value):
+  config = tiny.config('smoke').to_dict()
+  config[section][name] = value
+  return ml_collections.ConfigDict(config)
+
+
+@pytest.mark.parametrize(
+  'section,name,value,text',
+  [
+    ('model', 'decoder_feature', 8, 'nearest is `model.decoder_features`'),
+    ('training', 'batchsize', 8, 'nearest is `training.batch_size`'),
+    ('training', 'batch_size', 8.5, '`training.batch_size` must be of type'),
+    ('training', 'batch_size', 0, '`training.batch_size` must be positive'),
+    ('training', 'batch_size', True, '`training.batch_size` must be of type'),
+    ('training', 'accumulation_steps', 3, 'got 8 and 3'),
+    ('optimizer', 'learning_rate', float('nan'), 'must be finite, got nan'),
+    ('optimizer', 'ema_decay', 1.5, '`optimizer.ema_decay` must be at most 1'),
+    ('model', 'dropout_rate', 1.0, '`model.dropout_rate` must be in'),
+    ('model', 'dtype', 'float16', '`model.dtype` must be one of'),
+    ('model', 'embedding_features', 79, 'head=decoder`, 80, got 79'),
+    ('model', 'head', 'mixture', 'must be 0 where the embedding is all'),
+    ('model', 'head', 'mean', '`model.head` must be one of decoder, mixture'),
+    ('training', 'rebalancing_share', 1.5, 'must be in [0, 1], got 1.5'),
+    ('training', 'rebalancing_share', 0.0, 'must be positive, got 0.0'),
+    ('model', 'embedding_stages', ((8, 1, 1),), '(width, stride, blocks'),
+    ('model', 'embedding_stages', (), 'must not be empty'),
+    ('model', 'embedding_loss_weight', -1.0, 'must be at least 0'),
+    ('data', 'image_size', 31, 'got 31 and 2'),
+    ('data', 'chroma_filter', 'box', '`data.chroma_filter` must be one of'),
+    ('data', 'resize', 'stretch', '`data.resize` must be one of crop, squash'),
+    ('data', 'resize', 'squash', "must be 'crop' for `data.name=patches`"),
+    ('data', 'data_dir', '', '`data.data_dir` must name a folder'),
+    ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
+    ('training', 'seed', -1, '`training.seed` must be from 0'),
+    ('evaluation', 'num_images', 0, '`evaluation.num_images` must be positive'),
+    ('evaluation', 'num_sampled_images', -2, 'positive, or -1 for all, got -2'),
+    ('sampling', 'method', 'fast', '`sampling.method` must be one of'),
+    (
+      'sampling',
+      'temperature',
+      -1.0,
+      '`sampling.temperature` must be at least',
+    ),
+  ],
+)
+def test_a_mistake_names_the_field(section, name, value, text):
+  with pytest.raises(config_lib.ConfigError) as error:
+    config_lib.check(change(section, name, value))
+  assert text in str(error.value) and '\n' not in str(error.value)
+
+
+def test_missing_fields_and_sections_are_named():
+  config = tiny.config('smoke').to_dict()
+  del config['training']['seed']
+  with pytest.raises(config_lib.ConfigError, match='Missing.*training.seed'):
+    config_lib.check(ml_collections.ConfigDict(config))
+  del config['sampling']
+  with pytest.raises(config_lib.ConfigError, match='Missing field `sampling`'):
+    config_lib.check(ml_collections.ConfigDict(config))
+
+
+def test_batch_must_divide_over_the_devices():
+  with pytest.raises(config_lib.ConfigError, match='got 8 and 3 x 1'):
+    config_lib.check_devices(tiny.config('smoke'), 3)
+
+
+@pytest.mark.parametrize('method', sample.METHODS)
+def test_every_way_to_sample_may_be_named(method):
+  config_lib.check(change('sampling', 'method', method))

@@ -1,0 +1,444 @@
+"""Whole runs on a tiny folder: every config, resuming, fine-tuning."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import struct
+
+import jax
+import numpy as np
+import pytest
+from tensorboardX.proto import event_pb2
+
+from pic_jax.data import batches as input_pipeline
+from pic_jax.evaluation import likelihood as evaluate
+from pic_jax.evaluation import metrics
+from pic_jax.evaluation import sample_grids as figures
+from pic_jax.images import files as images
+from pic_jax.model import logistic_mixture
+from pic_jax.model import pic as model
+from pic_jax.runtime import devices
+from pic_jax.sampling import sample
+from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import trained_model
+from pic_jax.saved import weights_file as weights
+from pic_jax.training import loop as train
+from pic_jax.training import run
+from pic_jax.training import train_step as train_state
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  path = tmp_path_factory.mktemp('pictures')
+  tiny.write_folder(path, 21)
+  return path
+
+
+def state_of(workdir, step=None):
+  tree, _ = checkpoint.restore(str(workdir), step)
+  return tree
+
+
+def assert_identical(left, right):
+  jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def losses(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in lines]
+  return {r['step']: r['loss'] for r in records if 'loss' in r}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'name',
+  tiny.CONFIGS,
+)
+def test_every_config_trains_three_steps(name, folder, tmp_path):
+  config = tiny.narrow_config(name, folder)
+  train.train_and_evaluate(config, str(tmp_path))
+  assert checkpoint.saved_steps(tmp_path) == [1, 2, 3]
+  values = losses(tmp_path)
+  assert (
+    sorted(values) == [1, 2, 3] and np.isfinite(list(values.values())).all()
+  )
+  assert values[1] != values[2]
+
+
+@pytest.fixture(scope='module')
+def finished(folder, tmp_path_factory):
+  """A run of three steps with a periodic evaluation and a grid."""
+  workdir = tmp_path_factory.mktemp('finished')
+  config = tiny.narrow_config('cifar10', folder)
+  config.training.eval_every_steps = 3
+  config.training.sample_every_steps = 3
+  train.train_and_evaluate(config, str(workdir))
+  return config, workdir
+
+
+def test_run_leaves_config_metrics_events_and_a_grid(finished):
+  config, workdir = finished
+  saved = config_lib.from_json((workdir / 'config.json').read_text())
+  assert saved.to_dict() == config.to_dict()
+  assert (workdir / 'figures' / 'step_0000003.png').stat().st_size > 100
+  text = (workdir / 'metrics.jsonl').read_text()
+  assert '"validation_bits_per_dim"' in text and '"learning_rate"' in text
+
+
+def test_tensorboard_shows_the_numbers_and_the_grid(finished):
+  _, workdir = finished
+  (path,) = workdir.glob('events.out.tfevents.*')
+  data, scalars, pictures = path.read_bytes(), {}, []
+  while data:  # a TFRecord: length, checksum, event, checksum
+    (length,) = struct.unpack_from('<Q', data)
+    event = event_pb2.Event.FromString(data[12 : 12 + length])
+    data = data[16 + length :]
+    for value in event.summary.value:
+      if value.HasField('image'):
+        pictures.append((event.step, value.image.height, value.image.width))
+      else:
+        scalars[value.tag, event.step] = value.simple_value
+  grid = images.load_image(workdir / 'figures' / 'step_0000003.png')
+  assert (3, *grid.shape[:2]) in pictures
+  for line in (workdir / 'metrics.jsonl').read_text().splitlines():
+    record = json.loads(line)
+    for name in {'loss', 'validation_bits_per_dim'} & set(record):
+      shown = scalars.pop((name, record['step']))
+      assert shown == pytest.approx(record[name])
+  assert not {'loss', 'validation_bits_per_dim'} & {tag for tag, _ in scalars}
+
+
+def test_periodic_evaluation_scores_the_averaged_parameters(finished):
+  config, workdir = finished
+  text = (workdir / 'metrics.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in text]
+  logged = [
+    record['validation_bits_per_dim']
+    for record in records
+    if 'validation_bits_per_dim' in record
+  ]
+  params, _, _ = trained_model.load_trained(str(workdir))
+  source = input_pipeline.open_source(config.data, config.data.validation_split)
+  report = evaluate.Evaluator(config)(devices.replicate(params), source, -1)
+  np.testing.assert_allclose(logged, [report['bits_per_dim']], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_damaged_step_is_redone(finished, tmp_path):
+  config, uninterrupted = finished
+  train.train_and_evaluate(config, str(tmp_path))
+  damaged = tmp_path / 'checkpoints' / '3'
+  (damaged / 'meta' / 'metadata').write_text('{}')
+  train.train_and_evaluate(config, str(tmp_path))
+  assert_identical(state_of(tmp_path, 3), state_of(uninterrupted, 3))
+  assert list((tmp_path / 'checkpoints').glob('3.damaged.*'))
+
+
+@pytest.mark.slow
+def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
+  config = tiny.narrow_config('cifar10', folder)
+  (tmp_path / 'config.json').write_text('half a conf')
+  config.training.num_steps = 1
+  train.train_and_evaluate(config, str(tmp_path))
+  config.model.remat = True
+  config.training.num_steps = 2
+  train.train_and_evaluate(config, str(tmp_path))
+  assert sorted(losses(tmp_path)) == [1, 2]
+
+
+def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
+  config, uninterrupted = finished
+  config = config.copy_and_resolve_references()
+  config.training.num_steps = 1
+  train.train_and_evaluate(config, str(tmp_path))
+  config.training.num_steps = 3
+  train.train_and_evaluate(config, str(tmp_path))
+  for step in (1, 2, 3):
+    assert_identical(state_of(tmp_path, step), state_of(uninterrupted, step))
+  assert losses(tmp_path) == losses(uninterrupted)  # data order included
+  state = state_of(tmp_path)
+  average, params = (
+    np.concatenate([x.ravel() for x in jax.tree.leaves(state[name])])
+    for name in ('ema_params', 'params')
+  )
+  assert (average != params).mean() > 0.5
+
+
+@pytest.mark.slow
+def test_a_finished_run_does_nothing_more(finished, capsys):
+  config, workdir = finished
+  before = losses(workdir)
+  state = train.train_and_evaluate(config, str(workdir))
+  assert_identical(
+    jax.tree.map(lambda x: np.asarray(x)[0], state.params),
+    state_of(workdir)['params'],
+  )
+  assert losses(workdir) == before
+
+
+def test_another_model_in_the_same_workdir_is_refused(finished):
+  config, workdir = finished
+  config = config.copy_and_resolve_references()
+  config.model.gated = False
+  with pytest.raises(config_lib.ConfigError, match='model.gated: True there'):
+    train.train_and_evaluate(config, str(workdir))
+
+
+@pytest.mark.slow
+def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
+  finished, tmp_path
+):
+  config, workdir = finished
+  params, saved_config, step = trained_model.load_trained(str(workdir))
+  file = tmp_path / 'w.safetensors'
+  weights.save(file, params, saved_config, step, dtype='float32')
+  config = config.copy_and_resolve_references()
+  config.training.num_steps = 1
+  for source, name in ((str(workdir), 'a'), (str(file), 'b')):
+    config.training.init_from = source
+    train.train_and_evaluate(config, str(tmp_path / name))
+  assert_identical(state_of(tmp_path / 'a'), state_of(tmp_path / 'b'))
+  state = state_of(tmp_path / 'a')
+  assert int(state['step']) == 1 and int(state['opt_state']['0']['count']) == 1
+  moved = max(
+    np.abs(x - y).max()
+    for x, y in zip(
+      jax.tree.leaves(state['params']), jax.tree.leaves(params), strict=True
+    )
+  )
+  assert 0 < moved < 1.1e-3  # one step of Adam at 1e-3
+  config.model.decoder_features = 5
+  config.training.init_from = str(workdir)
+  with pytest.raises(checkpoint.CheckpointError, match='decoder/above_input/V'):
+    train.train_and_evaluate(config, str(tmp_path / 'c'))
+
+
+@pytest.mark.slow
+def test_accumulation_and_remat_run(folder, tmp_path):
+  config = tiny.narrow_config('cifar10', folder)
+  config.training.batch_size = 16
+  config.training.accumulation_steps = 2
+  config.training.num_steps = 1
+  config.model.remat = True
+  train.train_and_evaluate(config, str(tmp_path))
+  assert np.isfinite(list(losses(tmp_path).values())).all()
+
+
+def test_sample_mode_streams_every_image_once(finished, tmp_path):
+  config, workdir = finished
+  params, config, step = trained_model.load_trained(str(workdir))
+  config.unlock()
+  config.data.test_split = 'train[:11]'
+  config.sampling.batch_size = 8
+  config.sampling.num_images = -1
+  paths = list(figures.sample_grids(params, config, step, str(tmp_path)))
+  assert [path.name[-17:-4] for path in paths] == [
+    '000000-000007',
+    '000008-000010',
+  ]
+  assert all(path.exists() for path in paths)
+
+
+@pytest.mark.slow
+def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
+  _, workdir = finished
+  params, config, _ = trained_model.load_trained(str(workdir))
+  config.unlock()
+  replicated = devices.replicate(params)
+  rgb = tiny.images(21, 8, 8)
+  config.evaluation.batch_size = 8
+  report = evaluate.Evaluator(config)(replicated, rgb, -1)
+  assert report['num_images'] == 21
+  lab = model.split_lab(
+    rgb, config_lib.build_model(config).chroma_factor, 'point'
+  )
+  theta, embedding = config_lib.build_model(config).apply(
+    {'params': params}, lab.luminance, lab.chroma
+  )
+  for prefix, outputs in (('', theta), ('embedding_', embedding[..., :16])):
+    exact = logistic_mixture.log_prob(outputs, lab.luminance_small, lab.chroma)
+    paper = logistic_mixture.log_prob_paper(
+      outputs, lab.luminance_small, lab.chroma_unrounded
+    )
+    for name, log_prob in (('', exact), ('_paper', paper)):
+      np.testing.assert_allclose(
+        report[f'{prefix}bits_per_dim{name}'],
+        metrics.bits_per_dim(log_prob).mean(),
+        rtol=1e-5,
+      )
+  evaluator = evaluate.Evaluator(config)
+  single = [evaluator(replicated, rgb[i : i + 1], -1) for i in range(21)]
+  for name in (
+    'bits_per_dim',
+    'bits_per_dim_paper',
+    'embedding_bits_per_dim',
+    'embedding_bits_per_dim_paper',
+  ):
+    values = [r[name] for r in single]
+    np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-6)
+    np.testing.assert_allclose(
+      report[f'{name}_stderr'], np.std(values, ddof=1) / np.sqrt(21), rtol=1e-4
+    )
+  np.testing.assert_allclose(
+    report['bits_per_image'], report['bits_per_dim'] * 2 * 4 * 4
+  )
+  assert '21 images' in evaluate.to_text(report)
+
+
+def stop_in(monkeypatch, where, name, number, at=1):
+  """Sends this process a signal on the at-th call of where.name."""
+  original, calls = getattr(where, name), []
+
+  def wrapped(*args, **kwargs):
+    calls.append(None)
+    if len(calls) == at:
+      os.kill(os.getpid(), number)
+    return original(*args, **kwargs)
+
+  monkeypatch.setattr(where, name, wrapped)
+
+
+@pytest.mark.parametrize(
+  'where,name,number,step',
+  [
+    (train, '_compile', signal.SIGTERM, 0),
+    pytest.param(
+      *(run.Run, 'report', signal.SIGTERM, 1), marks=pytest.mark.slow
+    ),
+    pytest.param(
+      *(run.Run, 'evaluate', signal.SIGINT, 3), marks=pytest.mark.slow
+    ),
+    pytest.param(
+      *(run.Run, 'sample', signal.SIGTERM, 3), marks=pytest.mark.slow
+    ),
+  ],
+)
+def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
+  where, name, number, step, finished, tmp_path, monkeypatch
+):
+  config, uninterrupted = finished
+  with monkeypatch.context() as patch:
+    stop_in(patch, where, name, number)
+    with pytest.raises(train.Stopped) as stop:
+      train.train_and_evaluate(config, str(tmp_path))
+  assert stop.value.signal_number == number and stop.value.step == step
+  assert checkpoint.saved_steps(tmp_path)[-1] == step
+  train.train_and_evaluate(config, str(tmp_path))
+  assert_identical(state_of(tmp_path), state_of(uninterrupted))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'poison_fn,named',
+  [
+    # Value -inf; value 0 and derivative NaN; value inf and derivative 0.
+    (lambda x: jax.numpy.log(0 * x), 'gradient of decoder/head'),
+    (lambda x: jax.numpy.sqrt(0 * x), 'gradient of decoder/head'),
+    (lambda x: jax.lax.stop_gradient(jax.numpy.inf + x), 'the loss alone'),
+  ],
+)
+def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
+  poison_fn, named, folder, tmp_path, monkeypatch
+):
+  original = train_state.loss_fn
+
+  def poisoned(params, *args, **kwargs):
+    loss, parts = original(params, *args, **kwargs)
+    loss += poison_fn(params['decoder']['head']['b'].sum())
+    return loss, parts | {'loss': loss}
+
+  config = tiny.narrow_config('cifar10', folder)
+  config.training.num_steps = 40
+  config.training.checkpoint_every_steps = 5
+  monkeypatch.setattr(train_state, 'loss_fn', poisoned)
+  with pytest.raises(run.TrainingError) as error:
+    train.train_and_evaluate(config, str(tmp_path))
+  assert re.search(r'step 1\d, .*' + named, str(error.value))
+  first, last = (
+    state_of(tmp_path, step)
+    for step in (5, checkpoint.saved_steps(tmp_path)[-1])
+  )
+  assert_identical(first['params'], last['params'])
+  assert int(first['num_skipped']) == 5 == int(first['skipped_in_row'])
+  assert np.isfinite(first['ema_params']['decoder']['head']['b']).all()
+
+
+def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
+  def fail(*_):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 5 GiB')
+
+  monkeypatch.setattr(train, '_compile', fail)
+  config = tiny.narrow_config('cifar10', folder)
+  with pytest.raises(run.TrainingError, match='batch_size.*accumul.*remat'):
+    train.train_and_evaluate(config, str(tmp_path))
+
+
+def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
+  config = tiny.narrow_config('cifar10', folder)
+  a_run = run.Run(config, str(tmp_path), tiny.images(16, 8, 8))
+  state = a_run.initial_state()
+  state.params['embedding']['stage_0']['V'] *= np.nan
+  with pytest.raises(run.TrainingError, match='embedding/stage_0.*step 0'):
+    a_run.save(devices.replicate(state))
+  a_run.close()
+  assert checkpoint.saved_steps(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_nothing_compiles_after_the_first_step(folder, tmp_path, caplog):
+  config = tiny.narrow_config('smoke', folder)
+  config.training.eval_every_steps = 1
+  config.training.sample_every_steps = 1
+
+  def num_compilations(name: str, num_steps: int) -> int:
+    caplog.clear()
+    config.training.num_steps = num_steps
+    with jax.log_compiles():
+      train.train_and_evaluate(config, str(tmp_path / name))
+    return sum('Compiling' in r.getMessage() for r in caplog.records)
+
+  num_compilations('warm', 1)
+  one_step = num_compilations('one', 1)
+  assert one_step > 2
+  assert num_compilations('four', 4) == one_step
+
+
+@pytest.mark.slow
+def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
+  tmp_path,
+):
+  config = tiny.config('demo')
+  config.data.data_dir = str(pathlib.Path(__file__).parents[2] / 'photos')
+  config.training.num_steps = 200
+  config.training.eval_every_steps = 0
+  config.training.sample_every_steps = 0
+  train.train_and_evaluate(config, str(tmp_path))
+  params, config, _ = trained_model.load_trained(str(tmp_path))
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  bits = {}
+  for dtype in ('bfloat16', 'float32'):
+    with config.unlocked():
+      config.model.dtype = dtype
+    evaluator = evaluate.Evaluator(config)
+    report = evaluator(devices.replicate(params), source, 100)
+    bits[dtype] = report['bits_per_dim']
+  assert bits['float32'] < 4.6  # 6.5 at the start, 8 for uniform
+  assert 0 < abs(bits['float32'] - bits['bfloat16']) < 0.01
+
+  net = config_lib.build_model(config)
+  lab = model.split_lab(source[:5], net.chroma_factor, 'point')
+  keys = jax.random.split(jax.random.key(0), 5)
+  naive, cached, parallel = (
+    jax.jit(
+      lambda method=method: sample.sample_chroma(
+        net, params, lab.luminance, keys, method=method
+      )
+    )()
+    for method in ('naive', 'cached', 'parallel')
+  )
+  np.testing.assert_array_equal(cached, naive)
+  np.testing.assert_array_equal(parallel, naive)
