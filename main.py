@@ -153,12 +153,10 @@ def main(argv: list[str]) -> None:
       commands.EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.'
     )
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-  from pic_jax.data import sources as datasets
-  from pic_jax.images import files as images
-  from pic_jax.runtime import distributed as runtime
-  from pic_jax.saved import checkpoints as checkpoint
-  from pic_jax.saved import run_config as config_lib
-  from pic_jax.saved import weights_file as weights
+  from pic_jax.data import sources
+  from pic_jax.images import image_files
+  from pic_jax.runtime import distributed
+  from pic_jax.saved import checkpoints, run_config, weights_file
   from pic_jax.training import run
 
   try:
@@ -170,17 +168,17 @@ def main(argv: list[str]) -> None:
     fail(error.code, error)
   except (
     flag_values.UsageError,
-    config_lib.ConfigError,
-    datasets.DataError,
-    runtime.DistributedError,
+    run_config.ConfigError,
+    sources.DataError,
+    distributed.DistributedError,
   ) as error:
     fail(commands.EXIT_USAGE, error)
   except (
-    checkpoint.CheckpointError,
-    images.ImageError,
+    checkpoints.CheckpointError,
+    image_files.ImageError,
     run.TrainingError,
-    runtime.LockedError,
-    weights.WeightsError,
+    distributed.LockedError,
+    weights_file.WeightsError,
   ) as error:
     fail(commands.EXIT_FAILED, error)
   except OSError as error:

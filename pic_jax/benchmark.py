@@ -11,11 +11,10 @@ import jax
 import ml_collections
 
 from pic_jax import stages
-from pic_jax.model import pic as model_lib
+from pic_jax.model import pic
 from pic_jax.runtime import timing
 from pic_jax.sampling import sample
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import checkpoints, run_config
 
 
 class Sizes(NamedTuple):
@@ -79,14 +78,14 @@ def run(
     `rows`, each with all of `stages.KEYS`, and what holds for all of them.
   """
   sizes = sizes or default_sizes(config)
-  model = config_lib.build_model(config)
+  model = run_config.build_model(config)
   if params is None:
-    lab = model_lib.split_lab(
+    lab = pic.split_lab(
       stages.random_images(8, config.data.image_size),
       model.chroma_factor,
       config.data.chroma_filter,
     )
-    params = model_lib.initial_params(model, lab, config.training.seed)
+    params = pic.initial_params(model, lab, config.training.seed)
   params = jax.device_put(params)  # a checkpoint's are on the host
   repeats = sizes.repeats
   peak = timing.matrix_flops(sizes.matrix, model.compute_dtype, repeats)
@@ -104,7 +103,7 @@ def run(
   for batch, methods in sizes.sample.items():
     rows += stages.sample_rows(config, params, batch, methods, repeats)
   return {
-    **checkpoint.provenance(),
+    **checkpoints.provenance(),
     'machine': machine() | {'matrix_flops_per_second': peak},
     'dtype': model.compute_dtype.name,
     'num_parameters': sum(x.size for x in jax.tree.leaves(params)),

@@ -26,17 +26,17 @@ class Interrupted(Exception):
 
 def train(values: Any) -> None:
   """--mode=train."""
-  from pic_jax.runtime import distributed as runtime
-  from pic_jax.training import loop as train_lib
+  from pic_jax.runtime import distributed
+  from pic_jax.training import loop
 
   for name in ('config', 'workdir'):
     if getattr(values, name) is None:
       raise flag_values.UsageError(f'--mode=train needs --{name}.')
   steps = flag_values.profile_steps(values.profile_steps)
   try:
-    train_lib.train_and_evaluate(values.config, values.workdir, steps)
-  except train_lib.Stopped as stop:
-    runtime.leave_processes()
+    loop.train_and_evaluate(values.config, values.workdir, steps)
+  except loop.Stopped as stop:
+    distributed.leave_processes()
     raise Interrupted(
       stop.signal_number,
       f'saved step {stop.step} in {values.workdir}; run the same command '
@@ -46,9 +46,8 @@ def train(values: Any) -> None:
 
 def evaluate(values: Any) -> None:
   """--mode=eval: the test split."""
-  from pic_jax.data import batches as input_pipeline
-  from pic_jax.evaluation import likelihood as evaluate_lib
-  from pic_jax.evaluation import sample_report as sample_metrics
+  from pic_jax.data import input_pipeline
+  from pic_jax.evaluation import likelihood, sample_report
   from pic_jax.runtime import devices
 
   params, config, step = flag_values.load_trained(values)
@@ -56,17 +55,17 @@ def evaluate(values: Any) -> None:
   params = devices.replicate(params)
   sample_evaluator = None  # made before the long work, as it may refuse
   if values.metrics == 'all':
-    sample_evaluator = sample_metrics.SampleEvaluator(config)
-  report = evaluate_lib.Evaluator(config)(
+    sample_evaluator = sample_report.SampleEvaluator(config)
+  report = likelihood.Evaluator(config)(
     params, source, config.evaluation.num_images
   )
-  text = evaluate_lib.to_text(report)
+  text = likelihood.to_text(report)
   if sample_evaluator:
     found = sample_evaluator(
       params, source, config.evaluation.num_sampled_images
     )
     report |= found
-    text = f'{text}\n{sample_metrics.to_text(found)}'
+    text = f'{text}\n{sample_report.to_text(found)}'
   report |= {
     'step': step,
     'data': config.data.name,
@@ -78,11 +77,11 @@ def evaluate(values: Any) -> None:
 
 def sample(values: Any) -> None:
   """--mode=sample: grids of grey | samples | original, test split."""
-  from pic_jax.evaluation import sample_grids as figures
+  from pic_jax.evaluation import sample_grids
 
   params, config, step = flag_values.load_trained(values)
   folder = values.output or values.workdir or '.'
-  for path in figures.sample_grids(params, config, step, folder):
+  for path in sample_grids.sample_grids(params, config, step, folder):
     print(path)
 
 
@@ -90,7 +89,7 @@ def figures(values: Any) -> None:
   """--mode=figures: the figures of the paper, on the test split."""
   from pic_jax.evaluation import figures as paper_figures
   from pic_jax.evaluation import learning_curve
-  from pic_jax.photos import folder_job as jobs
+  from pic_jax.photos import folder_job
   from pic_jax.runtime import devices
 
   names = [*paper_figures.FIGURES, 'compare', 'curve']
@@ -123,7 +122,7 @@ def figures(values: Any) -> None:
     else:
       params, config, _ = flag_values.load_trained(values)
       paper_figures.make(values.figure, params, config, path)
-  except (paper_figures.FigureError, jobs.JobError) as error:
+  except (paper_figures.FigureError, folder_job.JobError) as error:
     raise flag_values.UsageError(str(error)) from None
   print(path)
 
@@ -157,21 +156,19 @@ def _compare(values: Any, path: pathlib.Path) -> None:
 def colorize(values: Any) -> int:
   """--mode=colorize: photographs of any size, and a page that shows them."""
   from pic_jax.photos import colorize as colorize_lib
-  from pic_jax.photos import folder as colorize_folder
-  from pic_jax.photos import folder_job as jobs
-  from pic_jax.runtime import distributed as runtime
-  from pic_jax.runtime import run_log as progress
+  from pic_jax.photos import colorize_folder, folder_job
+  from pic_jax.runtime import distributed, run_log
 
   try:
-    job = jobs.from_flags(values)
-    files = jobs.find_files(job)
-  except jobs.JobError as error:
+    job = folder_job.from_flags(values)
+    files = folder_job.find_files(job)
+  except folder_job.JobError as error:
     raise flag_values.UsageError(str(error)) from None
   colorizer = colorize_lib.Colorizer.load(flag_values.source_of(values))
   job.output.mkdir(parents=True, exist_ok=True)
-  with runtime.lock(job.output):
+  with distributed.lock(job.output):
     report = colorize_folder.Folder(job, colorizer).run(files)
-  progress.say(colorize_folder.summary(report))
+  run_log.say(colorize_folder.summary(report))
   flag_values.show(values, str(job.output / colorize_folder.PAGE), report)
   statuses = {entry['status'] for entry in report['files']}
   if statuses == {'failed'}:
@@ -181,7 +178,7 @@ def colorize(values: Any) -> int:
 
 def export(values: Any) -> None:
   """--mode=export: averaged weights as one file."""
-  from pic_jax.saved import weights_file as weights
+  from pic_jax.saved import weights_file
 
   if not values.output:
     raise flag_values.UsageError(
@@ -194,16 +191,15 @@ def export(values: Any) -> None:
         f'{path} exists: another --output, or --overwrite.'
       )
   params, config, step = flag_values.load_trained(values)
-  weights.save(values.output, params, config, step)
+  weights_file.save(values.output, params, config, step)
   print(values.output)
 
 
 def describe(values: Any) -> None:
   """--mode=describe: a config, or a checkpoint with digests of its arrays."""
-  from pic_jax.data import batches as input_pipeline
-  from pic_jax.data import sources as datasets
+  from pic_jax.data import input_pipeline, sources
   from pic_jax.saved import digests, trained_model
-  from pic_jax.training import description as describe_lib
+  from pic_jax.training import description
 
   config, source = values.config, values.checkpoint
   if config is None and source is None:
@@ -223,10 +219,10 @@ def describe(values: Any) -> None:
   try:
     images = input_pipeline.open_images(config.data, config.data.train_split)
     num_images, trouble = len(images), []
-  except datasets.DataError as error:
+  except sources.DataError as error:
     num_images, trouble = None, [str(error)]
-  report = describe_lib.run(config, num_images, values.workdir)
-  text = '\n'.join([describe_lib.to_text(report), *trouble, *lines])
+  report = description.run(config, num_images, values.workdir)
+  text = '\n'.join([description.to_text(report), *trouble, *lines])
   flag_values.show(values, text, report | saved)
 
 
@@ -269,14 +265,14 @@ def run(values: Any) -> int:
   Raises:
     flag_values.UsageError, Interrupted; and those of the modules.
   """
-  from pic_jax.runtime import distributed as runtime
-  from pic_jax.saved import run_config as config_lib
+  from pic_jax.runtime import distributed
+  from pic_jax.saved import run_config
 
   flag_values.check(values)
   heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
-    config_lib.check(values.config)
+    run_config.check(values.config)
     heartbeat_seconds = values.config.training.heartbeat_seconds
   if values.mode != 'colorize':  # runs in one process
-    runtime.join_processes(values.distributed, heartbeat_seconds)
+    distributed.join_processes(values.distributed, heartbeat_seconds)
   return MODES[values.mode](values) or EXIT_DONE

@@ -65,13 +65,13 @@ def load_trained(values: Any) -> tuple[Any, Any, int]:
 
 def use_sections(values: Any, config: Any) -> None:
   """Takes data, evaluation and sampling from --config, if it is given."""
-  from pic_jax.saved import run_config as config_lib
+  from pic_jax.saved import run_config
 
   if values.config is not None:
     with config.unlocked():
       for section in ('data', 'evaluation', 'sampling'):
         config[section] = values.config[section]
-    config_lib.check(config)
+    run_config.check(config)
 
 
 def profile_steps(text: str | None) -> tuple[int, int] | None:

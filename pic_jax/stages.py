@@ -13,15 +13,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.evaluation import likelihood as evaluate
-from pic_jax.model import causal_decoder as decoder
-from pic_jax.model import pic as model_lib
-from pic_jax.runtime import devices, timing
-from pic_jax.runtime import run_log as progress
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
+from pic_jax.model import causal_decoder, pic
+from pic_jax.runtime import devices, run_log, timing
 from pic_jax.sampling import sample
-from pic_jax.saved import run_config as config_lib
-from pic_jax.training import train_step as train_state
+from pic_jax.saved import run_config
+from pic_jax.training import train_step
 
 # Keys of a row: heading, factor and digits in the table. In the report, times
 # are seconds for one image or canvas, and what does not apply is null.
@@ -50,9 +48,7 @@ def _row(stage: str, batch: int, times: np.ndarray, **more: Any) -> dict:
   row = dict.fromkeys(KEYS) | {'stage': stage, 'batch': batch} | more
   row |= {'wall_seconds': wall, 'core_seconds': core}
   row['images_per_second'] = 1.0 / wall
-  progress.say(
-    f'{stage} {row["method"] or ""} batch {batch}: {wall:.3g} s each'
-  )
+  run_log.say(f'{stage} {row["method"] or ""} batch {batch}: {wall:.3g} s each')
   return row
 
 
@@ -70,10 +66,10 @@ def train_row(
   repeats: int,
 ) -> dict[str, Any]:
   """Steps of training; `peak` is what `timing.matrix_flops` gave."""
-  model = config_lib.build_model(config)
+  model = run_config.build_model(config)
   size = config.data.image_size
-  optimizer = train_state.make_optimizer(config)
-  train_step_fn = train_state.train_step_fn(
+  optimizer = train_step.make_optimizer(config)
+  train_step_fn = train_step.train_step_fn(
     model,
     optimizer,
     config.optimizer.ema_decay,
@@ -82,7 +78,7 @@ def train_row(
   )
   rgb = devices.shard(random_images(batch, size))
   keys = devices.replicate(jax.random.key(0))
-  state = devices.replicate(train_state.create(params, optimizer))
+  state = devices.replicate(train_step.create(params, optimizer))
   step, costs = timing.compile_ahead(
     devices.pmap(train_step_fn, donate_argnums=(0,)), state, rgb, keys
   )
@@ -94,7 +90,7 @@ def train_row(
 
   times = np.median(timing.measure([call], repeats), 0)[0]
   lab = jax.eval_shape(
-    lambda: model_lib.split_lab(
+    lambda: pic.split_lab(
       jnp.zeros((batch, size, size, 3), jnp.uint8),
       model.chroma_factor,
       config.data.chroma_filter,
@@ -121,7 +117,7 @@ def eval_row(
   params = devices.replicate(params)
   rgb = devices.shard(random_images(batch, config.data.image_size))
   score, costs = timing.compile_ahead(
-    evaluate.Evaluator(config).score, params, rgb
+    likelihood.Evaluator(config).score, params, rgb
   )
   times = timing.measure([lambda: score(params, rgb)], repeats)
   return _row('eval', batch, np.median(times, 0)[0], **costs)
@@ -158,7 +154,7 @@ def sample_rows(
 
   No rows without a decoder.
   """
-  model = config_lib.build_model(config).clone(remat=False)
+  model = run_config.build_model(config).clone(remat=False)
   if not model.has_decoder:
     return
   chroma_filter = config.data.chroma_filter
@@ -172,7 +168,7 @@ def sample_rows(
   ) -> jax.Array:
     return net.apply({'params': params}, canvas, embedding)
 
-  lab = model_lib.split_lab(
+  lab = pic.split_lab(
     random_images(batch, config.data.image_size),
     model.chroma_factor,
     chroma_filter,
@@ -191,7 +187,7 @@ def sample_rows(
 
 def _sample_row(
   method: str,
-  net: decoder.CausalDecoder,
+  net: causal_decoder.CausalDecoder,
   args: tuple,
   others: list[Callable[[], Any]],
   costs: dict[str, float],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pic_jax import benchmark, stages
-from pic_jax.model import pic as model
+from pic_jax.model import pic
 from pic_jax.runtime import timing
 from pic_jax.sampling import sample
 from tests import tiny
@@ -97,9 +97,7 @@ def test_report_survives_json_and_names_machine_and_versions(report):
 
 
 def test_flops_of_the_full_model_are_those_that_xla_counts():
-  net = model.PIC(
-    **tiny.config('cifar10').model.to_dict() | {'dtype': 'float32'}
-  )
+  net = pic.PIC(**tiny.config('cifar10').model.to_dict() | {'dtype': 'float32'})
   shapes = [(1, 32, 32, 1), (1, 16, 16, 2)]
   inputs = [jax.ShapeDtypeStruct(x, jnp.float32) for x in shapes]
   params = jax.eval_shape(net.init, jax.random.key(0), *inputs)

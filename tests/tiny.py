@@ -6,8 +6,8 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from pic_jax.model import pic as model
-from pic_jax.saved import run_config as config_lib
+from pic_jax.model import pic
+from pic_jax.saved import run_config
 
 MODEL = dict(
   embedding_stages=((6, 1, 1, 1), (8, 2, 1, 2)),
@@ -46,14 +46,14 @@ def images(count=4, height=10, width=14, seed=0) -> np.ndarray:
   return np.clip(small[:, rows][:, :, cols] + noise, 0, 255).astype(np.uint8)
 
 
-def net(**changes) -> model.PIC:
+def net(**changes) -> pic.PIC:
   """A small PIC."""
-  return model.PIC(**MODEL | changes)
+  return pic.PIC(**MODEL | changes)
 
 
-def trained_like(net: model.PIC, batch: model.LabBatch, seed=0) -> dict:
+def trained_like(net: pic.PIC, batch: pic.LabBatch, seed=0) -> dict:
   """Initial parameters, shaken so that theta varies over the map."""
-  params = model.initial_params(net, batch, seed)
+  params = pic.initial_params(net, batch, seed)
   params['decoder']['head']['g'] *= 10
   return params
 
@@ -64,8 +64,8 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
   with result.unlocked():
     result.data.image_size = 8
     result.model.update(MODEL)
-  small = config_lib.build_model(result)
-  batch = model.split_lab(images(4, 8, 8), small.chroma_factor, 'point')
+  small = run_config.build_model(result)
+  batch = pic.split_lab(images(4, 8, 8), small.chroma_factor, 'point')
   return trained_like(small, batch), result
 
 

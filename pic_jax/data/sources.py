@@ -11,8 +11,7 @@ import re
 import ml_collections
 import numpy as np
 
-from pic_jax.images import files as images
-from pic_jax.images import resizing as resize
+from pic_jax.images import image_files, resizing
 
 # Patches: the photograph's short side, and the share of its width that is
 # kept for the test split.
@@ -42,14 +41,15 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
   return sorted(
     path
     for path in folder.rglob('*')
-    if path.suffix.lower() in images.SUFFIXES and not path.name.startswith('.')
+    if path.suffix.lower() in image_files.SUFFIXES
+    and not path.name.startswith('.')
   )
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
   try:
-    return images.load_image(path)
-  except images.ImageError as error:
+    return image_files.load_image(path)
+  except image_files.ImageError as error:
     raise DataError(f'{error} Repair or remove it.') from None
 
 
@@ -86,7 +86,7 @@ class TfdsSource:
     """[size, size, 3] uint8."""
     image = self._source[index]['image']
     image = np.broadcast_to(image, (*image.shape[:2], 3))  # may be grey
-    return resize.fit(image, self._size, self._resize)
+    return resizing.fit(image, self._size, self._resize)
 
 
 class FolderSource:
@@ -113,7 +113,7 @@ class FolderSource:
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
-    return resize.fit(_load(self._files[index]), self._size, self._resize)
+    return resizing.fit(_load(self._files[index]), self._size, self._resize)
 
 
 class PatchSource:
@@ -139,7 +139,7 @@ class PatchSource:
     for path in files:
       photograph = _load(path)
       for scale in PATCH_SCALES:
-        scaled = resize.scale_short_side(photograph, max(scale, size))
+        scaled = resizing.scale_short_side(photograph, max(scale, size))
         border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
         half = scaled[:, :border] if name == 'train' else scaled[:, border:]
         patches += _tiles(half, size)

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
+from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model_lib
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
 from pic_jax.sampling import sample
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import run_config
 
 # L under which figure 6 shows chroma by itself.
 FLAT_LUMINANCE = 50.0
@@ -27,7 +26,7 @@ class Study:
   def __init__(self, config: ml_collections.ConfigDict):
     self._sampling = config.sampling
     self._filter = config.data.chroma_filter
-    self._model = config_lib.build_model(config)
+    self._model = run_config.build_model(config)
     self._look = devices.pmap(self._look_fn)
 
   def __call__(
@@ -72,7 +71,7 @@ class Study:
   ) -> dict[str, jax.Array]:
     """For each of [b, H, W, 3] images with (seed, number) [b, 2]."""
     model, chosen = self._model, self._sampling
-    lab = model_lib.split_lab(rgb, model.chroma_factor, self._filter)
+    lab = pic.split_lab(rgb, model.chroma_factor, self._filter)
     keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
     samples = sample.sample_chroma(
       model,

@@ -7,12 +7,12 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.evaluation import figure_inputs as study
-from pic_jax.images import files as images
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import figure_inputs
 from pic_jax.images import grid as picture_grid
+from pic_jax.images import image_files
 from pic_jax.runtime import devices
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import run_config
 
 # Images looked at for each row of a figure that picks extremes.
 POOL_PER_ROW = 8
@@ -124,7 +124,7 @@ def make(
   Raises:
     FigureError: the embedding has no mixture of its own.
   """
-  model = config_lib.build_model(config)
+  model = run_config.build_model(config)
   if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
     raise FigureError(
       f'--figure={figure} needs an embedding with a likelihood of its own, but '
@@ -139,6 +139,8 @@ def make(
   num_rows = number_of_rows(config, len(source))
   count = num_rows * (POOL_PER_ROW if figure in PICKING else 1)
   indices = random_indices(config, len(source), count)
-  looks = list(study.Study(config)(devices.replicate(params), source, indices))
+  looks = list(
+    figure_inputs.Study(config)(devices.replicate(params), source, indices)
+  )
   rows = FIGURES[figure](looks, num_rows)
-  images.save_image(path, picture_grid.grid(rows))
+  image_files.save_image(path, picture_grid.grid(rows))

@@ -5,8 +5,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from pic_jax.evaluation import figures as paper_figures
-from pic_jax.saved import run_config as config_lib
+from pic_jax.evaluation import figures
+from pic_jax.saved import run_config
 
 SCORE = 'validation_bits_per_dim'
 
@@ -15,14 +15,14 @@ def read(run: pathlib.Path) -> dict[int, float]:
   """Validation bits/dim (exact rule) by the number of images trained on.
 
   Raises:
-    paper_figures.FigureError: not a run, or one that was never evaluated.
+    figures.FigureError: not a run, or one that was never evaluated.
   """
   path = run / 'metrics.jsonl'
   try:
-    config = config_lib.from_json((run / config_lib.CONFIG_FILE).read_text())
+    config = run_config.from_json((run / run_config.CONFIG_FILE).read_text())
     lines = path.read_text(errors='replace').splitlines()
-  except (OSError, config_lib.ConfigError):
-    raise paper_figures.FigureError(
+  except (OSError, run_config.ConfigError):
+    raise figures.FigureError(
       f'{run} is not the workdir of a training run.'
     ) from None
   curve, has_loss = {}, False
@@ -37,12 +37,12 @@ def read(run: pathlib.Path) -> dict[int, float]:
     if SCORE in record:
       curve[record['step'] * config.training.batch_size] = record[SCORE]
   if has_loss:
-    raise paper_figures.FigureError(
+    raise figures.FigureError(
       f'{run} has no bits/dim: `model.head={config.model.head}` has no '
       'likelihood.'
     )
   if not curve:
-    raise paper_figures.FigureError(
+    raise figures.FigureError(
       f'{path} has no validation scores: `training.eval_every_steps`.'
     )
   return curve
@@ -56,7 +56,7 @@ def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
     path: of the PNG file.
 
   Raises:
-    paper_figures.FigureError: see `read`.
+    figures.FigureError: see `read`.
   """
   # Imported here, because only this needs it.
   import matplotlib.figure

@@ -7,12 +7,11 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
+from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model_lib
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import run_config
 
 
 def score_images(
@@ -77,12 +76,12 @@ class Evaluator:
 
   def __init__(self, config: ml_collections.ConfigDict):
     self._config = config
-    model = config_lib.build_model(config)
+    model = run_config.build_model(config)
     self._factor, self._head = model.chroma_factor, model.head
     chroma_filter = config.data.chroma_filter
 
     def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
-      lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+      lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
       theta, embedding = model.apply(
         {'params': params}, lab.luminance, lab.chroma
       )

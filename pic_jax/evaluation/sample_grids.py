@@ -6,13 +6,11 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.images import files as images
-from pic_jax.images import grid as picture_grid
-from pic_jax.runtime import devices
-from pic_jax.runtime import run_log as progress
-from pic_jax.sampling import grids as sampler
-from pic_jax.saved import run_config as config_lib
+from pic_jax.data import input_pipeline
+from pic_jax.images import grid, image_files
+from pic_jax.runtime import devices, run_log
+from pic_jax.sampling import grids
+from pic_jax.saved import run_config
 
 
 def sample_grids(
@@ -36,8 +34,8 @@ def sample_grids(
   """
   source = input_pipeline.open_source(config.data, config.data.test_split)
   sampling = config.sampling
-  draw = sampler.Sampler(
-    config_lib.build_model(config),
+  draw = grids.Sampler(
+    run_config.build_model(config),
     config.data.chroma_filter,
     sampling.num_samples,
     sampling.temperature,
@@ -50,7 +48,7 @@ def sample_grids(
     name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
     path = pathlib.Path(folder) / 'samples' / name
     done = last + 1
-    progress.say(f'{done} images x {sampling.num_samples} samples')
+    run_log.say(f'{done} images x {sampling.num_samples} samples')
     if devices.is_main():
-      images.save_image(path, picture_grid.grid(rows))
+      image_files.save_image(path, grid.grid(rows))
       yield path

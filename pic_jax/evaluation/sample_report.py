@@ -7,12 +7,11 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.evaluation import calibration, metrics, sample_scores
-from pic_jax.evaluation import likelihood as evaluate
-from pic_jax.model import pic as model_lib
+from pic_jax.evaluation import calibration, likelihood, metrics, sample_scores
+from pic_jax.model import pic
 from pic_jax.runtime import devices
 from pic_jax.sampling import sample
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import run_config
 
 NUM_SAMPLES = 8
 TEMPERATURE = 1.0
@@ -70,13 +69,13 @@ class SampleEvaluator:
       ConfigError: images are too small for `metrics.ssim`.
     """
     if config.data.image_size < metrics.SSIM_WINDOW:
-      raise config_lib.ConfigError(
+      raise run_config.ConfigError(
         f'`data.image_size` must be at least {metrics.SSIM_WINDOW} for '
         f'--metrics=all, got {config.data.image_size}.'
       )
     self._sampling = config.sampling
     self._filter = config.data.chroma_filter
-    self._model = config_lib.build_model(config)
+    self._model = run_config.build_model(config)
     self._score = devices.pmap(self._score_fn)
 
   def __call__(
@@ -95,13 +94,13 @@ class SampleEvaluator:
       Means over images of every score, `<score>_stderr`, the distances of the
       two transforms from uniform, `num_sampled_images`, `num_samples`.
     """
-    scores = evaluate.score_images(
+    scores = likelihood.score_images(
       lambda *batch: self._score(params, *devices.shard(batch)),
       source,
       self._sampling.batch_size,
       num_images,
     )
-    report = evaluate.means(scores)
+    report = likelihood.means(scores)
     for name in ('pit_a', 'pit_b'):
       if name in report:
         report[f'{name}_distance'] = calibration.distance(report[name])
@@ -115,7 +114,7 @@ class SampleEvaluator:
   ) -> dict[str, jax.Array]:
     """Scores [b, ...] of images [b, H, W, 3] with their numbers [b]."""
     model = self._model
-    lab = model_lib.split_lab(rgb, model.chroma_factor, self._filter)
+    lab = pic.split_lab(rgb, model.chroma_factor, self._filter)
     keys = sample.image_keys(self._sampling.seed, indices)
     chroma, log_prob = sample.run(
       model,
@@ -150,7 +149,7 @@ def to_text(report: dict[str, Any]) -> str:
     for label, name in rows.items():
       scores = (x.format(name=name, n=number) for x in columns.values())
       cells.append(
-        (label, *(evaluate.cell(report, score, 3) for score in scores))
+        (label, *(likelihood.cell(report, score, 3) for score in scores))
       )
     cells = [row for row in cells if any(row[1:])]
     if cells:

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 
 from pic_jax.evaluation import calibration, metrics
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model_lib
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.sampling import sample
 
 # An image's samples take the numbers from 0 on of its key.
@@ -14,7 +13,7 @@ TRANSFORM_STREAM = 2**32 - 1
 
 
 def of_pictures(
-  rgb: jax.Array, lab: model_lib.LabBatch, chroma: jax.Array, chroma_filter: str
+  rgb: jax.Array, lab: pic.LabBatch, chroma: jax.Array, chroma_filter: str
 ) -> dict[str, jax.Array]:
   """Scores [B] of any colourisations, by what they look like.
 
@@ -79,7 +78,7 @@ def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
 
 def of_likelihood(
   theta: jax.Array,
-  lab: model_lib.LabBatch,
+  lab: pic.LabBatch,
   log_prob: jax.Array,
   keys: jax.Array,
 ) -> dict[str, jax.Array]:
@@ -117,7 +116,7 @@ def of_likelihood(
 
 def of_embedding(
   theta: jax.Array,
-  lab: model_lib.LabBatch,
+  lab: pic.LabBatch,
   keys: jax.Array,
   num_samples: int,
   temperature: float,

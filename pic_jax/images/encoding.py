@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from pic_jax.images import to_srgb as pixels
+from pic_jax.images import to_srgb
 
 # Lossy WebP would halve the resolution of the chroma.
 WRITE_OPTIONS = {
@@ -33,10 +33,10 @@ def write(
   if form == 'PNG' and rgb.dtype == np.uint16:
     return _write_deep_png(file, rgb, alpha)
   if form == 'JPEG':
-    rgb, alpha = pixels.over_white(rgb, alpha), None
-  rgb = pixels.to_8_bits(rgb)
+    rgb, alpha = to_srgb.over_white(rgb, alpha), None
+  rgb = to_srgb.to_8_bits(rgb)
   if alpha is not None:
-    rgb = np.append(rgb, pixels.to_8_bits(alpha)[..., None], -1)
+    rgb = np.append(rgb, to_srgb.to_8_bits(alpha)[..., None], -1)
   if rgb.shape[-1] == 1:
     rgb = rgb[..., 0]
   Image.fromarray(rgb).save(file, form, **WRITE_OPTIONS[form])

@@ -14,8 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import causal_conv as causal
-from pic_jax.model import layers
+from pic_jax.model import causal_conv, layers
 
 
 class CausalDecoder(nn.Module):
@@ -41,11 +40,11 @@ class CausalDecoder(nn.Module):
 
   def setup(self) -> None:
     # The neighbours' values in float32: rounding them costs 0.006 bits/dim.
-    conv = functools.partial(causal.CausalConv, self.features)
+    conv = functools.partial(causal_conv.CausalConv, self.features)
     self.above_input = conv((2, 3))
     self.row_input = conv((1, 3))
     self.pixel_input = conv((2, 1), left=0, right=0)
-    conv = functools.partial(causal.CausalConv, dtype=self.dtype)
+    conv = functools.partial(causal_conv.CausalConv, dtype=self.dtype)
     block = layers.GatedBlock
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import causal_decoder as decoder_lib
+from pic_jax.model import causal_decoder
 
 # What `decode` asks for each pixel: (theta [N, P], row, col) -> the pixel's
 # values [N, C] and anything to collect.
@@ -23,7 +23,7 @@ StepFn = Callable[..., tuple[Any, Any]]
 
 
 def decode(
-  decoder: decoder_lib.CausalDecoder,
+  decoder: causal_decoder.CausalDecoder,
   params: Any,
   embedding: jax.Array,
   pixel_fn: PixelFn,

@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from pic_jax.images import color
-from pic_jax.model import causal_decoder as decoder
-from pic_jax.model import classification_head as classification
-from pic_jax.model import embedding_net as embedding
-from pic_jax.model import layers, logistic_mixture
-from pic_jax.model import regression_head as regression
+from pic_jax.model import (
+  causal_decoder,
+  classification_head,
+  embedding_net,
+  layers,
+  logistic_mixture,
+  regression_head,
+)
 
 # Gain of the heads at the start: theta is nearly the same everywhere.
 HEAD_SCALE = 0.1
@@ -101,9 +104,9 @@ class PIC(nn.Module):
   def num_outputs(self) -> int:
     """Width P of theta."""
     if self.head == 'regression':
-      return regression.NUM_OUTPUTS
+      return regression_head.NUM_OUTPUTS
     if self.head == 'classification':
-      return len(classification.bins())
+      return len(classification_head.bins())
     return logistic_mixture.num_outputs(self.num_components)
 
   @property
@@ -135,7 +138,7 @@ class PIC(nn.Module):
     return jnp.dtype(self.dtype)
 
   @nn.nowrap  # so that an unbound module can build it, too
-  def build_embedding(self) -> embedding.EmbeddingNet:
+  def build_embedding(self) -> embedding_net.EmbeddingNet:
     """The embedding network; its parameters are `params['embedding']`."""
     rest = self.embedding_features - self.num_outputs
     if rest < 0:
@@ -144,7 +147,7 @@ class PIC(nn.Module):
         f'`model.head={self.head}`, {self.num_outputs}, '
         f'got {self.embedding_features}.'
       )
-    return embedding.EmbeddingNet(
+    return embedding_net.EmbeddingNet(
       stages=tuple(tuple(stage) for stage in self.embedding_stages),
       features=self.embedding_features,
       gated=self.gated,
@@ -156,9 +159,9 @@ class PIC(nn.Module):
     )
 
   @nn.nowrap  # so that an unbound module can build it, too
-  def build_decoder(self) -> decoder.CausalDecoder:
+  def build_decoder(self) -> causal_decoder.CausalDecoder:
     """The decoder; its parameters are `params['decoder']`."""
-    return decoder.CausalDecoder(
+    return causal_decoder.CausalDecoder(
       features=self.decoder_features,
       num_blocks=self.decoder_blocks,
       num_outputs=self.num_outputs,
@@ -186,8 +189,8 @@ class PIC(nn.Module):
     """Loss [...] of a head without a likelihood; chroma in network units."""
     chroma = color.round_chroma(color.chroma_from_network(chroma))
     if self.head == 'regression':
-      return regression.loss(theta, chroma)
-    return classification.loss(theta, chroma, class_weights)
+      return regression_head.loss(theta, chroma)
+    return classification_head.loss(theta, chroma, class_weights)
 
   @nn.nowrap
   def estimate(self, theta: jax.Array, luminance: jax.Array) -> jax.Array:
@@ -204,9 +207,9 @@ class PIC(nn.Module):
     if self.has_likelihood:
       return logistic_mixture.mode(theta, luminance)
     if self.head == 'regression':
-      chroma = regression.estimate(theta)
+      chroma = regression_head.estimate(theta)
     else:
-      chroma = classification.estimate(theta, self.point_estimate)
+      chroma = classification_head.estimate(theta, self.point_estimate)
     return color.chroma_to_network(color.round_chroma(chroma))
 
   def setup(self) -> None:

@@ -16,15 +16,12 @@ import ml_collections
 import numpy as np
 
 from pic_jax.evaluation import metrics
-from pic_jax.images import color
-from pic_jax.images import files as images
+from pic_jax.images import color, image_files
 from pic_jax.model import logistic_mixture
-from pic_jax.photos import network_size as any_size
-from pic_jax.photos import options as settings_lib
+from pic_jax.photos import network_size, options
 from pic_jax.runtime import devices
 from pic_jax.sampling import sample
-from pic_jax.saved import digests, trained_model
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import digests, run_config, trained_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Drawing:
     difference: mean distance in (a, b) over all pairs of samples, Lab units.
   """
 
-  grey: any_size.Grey
+  grey: network_size.Grey
   chroma: np.ndarray
   bits_per_dim: np.ndarray
   original_bits_per_dim: float | None
@@ -60,7 +57,7 @@ class Colorizer:
     self._params = devices.replicate(params)
     self._size = config.data.image_size
     self._filter = config.data.chroma_filter
-    self._model = config_lib.build_model(config).clone(remat=False)
+    self._model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draws: dict[int, Callable[..., Any]] = {}  # by number of samples
 
@@ -93,7 +90,7 @@ class Colorizer:
     Raises:
       ValueError: not an image, or an impossible setting.
     """
-    settings = settings_lib.Settings(num_samples=num_samples, seed=seed, **more)
+    settings = options.Settings(num_samples=num_samples, seed=seed, **more)
     rgb = np.asarray(rgb)
     (drawing,) = self.draw([self.see(rgb)], settings)
     return np.stack(
@@ -103,14 +100,14 @@ class Colorizer:
       ]
     )
 
-  def see(self, rgb: np.ndarray) -> any_size.Grey:
+  def see(self, rgb: np.ndarray) -> network_size.Grey:
     """Turns a photograph grey and small, see `any_size.see`."""
-    return any_size.see(
+    return network_size.see(
       rgb, self._size, self._model.chroma_factor, self._filter
     )
 
   def draw(
-    self, greys: list[any_size.Grey], settings: settings_lib.Settings
+    self, greys: list[network_size.Grey], settings: options.Settings
   ) -> list[Drawing]:
     """Draws samples for photographs whose `levels` all have one shape."""
     count = jax.local_device_count()
@@ -137,7 +134,7 @@ class Colorizer:
     ]
 
   def _score_originals(
-    self, greys: list[any_size.Grey], levels: np.ndarray
+    self, greys: list[network_size.Grey], levels: np.ndarray
   ) -> np.ndarray:
     """Log-probabilities [B, h, w] of own chroma; of grey ones, nonsense."""
     factor = self._model.chroma_factor
@@ -149,18 +146,18 @@ class Colorizer:
 
   def _drawing(
     self,
-    grey: any_size.Grey,
+    grey: network_size.Grey,
     chroma: np.ndarray,
     log_prob: np.ndarray,
     original: np.ndarray,
-    settings: settings_lib.Settings,
+    settings: options.Settings,
   ) -> Drawing:
     """Cuts the padding off and keeps what `rank` asks for."""
     height, width = grey.shape
     chroma = chroma[:, :height, :width]
     bits = np.asarray(metrics.bits_per_dim(log_prob[:, :height, :width]))
     differences = np.asarray(metrics.pairwise_differences(chroma))
-    kept = settings_lib.choose(settings, bits, differences)
+    kept = options.choose(settings, bits, differences)
     differences = differences[np.ix_(kept, kept)]
     pairs = len(kept) * (len(kept) - 1)
     own = None
@@ -178,11 +175,11 @@ class Colorizer:
     self,
     drawing: Drawing,
     index: int,
-    settings: settings_lib.Settings,
+    settings: options.Settings,
     dtype: np.dtype,
   ) -> tuple[np.ndarray, float]:
     """One sample at the photograph's size; see `any_size.join`."""
-    return any_size.join(
+    return network_size.join(
       drawing.grey,
       drawing.chroma[index],
       self._model.chroma_factor,
@@ -256,5 +253,5 @@ def colorize_image(
   Returns:
     [S, H, W, 3] uint8, or uint16 of a 16-bit photograph.
   """
-  rgb = images.load_photograph(path).rgb
+  rgb = image_files.load_photograph(path).rgb
   return Colorizer.load(source)(rgb, num_samples, seed, **more)

@@ -7,9 +7,8 @@ import os
 import pathlib
 from typing import Any
 
-from pic_jax.images import files as images
-from pic_jax.photos import network_size as any_size
-from pic_jax.photos import options as settings_lib
+from pic_jax.images import image_files
+from pic_jax.photos import network_size, options
 
 JOURNAL = '.pic_jax.jsonl'
 
@@ -35,11 +34,11 @@ class Job:
 
   source: pathlib.Path
   output: pathlib.Path
-  settings: settings_lib.Settings
+  settings: options.Settings
   suffix: str = '.png'
   overwrite: bool = False
   recursive: bool = False
-  max_pixels: int = images.MAX_PIXELS
+  max_pixels: int = image_files.MAX_PIXELS
   batch_size: int = 0
 
 
@@ -57,9 +56,9 @@ def from_flags(values: Any) -> Job:
       raise JobError(
         f'--{name} must not be negative, got {getattr(values, name)}.'
       )
-  names = [field.name for field in dataclasses.fields(settings_lib.Settings)]
+  names = [field.name for field in dataclasses.fields(options.Settings)]
   try:
-    chosen = settings_lib.Settings(**{n: getattr(values, n) for n in names})
+    chosen = options.Settings(**{n: getattr(values, n) for n in names})
   except ValueError as error:
     raise JobError(
       str(error).replace('`', '--', 1).replace('`', '', 1)
@@ -91,8 +90,8 @@ class Task:
   path: pathlib.Path
   stem: pathlib.Path
   entry: dict[str, Any]
-  photograph: images.Photograph | None = None
-  grey: any_size.Grey | None = None
+  photograph: image_files.Photograph | None = None
+  grey: network_size.Grey | None = None
   start: float = 0.0
 
 
@@ -134,13 +133,13 @@ def find_files(job: Job) -> list[pathlib.Path]:
       here / name
       for name in names
       if not name.startswith('.')
-      and pathlib.Path(name).suffix.lower() in images.SUFFIXES
+      and pathlib.Path(name).suffix.lower() in image_files.SUFFIXES
     ]
   if not found:
     hint = '' if job.recursive else '; --recursive looks into subfolders'
     raise JobError(
       f'--input={shown(source)} has no photographs '
-      f'({", ".join(images.SUFFIXES)}{hint}).'
+      f'({", ".join(image_files.SUFFIXES)}{hint}).'
     )
   return sorted(found, key=os.fsencode)
 

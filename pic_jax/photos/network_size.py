@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pic_jax.images import color
-from pic_jax.photos import guided_upsampling as guided
+from pic_jax.photos import guided_upsampling
 
 # The long side is at most this many times the short side; what is longer is
 # made smaller and padded, so that a strip of pixels does not take hours.
@@ -90,7 +90,7 @@ def see(rgb: np.ndarray, size: int, factor: int, chroma_filter: str) -> Grey:
     )
   height, width = rgb.shape[:2]
   luminance = np.empty((height, width), np.float32)
-  for strip in guided.strips(height):
+  for strip in guided_upsampling.strips(height):
     rows = rgb[strip]
     luminance[strip] = _luminance(np.broadcast_to(rows, (*rows.shape[:2], 3)))
   shape = chroma_shape(height, width, size, factor)
@@ -146,12 +146,14 @@ def join(
   rows, columns = (side * factor for side in grey.shape)
   small = grey.levels[None, :rows, :columns, None] / np.float32(2.55)
   small = color.subsample(small, factor, chroma_filter)[0]
-  maps = guided.prepare(chroma, small, width, factor, chroma_filter, upsampling)
+  maps = guided_upsampling.prepare(
+    chroma, small, width, factor, chroma_filter, upsampling
+  )
   rgb = np.empty((height, width, 3), dtype)
   is_clipped = np.empty((height, width), bool)
-  for strip in guided.strips(height):
+  for strip in guided_upsampling.strips(height):
     luminance = grey.luminance[strip, :, None]
-    wide = guided.upsample_rows(maps, luminance, strip.start, height)
+    wide = guided_upsampling.upsample_rows(maps, luminance, strip.start, height)
     rgb[strip], is_clipped[strip] = _colour_strip(
       luminance, wide, saturation, np.dtype(dtype).name
     )

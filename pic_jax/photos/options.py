@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from pic_jax.photos import guided_upsampling as guided
+from pic_jax.photos import guided_upsampling
 
 RANKS = ('none', 'probable', 'different')
 
@@ -45,7 +45,10 @@ class Settings:
         raise ValueError(
           f'`{name}` must be from {at_least} to 2**31 - 1, got {value}.'
         )
-    for name, choices in (('rank', RANKS), ('upsampling', guided.METHODS)):
+    for name, choices in (
+      ('rank', RANKS),
+      ('upsampling', guided_upsampling.METHODS),
+    ):
       value = getattr(self, name)
       if value not in choices:
         raise ValueError(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.model import pic as model_lib
+from pic_jax.data import input_pipeline
+from pic_jax.model import pic
 from pic_jax.runtime import devices
 from pic_jax.sampling import sample
 
@@ -18,14 +18,14 @@ class Sampler:
 
   def __init__(
     self,
-    model: model_lib.PIC,
+    model: pic.PIC,
     chroma_filter: str,
     num_samples: int,
     temperature: float,
     method: str,
   ):
     def draw(params: dict, rgb: jax.Array, seeds: jax.Array) -> jax.Array:
-      lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+      lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
       keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
       chroma = sample.sample_chroma(
         model,

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from pic_jax.images import color
-from pic_jax.model import causal_decoder as decoder
-from pic_jax.model import incremental_decoder as incremental
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model_lib
+from pic_jax.model import (
+  causal_decoder,
+  incremental_decoder,
+  logistic_mixture,
+  pic,
+)
 
 METHODS = ('cached', 'naive', 'parallel')
 # Passes of the parallel method between two looks at whether anything changes.
@@ -40,7 +42,7 @@ def draw_noise(
 
 
 def prepare(
-  model: model_lib.PIC,
+  model: pic.PIC,
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,
@@ -62,7 +64,7 @@ def prepare(
 
 
 def cached(
-  net: decoder.CausalDecoder,
+  net: causal_decoder.CausalDecoder,
   params: dict,
   embedding: jax.Array,
   luminance: jax.Array,
@@ -81,14 +83,14 @@ def cached(
     return chroma, logistic_mixture.log_prob(theta, level, chroma)
 
   num_samples = noise.shape[0] // embedding.shape[0]
-  canvas, log_prob = incremental.decode(
+  canvas, log_prob = incremental_decoder.decode(
     net, params, embedding, pixel_fn, num_samples
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0)
 
 
 def naive(
-  net: decoder.CausalDecoder,
+  net: causal_decoder.CausalDecoder,
   params: dict,
   embedding: jax.Array,
   luminance: jax.Array,
@@ -97,7 +99,6 @@ def naive(
   num_positions: int | None = None,
 ) -> tuple[jax.Array, int]:
   """Runs the whole decoder for each pixel; returns canvases and passes.
-
   With `num_positions` only for the first ones, to time it.
   """
   count, height, width, _ = noise.shape
@@ -120,7 +121,7 @@ def naive(
 
 
 def parallel(
-  net: decoder.CausalDecoder,
+  net: causal_decoder.CausalDecoder,
   params: dict,
   embedding: jax.Array,
   luminance: jax.Array,
@@ -158,7 +159,7 @@ def parallel(
 
 
 def feed_forward(
-  model: model_lib.PIC,
+  model: pic.PIC,
   embedding: jax.Array,
   luminance: jax.Array,
   noise: jax.Array,
@@ -179,7 +180,7 @@ def feed_forward(
 
 
 def run(
-  model: model_lib.PIC,
+  model: pic.PIC,
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,
@@ -211,7 +212,7 @@ def run(
 
 
 def sample_chroma(
-  model: model_lib.PIC,
+  model: pic.PIC,
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,

@@ -19,9 +19,8 @@ import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pic_jax.model import pic as model_lib
-from pic_jax.saved import digests
-from pic_jax.saved import run_config as config_lib
+from pic_jax.model import pic
+from pic_jax.saved import digests, run_config
 
 DIRECTORY = 'checkpoints'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -73,7 +72,7 @@ class Saver:
   ):
     self._directory = pathlib.Path(workdir).absolute() / DIRECTORY
     self._description = {
-      'config': config_lib.to_json(config),
+      'config': run_config.to_json(config),
       'provenance': provenance(),
     }
     self._directory.mkdir(parents=True, exist_ok=True)
@@ -156,9 +155,9 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   digest = meta.pop('digest')
   if digest != digests.of_json(meta):
     raise ValueError('its description does not match its digest')
-  config = config_lib.from_json(meta['config'])
-  expected = model_lib.param_shapes(
-    config_lib.build_model(config), config.data.image_size
+  config = run_config.from_json(meta['config'])
+  expected = pic.param_shapes(
+    run_config.build_model(config), config.data.image_size
   )
   known = {x.shape for x in jax.tree.leaves(expected)} | {()}
   with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pic_jax.model import pic as model_lib
+from pic_jax.model import pic
 
 # Sections and the type of each field. `model` follows from `PIC`.
 TYPES: dict[str, dict[str, type]] = {
@@ -55,7 +55,7 @@ TYPES: dict[str, dict[str, type]] = {
   },
   'model': {
     field.name: tuple if field.name == 'embedding_stages' else field.type
-    for field in dataclasses.fields(model_lib.PIC)
+    for field in dataclasses.fields(pic.PIC)
     if field.name not in ('parent', 'name')
   },
 }

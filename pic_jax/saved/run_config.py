@@ -7,11 +7,9 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.images import color
-from pic_jax.images import resizing as resize
-from pic_jax.model import classification_head as classification
-from pic_jax.model import pic as model_lib
+from pic_jax.data import input_pipeline
+from pic_jax.images import color, resizing
+from pic_jax.model import classification_head, pic
 from pic_jax.saved import fields
 
 # The config of a run, in its workdir.
@@ -107,12 +105,12 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def _check_choices(config: ml_collections.ConfigDict) -> None:
   choices = {
-    'data.resize': resize.METHODS,
+    'data.resize': resizing.METHODS,
     'data.chroma_filter': color.CHROMA_FILTERS,
     'sampling.method': ('cached', 'naive', 'parallel'),
     'model.dtype': ('auto', 'float32', 'bfloat16'),
-    'model.head': model_lib.HEADS,
-    'model.point_estimate': classification.POINT_ESTIMATES,
+    'model.head': pic.HEADS,
+    'model.point_estimate': classification_head.POINT_ESTIMATES,
   }
   for name, allowed in choices.items():
     section, field = name.split('.')
@@ -185,9 +183,9 @@ def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
   )
 
 
-def build_model(config: ml_collections.ConfigDict) -> model_lib.PIC:
+def build_model(config: ml_collections.ConfigDict) -> pic.PIC:
   """The network of `config.model`."""
-  return model_lib.PIC(**_to_tuples(config.model.to_dict()))
+  return pic.PIC(**_to_tuples(config.model.to_dict()))
 
 
 def _to_tuples(value: Any) -> Any:

@@ -5,10 +5,8 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.model import pic as model_lib
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import run_config as config_lib
-from pic_jax.saved import weights_file as weights
+from pic_jax.model import pic
+from pic_jax.saved import checkpoints, run_config, weights_file
 
 
 def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
@@ -24,24 +22,25 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
     the config of the run, the step.
 
   Raises:
-    checkpoint.CheckpointError, weights.WeightsError: nothing usable is there.
+    checkpoints.CheckpointError, weights_file.WeightsError: nothing usable is
+      there.
   """
-  published = weights.published()
+  published = weights_file.published()
   is_workdir = any(
     (pathlib.Path(source) / name).exists()
-    for name in (checkpoint.DIRECTORY, config_lib.CONFIG_FILE)
+    for name in (checkpoints.DIRECTORY, run_config.CONFIG_FILE)
   )
   if source in published and not is_workdir:
     source = str(published[source])
-  if source.endswith(weights.SUFFIX):
-    params, config, step = weights.load(source)
+  if source.endswith(weights_file.SUFFIX):
+    params, config, step = weights_file.load(source)
     tree = {'ema_params': params}
   else:
     tree, config, step = _load_workdir(source)
-  expected = model_lib.param_shapes(
-    config_lib.build_model(config), config.data.image_size
+  expected = pic.param_shapes(
+    run_config.build_model(config), config.data.image_size
   )
-  checkpoint.check_fit(tree['ema_params'], expected, source)
+  checkpoints.check_fit(tree['ema_params'], expected, source)
   return tree, config, step
 
 
@@ -50,14 +49,14 @@ def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   workdir, at, step = source.rpartition('@')
   if not at or not step.isdigit():
     workdir, step = source, None
-  restored = checkpoint.restore(workdir, int(step) if step else None)
+  restored = checkpoints.restore(workdir, int(step) if step else None)
   if restored is None:
-    raise checkpoint.CheckpointError(
+    raise checkpoints.CheckpointError(
       f'{workdir} has no checkpoint; published models are '
-      f'{", ".join(weights.published())}.'
+      f'{", ".join(weights_file.published())}.'
     )
   tree, meta = restored
-  return tree, config_lib.from_json(meta['config']), int(meta['step'])
+  return tree, run_config.from_json(meta['config']), int(meta['step'])
 
 
 def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import run_config
 
 SUFFIX = '.safetensors'
 # The models that come with this package, each with its card, NAME.md.
@@ -51,7 +51,7 @@ def save(
     raise WeightsError(f'{path}: the name must end in {SUFFIX}.')
   flat = flax.traverse_util.flatten_dict(params, sep='/')
   arrays = {name: np.asarray(x).astype(dtype) for name, x in flat.items()}
-  metadata = {'config': config_lib.to_json(config), 'step': str(step)}
+  metadata = {'config': run_config.to_json(config), 'step': str(step)}
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   data = safetensors.numpy.save(arrays, metadata)
@@ -83,7 +83,7 @@ def load(
       flat = {
         name: file.get_tensor(name).astype(np.float32) for name in file.keys()
       }
-    config = config_lib.from_json(metadata['config'])
+    config = run_config.from_json(metadata['config'])
     step = int(metadata['step'])
   except FileNotFoundError:
     raise WeightsError(f'{path}: no such file.') from None
@@ -91,7 +91,7 @@ def load(
     OSError,
     KeyError,
     json.JSONDecodeError,
-    config_lib.ConfigError,
+    run_config.ConfigError,
     safetensors.SafetensorError,
   ) as error:
     raise WeightsError(f'{path}: not weights of pic_jax ({error}).') from None

@@ -5,9 +5,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import fields
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import checkpoints, fields, run_config
 
 # Of model and data, what may change when a run is resumed.
 MAY_CHANGE = {
@@ -27,15 +25,15 @@ def changes(
     'section.field' -> (before, now); nothing if there is no run to continue.
 
   Raises:
-    config_lib.ConfigError: the workdir belongs to another model or data.
+    run_config.ConfigError: the workdir belongs to another model or data.
   """
-  path = pathlib.Path(workdir) / config_lib.CONFIG_FILE
-  if not path.exists() or not checkpoint.saved_steps(workdir):
+  path = pathlib.Path(workdir) / run_config.CONFIG_FILE
+  if not path.exists() or not checkpoints.saved_steps(workdir):
     return {}
   try:
-    before = config_lib.from_json(path.read_text())
-  except config_lib.ConfigError as error:
-    raise config_lib.ConfigError(f'{path}: {error}') from None
+    before = run_config.from_json(path.read_text())
+  except run_config.ConfigError as error:
+    raise run_config.ConfigError(f'{path}: {error}') from None
   found = {
     f'{section}.{name}': (before[section][name], config[section][name])
     for section, names in fields.TYPES.items()
@@ -48,7 +46,7 @@ def changes(
     if name.startswith(('model.', 'data.')) and name not in MAY_CHANGE
   ]
   if fatal:
-    raise config_lib.ConfigError(
+    raise run_config.ConfigError(
       f'{workdir} holds another run ({"; ".join(fatal)}): choose another '
       '--workdir, or `--config.training.init_from` to start from its weights.'
     )
@@ -57,7 +55,7 @@ def changes(
 
 def write_config(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Writes config.json, whole or not at all."""
-  path = pathlib.Path(workdir) / config_lib.CONFIG_FILE
-  temporary = path.with_name(f'.{config_lib.CONFIG_FILE}')
-  temporary.write_text(config_lib.to_json(config))
+  path = pathlib.Path(workdir) / run_config.CONFIG_FILE
+  temporary = path.with_name(f'.{run_config.CONFIG_FILE}')
+  temporary.write_text(run_config.to_json(config))
   temporary.replace(path)

@@ -6,8 +6,7 @@ import jax
 import numpy as np
 
 from pic_jax.images import color
-from pic_jax.model import classification_head as classification
-from pic_jax.model import pic as model_lib
+from pic_jax.model import classification_head, pic
 
 # Training images whose colours are counted, and how many at once.
 MAX_IMAGES = 5000
@@ -15,7 +14,7 @@ CHUNK = 250
 
 
 def class_weights(
-  model: model_lib.PIC,
+  model: pic.PIC,
   source: Sequence[np.ndarray],
   chroma_filter: str,
   uniform_share: float,
@@ -33,8 +32,8 @@ def class_weights(
 
   @jax.jit
   def count(rgb: jax.Array) -> jax.Array:
-    lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
-    return classification.count(color.chroma_from_network(lab.chroma))
+    lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
+    return classification_head.count(color.chroma_from_network(lab.chroma))
 
   total = min(len(source), MAX_IMAGES)
   counts = sum(
@@ -45,4 +44,4 @@ def class_weights(
     )
     for first in range(0, total, CHUNK)
   )
-  return classification.class_weights(counts, uniform_share)
+  return classification_head.class_weights(counts, uniform_share)

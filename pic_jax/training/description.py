@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pic_jax.model import layers
-from pic_jax.model import pic as model_lib
-from pic_jax.saved import run_config as config_lib
+from pic_jax.model import layers, pic
+from pic_jax.saved import run_config
 
 # Float32 arrays of the size of the parameters in a checkpoint: themselves,
 # their average and the two moments of Adam.
@@ -45,7 +44,7 @@ class Layer:
   multiply_adds: int
 
 
-def layer_table(model: model_lib.PIC, image_size: int) -> list[Layer]:
+def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
   """Layers of a live model in the order of their use (paper Table 1)."""
   table: dict[tuple[str, ...], Layer] = {}
   seen = set()
@@ -114,7 +113,7 @@ def run(
     num_images: of the training split; None if it is not known.
     workdir: where checkpoints will be.
   """
-  table = layer_table(config_lib.build_model(config), config.data.image_size)
+  table = layer_table(run_config.build_model(config), config.data.image_size)
   num_parameters = sum(layer.num_parameters for layer in table)
   multiply_adds = sum(layer.multiply_adds for layer in table)
   folder = pathlib.Path(workdir or '.').absolute()

@@ -11,17 +11,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.data import sources as datasets
-from pic_jax.runtime import devices
-from pic_jax.runtime import distributed as runtime
-from pic_jax.runtime import run_log as progress
-from pic_jax.saved import run_config as config_lib
+from pic_jax.data import input_pipeline, sources
+from pic_jax.runtime import devices, distributed, run_log
+from pic_jax.saved import run_config
 from pic_jax.saved import workdir as workdir_lib
-from pic_jax.training import colour_frequencies as rebalancing
-from pic_jax.training import description as describe
+from pic_jax.training import colour_frequencies, description, train_step
 from pic_jax.training import run as run_lib
-from pic_jax.training import train_step as train_state
 
 # Steps after which the counters of a step are looked at: by then the device
 # has them, so that the host does not wait.
@@ -63,7 +58,7 @@ def train_and_evaluate(
   config: ml_collections.ConfigDict,
   workdir: str,
   profile_steps: tuple[int, int] | None = None,
-) -> train_state.TrainState:
+) -> train_step.TrainState:
   """Trains to `training.num_steps`; resumes what the workdir holds.
 
   Every process of a run calls it; process 0 writes.
@@ -81,58 +76,60 @@ def train_and_evaluate(
     run.TrainingError: the loss or the gradient stays infinite, or the device's
       memory is too small.
     checkpoint.CheckpointError: saving or restoring failed.
-    runtime.LockedError: another process writes to the workdir.
+    distributed.LockedError: another process writes to the workdir.
   """
-  config_lib.check_devices(config, jax.device_count())
+  run_config.check_devices(config, jax.device_count())
   changes = workdir_lib.changes(config, workdir)
   for split in ('train_split', 'validation_split', 'test_split'):
-    datasets.parse_split(config.data[split], 0)
+    sources.parse_split(config.data[split], 0)
   source = input_pipeline.open_source(config.data, config.data.train_split)
   with contextlib.ExitStack() as stack:
     if devices.is_main():
       pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-      stack.enter_context(runtime.lock(workdir))
+      stack.enter_context(distributed.lock(workdir))
       workdir_lib.write_config(config, workdir)
-    signals = stack.enter_context(runtime.Signals())
+    signals = stack.enter_context(distributed.Signals())
     run = stack.enter_context(
       contextlib.closing(run_lib.Run(config, workdir, source))
     )
     trace = stack.enter_context(
-      contextlib.closing(progress.Trace(profile_steps, workdir))
+      contextlib.closing(run_log.Trace(profile_steps, workdir))
     )
     stack.enter_context(_explained(config))
-    progress.say(describe.to_text(describe.run(config, len(source), workdir)))
+    run_log.say(
+      description.to_text(description.run(config, len(source), workdir))
+    )
     return _train(run, signals, trace, changes)
 
 
 def _train(
   run: run_lib.Run,
-  signals: runtime.Signals,
-  trace: progress.Trace,
+  signals: distributed.Signals,
+  trace: run_log.Trace,
   changes: dict[str, tuple],
-) -> train_state.TrainState:
+) -> train_step.TrainState:
   """The loop."""
   training = run.config.training
   state = run.first_state()
   step = int(state.step)
   if changes:
     run.log.scalars(step, {'config_changes': changes})
-    progress.say(f'Changed since the last start: {", ".join(changes)}.')
+    run_log.say(f'Changed since the last start: {", ".join(changes)}.')
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))
   batches = input_pipeline.train_batches(run.dataset, step)
-  meter = progress.Meter()
+  meter = run_log.Meter()
   stop = 0  # number of the signal that asks for it
   recent = collections.deque()
   try:
     with _breakable(signals):
-      train_step = _compile(run, state, keys)
+      step_fn = _compile(run, state, keys)
     while step < training.num_steps and not stop:
       start = time.perf_counter()
       rgb = devices.shard(next(batches))
       meter.count_step(time.perf_counter() - start)
       trace.before(step + 1)
-      state, parts = train_step(state, rgb, keys, _asked(signals))
+      state, parts = step_fn(state, rgb, keys, _asked(signals))
       step += 1
       trace.after(step, parts)
       recent.append((step, parts))
@@ -145,7 +142,7 @@ def _train(
       _periodically(run, signals, state, step, meter)
       if jax.process_count() == 1:
         stop = signals.received or 0
-  except runtime.StopRequested:
+  except distributed.StopRequested:
     stop = signals.received  # a compilation, evaluation or grid was broken off
   if stop:
     run.save(state)
@@ -157,7 +154,7 @@ def _train(
 
 
 def _breakable(
-  signals: runtime.Signals,
+  signals: distributed.Signals,
 ) -> contextlib.AbstractContextManager[None]:
   """Lets a signal break off work, unless other processes share in it."""
   if jax.process_count() > 1:
@@ -165,23 +162,23 @@ def _breakable(
   return signals.interruptible()
 
 
-def _asked(signals: runtime.Signals) -> np.ndarray:
+def _asked(signals: distributed.Signals) -> np.ndarray:
   """The signal received [D], for the step: so all processes hear of it."""
   return np.full(jax.local_device_count(), signals.received or 0, np.int32)
 
 
 def _compile(
-  run: run_lib.Run, state: train_state.TrainState, keys: jax.Array
+  run: run_lib.Run, state: train_step.TrainState, keys: jax.Array
 ) -> Callable[..., Any]:
   """Compiles the step; says how long it took."""
   start = time.perf_counter()
-  train_step = train_state.train_step_fn(
+  step_fn = train_step.train_step_fn(
     run.model,
     run.optimizer,
     run.config.optimizer.ema_decay,
     run.config.data.chroma_filter,
     run.config.training.accumulation_steps,
-    rebalancing.class_weights(
+    colour_frequencies.class_weights(
       run.model,
       run.train_source,
       run.config.data.chroma_filter,
@@ -190,7 +187,7 @@ def _compile(
   )
 
   def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:
-    state, parts = train_step(state, rgb, key)
+    state, parts = step_fn(state, rgb, key)
     return state, parts | {'stop': devices.maximum(asked)}
 
   step = devices.pmap(step, donate_argnums=(0,))
@@ -202,7 +199,7 @@ def _compile(
   asked = np.zeros(jax.local_device_count(), np.int32)
   compiled = step.lower(state, rgb, keys, asked).compile()
   seconds = time.perf_counter() - start
-  progress.say(f'Compiled the step in {progress.format_duration(seconds)}.')
+  run_log.say(f'Compiled the step in {run_log.format_duration(seconds)}.')
   return compiled
 
 
@@ -214,10 +211,10 @@ def _is_due(run: run_lib.Run, step: int, every: int) -> bool:
 
 def _periodically(
   run: run_lib.Run,
-  signals: runtime.Signals,
-  state: train_state.TrainState,
+  signals: distributed.Signals,
+  state: train_step.TrainState,
   step: int,
-  meter: progress.Meter,
+  meter: run_log.Meter,
 ) -> None:
   """Saves, evaluates and samples where it is due; left out of the rates."""
   start = time.perf_counter()

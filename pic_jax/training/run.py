@@ -10,18 +10,14 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.evaluation import likelihood as evaluate
-from pic_jax.images import files as images
-from pic_jax.images import grid as picture_grid
-from pic_jax.model import pic as model_lib
-from pic_jax.runtime import devices
-from pic_jax.runtime import run_log as progress
-from pic_jax.sampling import grids as sampler
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import run_config as config_lib
-from pic_jax.saved import trained_model
-from pic_jax.training import train_step as train_state
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
+from pic_jax.images import grid, image_files
+from pic_jax.model import pic
+from pic_jax.runtime import devices, run_log
+from pic_jax.sampling import grids
+from pic_jax.saved import checkpoints, run_config, trained_model
+from pic_jax.training import train_step
 
 # Updates in a row that may be left out before the run ends.
 MAX_SKIPPED_IN_ROW = 10
@@ -56,8 +52,8 @@ class Run:
     """
     self.config = config
     self.workdir = pathlib.Path(workdir)
-    self.model = config_lib.build_model(config)
-    self.optimizer = train_state.make_optimizer(config)
+    self.model = run_config.build_model(config)
+    self.optimizer = train_step.make_optimizer(config)
     self.train_source = source
     self.dataset = input_pipeline.train_dataset(
       self.train_source,
@@ -70,7 +66,7 @@ class Run:
     self._evaluator = None
     self._sampler = None
     self.last_saved = None  # step of the last checkpoint
-    self.log = progress.Log(workdir)
+    self.log = run_log.Log(workdir)
     self._saver = None
 
   @property
@@ -82,7 +78,7 @@ class Run:
       )
     return self._validation
 
-  def first_state(self) -> train_state.TrainState:
+  def first_state(self) -> train_step.TrainState:
     """The last good checkpoint, else step 0; the same on every process."""
     if devices.is_main():
       state = self.restored_state() or self.initial_state()
@@ -93,60 +89,60 @@ class Run:
       )
     return devices.broadcast(state)
 
-  def initial_state(self) -> train_state.TrainState:
+  def initial_state(self) -> train_step.TrainState:
     """Step 0: from `training.init_from`, or from the first global batch."""
     config = self.config
     first = input_pipeline.train_dataset(
       self.train_source, config.training.batch_size, config.training.seed
     )[0]
-    batch = model_lib.split_lab(
+    batch = pic.split_lab(
       first, self.model.chroma_factor, config.data.chroma_filter
     )
     if config.training.init_from:
       source = config.training.init_from
       params, _, step = trained_model.load_trained(source)
-      shapes = model_lib.param_shapes(self.model, config.data.image_size)
+      shapes = pic.param_shapes(self.model, config.data.image_size)
       for network in sorted(params.keys() - shapes.keys()):
-        progress.say(f'The {network} of {source} is left out.')
+        run_log.say(f'The {network} of {source} is left out.')
         del params[network]
-      checkpoint.check_fit(params, shapes, source)
-      progress.say(f'Starting from {source}, step {step}, optimiser fresh.')
+      checkpoints.check_fit(params, shapes, source)
+      run_log.say(f'Starting from {source}, step {step}, optimiser fresh.')
     else:
-      params = model_lib.initial_params(self.model, batch, config.training.seed)
-    return train_state.create(params, self.optimizer)
+      params = pic.initial_params(self.model, batch, config.training.seed)
+    return train_step.create(params, self.optimizer)
 
-  def restored_state(self) -> train_state.TrainState | None:
+  def restored_state(self) -> train_step.TrainState | None:
     """The last good checkpoint of the workdir, if there is any."""
-    restored = checkpoint.restore(str(self.workdir))
+    restored = checkpoints.restore(str(self.workdir))
     if restored is None:
       return None
     tree, meta = restored
-    progress.say(f'Resuming {self.workdir} at step {meta["step"]}.')
+    run_log.say(f'Resuming {self.workdir} at step {meta["step"]}.')
     self.last_saved = int(meta['step'])
-    checkpoint.set_aside_after(str(self.workdir), self.last_saved)
+    checkpoints.set_aside_after(str(self.workdir), self.last_saved)
     template = self.state_shapes()
-    checkpoint.check_fit(
+    checkpoints.check_fit(
       tree['params'], template.params, f'{self.workdir} at {meta["step"]}'
     )
     try:
       return flax.serialization.from_state_dict(template, tree)
     except (ValueError, KeyError) as error:
-      raise checkpoint.CheckpointError(
+      raise checkpoints.CheckpointError(
         f'{self.workdir} was written by another version: {error} Start from '
         'its weights with `--config.training.init_from`.'
       ) from None
 
-  def state_shapes(self) -> train_state.TrainState:
+  def state_shapes(self) -> train_step.TrainState:
     """The state as shapes."""
-    params = model_lib.param_shapes(self.model, self.config.data.image_size)
+    params = pic.param_shapes(self.model, self.config.data.image_size)
     return jax.eval_shape(
-      lambda params: train_state.create(params, self.optimizer), params
+      lambda params: train_step.create(params, self.optimizer), params
     )
 
-  def evaluate(self, state: train_state.TrainState, step: int) -> None:
+  def evaluate(self, state: train_step.TrainState, step: int) -> None:
     """Scores the averaged parameters on held-out training images."""
     if self._evaluator is None:
-      self._evaluator = evaluate.Evaluator(self.config)
+      self._evaluator = likelihood.Evaluator(self.config)
     report = self._evaluator(
       state.ema_params,
       self.validation_source,
@@ -159,15 +155,15 @@ class Run:
         f'{report["bits_per_dim"]:.4f} bits/dim '
         f"({report['bits_per_dim_paper']:.4f} by the paper's rule)"
       )
-    progress.say(
+    run_log.say(
       f'step {step}: validation {scores}, {report["num_images"]} images'
     )
 
-  def sample(self, state: train_state.TrainState, step: int) -> None:
+  def sample(self, state: train_step.TrainState, step: int) -> None:
     """Writes a grid of held-out training images: grey | samples | original."""
     sampling = self.config.sampling
     if self._sampler is None:
-      self._sampler = sampler.Sampler(
+      self._sampler = grids.Sampler(
         self.model,
         self.config.data.chroma_filter,
         sampling.num_samples,
@@ -179,18 +175,18 @@ class Run:
     )
     if not devices.is_main():
       return
-    picture = picture_grid.grid(rows)
+    picture = grid.grid(rows)
     path = self.workdir / 'figures' / f'step_{step:07d}.png'
-    images.save_image(path, picture)
+    image_files.save_image(path, picture)
     self.log.picture(step, 'samples', picture)
-    progress.say(f'step {step}: wrote {path}')
+    run_log.say(f'step {step}: wrote {path}')
 
-  def save(self, state: train_state.TrainState) -> None:
+  def save(self, state: train_step.TrainState) -> None:
     """Starts to write a checkpoint of a replicated state, unless it is there.
 
     Raises:
       TrainingError: the state is not finite.
-      checkpoint.CheckpointError: this or an earlier write failed.
+      checkpoints.CheckpointError: this or an earlier write failed.
     """
     if not devices.is_main():
       return
@@ -206,14 +202,14 @@ class Run:
       )
     if self._saver is None:
       # Not before: it lists the steps that are there when it is made.
-      self._saver = checkpoint.Saver(
+      self._saver = checkpoints.Saver(
         str(self.workdir), self.config, self.config.training.num_checkpoints
       )
     self._saver.save(host_state)
     self.last_saved = step
 
   def check_skipped(
-    self, step: int, state: train_state.TrainState, parts: dict[str, Any]
+    self, step: int, state: train_step.TrainState, parts: dict[str, Any]
   ) -> None:
     """Ends the run when no update was possible for too long.
 
@@ -240,7 +236,7 @@ class Run:
     self,
     step: int,
     parts: dict[str, jax.Array],
-    meter: progress.Meter,
+    meter: run_log.Meter,
   ) -> None:
     """Writes scalars and a progress line; waits for the device."""
     values = {
@@ -253,9 +249,9 @@ class Run:
       score = f'{values["bits_per_dim"]:.4f} bits/dim'
     training = self.config.training
     rates = meter.rates(training.batch_size, training.num_steps - step)
-    rate = train_state.learning_rate_fn(self.config)(step)
+    rate = train_step.learning_rate_fn(self.config)(step)
     self.log.scalars(step, values | rates | {'learning_rate': float(rate)})
-    progress.say(
+    run_log.say(
       f'step {step}/{training.num_steps}: '
       f'{score}, '
       f'gradient {values["grad_norm"]:.2f}, '
@@ -264,7 +260,7 @@ class Run:
       f'({rates["images_per_second_per_device"]:.1f} per device), '
       f'data wait {100 * rates["data_wait_share"]:.0f} %, '
       f'last checkpoint {self.last_saved}, '
-      f'ETA {progress.format_duration(rates["seconds_left"])}'
+      f'ETA {run_log.format_duration(rates["seconds_left"])}'
     )
     meter.reset()
 
@@ -279,7 +275,7 @@ class Run:
     """Returns when the last checkpoint is written.
 
     Raises:
-      checkpoint.CheckpointError: it could not be.
+      checkpoints.CheckpointError: it could not be.
     """
     if self._saver is not None:
       self._saver.close()

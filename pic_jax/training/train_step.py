@@ -12,8 +12,7 @@ import numpy as np
 import optax
 
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model_lib
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
 
 
@@ -105,7 +104,7 @@ def loss_fn(
   params: Any,
   rgb: jax.Array,
   dropout_key: jax.Array,
-  model: model_lib.PIC,
+  model: pic.PIC,
   chroma_filter: str,
   class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -124,7 +123,7 @@ def loss_fn(
   Returns:
     The loss [], and its parts.
   """
-  lab = model_lib.split_lab(rgb, model.chroma_factor, chroma_filter)
+  lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
   theta, embedding = model.apply(
     {'params': params},
     lab.luminance,
@@ -157,7 +156,7 @@ def gradients(
   params: Any,
   rgb: jax.Array,
   key: jax.Array,
-  model: model_lib.PIC,
+  model: pic.PIC,
   chroma_filter: str,
   accumulation_steps: int,
   class_weights: np.ndarray | None = None,
@@ -201,7 +200,7 @@ def gradients(
 
 
 def train_step_fn(
-  model: model_lib.PIC,
+  model: pic.PIC,
   optimizer: optax.GradientTransformation,
   ema_decay: float,
   chroma_filter: str,

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.images import resizing as resize
-from pic_jax.training import loop as train
+from pic_jax.data import input_pipeline
+from pic_jax.images import resizing
+from pic_jax.training import loop
 from tests import tiny, tiny_tfds
-from tests.images import resizing_test as resize_test
+from tests.images import resizing_test
 
 NUM_TRAIN = 26
 WIDE, TALL, GREY = 0, 1, 2  # numbers of known pictures in 'validation'
@@ -27,7 +27,7 @@ def data_dir(tmp_path_factory):
         tiny.images(1, 17 + number, 41 - number, seed=number)[0]
         for number in range(NUM_TRAIN)
       ],
-      'validation': [resize_test.thirds(1), resize_test.thirds(0), grey],
+      'validation': [resizing_test.thirds(1), resizing_test.thirds(0), grey],
     },
   )
   return str(folder)
@@ -41,7 +41,7 @@ def data_of(data_dir, resize_method):
   return config
 
 
-@pytest.mark.parametrize('method', resize.METHODS)
+@pytest.mark.parametrize('method', resizing.METHODS)
 def test_every_split_is_read_at_the_size_of_the_config(data_dir, method):
   config = data_of(data_dir, method)
   splits = config.train_split, config.validation_split, config.test_split
@@ -64,21 +64,21 @@ def test_a_slice_starts_where_the_other_ends(data_dir):
 def test_crop_keeps_the_aspect_and_squash_the_borders(data_dir):
   crop, squash = (
     input_pipeline.open_images(data_of(data_dir, method), 'validation')
-    for method in resize.METHODS
+    for method in resizing.METHODS
   )
   inner = slice(12, -12)  # clear of the blur at the borders of the squares
   for number in (WIDE, TALL):
     assert (abs(crop[number][inner, inner] - 200.0) <= 6).all()
   centres = [21, 64, 107]
   np.testing.assert_allclose(
-    squash[WIDE][64, centres, 0], resize_test.LEVELS, atol=6
+    squash[WIDE][64, centres, 0], resizing_test.LEVELS, atol=6
   )
   np.testing.assert_allclose(
-    squash[TALL][centres, 64, 0], resize_test.LEVELS, atol=6
+    squash[TALL][centres, 64, 0], resizing_test.LEVELS, atol=6
   )
 
 
-@pytest.mark.parametrize('method', resize.METHODS)
+@pytest.mark.parametrize('method', resizing.METHODS)
 def test_a_grey_jpeg_gets_three_equal_channels(data_dir, method):
   picture = input_pipeline.open_images(data_of(data_dir, method), 'validation')[
     GREY
@@ -96,7 +96,7 @@ def test_a_narrow_model_is_trained_for_a_step(data_dir, tmp_path):
   config.data.validation_split = 'train[:10]'
   config.data.test_split = 'validation'
   config.training.num_steps = 1
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   bits = [json.loads(line).get('bits_per_dim') for line in lines]
   assert any(value is not None and 2 < value < 12 for value in bits)

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.evaluation import figures as paper_figures
-from pic_jax.images import files as images
-from pic_jax.images import grid as picture_grid
-from pic_jax.images import resizing as resize
-from pic_jax.photos import colorize, compare
-from pic_jax.photos import folder_job as jobs
+from pic_jax.evaluation import figures
+from pic_jax.images import grid, image_files, resizing
+from pic_jax.photos import colorize, compare, folder_job
 from tests import tiny
-from tests.evaluation import figures_test as paper_figures_test
+from tests.evaluation import figures_test
 
-trained = paper_figures_test.trained
+trained = figures_test.trained
 
 
 @pytest.fixture(scope='module')
@@ -27,11 +24,13 @@ def tiny_model():
 def folder(tmp_path):
   """Three originals; pictures of two methods, under several names."""
   for name, size in (('a', (40, 60)), ('b', (60, 40)), ('c', (33, 33))):
-    images.save_image(tmp_path / 'in' / f'{name}.png', picture(name, *size))
+    image_files.save_image(
+      tmp_path / 'in' / f'{name}.png', picture(name, *size)
+    )
   for method, level in (('x', 10), ('y', 90)):
     for name in ('a.jpg', 'b.0.png', 'b.1.png', 'other.png'):
       rgb = np.full((50, 70, 3), level + name.count('0'), np.uint8)
-      images.save_image(tmp_path / method / name, rgb)
+      image_files.save_image(tmp_path / method / name, rgb)
   (tmp_path / 'x' / 'c.png').write_bytes(b'damaged')
   return tmp_path
 
@@ -44,7 +43,7 @@ def cells(path):
   """[rows, columns, CELL, CELL, 3] of what `picture_grid.grid` made."""
   with Image.open(path) as image:
     rgb = np.asarray(image)
-  pitch = compare.CELL + picture_grid.GAP
+  pitch = compare.CELL + grid.GAP
   starts = [range(0, side, pitch) for side in rgb.shape[:2]]
   return np.stack(
     [
@@ -72,7 +71,7 @@ def test_a_row_is_grey_ours_the_others_and_the_original(
     original = picture(name, *size)
     ours = colorizer(original, num_samples=1, seed=5)[0]
     for cell, expected in ((row[1], ours), (row[4], original)):
-      expected = resize.fit(expected, compare.CELL, 'crop')
+      expected = resizing.fit(expected, compare.CELL, 'crop')
       np.testing.assert_array_equal(cell, expected)
     assert (row[0] == row[0][..., :1]).all() and row[0].std() > 1
     extra = 1 if name == 'b' else 0  # b.0.png, not b.1.png
@@ -93,20 +92,22 @@ def test_the_number_of_rows_is_limited(tiny_model, folder):
 
 @pytest.mark.slow
 def test_a_whole_name_comes_before_a_stem(tiny_model, folder):
-  images.save_image(folder / 'y' / 'a.png', np.full((9, 9, 3), 200, np.uint8))
+  image_files.save_image(
+    folder / 'y' / 'a.png', np.full((9, 9, 3), 200, np.uint8)
+  )
   assert (make(tiny_model, folder, 'y')[0, 2] == 200).all()
 
 
 def test_nothing_to_compare_names_the_folders(tiny_model, folder):
   (folder / 'z').mkdir()
-  with pytest.raises(paper_figures.FigureError, match='x,.*z') as error:
+  with pytest.raises(figures.FigureError, match='x,.*z') as error:
     make(tiny_model, folder, 'x', 'z')
   assert '\n' not in str(error.value)
-  with pytest.raises(paper_figures.FigureError, match='nowhere: no such'):
+  with pytest.raises(figures.FigureError, match='nowhere: no such'):
     make(tiny_model, folder, 'nowhere')
   for path in (folder / 'in').iterdir():
     path.unlink()
-  with pytest.raises(jobs.JobError, match='no photographs'):
+  with pytest.raises(folder_job.JobError, match='no photographs'):
     make(tiny_model, folder, 'x')
   assert not (folder / 'figures').exists()
 
@@ -118,7 +119,7 @@ def test_compared_models_see_the_same_images_and_noise(trained, tmp_path):
   compare.models([(params, config), (params, config)], path)
   with Image.open(path) as image:
     picture = np.asarray(image)
-  gap = picture_grid.GAP
+  gap = grid.GAP
   pitch = (picture.shape[1] + gap) // 8  # grey, 2 x 3 samples, original
   first = picture[:, pitch : 4 * pitch - gap]
   np.testing.assert_array_equal(picture[:, 4 * pitch : 7 * pitch - gap], first)
@@ -138,5 +139,5 @@ def test_models_whose_noise_differs_are_refused(name, value, text, tmp_path):
   other.model[name] = value
   if name == 'num_components':
     other.model.embedding_features = 24
-  with pytest.raises(paper_figures.FigureError, match=text):
+  with pytest.raises(figures.FigureError, match=text):
     compare.check_alike(config, other)

@@ -5,14 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.evaluation import figure_inputs as study
-from pic_jax.evaluation import figures as paper_figures
-from pic_jax.evaluation import likelihood as evaluate
-from pic_jax.model import pic as model
+from pic_jax.evaluation import figure_inputs, figures, likelihood
+from pic_jax.model import pic
 from pic_jax.runtime import devices
-from pic_jax.sampling import grids as sampler
-from pic_jax.sampling import sample
-from pic_jax.saved import run_config as config_lib
+from pic_jax.sampling import grids, sample
+from pic_jax.saved import run_config
 from tests import tiny
 
 
@@ -24,9 +21,9 @@ def trained(tmp_path_factory):
   config = tiny.narrow_config('smoke', folder)
   config.data.test_split = 'train[:21]'
   config.sampling.num_samples = 3
-  net = config_lib.build_model(config)
+  net = run_config.build_model(config)
   size = config.data.image_size
-  batch = model.split_lab(tiny.images(4, size, size), 2, 'point')
+  batch = pic.split_lab(tiny.images(4, size, size), 2, 'point')
   return tiny.trained_like(net, batch), config
 
 
@@ -34,7 +31,9 @@ def trained(tmp_path_factory):
 def looks(trained):
   params, config = trained
   rgb = tiny.images(11, config.data.image_size, config.data.image_size)
-  found = study.Study(config)(devices.replicate(params), rgb, range(2, 11))
+  found = figure_inputs.Study(config)(
+    devices.replicate(params), rgb, range(2, 11)
+  )
   return rgb, list(found)
 
 
@@ -44,11 +43,11 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
   rgb, found = looks
   assert [look['index'] for look in found] == list(range(2, 11))
   replicated = devices.replicate(params)
-  net = config_lib.build_model(config)
-  rows = sampler.Sampler(net, 'point', 3, 1.0, 'cached')(
+  net = run_config.build_model(config)
+  rows = grids.Sampler(net, 'point', 3, 1.0, 'cached')(
     replicated, rgb[2:], config.sampling.seed, np.arange(2, 11)
   )
-  report = evaluate.Evaluator(config)(replicated, rgb[2:], -1)
+  report = likelihood.Evaluator(config)(replicated, rgb[2:], -1)
   for look, row in zip(found, rows, strict=True):
     np.testing.assert_array_equal(look['grey'], row[0])
     np.testing.assert_array_equal(look['samples'], row[1:4])
@@ -58,7 +57,7 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
     report['bits_per_dim'],
     rtol=1e-5,
   )
-  lab = model.split_lab(rgb[2:3], 2, 'point')
+  lab = pic.split_lab(rgb[2:3], 2, 'point')
   key = jax.random.fold_in(jax.random.key(config.sampling.seed), 2)
   chroma = sample.sample_chroma(net, params, lab.luminance, key[None], 1)
   np.testing.assert_array_equal(  # L = 50 is 0 in network units
@@ -78,13 +77,13 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
 ):
   params, config = trained
   rgb, found = looks
-  net = config_lib.build_model(config)
-  lab = model.split_lab(rgb[2:], 2, 'point')
+  net = run_config.build_model(config)
+  lab = pic.split_lab(rgb[2:], 2, 'point')
   embedding = net.build_embedding().apply(
     {'params': params['embedding']}, lab.luminance
   )
   noise = np.zeros((*lab.luminance_small.shape[:3], net.num_components + 2))
-  chroma = paper_figures.study.logistic_mixture.sample(
+  chroma = figures.study.logistic_mixture.sample(
     embedding[..., : net.num_outputs], lab.luminance_small, noise, 0.0
   )
   expected = sample.to_rgb(lab.luminance, chroma[:, None], 'point')[:, 0]
@@ -114,27 +113,27 @@ def test_diversity_and_failures_pick_extremes():
   found = [fake(*args) for args in zip(range(5), bits, difference, strict=True)]
 
   def picked(figure):
-    rows = paper_figures.FIGURES[figure](found, 4)
+    rows = figures.FIGURES[figure](found, 4)
     assert rows.shape == (4, 4, 2, 2, 3)
     assert (rows[:, 3, 0, 0, 0] == 100 + rows[:, 0, 0, 0, 0]).all()
     return rows[:, 0, 0, 0, 0].tolist()
 
   assert picked('diversity') == [1, 0, 2, 3]  # from most to least
   assert picked('failures') == [1, 3, 0, 4]  # by bits; of the rest, by samples
-  assert paper_figures.grid(found, 2).shape == (2, 3, 2, 2, 3)
+  assert figures.grid(found, 2).shape == (2, 3, 2, 2, 3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('figure', paper_figures.FIGURES)
+@pytest.mark.parametrize('figure', figures.FIGURES)
 def test_every_figure_is_written(figure, trained, tmp_path):
   params, config = trained
   path = tmp_path / f'{figure}.png'
-  paper_figures.make(figure, params, config, path)
+  figures.make(figure, params, config, path)
   with Image.open(path) as image:
     assert image.size[1] > 64 and image.size[0] > 100
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.model.embedding_loss_weight = 0.0
   if figure in ('pixelwise', 'ablation'):
-    with pytest.raises(paper_figures.FigureError, match='embedding_loss'):
-      paper_figures.make(figure, params, config, path)
+    with pytest.raises(figures.FigureError, match='embedding_loss'):
+      figures.make(figure, params, config, path)

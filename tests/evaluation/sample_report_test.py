@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import skimage.metrics
 
-from pic_jax.evaluation import calibration, metrics, sample_scores
-from pic_jax.evaluation import sample_report as sample_metrics
+from pic_jax.evaluation import (
+  calibration,
+  metrics,
+  sample_report,
+  sample_scores,
+)
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
-from pic_jax.sampling import grids as sampler
-from pic_jax.sampling import sample
-from pic_jax.saved import run_config as config_lib
+from pic_jax.sampling import grids, sample
+from pic_jax.saved import run_config
 from tests import tiny
 
 SIZE = 16
@@ -59,16 +61,16 @@ def config(tmp_path):
 
 
 def trained_params(config) -> dict:
-  batch = model.split_lab(tiny.images(4, SIZE, SIZE), 2, 'point')
-  return tiny.trained_like(config_lib.build_model(config), batch)
+  batch = pic.split_lab(tiny.images(4, SIZE, SIZE), 2, 'point')
+  return tiny.trained_like(run_config.build_model(config), batch)
 
 
 @pytest.mark.parametrize('weight', [0.0, 1.0])
 def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   config.model.embedding_loss_weight = weight
-  params = model.param_shapes(config_lib.build_model(config), SIZE)
+  params = pic.param_shapes(run_config.build_model(config), SIZE)
   scores = jax.eval_shape(
-    sample_metrics.SampleEvaluator(config)._score_fn,
+    sample_report.SampleEvaluator(config)._score_fn,
     params,
     jax.ShapeDtypeStruct((3, SIZE, SIZE, 3), jnp.uint8),
     jax.ShapeDtypeStruct((3,), jnp.int32),
@@ -80,22 +82,22 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
 
 def test_images_smaller_than_the_window_are_refused(config):
   config.data.image_size = 10
-  with pytest.raises(config_lib.ConfigError, match='at least 11.*got 10'):
-    sample_metrics.SampleEvaluator(config)
+  with pytest.raises(run_config.ConfigError, match='at least 11.*got 10'):
+    sample_report.SampleEvaluator(config)
 
 
 @pytest.mark.slow
 def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
   params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
   replicated = devices.replicate(params)
-  report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
+  report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
   assert report['num_sampled_images'] == COUNT and report['num_samples'] == 8
   for name in [*ALWAYS, *OF_EMBEDDING]:
     for key in (name, f'{name}_stderr'):
       assert np.isfinite(report[key]).all(), key
 
-  net = config_lib.build_model(config)
-  rows = sampler.Sampler(net, 'point', 8, 1.0, 'cached')(
+  net = run_config.build_model(config)
+  rows = grids.Sampler(net, 'point', 8, 1.0, 'cached')(
     replicated, rgb, config.sampling.seed, np.arange(COUNT)
   )
   ssim = np.array(
@@ -142,7 +144,7 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
     )
   for name in ('pit_a', 'pit_b'):
     np.testing.assert_allclose(np.sum(report[name]), 1.0, rtol=1e-6)
-  text = sample_metrics.to_text(report)
+  text = sample_report.to_text(report)
   for name in ('energy_score', 'typicality_gap', 'embedding_mode_saturation'):
     assert f'{report[name]:.3f} +- {report[f"{name}_stderr"]:.3f}' in text
 
@@ -150,8 +152,8 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
 @pytest.mark.slow
 def test_report_agrees_with_chroma_scored_again(config):
   params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
-  net = config_lib.build_model(config)
-  lab = model.split_lab(rgb, 2, 'point')
+  net = run_config.build_model(config)
+  lab = pic.split_lab(rgb, 2, 'point')
   keys = sample.image_keys(config.sampling.seed, np.arange(COUNT))
   chroma = sample.sample_chroma(net, params, lab.luminance, keys, 8)
 
@@ -173,7 +175,7 @@ def test_report_agrees_with_chroma_scored_again(config):
     )
   )
   replicated = devices.replicate(params)
-  report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
+  report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
   for name, values in (
     ('energy_score', metrics.energy_score(samples, target)),
     ('embedding_energy_score', metrics.energy_score(alone, target)),
@@ -207,10 +209,10 @@ def test_report_agrees_with_chroma_scored_again(config):
 
 @pytest.mark.slow
 def test_samples_at_temperature_zero_have_no_diversity(config, monkeypatch):
-  monkeypatch.setattr(sample_metrics, 'TEMPERATURE', 0.0)
+  monkeypatch.setattr(sample_report, 'TEMPERATURE', 0.0)
   replicated = devices.replicate(trained_params(config))
   rgb = tiny.images(3, SIZE, SIZE)
-  report = sample_metrics.SampleEvaluator(config)(replicated, rgb, -1)
+  report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
   assert report['pairwise_difference'] == report['ab_variance'] == 0
   for name in ('ab_rmse', 'psnr', 'ssim'):
     for which in ('best', 'mean'):

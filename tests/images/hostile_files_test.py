@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pic_jax.images import files as images
+from pic_jax.images import image_files
 
 NUM_MUTATIONS = 40  # of each of the five seeds
 MAX_SECONDS = 5
@@ -110,8 +110,8 @@ def deadline():
 def refusal(path, **options):
   """The one line that refuses `path`, within the limits of time and memory."""
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  with deadline(), pytest.raises(images.ImageError) as error:
-    images.load_photograph(path, **options)
+  with deadline(), pytest.raises(image_files.ImageError) as error:
+    image_files.load_photograph(path, **options)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert (peak - before) * 1024 < MAX_GROWTH
   line = str(error.value)
@@ -124,7 +124,7 @@ def refusal(path, **options):
 def test_a_damaged_file_is_read_or_refused_in_a_line(name, tmp_path, capfd):
   path = tmp_path / f'{name}.bin'
   path.write_bytes(SEEDS[name])
-  assert images.load_photograph(path).rgb.size
+  assert image_files.load_photograph(path).rgb.size
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   num_refused = 0
   for number in range(NUM_MUTATIONS):
@@ -132,8 +132,8 @@ def test_a_damaged_file_is_read_or_refused_in_a_line(name, tmp_path, capfd):
     path.write_bytes(mutate(SEEDS[name], rng))
     try:
       with deadline():
-        photograph = images.load_photograph(path, max_pixels=1_000_000)
-    except images.ImageError as error:
+        photograph = image_files.load_photograph(path, max_pixels=1_000_000)
+    except image_files.ImageError as error:
       assert str(error).startswith(f'{path}: '), number
       assert str(error).isprintable() and len(str(error)) < 400, number
       num_refused += 1
@@ -177,7 +177,7 @@ def test_a_damaged_profile_never_hides_the_photograph(tmp_path):
     path = tmp_path / 'a.png'
     path.write_bytes(saved(Image.fromarray(rgb), 'PNG', icc_profile=damaged))
     with deadline():
-      assert images.load_photograph(path).rgb.shape[:2] == (5, 7)
+      assert image_files.load_photograph(path).rgb.shape[:2] == (5, 7)
 
 
 def test_a_header_that_claims_too_much_is_refused(tmp_path):
@@ -200,7 +200,7 @@ def test_a_small_file_may_not_grow_beyond_the_limit(form, tmp_path):
   line = refusal(path, max_pixels=2_099_999)
   for word in ('1400 x 1500', '2,099,999', '--max_pixels'):
     assert word in line
-  photograph = images.load_photograph(path, max_pixels=2_100_000)
+  photograph = image_files.load_photograph(path, max_pixels=2_100_000)
   assert photograph.rgb.shape == (1500, 1400, 1)
 
 
@@ -210,8 +210,8 @@ def test_data_beyond_the_size_of_the_header_is_not_expanded(tmp_path):
   lines = b''.join(packer.compress(bytes(1 << 20)) for _ in range(300))
   path.write_bytes(png_of(3, 3, lines + packer.flush()))
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  with deadline(), contextlib.suppress(images.ImageError):
-    images.load_photograph(path)
+  with deadline(), contextlib.suppress(image_files.ImageError):
+    image_files.load_photograph(path)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert (peak - before) * 1024 < MAX_GROWTH
 
@@ -238,7 +238,7 @@ def test_files_that_are_no_photographs_are_refused(tmp_path):
   path.write_bytes(saved(Image.new('RGB', (5, 7)), 'ICO'))
   assert 'JPEG, PNG, WebP' in refusal(path)
   with open(path, 'wb') as file:
-    file.truncate(images.MAX_BYTES + 1)
+    file.truncate(image_files.MAX_BYTES + 1)
   assert '200,000,000 bytes' in refusal(path)
 
 
@@ -284,10 +284,10 @@ def test_any_name_is_read_written_and_named_in_a_line(name, tmp_path):
   path = tmp_path / given
   rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
   try:
-    images.save_image(path, rgb)
-  except images.ImageError:
+    image_files.save_image(path, rgb)
+  except image_files.ImageError:
     pytest.skip('this file system has no such names')
-  np.testing.assert_array_equal(images.load_photograph(path).rgb, rgb)
+  np.testing.assert_array_equal(image_files.load_photograph(path).rgb, rgb)
   path.write_bytes(b'damaged')
   assert refusal(path).startswith(f'{tmp_path}/{shown}: ')
 
@@ -295,11 +295,11 @@ def test_any_name_is_read_written_and_named_in_a_line(name, tmp_path):
 # Warnings of Pillow: too many samples (through `logging`), a broken tag.
 PROGRAM = """
 import sys
-from pic_jax.images import files as images
+from pic_jax.images import image_files
 for path in sys.argv[1:]:
   try:
-    images.load_photograph(path)
-  except images.ImageError as error:
+    image_files.load_photograph(path)
+  except image_files.ImageError as error:
     print('refused')
 """
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pic_jax.images import resizing as resize
+from pic_jax.images import resizing
 from tests import tiny
 
 LEVELS = (0, 200, 100)  # of the thirds of a wide or tall picture
@@ -17,23 +17,23 @@ def thirds(axis: int) -> np.ndarray:
 
 @pytest.mark.parametrize('axis', [0, 1])
 def test_crop_keeps_the_central_square_and_squash_all_of_it(axis):
-  cropped = resize.fit(thirds(axis), 9, 'crop')
+  cropped = resizing.fit(thirds(axis), 9, 'crop')
   assert cropped.shape == (9, 9, 3) and (abs(cropped - 200.0) <= 15).all()
-  squashed = resize.fit(thirds(axis), 9, 'squash')
+  squashed = resizing.fit(thirds(axis), 9, 'squash')
   assert squashed.shape == (9, 9, 3)
   middles = squashed[4, [1, 4, 7]] if axis else squashed[[1, 4, 7], 4]
   expected = np.repeat(np.array(LEVELS)[:, None], 3, 1)
   np.testing.assert_allclose(middles, expected, atol=5)
 
 
-@pytest.mark.parametrize('method', resize.METHODS)
+@pytest.mark.parametrize('method', resizing.METHODS)
 def test_a_picture_of_the_size_stays_as_it_is(method):
   square = tiny.images(1, 17, 17)[0]
-  np.testing.assert_array_equal(resize.fit(square, 17, method), square)
+  np.testing.assert_array_equal(resizing.fit(square, 17, method), square)
 
 
 def test_a_square_is_scaled_alike_by_both():
   square = tiny.images(1, 23, 23)[0]
   np.testing.assert_array_equal(
-    resize.fit(square, 11, 'crop'), resize.fit(square, 11, 'squash')
+    resizing.fit(square, 11, 'crop'), resizing.fit(square, 11, 'squash')
   )

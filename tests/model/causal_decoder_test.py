@@ -5,17 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.model import causal_decoder as decoder
-from pic_jax.model import embedding_net as embedding_lib
-from pic_jax.model import incremental_decoder as incremental
-from pic_jax.model import layers
+from pic_jax.model import (
+  causal_decoder,
+  embedding_net,
+  incremental_decoder,
+  layers,
+)
 
 HEIGHT, WIDTH = 5, 7
 
 
 def build(num_blocks=1, gated=True, channels=2, **kwargs):
   """A small decoder with parameters that depend on data, and its inputs."""
-  net = decoder.CausalDecoder(
+  net = causal_decoder.CausalDecoder(
     features=6, num_blocks=num_blocks, num_outputs=16, gated=gated, **kwargs
   )
   keys = jax.random.split(jax.random.key(num_blocks), 3)
@@ -39,7 +41,7 @@ def test_incremental_pass_equals_whole_map_pass(num_blocks, gated):
     return canvas[:, row, col], theta
 
   copied, theta = jax.jit(
-    lambda: incremental.decode(net, params, embedding, true_pixel)
+    lambda: incremental_decoder.decode(net, params, embedding, true_pixel)
   )()
   np.testing.assert_array_equal(copied, canvas)
   theta = jnp.transpose(theta, (2, 0, 1, 3))  # [B, h, w, P]
@@ -51,7 +53,7 @@ def test_incremental_pass_of_several_samples_and_other_canvas_widths():
   canvases = jax.random.uniform(jax.random.key(5), (6, HEIGHT, WIDTH, 3))
   whole = run(net, params, canvases, jnp.repeat(embedding, 2, axis=0))
   _, theta = jax.jit(
-    lambda: incremental.decode(
+    lambda: incremental_decoder.decode(
       net,
       params,
       embedding,
@@ -82,7 +84,7 @@ def test_receptive_field_has_no_hole(num_blocks):
   """4n + 1 left, 4n + 4 up, 2n + 1 right, measured by gradients."""
   n = num_blocks
   height, width = 4 * n + 7, 6 * n + 7
-  net = decoder.CausalDecoder(features=4, num_blocks=n, num_outputs=8)
+  net = causal_decoder.CausalDecoder(features=4, num_blocks=n, num_outputs=8)
   keys = jax.random.split(jax.random.key(0), 3)
   canvas = jax.random.uniform(keys[0], (1, height, width, 2), minval=-1)
   embedding = jax.random.normal(keys[1], (1, height, width, 3))
@@ -227,7 +229,7 @@ def test_dropout_acts_in_both_networks(stream):
   net, params, canvas, embedding = build(dropout_rate=0.5)
   inputs = (canvas, embedding)
   if stream == 'embedding':
-    net = embedding_lib.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
+    net = embedding_net.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
     inputs = (canvas[..., :1],)
     params = net.init(jax.random.key(0), *inputs)['params']
   outputs = [

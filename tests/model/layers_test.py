@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.model import causal_conv as causal
-from pic_jax.model import layers
+from pic_jax.model import causal_conv, layers
 
 
 def apply_twice(module, x):
@@ -50,7 +49,7 @@ def test_weight_norm_is_invariant_to_the_length_of_the_directions():
 def test_rows_and_pixels_give_what_the_whole_map_gives(left, right, height):
   """Blocks of 1 and 2 rows; pixels too, where the kernel sees none to come."""
   x = jax.random.normal(jax.random.key(2), (2, 5, 7, 3))
-  conv = causal.CausalConv(
+  conv = causal_conv.CausalConv(
     4, (height, left + right + 1), left=left, right=right
   )
   params, whole = apply_twice(conv, x)

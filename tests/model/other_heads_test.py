@@ -6,24 +6,23 @@ import jax
 import numpy as np
 import pytest
 
-from pic_jax.evaluation import likelihood as evaluate
-from pic_jax.evaluation import sample_report as sample_metrics
+from pic_jax.evaluation import likelihood, sample_report
 from pic_jax.images import color
-from pic_jax.model import classification_head as classification
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model
-from pic_jax.model import regression_head as regression
+from pic_jax.model import (
+  classification_head,
+  logistic_mixture,
+  pic,
+  regression_head,
+)
 from pic_jax.runtime import devices
 from pic_jax.sampling import sample
-from pic_jax.saved import run_config as config_lib
-from pic_jax.saved import trained_model
-from pic_jax.training import colour_frequencies as rebalancing
-from pic_jax.training import loop as train
+from pic_jax.saved import run_config, trained_model
+from pic_jax.training import colour_frequencies, loop
 from tests import tiny
 
 
 def test_bins_are_those_of_srgb():
-  bins = classification.bins()
+  bins = classification_head.bins()
   assert (bins % 10 == 0).all() and len(np.unique(bins, axis=0)) == len(bins)
   primaries = np.array(
     [[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]], np.uint8
@@ -36,9 +35,9 @@ def test_bins_are_those_of_srgb():
 
 def test_soft_targets_are_a_gaussian_over_the_five_nearest_bins():
   chroma = np.array([[3.1, -12.4], [41.0, 27.3]], np.float32)
-  targets = np.asarray(classification.soft_targets(chroma))
+  targets = np.asarray(classification_head.soft_targets(chroma))
   for row, point in zip(targets, chroma, strict=True):
-    squared = ((classification.bins() - point) ** 2).sum(-1)
+    squared = ((classification_head.bins() - point) ** 2).sum(-1)
     nearest = np.argsort(squared)[:5]
     expected = np.zeros(len(squared))
     expected[nearest] = np.exp(-squared[nearest] / 50.0)
@@ -46,7 +45,7 @@ def test_soft_targets_are_a_gaussian_over_the_five_nearest_bins():
 
 
 def test_weights_are_those_of_the_formula():
-  bins = classification.bins().astype(np.float64)
+  bins = classification_head.bins().astype(np.float64)
   counts = np.random.default_rng(0).integers(0, 1000, len(bins)).astype(float)
   counts[::3] = 0
   smooth = np.zeros(len(bins))
@@ -55,57 +54,57 @@ def test_weights_are_those_of_the_formula():
     smooth += counts[i] / counts.sum() * kernel / kernel.sum()
   expected = 1 / (0.7 * smooth + 0.3 / len(bins))
   expected /= sum(p * w for p, w in zip(smooth, expected, strict=True))
-  weights = classification.class_weights(counts, 0.3)
+  weights = classification_head.class_weights(counts, 0.3)
   np.testing.assert_allclose(weights, expected, rtol=1e-5)
   np.testing.assert_allclose(smooth @ weights, 1.0, rtol=1e-5)
 
 
 def test_rare_colours_weigh_more():
-  counts = np.zeros(len(classification.bins()))
-  grey = np.flatnonzero((classification.bins() == 0).all(-1))
+  counts = np.zeros(len(classification_head.bins()))
+  grey = np.flatnonzero((classification_head.bins() == 0).all(-1))
   counts[grey] = 1000.0
-  weights = classification.class_weights(counts, 0.5)
-  distances = np.linalg.norm(classification.bins(), axis=-1)
+  weights = classification_head.class_weights(counts, 0.5)
+  distances = np.linalg.norm(classification_head.bins(), axis=-1)
   order = np.argsort(distances, kind='stable')
   assert weights.argmin() == grey[0] and weights[order[-1]] == weights.max()
   # Far from grey p is 0: 2 Q against about 2 / (1 + 1 / Q).
   assert weights.max() / weights.min() > 20
-  unweighted = classification.class_weights(counts, 1.0)
+  unweighted = classification_head.class_weights(counts, 1.0)
   np.testing.assert_allclose(unweighted, 1.0, rtol=1e-6)
 
 
 def test_cross_entropy_is_least_for_the_targets_and_weighted_by_colour():
   chroma = np.array([[20.0, 30.0], [-10.0, 0.0]], np.float32)
-  targets = classification.soft_targets(chroma)
+  targets = classification_head.soft_targets(chroma)
   best = np.log(np.maximum(targets, 1e-30))
   entropy = -np.sum(np.asarray(targets * best), -1)
   np.testing.assert_allclose(
-    classification.loss(best, chroma), entropy, rtol=1e-5
+    classification_head.loss(best, chroma), entropy, rtol=1e-5
   )
   other = best + np.random.default_rng(0).normal(0, 1, best.shape)
-  assert (classification.loss(other, chroma) > entropy).all()
-  weights = np.ones(len(classification.bins()), np.float32)
-  weights[(classification.bins() == [20, 30]).all(-1)] = 3.0
+  assert (classification_head.loss(other, chroma) > entropy).all()
+  weights = np.ones(len(classification_head.bins()), np.float32)
+  weights[(classification_head.bins() == [20, 30]).all(-1)] = 3.0
   np.testing.assert_allclose(
-    classification.loss(best, chroma, weights), entropy * [3, 1], rtol=1e-5
+    classification_head.loss(best, chroma, weights), entropy * [3, 1], rtol=1e-5
   )
 
 
 def test_annealed_mean_and_median_of_two_colours():
   """Three quarters at (0, 0), a quarter at (40, 20)."""
-  bins = classification.bins()
+  bins = classification_head.bins()
   theta = np.full(len(bins), -30.0, np.float32)
   theta[(bins == 0).all(-1)] = np.log(0.75)
   theta[(bins == [40, 20]).all(-1)] = np.log(0.25)
   share = 0.25 ** (1 / 0.38) / (0.25 ** (1 / 0.38) + 0.75 ** (1 / 0.38))
   np.testing.assert_allclose(
-    classification.estimate(theta, 'annealed_mean'),
+    classification_head.estimate(theta, 'annealed_mean'),
     [40 * share, 20 * share],
     rtol=1e-4,
   )
   # Half of all is reached at two thirds of the bin from -5 to 5.
   np.testing.assert_allclose(
-    classification.estimate(theta, 'median'), [5 / 3, 5 / 3], rtol=1e-4
+    classification_head.estimate(theta, 'median'), [5 / 3, 5 / 3], rtol=1e-4
   )
 
 
@@ -115,21 +114,21 @@ def test_counted_colours_are_those_of_the_images():
   )
   red = np.zeros((3, 8, 8, 3), np.uint8)
   red[..., 0] = 255
-  weights = rebalancing.class_weights(net, red, 'point', 0.5)
+  weights = colour_frequencies.class_weights(net, red, 'point', 0.5)
   chroma = np.asarray(color.rgb_to_lab(red[0, 0, 0]))[1:]
-  nearest = ((classification.bins() - chroma) ** 2).sum(-1).argmin()
+  nearest = ((classification_head.bins() - chroma) ** 2).sum(-1).argmin()
   # Smoothing spreads red over few bins, more at the rim: near the least.
   assert weights[nearest] < 1.2 * weights.min() < weights.max() / 10
-  assert rebalancing.class_weights(tiny.net(), red, 'point', 0.5) is None
+  assert colour_frequencies.class_weights(tiny.net(), red, 'point', 0.5) is None
 
 
 def test_regression_is_the_squared_error_of_its_estimate():
   rng = np.random.default_rng(0)
   theta, chroma = rng.normal(0, 1, (2, 5, 2)).astype(np.float32)
-  error = np.asarray(regression.estimate(theta)) - chroma
+  error = np.asarray(regression_head.estimate(theta)) - chroma
   np.testing.assert_allclose(
-    regression.loss(theta, chroma),
-    (error**2).sum(-1) / regression.SCALE**2,
+    regression_head.loss(theta, chroma),
+    (error**2).sum(-1) / regression_head.SCALE**2,
     rtol=1e-5,
   )
 
@@ -143,7 +142,7 @@ def run_of(head, folder, workdir, **changes):
   config.model.dropout_rate = 0.0
   for name, value in changes.items():
     config.training[name] = value
-  train.train_and_evaluate(config, str(workdir))
+  loop.train_and_evaluate(config, str(workdir))
   records = (workdir / 'metrics.jsonl').read_text().splitlines()
   return config, [json.loads(line).get('loss') for line in records]
 
@@ -164,31 +163,31 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   assert losses[-1] < 0.9 * losses[0]
   params, _, _ = trained_model.load_trained(str(tmp_path))
   assert set(params) == {'embedding'}
-  net = config_lib.build_model(config)
+  net = run_config.build_model(config)
   size = config.data.image_size
   rgb = tiny.images(3, size, size)
-  lab = model.split_lab(rgb, net.chroma_factor, 'point')
+  lab = pic.split_lab(rgb, net.chroma_factor, 'point')
   keys = jax.random.split(jax.random.key(0), 3)
   chroma = sample.sample_chroma(net, params, lab.luminance, keys, 2)
   np.testing.assert_array_equal(chroma[:, 0], chroma[:, 1])
   integers = color.chroma_from_network(chroma)
   np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
   theta, _ = net.apply({'params': params}, lab.luminance, lab.chroma)
-  report = evaluate.Evaluator(config)(devices.replicate(params), rgb, -1)
+  report = likelihood.Evaluator(config)(devices.replicate(params), rgb, -1)
   assert 'bits_per_dim' not in report
   np.testing.assert_allclose(
     report['loss'], net.point_loss(theta, lab.chroma).mean(), rtol=1e-4
   )
   with config.unlocked():
     config.data.image_size = 12  # SSIM needs 11 pixels
-  found = sample_metrics.SampleEvaluator(config)(
+  found = sample_report.SampleEvaluator(config)(
     devices.replicate(params), tiny.images(3, 12, 12), -1
   )
   assert found['pairwise_difference'] == found['ab_variance'] == 0
   assert found['ab_rmse'] == found['ab_rmse_best_of_8'] > 0
   assert found['energy_score'] > 0
   assert 'typicality_gap' not in found and 'pit_a' not in found
-  text = sample_metrics.to_text(found)
+  text = sample_report.to_text(found)
   assert 'ab error' in text and 'PIT' not in text
 
 
@@ -196,9 +195,9 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
 def test_the_embedding_alone_starts_from_that_of_a_pic(
   folder, tmp_path, capsys
 ):
-  pic = tiny.narrow_config('cifar10', folder)
-  pic.training.num_steps = 1
-  train.train_and_evaluate(pic, str(tmp_path / 'pic'))
+  whole = tiny.narrow_config('cifar10', folder)
+  whole.training.num_steps = 1
+  loop.train_and_evaluate(whole, str(tmp_path / 'pic'))
   source, _, _ = trained_model.load_trained(str(tmp_path / 'pic'))
   config, _ = run_of(
     'embedding',
@@ -208,15 +207,15 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
     num_steps=2,
   )
   assert 'decoder of' in capsys.readouterr().err
-  net = config_lib.build_model(config)
+  net = run_config.build_model(config)
   size = config.data.image_size
   rgb = tiny.images(5, size, size)
-  lab = model.split_lab(rgb, 2, 'point')
+  lab = pic.split_lab(rgb, 2, 'point')
   # Before any step: the PIC's own embedding, its first channels as theta.
-  alone = evaluate.Evaluator(config)(
+  alone = likelihood.Evaluator(config)(
     devices.replicate({'embedding': source['embedding']}), rgb, -1
   )
-  of_pic = evaluate.Evaluator(pic)(devices.replicate(source), rgb, -1)
+  of_pic = likelihood.Evaluator(whole)(devices.replicate(source), rgb, -1)
   np.testing.assert_allclose(
     alone['bits_per_dim'], of_pic['embedding_bits_per_dim'], rtol=1e-6
   )

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color
-from pic_jax.photos import colorize
-from pic_jax.photos import network_size as any_size
-from pic_jax.photos import options as settings
-from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.photos import colorize, network_size, options
+from pic_jax.saved import checkpoints
 from tests import tiny
 
 
@@ -36,14 +34,14 @@ def smooth(height, width, dtype=np.uint8, seed=0):
   ],
 )
 def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
-  assert any_size.chroma_shape(height, width, 32, 2) == expected
+  assert network_size.chroma_shape(height, width, 32, 2) == expected
 
 
 @pytest.mark.slow
 def test_what_the_network_sees_is_padded_to_few_shapes():
   shapes = set()
   for width in range(40, 120, 7):
-    grey = any_size.see(smooth(40, width), 8, 2, 'point')
+    grey = network_size.see(smooth(40, width), 8, 2, 'point')
     rows, columns = grey.shape
     assert (2 * rows, 2 * columns) <= grey.levels.shape
     assert grey.chroma.shape == (*(x // 2 for x in grey.levels.shape), 2)
@@ -55,7 +53,7 @@ def test_what_the_network_sees_is_padded_to_few_shapes():
     )
     shapes.add(grey.levels.shape)
   assert len(shapes) == 5
-  assert any_size.see(smooth(40, 50)[..., :1], 8, 2, 'point').chroma is None
+  assert network_size.see(smooth(40, 50)[..., :1], 8, 2, 'point').chroma is None
 
 
 # In units of L; 16 bits are as exact as float32 Lab.
@@ -67,7 +65,7 @@ def test_luminance_is_the_photographs_own(
   colorizer, dtype, tolerance, height, width
 ):
   rgb = smooth(height, width, dtype)
-  chosen = settings.Settings(num_samples=2, saturation=0.1)
+  chosen = options.Settings(num_samples=2, saturation=0.1)
   (drawing,) = colorizer.draw([colorizer.see(rgb)], chosen)
   before = color.rgb_to_lab(rgb)[..., 0]
   for index in range(2):
@@ -81,12 +79,12 @@ def test_luminance_is_the_photographs_own(
 
 @pytest.mark.slow
 def test_colour_out_of_the_gamut_is_counted(colorizer):
-  chosen = settings.Settings(num_samples=1, saturation=50.0)
+  chosen = options.Settings(num_samples=1, saturation=50.0)
   rgb = smooth(20, 30)
   (drawing,) = colorizer.draw([colorizer.see(rgb)], chosen)
   _, clipped = colorizer.render(drawing, 0, chosen, np.uint8)
   assert clipped > 0.5
-  grey = settings.Settings(num_samples=1, saturation=0.0)
+  grey = options.Settings(num_samples=1, saturation=0.0)
   result, clipped = colorizer.render(drawing, 0, grey, np.uint8)
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
 
@@ -95,7 +93,7 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
   images = [smooth(20, 24 + 3 * seed, seed=seed) for seed in range(3)]
   greys = [colorizer.see(rgb) for rgb in images]
   assert len({grey.levels.shape for grey in greys}) == 1
-  four, two = (settings.Settings(num_samples=n, seed=5) for n in (4, 2))
+  four, two = (options.Settings(num_samples=n, seed=5) for n in (4, 2))
   together = colorizer.draw(greys, four)
   for index in (0, 2):
     (alone,) = colorizer.draw([greys[index]], two)
@@ -108,7 +106,7 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
       together[index].original_bits_per_dim,
       rtol=1e-5,
     )
-  other = colorizer.draw(greys, settings.Settings(num_samples=4, seed=6))
+  other = colorizer.draw(greys, options.Settings(num_samples=4, seed=6))
   assert (other[0].chroma != together[0].chroma).any()
   samples = together[0].chroma
   assert (samples[0] != samples[1]).any() and together[0].difference > 0
@@ -118,10 +116,10 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
 def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   """What `draw` says of a sample, `original_bits_per_dim` says of it, too."""
   rgb = smooth(8, 8)
-  chosen = settings.Settings(num_samples=1)
+  chosen = options.Settings(num_samples=1)
   grey = colorizer.see(rgb)
   (drawing,) = colorizer.draw([grey], chosen)
-  as_original = any_size.Grey(
+  as_original = network_size.Grey(
     grey.luminance, grey.levels, grey.shape, drawing.chroma[0]
   )
   (again,) = colorizer.draw([as_original], chosen)
@@ -132,7 +130,7 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
 
 def test_noise_follows_the_grey_levels():
   first, second = (
-    any_size.see(smooth(20, 24, seed=seed), 8, 2, 'point').levels
+    network_size.see(smooth(20, 24, seed=seed), 8, 2, 'point').levels
     for seed in (0, 1)
   )
   words = colorize.words(first)
@@ -147,11 +145,11 @@ def test_ranking_keeps_probable_or_different_samples():
   differences = np.abs(line[:, None] - line)
 
   def kept(rank, num_samples):
-    chosen = settings.Settings(
+    chosen = options.Settings(
       num_samples=num_samples, rank=rank, num_candidates=4
     )
     assert chosen.num_drawn == (num_samples if rank == 'none' else 4)
-    return settings.choose(chosen, bits, differences)
+    return options.choose(chosen, bits, differences)
 
   assert kept('none', 2) == [0, 1]
   assert kept('probable', 3) == [1, 2, 0]
@@ -174,7 +172,7 @@ def test_ranking_keeps_probable_or_different_samples():
 )
 def test_impossible_settings_are_named(changes, text):
   with pytest.raises(ValueError, match=text):
-    settings.Settings(**changes)
+    options.Settings(**changes)
 
 
 def test_arrays_in_arrays_out(colorizer, tmp_path):
@@ -186,5 +184,5 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
   for bad in (rgb[0, 0], rgb[..., :2], rgb.astype(float), rgb[:0]):
     with pytest.raises(ValueError, match='must be'):
       colorizer(bad)
-  with pytest.raises(checkpoint.CheckpointError):
+  with pytest.raises(checkpoints.CheckpointError):
     colorize.Colorizer.load(str(tmp_path))

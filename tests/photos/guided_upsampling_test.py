@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.images import color
-from pic_jax.images import files as images
-from pic_jax.photos import guided_upsampling as guided
+from pic_jax.images import color, image_files
+from pic_jax.photos import guided_upsampling
 
 PHOTOS = pathlib.Path(__file__).parents[2] / 'photos'
 
@@ -56,11 +55,11 @@ def mean_error(chroma: np.ndarray, truth: np.ndarray) -> float:
   return np.sqrt(((chroma - truth) ** 2).sum(-1)).mean()
 
 
-@pytest.mark.parametrize('method', guided.METHODS)
+@pytest.mark.parametrize('method', guided_upsampling.METHODS)
 def test_constant_chroma_stays_constant(method):
   _, small, full = random_maps(37, 58)
   chroma = np.broadcast_to(np.float32([-20.3, 41.7]), (5, 7, 2))
-  up = guided.upsample(chroma, small, full, 2, 'area', method)
+  up = guided_upsampling.upsample(chroma, small, full, 2, 'area', method)
   np.testing.assert_array_equal(up, np.broadcast_to(chroma[:1, :1], up.shape))
 
 
@@ -69,7 +68,9 @@ def test_constant_chroma_stays_constant(method):
 def test_bilinear_at_the_networks_size_is_color_upsample(factor, chroma_filter):
   chroma, small, full = random_maps(5 * factor, 7 * factor)
   np.testing.assert_allclose(
-    guided.upsample(chroma, small, full, factor, chroma_filter, 'bilinear'),
+    guided_upsampling.upsample(
+      chroma, small, full, factor, chroma_filter, 'bilinear'
+    ),
     color.upsample(chroma[None], factor, chroma_filter)[0],
     atol=1e-4,
   )
@@ -80,13 +81,13 @@ def test_guided_equals_bilinear_at_flat_luminance():
   for level in (0.0, 50.0, 100.0):
     flat = np.full_like(small, level), np.full_like(full, level)
     np.testing.assert_allclose(
-      guided.upsample(chroma, *flat, 2, 'area', 'guided'),
-      guided.upsample(chroma, *flat, 2, 'area', 'bilinear'),
+      guided_upsampling.upsample(chroma, *flat, 2, 'area', 'guided'),
+      guided_upsampling.upsample(chroma, *flat, 2, 'area', 'bilinear'),
       atol=1e-4,
     )
 
 
-@pytest.mark.parametrize('method', guided.METHODS)
+@pytest.mark.parametrize('method', guided_upsampling.METHODS)
 @pytest.mark.parametrize('factor', [2, 4])
 @pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
 def test_a_ramp_has_no_drift_at_any_ratio(method, factor, chroma_filter):
@@ -100,7 +101,7 @@ def test_a_ramp_has_no_drift_at_any_ratio(method, factor, chroma_filter):
     np.meshgrid(np.arange(height), np.arange(width), indexing='ij'), -1
   ).astype(np.float32)
   luminance = (ramp[..., :1] + ramp[..., 1:]) / 2
-  up = guided.upsample(
+  up = guided_upsampling.upsample(
     subsample(ramp, 5, 7, factor, chroma_filter),
     subsample(luminance, 5, 7, factor, chroma_filter),
     luminance,
@@ -123,7 +124,7 @@ def test_an_edge_between_grid_lines_is_sharper_than_bilinear():
   chroma, small = shrink(truth, 5, 7), shrink(luminance, 5, 7)
   error = {
     method: mean_error(
-      guided.upsample(
+      guided_upsampling.upsample(
         chroma.astype(np.float32),
         small.astype(np.float32),
         luminance,
@@ -133,7 +134,7 @@ def test_an_edge_between_grid_lines_is_sharper_than_bilinear():
       ),
       truth,
     )
-    for method in guided.METHODS
+    for method in guided_upsampling.METHODS
   }
   assert error['guided'] < 0.3 * error['bilinear']
 
@@ -144,7 +145,7 @@ def test_an_edge_between_grid_lines_is_sharper_than_bilinear():
 )
 def test_guided_is_nearer_to_a_photographs_colours(path, size):
   """Also with noise like that of samples: slopes must not amplify it."""
-  lab = np.asarray(color.rgb_to_lab(images.load_image(path)))
+  lab = np.asarray(color.rgb_to_lab(image_files.load_image(path)))
   ratio = size / min(lab.shape[:2])
   height, width = (round(side * ratio) for side in lab.shape[:2])
   small = shrink(lab, height, width).astype(np.float32)
@@ -152,32 +153,34 @@ def test_guided_is_nearer_to_a_photographs_colours(path, size):
   for chroma in (small[..., 1:], small[..., 1:] + noise.astype(np.float32)):
     guided_error, bilinear_error = (
       mean_error(
-        guided.upsample(
+        guided_upsampling.upsample(
           chroma, small[..., :1], lab[..., :1], 2, 'area', method
         ),
         lab[..., 1:],
       )
-      for method in guided.METHODS
+      for method in guided_upsampling.METHODS
     )
     assert guided_error < bilinear_error
 
 
-@pytest.mark.parametrize('method', guided.METHODS)
+@pytest.mark.parametrize('method', guided_upsampling.METHODS)
 def test_strips_equal_the_whole(method):
   height, width = 131, 89
   chroma, small, full = random_maps(height, width)
-  maps = guided.prepare(chroma, small, width, 4, 'point', method)
-  whole = np.asarray(guided.upsample_rows(maps, full, 0, height))
+  maps = guided_upsampling.prepare(chroma, small, width, 4, 'point', method)
+  whole = np.asarray(guided_upsampling.upsample_rows(maps, full, 0, height))
   for num_rows in (1, 32, 130, 131, 500):
     seen = np.full_like(whole, np.nan)
-    for rows in guided.strips(height, num_rows):
-      seen[rows] = guided.upsample_rows(maps, full[rows], rows.start, height)
+    for rows in guided_upsampling.strips(height, num_rows):
+      seen[rows] = guided_upsampling.upsample_rows(
+        maps, full[rows], rows.start, height
+      )
     np.testing.assert_array_equal(seen, whole)
 
 
 def test_strips_have_one_length_and_cover_every_row():
   for height, num_rows in ((1, 256), (256, 256), (257, 256), (4001, 256)):
-    strips = guided.strips(height, num_rows)
+    strips = guided_upsampling.strips(height, num_rows)
     assert {rows.stop - rows.start for rows in strips} == {
       min(height, num_rows)
     }
@@ -188,10 +191,10 @@ def test_strips_have_one_length_and_cover_every_row():
 
 
 def test_a_tall_photograph_compiles_once():
-  chroma, small, full = random_maps(3 * guided.STRIP_ROWS + 1, 11)
-  guided.upsample_rows.clear_cache()
-  guided.upsample(chroma, small, full, 2, 'area')
-  assert guided.upsample_rows._cache_size() == 1
+  chroma, small, full = random_maps(3 * guided_upsampling.STRIP_ROWS + 1, 11)
+  guided_upsampling.upsample_rows.clear_cache()
+  guided_upsampling.upsample(chroma, small, full, 2, 'area')
+  assert guided_upsampling.upsample_rows._cache_size() == 1
 
 
 def test_chroma_stays_finite_and_in_the_range_around():
@@ -202,7 +205,7 @@ def test_chroma_stays_finite_and_in_the_range_around():
       chroma = rng.uniform(-127, 127, (*shape, 2)).astype(np.float32)
       small = 50 + deviation * chroma[..., :1] / 127
       full = 100 * rng.integers(0, 2, (43, 29, 1)).astype(np.float32)
-      up = guided.upsample(chroma, small, full, 2, 'area')
+      up = guided_upsampling.upsample(chroma, small, full, 2, 'area')
       assert np.isfinite(up).all()
       low, high = chroma.min((0, 1)), chroma.max((0, 1))
       assert (up >= low - 1e-3).all() and (up <= high + 1e-3).all()
@@ -212,7 +215,9 @@ def test_chroma_far_away_does_not_widen_the_range():
   chroma = jnp.zeros((5, 7, 2)).at[:, 3:].set(10.0).at[:, 6].set(100.0)
   small = 50 + chroma[..., :1] / 4
   full = 100 * np.random.default_rng(0).integers(0, 2, (50, 70, 1))
-  up = guided.upsample(chroma, small, full.astype(np.float32), 2, 'area')
+  up = guided_upsampling.upsample(
+    chroma, small, full.astype(np.float32), 2, 'area'
+  )
   assert up[:, :40].max() <= 10 + 1e-4
   assert up[:, :40].max() > 9.9
 
@@ -220,6 +225,6 @@ def test_chroma_far_away_does_not_widen_the_range():
 def test_unknown_names_are_refused():
   chroma, small, full = random_maps(37, 58)
   with pytest.raises(ValueError, match="`method`.*got 'cubic'"):
-    guided.upsample(chroma, small, full, 2, 'area', 'cubic')
+    guided_upsampling.upsample(chroma, small, full, 2, 'area', 'cubic')
   with pytest.raises(ValueError, match="`chroma_filter`.*got 'mean'"):
-    guided.upsample(chroma, small, full, 2, 'mean')
+    guided_upsampling.upsample(chroma, small, full, 2, 'mean')

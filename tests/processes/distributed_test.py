@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.saved import checkpoints
 from tests import running
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def test_two_processes_have_the_losses_of_one(runs):
   one, two = (losses(workdir) for workdir in runs)
   assert len(one) == 4
   np.testing.assert_allclose(one, two, atol=1e-5)
-  assert checkpoint.saved_steps(runs[1]) == checkpoint.saved_steps(runs[0])
+  assert checkpoints.saved_steps(runs[1]) == checkpoints.saved_steps(runs[0])
 
 
 def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
@@ -138,7 +138,7 @@ def test_a_signal_to_one_process_saves_the_same_step_in_both(tmp_path):
     for process in processes
   ]
   assert lines[0] == lines[1] and 'to resume' in lines[0]
-  (step,) = checkpoint.saved_steps(tmp_path)[-1:]
+  (step,) = checkpoints.saved_steps(tmp_path)[-1:]
   assert f'saved step {step} ' in lines[0]
 
 
@@ -156,9 +156,9 @@ def test_a_killed_process_ends_the_other_and_both_resume(tmp_path):
   processes[1].communicate()
   assert time.monotonic() - killed < HEARTBEAT + 10
   assert processes[0].returncode != 0
-  before = checkpoint.saved_steps(tmp_path)
+  before = checkpoints.saved_steps(tmp_path)
   assert before
   last = before[-1] + 4
   finish(start(2, *arguments, f'--config.training.num_steps={last}'))
-  assert checkpoint.saved_steps(tmp_path)[-1] == last
+  assert checkpoints.saved_steps(tmp_path)[-1] == last
   assert running.steps(tmp_path)[-1] == last

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pic_jax.runtime import run_log as progress
-from pic_jax.saved import checkpoints as checkpoint
+from pic_jax.runtime import run_log
+from pic_jax.saved import checkpoints
 from tests import running
 
 # Kills of the long test; `make soak` sets 30.
@@ -78,7 +78,7 @@ def test_kill_9_changes_nothing(num_kills, tmp_path):
     process = running.start(*arguments, f'--workdir={workdir}')
     during_save += kill_when_due(process, workdir, kind, rng)
     kills += process.returncode == -signal.SIGKILL
-    restarts += bool(checkpoint.saved_steps(workdir))
+    restarts += bool(checkpoints.saved_steps(workdir))
   running.run(*arguments, f'--workdir={workdir}')
 
   print(f'{kills} kills, {restarts} restarts, {during_save} during a save')
@@ -121,7 +121,7 @@ def test_sigterm_in_any_phase_saves_within_30_seconds(phase, tmp_path):
   start = time.monotonic()
   _, stderr = running.finish(process, code=143)
   assert time.monotonic() - start < 30
-  (step,) = checkpoint.saved_steps(tmp_path)
+  (step,) = checkpoints.saved_steps(tmp_path)
   last = stderr.splitlines()[-1]
   assert f'SIGTERM: saved step {step} ' in last and 'resume' in last
   assert (step == 0) == (phase == 'compile')
@@ -157,17 +157,17 @@ def test_a_full_disk_ends_the_run_and_keeps_older_checkpoints(tmp_path):
     assert 'Traceback' not in stderr
     last = stderr.splitlines()[-1]
     assert str(tmp_path) in last and 'full' in last
-    saved = checkpoint.saved_steps(workdir)
+    saved = checkpoints.saved_steps(workdir)
     assert len(saved) >= 2
     for step in saved:
-      checkpoint.restore(str(workdir), step)
+      checkpoints.restore(str(workdir), step)
     assert max(running.steps(workdir)) <= saved[-1] + 2 * 5
 
 
 def test_a_full_disk_is_told_to_who_writes_the_log(tmp_path):
   with mounted(tmp_path, 'size=256k'):
     (tmp_path / 'filler').write_bytes(bytes(200_000))
-    log = progress.Log(str(tmp_path))
+    log = run_log.Log(str(tmp_path))
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with pytest.raises(OSError, match='No space left'):
       for step in range(100):
@@ -189,7 +189,7 @@ def test_a_read_only_disk_is_refused_before_compiling(tmp_path):
 FIRST_STATE = """
 import json, sys
 from configs import smoke
-from pic_jax.data import batches as input_pipeline
+from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood as evaluate
 from pic_jax.runtime import devices
 from pic_jax.saved import digests

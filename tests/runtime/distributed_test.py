@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from pic_jax.runtime import distributed as runtime
+from pic_jax.runtime import distributed
 
 HOLD = """
 import sys, time
-from pic_jax.runtime import distributed as runtime
-with runtime.lock(sys.argv[1]):
+from pic_jax.runtime import distributed
+with distributed.lock(sys.argv[1]):
   print('held', flush=True)
   time.sleep(60)
 """
@@ -24,31 +24,31 @@ def test_a_second_writer_is_refused_until_the_first_has_died(tmp_path):
   command = [sys.executable, '-c', HOLD, str(tmp_path)]
   with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
     assert holder.stdout.readline() == b'held\n'
-    with pytest.raises(runtime.LockedError) as error:
-      with runtime.lock(tmp_path):
+    with pytest.raises(distributed.LockedError) as error:
+      with distributed.lock(tmp_path):
         pass
     holder.kill()
   assert str(holder.pid) in str(error.value)
   assert socket.gethostname() in str(error.value)
   assert time.strftime('%Y-%m-') in str(error.value)
-  with runtime.lock(tmp_path):
+  with distributed.lock(tmp_path):
     pass
 
 
 def test_signals_are_remembered_and_handlers_restored():
   before = signal.getsignal(signal.SIGTERM)
-  with runtime.Signals() as signals:
+  with distributed.Signals() as signals:
     assert signals.received is None
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals.received == signal.SIGTERM
-    with pytest.raises(runtime.StopRequested), signals.interruptible():
+    with pytest.raises(distributed.StopRequested), signals.interruptible():
       pytest.fail('work must not start any more')
   assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_interruptible_work_is_broken_off_at_once():
-  with runtime.Signals() as signals:
-    with pytest.raises(runtime.StopRequested), signals.interruptible():
+  with distributed.Signals() as signals:
+    with pytest.raises(distributed.StopRequested), signals.interruptible():
       os.kill(os.getpid(), signal.SIGINT)
       time.sleep(5)
       pytest.fail('the signal must end the work')
@@ -58,8 +58,8 @@ def test_interruptible_work_is_broken_off_at_once():
 def test_a_second_interrupt_ends_the_process():
   code = (
     'import os, signal\n'
-    'from pic_jax.runtime import distributed as runtime\n'
-    'with runtime.Signals():\n'
+    'from pic_jax.runtime import distributed\n'
+    'with distributed.Signals():\n'
     '  os.kill(os.getpid(), signal.SIGINT)\n'
     '  os.kill(os.getpid(), signal.SIGINT)\n'
   )

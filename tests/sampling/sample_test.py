@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
-from pic_jax.sampling import grids as sampler
-from pic_jax.sampling import sample
+from pic_jax.sampling import grids, sample
 from tests import tiny
 
 
 def prepare(count=3, height=10, width=14, **changes):
   net = tiny.net(**changes)
-  lab = model.split_lab(tiny.images(count, height, width), 2, 'point')
+  lab = pic.split_lab(tiny.images(count, height, width), 2, 'point')
   params = tiny.trained_like(net, lab)
   keys = jax.random.split(jax.random.key(7), count)
   return net, params, lab, keys
@@ -146,7 +144,7 @@ def test_parallel_needs_fewer_passes_than_pixels():
 def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   net, params, lab, _ = prepare(count=5)
   rgb = tiny.images(5)
-  draw_rows = sampler.Sampler(net, 'area', 2, 0.5, 'cached')
+  draw_rows = grids.Sampler(net, 'area', 2, 0.5, 'cached')
   rows = draw_rows(
     devices.replicate(params), rgb, seed=3, indices=range(10, 15)
   )

@@ -13,12 +13,9 @@ import numpy as np
 import optax
 import pytest
 
-from pic_jax.model import pic as model
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import run_config as config_lib
-from pic_jax.saved import trained_model
-from pic_jax.saved import weights_file as weights
-from pic_jax.training import train_step as train_state
+from pic_jax.model import pic
+from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
+from pic_jax.training import train_step
 from tests import tiny
 
 
@@ -32,12 +29,10 @@ def run(tmp_path):
       for name in config.model
       if name not in tiny.MODEL
     }
-  net = config_lib.build_model(config)
-  params = model.initial_params(
-    net, model.split_lab(tiny.images(), 2, 'point'), 0
-  )
-  state = train_state.create(params, optax.adam(1e-3))
-  saver = checkpoint.Saver(str(tmp_path), config, max_to_keep=2)
+  net = run_config.build_model(config)
+  params = pic.initial_params(net, pic.split_lab(tiny.images(), 2, 'point'), 0)
+  state = train_step.create(params, optax.adam(1e-3))
+  saver = checkpoints.Saver(str(tmp_path), config, max_to_keep=2)
   states = {}
   for step in (1, 2, 3):
     state = jax.tree.map(
@@ -53,7 +48,7 @@ def run(tmp_path):
 
 
 def leaves_equal(tree, state):
-  expected = checkpoint.flax.serialization.to_state_dict(state)
+  expected = checkpoints.flax.serialization.to_state_dict(state)
   jax.tree.map(np.testing.assert_array_equal, tree, expected)
 
 
@@ -64,11 +59,11 @@ def data_file(path):
 
 def test_last_states_are_kept_and_restored_bitwise(run):
   workdir, config, states = run
-  assert checkpoint.saved_steps(workdir) == [2, 3]
-  tree, meta = checkpoint.restore(str(workdir))
+  assert checkpoints.saved_steps(workdir) == [2, 3]
+  tree, meta = checkpoints.restore(str(workdir))
   leaves_equal(tree, states[3])
   assert meta['step'] == 3 and 'commit' in meta['provenance']
-  tree, _ = checkpoint.restore(str(workdir), step=2)
+  tree, _ = checkpoints.restore(str(workdir), step=2)
   leaves_equal(tree, states[2])
   params, loaded, step = trained_model.load_trained(f'{workdir}@2')
   assert step == 2 and loaded.to_dict() == config.to_dict()
@@ -83,13 +78,13 @@ def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
   path.write_bytes(data)
-  tree, meta = checkpoint.restore(str(workdir))
+  tree, meta = checkpoints.restore(str(workdir))
   assert meta['step'] == 2
   leaves_equal(tree, states[2])
   assert 'checkpoints/3 is damaged' in capsys.readouterr().err
-  with pytest.raises(checkpoint.CheckpointError, match='No checkpoint'):
-    checkpoint.restore(str(workdir), step=3)
-  assert checkpoint.saved_steps(workdir) == [2, 3]  # nothing was deleted
+  with pytest.raises(checkpoints.CheckpointError, match='No checkpoint'):
+    checkpoints.restore(str(workdir), step=3)
+  assert checkpoints.saved_steps(workdir) == [2, 3]  # nothing was deleted
 
 
 def flip_bit(data: bytes, position: int) -> bytes:
@@ -128,7 +123,7 @@ def test_no_damage_is_restored_silently(run, capsys):
       path.unlink()
     else:
       path.write_bytes(damaged)
-    tree, meta = checkpoint.restore(str(workdir))
+    tree, meta = checkpoints.restore(str(workdir))
     leaves_equal(tree, states[meta['step']])
     warned = 'checkpoints/3 is damaged' in capsys.readouterr().err
     assert warned == (meta['step'] == 2), path
@@ -144,21 +139,21 @@ def test_links_and_arrays_of_other_shapes_are_refused(run, capsys):
   path = data_file(workdir / 'checkpoints' / '3' / 'state')
   elsewhere = path.rename(workdir / 'elsewhere')
   path.symlink_to(elsewhere)
-  assert checkpoint.restore(str(workdir))[1]['step'] == 2
+  assert checkpoints.restore(str(workdir))[1]['step'] == 2
   assert 'symbolic links' in capsys.readouterr().err
 
-  saver = checkpoint.Saver(str(workdir / 'other'), config, max_to_keep=1)
+  saver = checkpoints.Saver(str(workdir / 'other'), config, max_to_keep=1)
   head = states[3].params['decoder']['head']
   head['b'] = np.zeros(7777, np.float32)
   saver.save(states[3])
   saver.close()
-  with pytest.raises(checkpoint.CheckpointError):
+  with pytest.raises(checkpoints.CheckpointError):
     trained_model.load(str(workdir / 'other'))
   assert 'shape (7777,)' in capsys.readouterr().err
   head['b'] = np.zeros(6, np.float32)  # another layer's shape
   file = workdir / 'w.safetensors'
-  weights.save(file, states[3].params, config, 3)
-  with pytest.raises(checkpoint.CheckpointError, match='decoder/head/b'):
+  weights_file.save(file, states[3].params, config, 3)
+  with pytest.raises(checkpoints.CheckpointError, match='decoder/head/b'):
     trained_model.load(str(file))
 
 
@@ -168,7 +163,7 @@ def test_a_changed_description_is_noticed(run, capsys):
   text = path.read_text()
   path.write_text(text.replace('0.002', '0.003'))
   assert path.read_text() != text
-  tree, meta = checkpoint.restore(str(workdir))
+  tree, meta = checkpoints.restore(str(workdir))
   assert meta['step'] == 2 and 'digest' in capsys.readouterr().err
 
 
@@ -176,20 +171,20 @@ def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
   workdir, _, _ = run
   for step in (2, 3):
     (workdir / 'checkpoints' / str(step) / 'meta' / 'metadata').unlink()
-  with pytest.raises(checkpoint.CheckpointError, match='can be restored'):
-    checkpoint.restore(str(workdir))
-  assert checkpoint.restore(str(tmp_path / 'empty')) is None
-  with pytest.raises(checkpoint.CheckpointError, match='has no checkpoint'):
+  with pytest.raises(checkpoints.CheckpointError, match='can be restored'):
+    checkpoints.restore(str(workdir))
+  assert checkpoints.restore(str(tmp_path / 'empty')) is None
+  with pytest.raises(checkpoints.CheckpointError, match='has no checkpoint'):
     trained_model.load_trained(str(tmp_path / 'empty'))
 
 
 def test_a_misfit_lists_at_most_twelve_lines(run):
-  tree, _ = checkpoint.restore(str(run[0]))
-  checkpoint.check_fit(tree['params'], tree['params'], 'here')
+  tree, _ = checkpoints.restore(str(run[0]))
+  checkpoints.check_fit(tree['params'], tree['params'], 'here')
   other = jax.tree.map(lambda x: x[..., :2], tree['params'])
   del other['decoder']['head']
-  with pytest.raises(checkpoint.CheckpointError) as error:
-    checkpoint.check_fit(tree['params'], other, 'here')
+  with pytest.raises(checkpoints.CheckpointError) as error:
+    checkpoints.check_fit(tree['params'], other, 'here')
   lines = str(error.value).splitlines()
   assert len(lines) <= 12 and 'and' in lines[-1]
   assert '(2, 3, 3, 6) saved, (2, 3, 3, 2) in the model' in str(error.value)
@@ -199,7 +194,7 @@ def test_published_weights_round_trip(run):
   workdir, config, states = run
   file = workdir / 'w.safetensors'
   params = states[3].ema_params
-  weights.save(file, params, config, 3)
+  weights_file.save(file, params, config, 3)
   description = json.loads((workdir / 'w.json').read_text())
   digest = hashlib.sha256(file.read_bytes()).hexdigest()
   assert description['sha256'] == digest and description['step'] == 3
@@ -217,7 +212,7 @@ def test_other_files_are_no_weights(tmp_path):
   bad = tmp_path / 'bad.safetensors'
   bad.write_bytes(b'nothing')
   for path in (bad, tmp_path / 'missing.safetensors'):
-    with pytest.raises(weights.WeightsError, match=path.name):
+    with pytest.raises(weights_file.WeightsError, match=path.name):
       trained_model.load_trained(str(path))
-  with pytest.raises(weights.WeightsError, match='must end in'):
-    weights.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)
+  with pytest.raises(weights_file.WeightsError, match='must end in'):
+    weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)

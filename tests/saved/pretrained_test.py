@@ -9,12 +9,10 @@ import sys
 
 import pytest
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.evaluation import likelihood as evaluate
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
 from pic_jax.runtime import devices
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import trained_model
-from pic_jax.saved import weights_file as weights
+from pic_jax.saved import checkpoints, trained_model, weights_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Bits/dim of the seven photographs that are here, exact rule.
@@ -24,7 +22,7 @@ MAX_BYTES = 90e6
 
 @pytest.mark.parametrize('name', BITS_PER_DIM)
 def test_a_published_file_is_the_one_described(name):
-  path = weights.published()[name]
+  path = weights_file.published()[name]
   description = json.loads(path.with_suffix('.json').read_text())
   data = path.read_bytes()
   assert hashlib.sha256(data).hexdigest() == description['sha256']
@@ -36,7 +34,7 @@ def test_a_published_file_is_the_one_described(name):
 
 
 def test_every_published_model_is_tested():
-  assert set(weights.published()) == set(BITS_PER_DIM)
+  assert set(weights_file.published()) == set(BITS_PER_DIM)
 
 
 @pytest.mark.parametrize('name', BITS_PER_DIM)
@@ -45,7 +43,7 @@ def test_published_weights_score_photographs_as_when_published(name):
   with config.unlocked():
     config.data.name, config.data.data_dir = 'folder', str(ROOT / 'photos')
   source = input_pipeline.open_source(config.data, 'all')
-  report = evaluate.Evaluator(config)(devices.replicate(params), source, -1)
+  report = likelihood.Evaluator(config)(devices.replicate(params), source, -1)
   assert report['num_images'] == 7
   assert report['bits_per_dim'] == pytest.approx(BITS_PER_DIM[name], abs=2e-4)
 
@@ -55,11 +53,11 @@ def test_a_workdir_of_the_same_name_comes_first(tmp_path, monkeypatch):
   (tmp_path / 'photos').mkdir()  # a folder, but not of a run
   assert trained_model.load('photos')[2] == 6000
   (tmp_path / 'photos' / 'checkpoints' / '3').mkdir(parents=True)
-  with pytest.raises(checkpoint.CheckpointError, match='restored'):
+  with pytest.raises(checkpoints.CheckpointError, match='restored'):
     trained_model.load('photos')
   (tmp_path / 'cifar10').mkdir()
   (tmp_path / 'cifar10' / 'config.json').touch()  # killed before it saved
-  with pytest.raises(checkpoint.CheckpointError, match='no checkpoint'):
+  with pytest.raises(checkpoints.CheckpointError, match='no checkpoint'):
     trained_model.load('cifar10')
 
 
@@ -77,7 +75,7 @@ def test_a_workdir_is_never_a_published_model(tmp_path):
 
 
 def test_an_unknown_name_lists_the_published_ones(tmp_path):
-  with pytest.raises(checkpoint.CheckpointError, match='cifar10, photos'):
+  with pytest.raises(checkpoints.CheckpointError, match='cifar10, photos'):
     trained_model.load(str(tmp_path / 'portraits'))
 
 

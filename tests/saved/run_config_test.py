@@ -9,8 +9,7 @@ import ml_collections
 import pytest
 
 from pic_jax.sampling import sample
-from pic_jax.saved import fields
-from pic_jax.saved import run_config as config_lib
+from pic_jax.saved import fields, run_config
 from tests import tiny
 
 PARAMETERS = {
@@ -41,8 +40,8 @@ def test_every_config_is_in_the_table():
 def test_config_is_valid_and_has_the_parameters_of_the_paper(name):
   config = tiny.config(name)
   assert config.is_locked
-  config_lib.check(config)
-  net = config_lib.build_model(config)
+  run_config.check(config)
+  net = run_config.build_model(config)
   size = config.data.image_size
   small = size // net.chroma_factor
   shapes = jax.eval_shape(
@@ -56,10 +55,10 @@ def test_config_is_valid_and_has_the_parameters_of_the_paper(name):
 
 def test_json_round_trip_gives_the_same_model():
   config = tiny.config('cifar10')
-  again = config_lib.from_json(config_lib.to_json(config))
+  again = run_config.from_json(run_config.to_json(config))
   assert again.to_dict() == config.to_dict()
-  assert hash(config_lib.build_model(again)) == hash(
-    config_lib.build_model(config)
+  assert hash(run_config.build_model(again)) == hash(
+    run_config.build_model(config)
   )
 
 
@@ -67,7 +66,7 @@ def test_json_of_an_older_version_gets_the_fields_that_it_lacks():
   sections = tiny.config('smoke').to_dict()
   for section, name in fields.ADDED:
     del sections[section][name]
-  config = config_lib.from_json(json.dumps(sections))
+  config = run_config.from_json(json.dumps(sections))
   assert config.evaluation.num_sampled_images == 1000
   for (section, name), value in fields.ADDED.items():
     assert config[section][name] == value
@@ -119,26 +118,26 @@ def change(section, name, value):
   ],
 )
 def test_a_mistake_names_the_field(section, name, value, text):
-  with pytest.raises(config_lib.ConfigError) as error:
-    config_lib.check(change(section, name, value))
+  with pytest.raises(run_config.ConfigError) as error:
+    run_config.check(change(section, name, value))
   assert text in str(error.value) and '\n' not in str(error.value)
 
 
 def test_missing_fields_and_sections_are_named():
   config = tiny.config('smoke').to_dict()
   del config['training']['seed']
-  with pytest.raises(config_lib.ConfigError, match='Missing.*training.seed'):
-    config_lib.check(ml_collections.ConfigDict(config))
+  with pytest.raises(run_config.ConfigError, match='Missing.*training.seed'):
+    run_config.check(ml_collections.ConfigDict(config))
   del config['sampling']
-  with pytest.raises(config_lib.ConfigError, match='Missing field `sampling`'):
-    config_lib.check(ml_collections.ConfigDict(config))
+  with pytest.raises(run_config.ConfigError, match='Missing field `sampling`'):
+    run_config.check(ml_collections.ConfigDict(config))
 
 
 def test_batch_must_divide_over_the_devices():
-  with pytest.raises(config_lib.ConfigError, match='got 8 and 3 x 1'):
-    config_lib.check_devices(tiny.config('smoke'), 3)
+  with pytest.raises(run_config.ConfigError, match='got 8 and 3 x 1'):
+    run_config.check_devices(tiny.config('smoke'), 3)
 
 
 @pytest.mark.parametrize('method', sample.METHODS)
 def test_every_way_to_sample_may_be_named(method):
-  config_lib.check(change('sampling', 'method', method))
+  run_config.check(change('sampling', 'method', method))

@@ -12,22 +12,14 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.evaluation import likelihood as evaluate
-from pic_jax.evaluation import metrics
-from pic_jax.evaluation import sample_grids as figures
-from pic_jax.images import files as images
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood, metrics, sample_grids
+from pic_jax.images import image_files
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
 from pic_jax.sampling import sample
-from pic_jax.saved import checkpoints as checkpoint
-from pic_jax.saved import run_config as config_lib
-from pic_jax.saved import trained_model
-from pic_jax.saved import weights_file as weights
-from pic_jax.training import loop as train
-from pic_jax.training import run
-from pic_jax.training import train_step as train_state
+from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
+from pic_jax.training import loop, run, train_step
 from tests import tiny
 
 
@@ -39,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 def state_of(workdir, step=None):
-  tree, _ = checkpoint.restore(str(workdir), step)
+  tree, _ = checkpoints.restore(str(workdir), step)
   return tree
 
 
@@ -60,8 +52,8 @@ def losses(workdir):
 )
 def test_every_config_trains_three_steps(name, folder, tmp_path):
   config = tiny.narrow_config(name, folder)
-  train.train_and_evaluate(config, str(tmp_path))
-  assert checkpoint.saved_steps(tmp_path) == [1, 2, 3]
+  loop.train_and_evaluate(config, str(tmp_path))
+  assert checkpoints.saved_steps(tmp_path) == [1, 2, 3]
   values = losses(tmp_path)
   assert (
     sorted(values) == [1, 2, 3] and np.isfinite(list(values.values())).all()
@@ -76,13 +68,13 @@ def finished(folder, tmp_path_factory):
   config = tiny.narrow_config('cifar10', folder)
   config.training.eval_every_steps = 3
   config.training.sample_every_steps = 3
-  train.train_and_evaluate(config, str(workdir))
+  loop.train_and_evaluate(config, str(workdir))
   return config, workdir
 
 
 def test_run_leaves_config_metrics_events_and_a_grid(finished):
   config, workdir = finished
-  saved = config_lib.from_json((workdir / 'config.json').read_text())
+  saved = run_config.from_json((workdir / 'config.json').read_text())
   assert saved.to_dict() == config.to_dict()
   assert (workdir / 'figures' / 'step_0000003.png').stat().st_size > 100
   text = (workdir / 'metrics.jsonl').read_text()
@@ -102,7 +94,7 @@ def test_tensorboard_shows_the_numbers_and_the_grid(finished):
         pictures.append((event.step, value.image.height, value.image.width))
       else:
         scalars[value.tag, event.step] = value.simple_value
-  grid = images.load_image(workdir / 'figures' / 'step_0000003.png')
+  grid = image_files.load_image(workdir / 'figures' / 'step_0000003.png')
   assert (3, *grid.shape[:2]) in pictures
   for line in (workdir / 'metrics.jsonl').read_text().splitlines():
     record = json.loads(line)
@@ -123,17 +115,17 @@ def test_periodic_evaluation_scores_the_averaged_parameters(finished):
   ]
   params, _, _ = trained_model.load_trained(str(workdir))
   source = input_pipeline.open_source(config.data, config.data.validation_split)
-  report = evaluate.Evaluator(config)(devices.replicate(params), source, -1)
+  report = likelihood.Evaluator(config)(devices.replicate(params), source, -1)
   np.testing.assert_allclose(logged, [report['bits_per_dim']], rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_a_damaged_step_is_redone(finished, tmp_path):
   config, uninterrupted = finished
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   damaged = tmp_path / 'checkpoints' / '3'
   (damaged / 'meta' / 'metadata').write_text('{}')
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   assert_identical(state_of(tmp_path, 3), state_of(uninterrupted, 3))
   assert list((tmp_path / 'checkpoints').glob('3.damaged.*'))
 
@@ -143,10 +135,10 @@ def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
   (tmp_path / 'config.json').write_text('half a conf')
   config.training.num_steps = 1
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   config.model.remat = True
   config.training.num_steps = 2
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   assert sorted(losses(tmp_path)) == [1, 2]
 
 
@@ -154,9 +146,9 @@ def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
   config, uninterrupted = finished
   config = config.copy_and_resolve_references()
   config.training.num_steps = 1
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   config.training.num_steps = 3
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   for step in (1, 2, 3):
     assert_identical(state_of(tmp_path, step), state_of(uninterrupted, step))
   assert losses(tmp_path) == losses(uninterrupted)  # data order included
@@ -172,7 +164,7 @@ def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
 def test_a_finished_run_does_nothing_more(finished, capsys):
   config, workdir = finished
   before = losses(workdir)
-  state = train.train_and_evaluate(config, str(workdir))
+  state = loop.train_and_evaluate(config, str(workdir))
   assert_identical(
     jax.tree.map(lambda x: np.asarray(x)[0], state.params),
     state_of(workdir)['params'],
@@ -184,8 +176,8 @@ def test_another_model_in_the_same_workdir_is_refused(finished):
   config, workdir = finished
   config = config.copy_and_resolve_references()
   config.model.gated = False
-  with pytest.raises(config_lib.ConfigError, match='model.gated: True there'):
-    train.train_and_evaluate(config, str(workdir))
+  with pytest.raises(run_config.ConfigError, match='model.gated: True there'):
+    loop.train_and_evaluate(config, str(workdir))
 
 
 @pytest.mark.slow
@@ -195,12 +187,12 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   config, workdir = finished
   params, saved_config, step = trained_model.load_trained(str(workdir))
   file = tmp_path / 'w.safetensors'
-  weights.save(file, params, saved_config, step, dtype='float32')
+  weights_file.save(file, params, saved_config, step, dtype='float32')
   config = config.copy_and_resolve_references()
   config.training.num_steps = 1
   for source, name in ((str(workdir), 'a'), (str(file), 'b')):
     config.training.init_from = source
-    train.train_and_evaluate(config, str(tmp_path / name))
+    loop.train_and_evaluate(config, str(tmp_path / name))
   assert_identical(state_of(tmp_path / 'a'), state_of(tmp_path / 'b'))
   state = state_of(tmp_path / 'a')
   assert int(state['step']) == 1 and int(state['opt_state']['0']['count']) == 1
@@ -213,8 +205,10 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   assert 0 < moved < 1.1e-3  # one step of Adam at 1e-3
   config.model.decoder_features = 5
   config.training.init_from = str(workdir)
-  with pytest.raises(checkpoint.CheckpointError, match='decoder/above_input/V'):
-    train.train_and_evaluate(config, str(tmp_path / 'c'))
+  with pytest.raises(
+    checkpoints.CheckpointError, match='decoder/above_input/V'
+  ):
+    loop.train_and_evaluate(config, str(tmp_path / 'c'))
 
 
 @pytest.mark.slow
@@ -224,7 +218,7 @@ def test_accumulation_and_remat_run(folder, tmp_path):
   config.training.accumulation_steps = 2
   config.training.num_steps = 1
   config.model.remat = True
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   assert np.isfinite(list(losses(tmp_path).values())).all()
 
 
@@ -235,7 +229,7 @@ def test_sample_mode_streams_every_image_once(finished, tmp_path):
   config.data.test_split = 'train[:11]'
   config.sampling.batch_size = 8
   config.sampling.num_images = -1
-  paths = list(figures.sample_grids(params, config, step, str(tmp_path)))
+  paths = list(sample_grids.sample_grids(params, config, step, str(tmp_path)))
   assert [path.name[-17:-4] for path in paths] == [
     '000000-000007',
     '000008-000010',
@@ -251,12 +245,12 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   replicated = devices.replicate(params)
   rgb = tiny.images(21, 8, 8)
   config.evaluation.batch_size = 8
-  report = evaluate.Evaluator(config)(replicated, rgb, -1)
+  report = likelihood.Evaluator(config)(replicated, rgb, -1)
   assert report['num_images'] == 21
-  lab = model.split_lab(
-    rgb, config_lib.build_model(config).chroma_factor, 'point'
+  lab = pic.split_lab(
+    rgb, run_config.build_model(config).chroma_factor, 'point'
   )
-  theta, embedding = config_lib.build_model(config).apply(
+  theta, embedding = run_config.build_model(config).apply(
     {'params': params}, lab.luminance, lab.chroma
   )
   for prefix, outputs in (('', theta), ('embedding_', embedding[..., :16])):
@@ -270,7 +264,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
         metrics.bits_per_dim(log_prob).mean(),
         rtol=1e-5,
       )
-  evaluator = evaluate.Evaluator(config)
+  evaluator = likelihood.Evaluator(config)
   single = [evaluator(replicated, rgb[i : i + 1], -1) for i in range(21)]
   for name in (
     'bits_per_dim',
@@ -286,7 +280,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   np.testing.assert_allclose(
     report['bits_per_image'], report['bits_per_dim'] * 2 * 4 * 4
   )
-  assert '21 images' in evaluate.to_text(report)
+  assert '21 images' in likelihood.to_text(report)
 
 
 def stop_in(monkeypatch, where, name, number, at=1):
@@ -305,7 +299,7 @@ def stop_in(monkeypatch, where, name, number, at=1):
 @pytest.mark.parametrize(
   'where,name,number,step',
   [
-    (train, '_compile', signal.SIGTERM, 0),
+    (loop, '_compile', signal.SIGTERM, 0),
     pytest.param(
       *(run.Run, 'report', signal.SIGTERM, 1), marks=pytest.mark.slow
     ),
@@ -323,11 +317,11 @@ def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
   config, uninterrupted = finished
   with monkeypatch.context() as patch:
     stop_in(patch, where, name, number)
-    with pytest.raises(train.Stopped) as stop:
-      train.train_and_evaluate(config, str(tmp_path))
+    with pytest.raises(loop.Stopped) as stop:
+      loop.train_and_evaluate(config, str(tmp_path))
   assert stop.value.signal_number == number and stop.value.step == step
-  assert checkpoint.saved_steps(tmp_path)[-1] == step
-  train.train_and_evaluate(config, str(tmp_path))
+  assert checkpoints.saved_steps(tmp_path)[-1] == step
+  loop.train_and_evaluate(config, str(tmp_path))
   assert_identical(state_of(tmp_path), state_of(uninterrupted))
 
 
@@ -344,7 +338,7 @@ def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
 def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
   poison_fn, named, folder, tmp_path, monkeypatch
 ):
-  original = train_state.loss_fn
+  original = train_step.loss_fn
 
   def poisoned(params, *args, **kwargs):
     loss, parts = original(params, *args, **kwargs)
@@ -354,13 +348,13 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
   config = tiny.narrow_config('cifar10', folder)
   config.training.num_steps = 40
   config.training.checkpoint_every_steps = 5
-  monkeypatch.setattr(train_state, 'loss_fn', poisoned)
+  monkeypatch.setattr(train_step, 'loss_fn', poisoned)
   with pytest.raises(run.TrainingError) as error:
-    train.train_and_evaluate(config, str(tmp_path))
+    loop.train_and_evaluate(config, str(tmp_path))
   assert re.search(r'step 1\d, .*' + named, str(error.value))
   first, last = (
     state_of(tmp_path, step)
-    for step in (5, checkpoint.saved_steps(tmp_path)[-1])
+    for step in (5, checkpoints.saved_steps(tmp_path)[-1])
   )
   assert_identical(first['params'], last['params'])
   assert int(first['num_skipped']) == 5 == int(first['skipped_in_row'])
@@ -371,10 +365,10 @@ def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
   def fail(*_):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 5 GiB')
 
-  monkeypatch.setattr(train, '_compile', fail)
+  monkeypatch.setattr(loop, '_compile', fail)
   config = tiny.narrow_config('cifar10', folder)
   with pytest.raises(run.TrainingError, match='batch_size.*accumul.*remat'):
-    train.train_and_evaluate(config, str(tmp_path))
+    loop.train_and_evaluate(config, str(tmp_path))
 
 
 def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
@@ -385,7 +379,7 @@ def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   with pytest.raises(run.TrainingError, match='embedding/stage_0.*step 0'):
     a_run.save(devices.replicate(state))
   a_run.close()
-  assert checkpoint.saved_steps(tmp_path) == []
+  assert checkpoints.saved_steps(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -398,7 +392,7 @@ def test_nothing_compiles_after_the_first_step(folder, tmp_path, caplog):
     caplog.clear()
     config.training.num_steps = num_steps
     with jax.log_compiles():
-      train.train_and_evaluate(config, str(tmp_path / name))
+      loop.train_and_evaluate(config, str(tmp_path / name))
     return sum('Compiling' in r.getMessage() for r in caplog.records)
 
   num_compilations('warm', 1)
@@ -416,21 +410,21 @@ def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
   config.training.num_steps = 200
   config.training.eval_every_steps = 0
   config.training.sample_every_steps = 0
-  train.train_and_evaluate(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   params, config, _ = trained_model.load_trained(str(tmp_path))
   source = input_pipeline.open_source(config.data, config.data.test_split)
   bits = {}
   for dtype in ('bfloat16', 'float32'):
     with config.unlocked():
       config.model.dtype = dtype
-    evaluator = evaluate.Evaluator(config)
+    evaluator = likelihood.Evaluator(config)
     report = evaluator(devices.replicate(params), source, 100)
     bits[dtype] = report['bits_per_dim']
   assert bits['float32'] < 4.6  # 6.5 at the start, 8 for uniform
   assert 0 < abs(bits['float32'] - bits['bfloat16']) < 0.01
 
-  net = config_lib.build_model(config)
-  lab = model.split_lab(source[:5], net.chroma_factor, 'point')
+  net = run_config.build_model(config)
+  lab = pic.split_lab(source[:5], net.chroma_factor, 'point')
   keys = jax.random.split(jax.random.key(0), 5)
   naive, cached, parallel = (
     jax.jit(

@@ -7,17 +7,16 @@ import optax
 import pytest
 
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture
-from pic_jax.model import pic as model
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
-from pic_jax.training import train_step as train_state
+from pic_jax.training import train_step
 from tests import tiny
 
 
 def prepare(**changes):
   net = tiny.net(**changes)
   rgb = tiny.images(16)
-  params = model.initial_params(net, model.split_lab(rgb, 2, 'point'), 0)
+  params = pic.initial_params(net, pic.split_lab(rgb, 2, 'point'), 0)
   return net, params, rgb
 
 
@@ -25,9 +24,9 @@ def one_step(net, params, rgb, optimizer=None, **kwargs):
   """A mapped step over eight devices; gradient descent shows the gradient."""
   optimizer = optimizer or optax.sgd(1.0)
   step = devices.pmap(
-    train_state.train_step_fn(net, optimizer, 0.999, 'point', **kwargs)
+    train_step.train_step_fn(net, optimizer, 0.999, 'point', **kwargs)
   )
-  state = train_state.create(params, optimizer)
+  state = train_step.create(params, optimizer)
   state, parts = step(
     devices.replicate(state),
     devices.shard(rgb),
@@ -52,7 +51,7 @@ def test_eight_devices_average_to_the_gradient_of_one():
   net, params, rgb = prepare(dropout_rate=0.0)
   state, parts = one_step(net, params, rgb)
   (loss, _), gradient = jax.jit(
-    jax.value_and_grad(train_state.loss_fn, has_aux=True),
+    jax.value_and_grad(train_step.loss_fn, has_aux=True),
     static_argnames=('model', 'chroma_filter'),
   )(params, rgb, jax.random.key(0), model=net, chroma_filter='point')
   np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
@@ -75,7 +74,7 @@ def test_every_device_draws_a_dropout_mask_of_its_own():
   _, parts = one_step(net, params, same)
   key = jax.random.fold_in(jax.random.key(5), 0)
   loss_fn = jax.jit(
-    lambda key: train_state.loss_fn(params, rgb[:1], key, net, 'point')[0]
+    lambda key: train_step.loss_fn(params, rgb[:1], key, net, 'point')[0]
   )
   losses = [float(loss_fn(jax.random.fold_in(key, d))) for d in range(8)]
   assert len(set(losses)) == 8
@@ -94,8 +93,8 @@ def test_ema_is_the_weighted_mean_written_out():
   """Decay (1 + step) / (10 + step): 1/10, then 2/11, until ema_decay."""
   net, params, rgb = prepare(dropout_rate=0.0)
   optimizer = optax.sgd(0.1)
-  step = devices.pmap(train_state.train_step_fn(net, optimizer, 0.999, 'point'))
-  state = devices.replicate(train_state.create(params, optimizer))
+  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.999, 'point'))
+  state = devices.replicate(train_step.create(params, optimizer))
   seen = [params]
   for _ in range(2):
     state, _ = step(
@@ -110,18 +109,18 @@ def test_ema_is_the_weighted_mean_written_out():
   assert_close(
     devices.fetch(state.ema_params), jax.tree.map(expected, *seen), 1e-5
   )
-  assert train_state.ema_decay_at(jnp.array(10**6), 0.999) == np.float32(0.999)
+  assert train_step.ema_decay_at(jnp.array(10**6), 0.999) == np.float32(0.999)
   assert devices.fetch(state.step) == 2
 
 
 def test_learning_rate_decays_every_step_and_cools_down_to_zero():
   config = tiny.config('cifar10')
   config.training.num_steps = 2000
-  schedule = train_state.learning_rate_fn(config)
+  schedule = train_step.learning_rate_fn(config)
   for step in (0, 1, 1000):
     np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
   config.optimizer.cooldown_share = 0.4
-  cooled = train_state.learning_rate_fn(config)
+  cooled = train_step.learning_rate_fn(config)
   for step, share in ((0, 1), (1200, 1), (1400, 0.75), (1900, 1 / 8)):
     np.testing.assert_allclose(cooled(step), share * schedule(step), rtol=1e-4)
   assert cooled(2000) == 0
@@ -131,7 +130,7 @@ def test_adam_is_the_formula_with_the_numbers_of_the_config():
   """Two steps with gradients 1 and -2, written out; eps large enough to see."""
   config = tiny.config('cifar10')
   config.optimizer.eps, config.optimizer.decay_rate = 0.1, 0.5
-  optimizer = train_state.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config)
   state = optimizer.init(jnp.zeros(()))
   mean = square = 0.0
   for step, gradient in enumerate([1.0, -2.0]):
@@ -147,9 +146,9 @@ def test_adam_is_the_formula_with_the_numbers_of_the_config():
 def test_every_step_draws_new_dropout_masks():
   net, params, rgb = prepare()
   step = devices.pmap(
-    train_state.train_step_fn(net, optax.sgd(0.0), 0.999, 'point')
+    train_step.train_step_fn(net, optax.sgd(0.0), 0.999, 'point')
   )
-  state = devices.replicate(train_state.create(params, optax.sgd(0.0)))
+  state = devices.replicate(train_step.create(params, optax.sgd(0.0)))
   keys = devices.replicate(jax.random.key(5))
   losses = []
   for _ in range(2):
@@ -164,10 +163,10 @@ def test_every_micro_batch_draws_its_own_dropout_mask():
   same = np.repeat(rgb[:1], 2, 0)
   key = jax.random.key(3)
   _, parts = jax.jit(
-    lambda: train_state.gradients(params, same, key, net, 'point', 2)
+    lambda: train_step.gradients(params, same, key, net, 'point', 2)
   )()
   loss_fn = jax.jit(
-    lambda key: train_state.loss_fn(params, rgb[:1], key, net, 'point')[0]
+    lambda key: train_step.loss_fn(params, rgb[:1], key, net, 'point')[0]
   )
   losses = [float(loss_fn(jax.random.fold_in(key, i))) for i in range(2)]
   assert losses[0] != losses[1]
@@ -179,7 +178,7 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
   net, params, rgb = prepare(dropout_rate=0.0, embedding_features=24)
 
   def parts_of(params, weight):
-    return train_state.loss_fn(
+    return train_step.loss_fn(
       params,
       rgb,
       jax.random.key(0),
@@ -194,7 +193,7 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
     without['loss'] + 0.5 * with_it['embedding_bits_per_dim'],
     rtol=1e-6,
   )
-  lab = model.split_lab(rgb, 2, 'point')
+  lab = pic.split_lab(rgb, 2, 'point')
   _, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
   log_prob = logistic_mixture.log_prob(
     embedding[..., :16], lab.luminance_small, lab.chroma
@@ -217,8 +216,8 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
 def test_loss_falls_on_one_batch(dtype):
   net, params, rgb = prepare(dropout_rate=0.0, dtype=dtype)
   optimizer = optax.adam(3e-3)
-  step = devices.pmap(train_state.train_step_fn(net, optimizer, 0.9, 'point'))
-  state = devices.replicate(train_state.create(params, optimizer))
+  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.9, 'point'))
+  state = devices.replicate(train_step.create(params, optimizer))
   keys = devices.replicate(jax.random.key(0))
   losses = []
   for _ in range(30):

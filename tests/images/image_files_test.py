@@ -14,10 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from pic_jax.images import encoding as encode
-from pic_jax.images import files as images
-from pic_jax.images import grid as picture_grid
-from pic_jax.images import to_srgb as pixels
+from pic_jax.images import encoding, grid, image_files, to_srgb
 
 D50 = (0.9642, 1.0, 0.8249)
 # Rows X, Y, Z under D50 of the primaries: sRGB, and a wider space.
@@ -496,11 +493,11 @@ CASES = [
 @pytest.mark.parametrize('build', CASES, ids=lambda build: build.__name__)
 @pytest.mark.parametrize('strip', [1 << 20, 16], ids=['whole', 'strips'])
 def test_an_unusual_file_gives_its_levels(build, strip, tmp_path, monkeypatch):
-  monkeypatch.setattr(pixels, 'STRIP_PIXELS', strip)
+  monkeypatch.setattr(to_srgb, 'STRIP_PIXELS', strip)
   case = build()
   path = tmp_path / case.name
   path.write_bytes(case.data)
-  photograph = images.load_photograph(path)
+  photograph = image_files.load_photograph(path)
   expected = case.rgb if case.rgb.ndim == 3 else case.rgb[..., None]
   if case.rgb.dtype.kind == 'u':
     assert photograph.rgb.dtype == case.rgb.dtype
@@ -514,7 +511,7 @@ def test_an_unusual_file_gives_its_levels(build, strip, tmp_path, monkeypatch):
     assert photograph.alpha.dtype == photograph.rgb.dtype
     np.testing.assert_array_equal(photograph.alpha, case.alpha)
   assert photograph.notes == case.notes
-  assert images.load_image(path).shape == (*expected.shape[:2], 3)
+  assert image_files.load_image(path).shape == (*expected.shape[:2], 3)
 
 
 def turned(rgb, orientation):
@@ -543,7 +540,7 @@ def test_photographs_are_turned_upright(orientation, form, tmp_path):
   if form == 'JPEG':  # has losses; as stored, which Pillow leaves unturned
     with Image.open(path) as picture:
       rgb = np.asarray(picture)
-  photograph = images.load_photograph(path)
+  photograph = image_files.load_photograph(path)
   np.testing.assert_array_equal(photograph.rgb, turned(rgb, orientation))
   assert photograph.rgb.flags.c_contiguous and photograph.notes == ()
 
@@ -553,7 +550,7 @@ def test_alpha_turns_with_its_photograph(tmp_path):
   exif[0x0112] = 6
   rgba = levels_of(5, 7, 4)
   (tmp_path / 'a.png').write_bytes(saved(rgba, exif=exif))
-  photograph = images.load_photograph(tmp_path / 'a.png')
+  photograph = image_files.load_photograph(tmp_path / 'a.png')
   np.testing.assert_array_equal(photograph.alpha, np.rot90(rgba[..., 3], 3))
 
 
@@ -570,22 +567,22 @@ def test_alpha_turns_with_its_photograph(tmp_path):
 def test_pixels_of_other_kinds_are_refused(data, reason, tmp_path):
   path = tmp_path / 'a.tif'
   path.write_bytes(data)
-  with pytest.raises(images.ImageError, match=reason) as error:
-    images.load_photograph(path)
+  with pytest.raises(image_files.ImageError, match=reason) as error:
+    image_files.load_photograph(path)
   assert str(error.value).startswith(f'{path}: ') and 'save it' in str(error)
 
 
 def test_load_image_rounds_to_8_bits_and_puts_over_white(tmp_path):
   levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-  images.save_image(tmp_path / 'deep.png', levels[..., None])
-  grey = images.load_image(tmp_path / 'deep.png')
+  image_files.save_image(tmp_path / 'deep.png', levels[..., None])
+  grey = image_files.load_image(tmp_path / 'deep.png')
   assert (grey == grey[..., :1]).all()
   np.testing.assert_array_equal(grey[..., 0], np.round(levels / 257))
   rgba = levels_of(41, 43, 4)
   (tmp_path / 'a.png').write_bytes(saved(rgba))
   share = rgba[..., 3:] / 255
   over = rgba[..., :3] * share + 255 * (1 - share)
-  rgb = images.load_image(tmp_path / 'a.png')
+  rgb = image_files.load_image(tmp_path / 'a.png')
   np.testing.assert_allclose(rgb, over, atol=0.5 + 1e-9)
 
 
@@ -618,14 +615,14 @@ def decoded(data):
 def test_16_bits_are_written_exactly(
   channels, with_alpha, strip_bytes, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(encode, 'STRIP_BYTES', strip_bytes)
+  monkeypatch.setattr(encoding, 'STRIP_BYTES', strip_bytes)
   rgb = levels_of(5, 7, channels, dtype=np.uint16)
   alpha = levels_of(5, 7, dtype=np.uint16)[::-1] if with_alpha else None
-  images.save_image(tmp_path / 'a.PNG', rgb, alpha)
+  image_files.save_image(tmp_path / 'a.PNG', rgb, alpha)
   data = (tmp_path / 'a.PNG').read_bytes()
   both = rgb if alpha is None else np.append(rgb, alpha[..., None], -1)
   np.testing.assert_array_equal(decoded(data), both)
-  photograph = images.load_photograph(tmp_path / 'a.PNG')
+  photograph = image_files.load_photograph(tmp_path / 'a.PNG')
   if both.shape[-1] == 1:
     np.testing.assert_array_equal(photograph.rgb, rgb)
   else:
@@ -638,20 +635,20 @@ def test_8_bits_and_alpha_come_back(suffix, channels, tmp_path):
   rgb, alpha = levels_of(5, 7, channels), levels_of(7, 5).T
   rgb[0, 0], alpha[0, 0] = 200, 0  # stays, although nobody sees it
   path = tmp_path / 'new folder' / f'a{suffix}'
-  images.save_image(path, rgb, alpha)
-  photograph = images.load_photograph(path)
+  image_files.save_image(path, rgb, alpha)
+  photograph = image_files.load_photograph(path)
   np.testing.assert_array_equal(photograph.rgb, rgb)
   np.testing.assert_array_equal(photograph.alpha, alpha)
-  images.save_image(path, rgb)
-  assert images.load_photograph(path).alpha is None
+  image_files.save_image(path, rgb)
+  assert image_files.load_photograph(path).alpha is None
   assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_other_formats_round_16_bits(tmp_path):
   rgb = levels_of(5, 7, 3, dtype=np.uint16)
   alpha = levels_of(5, 7, dtype=np.uint16)
-  images.save_image(tmp_path / 'a.webp', rgb, alpha)
-  photograph = images.load_photograph(tmp_path / 'a.webp')
+  image_files.save_image(tmp_path / 'a.webp', rgb, alpha)
+  photograph = image_files.load_photograph(tmp_path / 'a.webp')
   np.testing.assert_array_equal(photograph.rgb, np.round(rgb / 257))
   np.testing.assert_array_equal(photograph.alpha, np.round(alpha / 257))
 
@@ -664,11 +661,11 @@ def test_jpeg_puts_over_white_and_keeps_its_chroma(suffix, dtype, tmp_path):
   rgb[..., 0] = top
   alpha = np.full((16, 32), top, dtype)
   alpha[:, 8:16], alpha[:, 16:] = top // 5, 0
-  images.save_image(tmp_path / f'a{suffix}', rgb, alpha)
+  image_files.save_image(tmp_path / f'a{suffix}', rgb, alpha)
   expected = np.full((16, 32, 3), 255.0)
   expected[:, :8, 1:], expected[:, 8:16, 1:] = 0, 255 * 4 / 5
   # Flat blocks: the rounding of YCbCr.
-  result = images.load_image(tmp_path / f'a{suffix}')
+  result = image_files.load_image(tmp_path / f'a{suffix}')
   np.testing.assert_allclose(result, expected, atol=3)
   with Image.open(tmp_path / f'a{suffix}') as picture:
     assert JpegImagePlugin.get_sampling(picture) == 0
@@ -676,7 +673,7 @@ def test_jpeg_puts_over_white_and_keeps_its_chroma(suffix, dtype, tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
   path, rgb = tmp_path / 'a\n.png', levels_of(5, 7, 3)
-  images.save_image(path, rgb)
+  image_files.save_image(path, rgb)
   before = path.read_bytes()
 
   def full(file, *_):
@@ -684,9 +681,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
   with monkeypatch.context() as patch:
-    patch.setattr(encode, 'write', full)
-    with pytest.raises(images.ImageError, match='No space') as error:
-      images.save_image(path, rgb)
+    patch.setattr(encoding, 'write', full)
+    with pytest.raises(image_files.ImageError, match='No space') as error:
+      image_files.save_image(path, rgb)
   assert '\n' not in str(error.value) and 'a\\n.png' in str(error.value)
 
   def interrupted(file, *_):
@@ -694,9 +691,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(encode, 'write', interrupted)
+    patch.setattr(encoding, 'write', interrupted)
     with pytest.raises(KeyboardInterrupt):
-      images.save_image(path, rgb)
+      image_files.save_image(path, rgb)
   assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -713,16 +710,16 @@ def test_what_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'null\0.png', rgb, 'cannot be written'),
     (tmp_path / 'wide.webp', wide, '16383'),
   ):
-    with pytest.raises(images.ImageError, match=reason):
-      images.save_image(path, picture)
+    with pytest.raises(image_files.ImageError, match=reason):
+      image_files.save_image(path, picture)
   assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_grid_places_pictures_with_gaps():
   rows = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1)
   rows = np.broadcast_to(rows, (2, 3, 4, 5, 3))
-  picture = picture_grid.grid(rows, scale=2)
+  picture = grid.grid(rows, scale=2)
   assert picture.shape == (2 * 8 + 2, 3 * 10 + 4, 3)
   assert (picture[10:, 12:22] == 4).all() and (picture[8:10] == 255).all()
   # Small pictures are enlarged, to a height of 64 here.
-  assert picture_grid.grid(rows).shape == (2 * 64 + 2, 3 * 80 + 4, 3)
+  assert grid.grid(rows).shape == (2 * 64 + 2, 3 * 80 + 4, 3)

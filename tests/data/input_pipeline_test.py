@@ -5,10 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pic_jax.data import batches as input_pipeline
-from pic_jax.data import sources as datasets
-from pic_jax.images import files as images
-from pic_jax.images import resizing as resize
+from pic_jax.data import input_pipeline, sources
+from pic_jax.images import image_files, resizing
 from tests import tiny
 
 
@@ -137,17 +135,17 @@ def test_folder_is_split_by_slices_or_subfolders(tmp_path):
 
 def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):
   rgb = tiny.images(1, 19, 43)[0]
-  images.save_image(tmp_path / 'a.png', rgb)
-  for method in resize.METHODS:
+  image_files.save_image(tmp_path / 'a.png', rgb)
+  for method in resizing.METHODS:
     config = folder_config(tmp_path, resize=method)
     found = input_pipeline.open_source(config, 'train')[0]
-    np.testing.assert_array_equal(found, resize.fit(rgb, 16, method))
+    np.testing.assert_array_equal(found, resizing.fit(rgb, 16, method))
 
 
 def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
   height, width = 64, 96
   ramp = np.broadcast_to(np.arange(width)[None, :, None], (height, width, 3))
-  images.save_image(tmp_path / 'ramp.png', ramp.astype(np.uint8) * 2)
+  image_files.save_image(tmp_path / 'ramp.png', ramp.astype(np.uint8) * 2)
   config = folder_config(tmp_path, name='patches')
   train = input_pipeline.open_source(config, 'train')
   test = input_pipeline.open_source(config, 'test')
@@ -165,6 +163,6 @@ def test_data_mistakes_name_the_remedy(tmp_path):
     (folder_config(tmp_path, name='cifar11'), 'train', "'cifar11'"),
   ]
   for config, split, text in cases:
-    with pytest.raises(datasets.DataError, match='.') as error:
+    with pytest.raises(sources.DataError, match='.') as error:
       input_pipeline.open_source(config, split)
     assert text in str(error.value) and '\n' not in str(error.value)

@@ -17,8 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pic_jax.images import encoding as encode
-from pic_jax.images import to_srgb as pixels
+from pic_jax.images import encoding, to_srgb
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
@@ -90,8 +89,8 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
     ImageError: see `load_photograph`.
   """
   photograph = load_photograph(path)
-  rgb = pixels.over_white(photograph.rgb, photograph.alpha)
-  return np.repeat(pixels.to_8_bits(rgb), 3 // rgb.shape[-1], -1)
+  rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
+  return np.repeat(to_srgb.to_8_bits(rgb), 3 // rgb.shape[-1], -1)
 
 
 def _in_one_line(text: object) -> str:
@@ -157,12 +156,12 @@ def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
         raise ImageError(_too_large(f'{width} x {height}', max_pixels))
     _check_samples(image, notes)
     image.load()
-    convert = pixels.eight_bits
+    convert = to_srgb.eight_bits
     if image.mode.startswith('I'):
       low, high = image.getextrema() if image.mode == 'I' else (0, 0)
       if low < 0 or high > 65535:
         raise ImageError('32-bit levels; save it with 16 bits per channel.')
-      convert = pixels.sixteen_bits
+      convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
     turn = _orientation(image, notes)
     # Last, since it moves a file of several frames away from the first.
@@ -170,10 +169,12 @@ def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
       notes.append(_count_frames(image))
   if alpha is not None:
     opaque = alpha.min() == np.iinfo(alpha.dtype).max
-    alpha = None if opaque else np.ascontiguousarray(pixels.turned(alpha, turn))
+    alpha = (
+      None if opaque else np.ascontiguousarray(to_srgb.turned(alpha, turn))
+    )
   if (rgb[..., :1] == rgb[..., 1:]).all():
     rgb = rgb[..., :1]
-  rgb = np.ascontiguousarray(pixels.turned(rgb, turn))
+  rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
   return Photograph(rgb, alpha, tuple(notes))
 
 
@@ -243,7 +244,7 @@ def save_image(
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(temporary, 'xb') as file:
-      encode.write(file, form, rgb, alpha)
+      encoding.write(file, form, rgb, alpha)
     temporary.replace(path)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
     reason = _in_one_line(getattr(error, 'strerror', None) or error)

@@ -12,11 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.photos import colorize
-from pic_jax.photos import folder as colorize_folder
-from pic_jax.photos import folder_job as jobs
-from pic_jax.photos import options as settings
-from pic_jax.saved import weights_file as weights
+from pic_jax.photos import colorize, colorize_folder, folder_job, options
+from pic_jax.saved import weights_file
 from tests import running, tiny
 
 NAMES = (
@@ -53,9 +50,9 @@ def folder(tmp_path):
 def run(colorizer, folder, **changes):
   """Colourises folder/in to folder/out; returns status and files by name."""
   fields = {'source': folder / 'in', 'output': folder / 'out'}
-  fields['settings'] = settings.Settings(num_samples=2)
-  job = jobs.Job(**fields | changes)
-  files = jobs.find_files(job)
+  fields['settings'] = options.Settings(num_samples=2)
+  job = folder_job.Job(**fields | changes)
+  files = folder_job.find_files(job)
   job.output.mkdir(exist_ok=True)
   report = colorize_folder.Folder(job, colorizer).run(files)
   return {entry['file']: entry for entry in report['files']}
@@ -124,7 +121,7 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   assert entries['0.png']['status'] == 'failed'
   assert 'overwrite' in entries['0.png']['reason']
   assert (folder / 'out' / '0.1.png').read_text() == 'mine'
-  other = settings.Settings(num_samples=2, seed=1)
+  other = options.Settings(num_samples=2, seed=1)
   before = contents(folder / 'out')
   entries = run(colorizer, folder, settings=other)
   assert {entry['status'] for entry in entries.values()} == {'failed'}
@@ -140,7 +137,7 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
 def test_equal_stems_keep_their_suffix(colorizer, tmp_path):
   for name in ('same.png', 'same.jpg', 'other.png'):
     write(tmp_path / 'in' / name)
-  run(colorizer, tmp_path, settings=settings.Settings(num_samples=1))
+  run(colorizer, tmp_path, settings=options.Settings(num_samples=1))
   assert sorted(contents(tmp_path / 'out')) == [
     'other.0.png',
     'same.jpg.0.png',
@@ -153,7 +150,7 @@ def test_any_name_is_served_and_escaped(colorizer, tmp_path, capsys):
     write(tmp_path / 'in' / name)
   undecodable = os.fsdecode(b'\xff\xfe.png')
   write(tmp_path / 'in' / undecodable)
-  one = settings.Settings(num_samples=1)
+  one = options.Settings(num_samples=1)
   entries = run(colorizer, tmp_path, settings=one)
   assert {entry['status'] for entry in entries.values()} == {'done'}
   assert len(contents(tmp_path / 'out')) == len(NAMES) + 1
@@ -192,7 +189,7 @@ def test_subfolders_are_for_recursive_and_outputs_are_no_inputs(
 
 
 def test_impossible_folders_are_refused(folder):
-  chosen = settings.Settings()
+  chosen = options.Settings()
   (folder / 'file').touch()
   (folder / 'empty').mkdir()
   for source, output, text in (
@@ -201,16 +198,16 @@ def test_impossible_folders_are_refused(folder):
     ('in', 'file', '--output'),
     ('empty', 'out', 'no photographs'),
   ):
-    job = jobs.Job(folder / source, folder / output, chosen)
-    with pytest.raises(jobs.JobError, match=text):
-      jobs.find_files(job)
+    job = folder_job.Job(folder / source, folder / output, chosen)
+    with pytest.raises(folder_job.JobError, match=text):
+      folder_job.find_files(job)
 
 
 @pytest.fixture(scope='module')
 def model_file(tmp_path_factory):
   params, config = tiny.shaken_model()
   path = tmp_path_factory.mktemp('model') / 'w.safetensors'
-  weights.save(path, params, config, 0)
+  weights_file.save(path, params, config, 0)
   return path
 
 

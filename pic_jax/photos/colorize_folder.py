@@ -20,11 +20,9 @@ import jax
 import numpy as np
 
 from pic_jax.evaluation import metrics
-from pic_jax.images import color
-from pic_jax.images import files as images
-from pic_jax.photos import colorize, contact_sheet
-from pic_jax.photos import folder_job as jobs
-from pic_jax.runtime import run_log as progress
+from pic_jax.images import color, image_files
+from pic_jax.photos import colorize, contact_sheet, folder_job
+from pic_jax.runtime import run_log
 
 PARTIAL = '.partial'  # folder of files that are being written
 REPORT, PAGE = 'report.json', 'contact_sheet.html'
@@ -51,10 +49,10 @@ def _measures(rgb: np.ndarray) -> dict[str, float]:
 class Folder:
   """Runs a job."""
 
-  def __init__(self, job: jobs.Job, colorizer: colorize.Colorizer):
+  def __init__(self, job: folder_job.Job, colorizer: colorize.Colorizer):
     self._job = job
     self._colorizer = colorizer
-    self._before = jobs.read_journal(job.output)
+    self._before = folder_job.read_journal(job.output)
     self._made_with = dataclasses.asdict(job.settings) | {
       'suffix': job.suffix,
       'checkpoint': colorizer.digest,
@@ -72,9 +70,9 @@ class Folder:
     shutil.rmtree(output / PARTIAL, ignore_errors=True)
     (output / PARTIAL).mkdir()
     batch_size = self._job.batch_size or jax.local_device_count()
-    tasks = jobs.make_tasks(self._job, files)
+    tasks = folder_job.make_tasks(self._job, files)
     self._total = len(tasks)
-    with (output / jobs.JOURNAL).open('a') as self._journal:
+    with (output / folder_job.JOURNAL).open('a') as self._journal:
       self._journal.write('\n')  # ends a line that was cut off
       waiting = collections.defaultdict(list)  # by the shape of the levels
       for task in tasks:
@@ -94,7 +92,7 @@ class Folder:
       'files': [task.entry for task in tasks],
     }
     self._write(REPORT, json.dumps(report, indent=2) + '\n')
-    entries = jobs.read_journal(output)
+    entries = folder_job.read_journal(output)
     page = contact_sheet.to_html(
       'Colourisations', [entries[name] for name in sorted(entries)]
     )
@@ -106,18 +104,20 @@ class Folder:
     temporary.write_text(text)
     temporary.replace(self._job.output / name)
 
-  def _targets(self, task: jobs.Task) -> list[pathlib.Path]:
+  def _targets(self, task: folder_job.Task) -> list[pathlib.Path]:
     return [
       task.stem.with_name(f'{task.stem.name}.{index}{self._job.suffix}')
       for index in range(self._job.settings.num_samples)
     ]
 
-  def _open(self, task: jobs.Task) -> bool:
+  def _open(self, task: folder_job.Task) -> bool:
     """Reads a photograph; False if nothing is left to do for it."""
     task.start = time.perf_counter()
     try:
-      task.photograph = images.load_photograph(task.path, self._job.max_pixels)
-    except images.ImageError as error:
+      task.photograph = image_files.load_photograph(
+        task.path, self._job.max_pixels
+      )
+    except image_files.ImageError as error:
       return self._fail(task, str(error))
     rgb = task.photograph.rgb
     digest = hashlib.sha256(repr((rgb.shape, rgb.dtype)).encode())
@@ -140,7 +140,8 @@ class Folder:
       what = 'was made with other settings' if before else 'is not of this job'
       return self._fail(
         task,
-        f'{jobs.shown(self._job.output / existing[0])} exists and {what}: '
+        f'{folder_job.shown(self._job.output / existing[0])} exists '
+        f'and {what}: '
         '--overwrite, or choose another --output.',
       )
     done = is_ours and before['status'] == 'done' and not self._job.overwrite
@@ -152,27 +153,28 @@ class Folder:
     task.grey = self._colorizer.see(rgb)
     return True
 
-  def _fail(self, task: jobs.Task, reason: str) -> bool:
+  def _fail(self, task: folder_job.Task, reason: str) -> bool:
     task.entry |= {'status': 'failed', 'reason': reason}
     if self._before.get(task.entry['file'], {}).get('status') != 'done':
       self._log(task)
-    self._say(task, f'failed: {jobs.shown(reason)}')
+    self._say(task, f'failed: {folder_job.shown(reason)}')
     return False
 
-  def _log(self, task: jobs.Task) -> None:
+  def _log(self, task: folder_job.Task) -> None:
     self._journal.write(json.dumps(task.entry) + '\n')
     self._journal.flush()
 
-  def _say(self, task: jobs.Task, text: str) -> None:
+  def _say(self, task: folder_job.Task, text: str) -> None:
     self._done += 1
     elapsed = time.perf_counter() - self._start
     left = elapsed / self._done * (self._total - self._done)
-    progress.say(
-      f'{self._done}/{self._total} {jobs.shown(task.entry["file"])}: {text}, '
-      f'ETA {progress.format_duration(left)}'
+    run_log.say(
+      f'{self._done}/{self._total} '
+      f'{folder_job.shown(task.entry["file"])}: {text}, '
+      f'ETA {run_log.format_duration(left)}'
     )
 
-  def _colourise(self, group: list[jobs.Task]) -> None:
+  def _colourise(self, group: list[folder_job.Task]) -> None:
     """Draws for photographs of one shape, and writes their outputs."""
     drawings = self._colorizer.draw(
       [task.grey for task in group], self._job.settings
@@ -183,7 +185,7 @@ class Folder:
       self._finish(task, drawing)
       task.photograph = task.grey = None
 
-  def _finish(self, task: jobs.Task, drawing: colorize.Drawing) -> None:
+  def _finish(self, task: folder_job.Task, drawing: colorize.Drawing) -> None:
     """Writes the outputs of one photograph."""
     rgb = task.photograph.rgb
     pictures = list(self._given(task, drawing))
@@ -225,7 +227,7 @@ class Folder:
     self._say(task, ', '.join(filter(None, facts)))
 
   def _given(
-    self, task: jobs.Task, drawing: colorize.Drawing
+    self, task: folder_job.Task, drawing: colorize.Drawing
   ) -> Iterator[dict[str, Any]]:
     """The grey picture, and the original where it has colour."""
     name = task.entry['file']
@@ -256,7 +258,7 @@ class Folder:
     if os.path.lexists(path) and not self._job.overwrite:
       return
     temporary = self._job.output / PARTIAL / f'output{self._job.suffix}'
-    images.save_image(temporary, rgb, alpha)
+    image_files.save_image(temporary, rgb, alpha)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary.replace(path)
 

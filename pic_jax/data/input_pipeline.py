@@ -6,13 +6,13 @@ import grain
 import ml_collections
 import numpy as np
 
-from pic_jax.data import sources as datasets
-from pic_jax.runtime import run_log as progress
+from pic_jax.data import sources
+from pic_jax.runtime import run_log
 
 # Data sets up to this size are decoded once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
 # Every other name is a tensorflow-datasets name.
-DATASETS = {'folder': datasets.FolderSource, 'patches': datasets.PatchSource}
+DATASETS = {'folder': sources.FolderSource, 'patches': sources.PatchSource}
 
 
 def open_images(
@@ -21,11 +21,11 @@ def open_images(
   """Opens a split of `config.data` without reading its images yet.
 
   Raises:
-    datasets.DataError: not prepared, empty, or not a data set.
+    sources.DataError: not prepared, empty, or not a data set.
   """
-  source = DATASETS.get(config.name, datasets.TfdsSource)(config, split)
+  source = DATASETS.get(config.name, sources.TfdsSource)(config, split)
   if not len(source):
-    raise datasets.DataError(f'{config.name} {split!r} has no images.')
+    raise sources.DataError(f'{config.name} {split!r} has no images.')
   return source
 
 
@@ -37,12 +37,12 @@ def open_source(
   Small data sets are decoded at once into one array.
 
   Raises:
-    datasets.DataError: see `open_images`.
+    sources.DataError: see `open_images`.
   """
   source = open_images(config, split)
   if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
     return source
-  progress.say(f'Reading {config.name} {split}: {len(source)} images.')
+  run_log.say(f'Reading {config.name} {split}: {len(source)} images.')
   return np.stack([source[index] for index in range(len(source))])
 
 
