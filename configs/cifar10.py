@@ -14,13 +14,15 @@ def get_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
 
   config.data = data = ml_collections.ConfigDict()
-  data.name = 'cifar10'  # a tfds name, 'folder' or 'patches'
-  data.data_dir = ''  # folder of images, or of tfds ('': its default)
+  data.name = 'cifar10'  # tfds, 'folder', 'array' or 'patches'
+  data.data_dir = ''  # folder of images, arrays, or tfds ('': its default)
   data.train_split = 'train[:45000]'
   data.validation_split = 'train[45000:]'  # all choices are made on this
   data.test_split = 'test'  # read by --mode=eval and --mode=sample only
   data.image_size = 32  # pixels; others are fitted
   data.resize = 'crop'  # short side, centre; 'squash': both sides (authors)
+  data.mixture = ()  # also trained on: (share, name, data_dir, split), ...
+  data.smallest_crop = 1.0  # share of the side; 1: whole images
   data.chroma_filter = 'point'  # 'point' (paper) or 'area'
 
   config.model = model = ml_collections.ConfigDict()

@@ -1,12 +1,16 @@
-"""Where images come from: a prepared data set, a folder, patches.
+"""Where images come from: a prepared data set, a folder, an array, patches.
 
 Any tensorflow-datasets image data set (array_record, no TensorFlow at run
-time), any folder of images, and the overlapping patches of a few photographs.
+time), any folder of images, an array in a file, the overlapping patches of a
+few photographs, and mixtures of all these.
 """
 
+import bisect
+import itertools
 import os
 import pathlib
 import re
+from collections.abc import Sequence
 
 import ml_collections
 import numpy as np
@@ -114,6 +118,53 @@ class FolderSource:
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
     return resizing.fit(_load(self._files[index]), self._size, self._resize)
+
+
+class ArraySource:
+  """Images [N, H, W, 3] uint8 in NAME.npy, which stays on disk.
+
+  A split 'NAME' or 'NAME[a:b]' names the file of that name in the folder.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
+    name, _ = parse_split(split, 0)
+    path = pathlib.Path(config.data_dir) / f'{name}.npy'
+    try:
+      images = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+      reason = str(error).splitlines()[0]
+      raise DataError(f'{path} is no array of images: {reason}') from None
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+      raise DataError(
+        f'{path} must be [N, H, W, 3] uint8, got {images.shape} {images.dtype}.'
+      )
+    self._images = images[parse_split(split, len(images))[1]]
+    self._size, self._resize = config.image_size, config.resize
+
+  def __len__(self) -> int:
+    return len(self._images)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    image = np.array(self._images[index])
+    return resizing.fit(image, self._size, self._resize)
+
+
+class Mixture:
+  """Several sources, one after the other, and the share of each in a batch."""
+
+  def __init__(self, parts: Sequence[Sequence], shares: Sequence[float]):
+    self.shares = tuple(shares)
+    self.ends = tuple(itertools.accumulate(len(part) for part in parts))
+    self._parts = parts
+
+  def __len__(self) -> int:
+    return self.ends[-1]
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    """[size, size, 3] uint8."""
+    part = bisect.bisect(self.ends, index)
+    return self._parts[part][index - ((0, *self.ends)[part])]
 
 
 class PatchSource:

@@ -14,6 +14,8 @@ TYPES: dict[str, dict[str, type]] = {
     'test_split': str,
     'image_size': int,
     'resize': str,
+    'mixture': tuple,
+    'smallest_crop': float,
     'chroma_filter': str,
   },
   'optimizer': {
@@ -87,5 +89,7 @@ ADDED = {
   ('model', 'point_estimate'): 'annealed_mean',
   ('training', 'rebalancing_share'): 0.5,
   ('data', 'resize'): 'crop',
+  ('data', 'mixture'): (),
+  ('data', 'smallest_crop'): 1.0,
   ('evaluation', 'num_sampled_images'): 1000,
 }

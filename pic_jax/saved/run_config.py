@@ -67,9 +67,11 @@ def check(config: ml_collections.ConfigDict) -> None:
       _check_value(f'{section}.{name}', config[section][name], expected)
   _check_choices(config)
   _check_model(config)
+  _check_mixture(config.data)
   for section, name in (
     ('optimizer', 'cooldown_share'),
     ('training', 'rebalancing_share'),
+    ('data', 'smallest_crop'),
   ):
     share = config[section][name]
     _require(
@@ -128,6 +130,20 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
     config.data.name != 'patches' or config.data.resize == 'crop',
     "`data.resize` must be 'crop' for `data.name=patches`, whose patches have "
     f'`data.image_size` anyway; got {config.data.resize!r}.',
+  )
+
+
+def _check_mixture(data: ml_collections.ConfigDict) -> None:
+  for row in data.mixture:
+    _require(
+      isinstance(row, tuple)
+      and [type(x) for x in row] == [float, str, str, str]
+      and row[0] > 0,
+      f'`data.mixture` must hold (share, name, data_dir, split), got {row!r}.',
+    )
+  total = sum(row[0] for row in data.mixture)
+  _require(
+    total < 1, f'The shares of `data.mixture` must add up to < 1, got {total}.'
   )
 
 

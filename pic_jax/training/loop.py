@@ -82,7 +82,7 @@ def train_and_evaluate(
   changes = workdir_lib.changes(config, workdir)
   for split in ('train_split', 'validation_split', 'test_split'):
     sources.parse_split(config.data[split], 0)
-  source = input_pipeline.open_source(config.data, config.data.train_split)
+  source = input_pipeline.open_training(config.data)
   with contextlib.ExitStack() as stack:
     if devices.is_main():
       pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)

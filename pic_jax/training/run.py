@@ -61,6 +61,7 @@ class Run:
       config.training.seed,
       jax.process_index(),
       jax.process_count(),
+      config.data.smallest_crop,
     )
     self._validation = None
     self._evaluator = None
@@ -93,7 +94,10 @@ class Run:
     """Step 0: from `training.init_from`, or from the first global batch."""
     config = self.config
     first = input_pipeline.train_dataset(
-      self.train_source, config.training.batch_size, config.training.seed
+      self.train_source,
+      config.training.batch_size,
+      config.training.seed,
+      smallest_crop=config.data.smallest_crop,
     )[0]
     batch = pic.split_lab(
       first, self.model.chroma_factor, config.data.chroma_filter

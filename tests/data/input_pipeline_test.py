@@ -80,6 +80,57 @@ def test_images_that_are_not_in_memory_give_the_same_batches():
   np.testing.assert_array_equal(disk[3], memory[3])
 
 
+def mixture():
+  """Images 0..39 three times in four, 40..49 once."""
+  return sources.Mixture([source()[:40], source()[40:]], (0.75, 0.25))
+
+
+def test_a_mixture_gives_every_part_its_share_and_its_epochs():
+  dataset = input_pipeline.train_dataset(mixture(), 8, seed=1)
+  seen = np.stack([identity(dataset[step]) for step in range(20)])
+  np.testing.assert_array_equal((seen >= 40).sum(1), 2)
+  large, small = seen[seen < 40], seen[seen >= 40]
+  for epoch in (large[:40], large[40:80], small[:10] - 40, small[10:20] - 40):
+    np.testing.assert_array_equal(np.sort(epoch), np.arange(len(epoch)))
+  assert (large[:40] != large[40:80]).any()
+
+
+def test_crops_are_squares_of_the_image_at_any_place():
+  ramp = np.broadcast_to(np.arange(0, 240, 6)[None, :, None], (40, 40, 3))
+  images = np.stack([ramp, ramp.swapaxes(0, 1)]).astype(np.uint8)
+  dataset = input_pipeline.train_dataset(
+    images[:1], 8, seed=1, smallest_crop=0.5
+  )
+  found = np.concatenate([dataset[step] for step in range(20)])
+  found = found[..., 0].astype(float)
+  edges = np.sort(found[:, 0][:, [0, -1]], 1)  # flipped or not
+  spans = (edges[:, 1] - edges[:, 0]) / 234
+  assert spans.min() > 0.45 and np.quantile(spans, 0.1) < 0.6
+  assert np.quantile(spans, 0.9) > 0.9
+  centres = edges.mean(1)[spans < 0.6] / 234
+  assert centres.min() < 0.4 and centres.max() > 0.6
+  assert found.std(1).max() < 1  # no crop turns the picture
+  plain = input_pipeline.train_dataset(images[:1], 8, seed=1)
+  assert (np.sort(plain[0][:, 0, :, 0], 1) == images[0, 0, :, 0]).all()
+
+
+def test_mixtures_and_crops_are_a_pure_function_of_seed_step_and_host():
+  kwargs = dict(seed=1, smallest_crop=0.5)
+  whole = input_pipeline.train_dataset(mixture(), 12, **kwargs)
+  later = input_pipeline.train_batches(
+    input_pipeline.train_dataset(mixture(), 12, **kwargs), first_step=9
+  )
+  np.testing.assert_array_equal(next(later), whole[9])
+  shares = [
+    input_pipeline.train_dataset(
+      mixture(), 12, host=host, num_hosts=3, **kwargs
+    )
+    for host in range(3)
+  ]
+  joined = np.concatenate([share[9] for share in shares])
+  np.testing.assert_array_equal(joined, whole[9])
+
+
 @pytest.mark.parametrize('num_hosts,count', [(1, 21), (2, 21), (2, 17)])
 def test_evaluation_covers_every_image_once(num_hosts, count):
   seen, batches = [], []
@@ -142,6 +193,24 @@ def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):
     np.testing.assert_array_equal(found, resizing.fit(rgb, 16, method))
 
 
+def test_an_array_is_read_from_its_file(tmp_path):
+  np.save(tmp_path / 'big.npy', tiny.images(9, 16, 16))
+  np.save(tmp_path / 'wide.npy', tiny.images(5, 8, 12))
+  config = folder_config(tmp_path, name='array')
+  found = input_pipeline.open_source(config, 'big[-4:]')
+  np.testing.assert_array_equal(found[1], tiny.images(9, 16, 16)[6])
+  assert len(found) == 4
+  wide = input_pipeline.open_source(config, 'wide')
+  expected = resizing.fit(tiny.images(5, 8, 12)[4], 16, 'crop')
+  np.testing.assert_array_equal(wide[4], expected)
+  config.train_split = 'big'
+  config.mixture = ((0.25, 'array', str(tmp_path), 'wide[1:]'),)
+  both = input_pipeline.open_training(config)
+  assert len(both) == 13 and both.shares == (0.75, 0.25)
+  np.testing.assert_array_equal(both[12], wide[4])
+  np.testing.assert_array_equal(both[8], tiny.images(9, 16, 16)[8])
+
+
 def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
   height, width = 64, 96
   ramp = np.broadcast_to(np.arange(width)[None, :, None], (height, width, 3))
@@ -154,7 +223,12 @@ def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
 
 
 def test_data_mistakes_name_the_remedy(tmp_path):
+  np.save(tmp_path / 'grey.npy', np.zeros((3, 4, 4), np.uint8))
+  np.save(tmp_path / 'lists.npy', np.array([{}]), allow_pickle=True)
   cases = [
+    (folder_config(tmp_path, name='array'), 'none', 'none.npy'),
+    (folder_config(tmp_path, name='array'), 'grey', 'must be [N, H, W, 3]'),
+    (folder_config(tmp_path, name='array'), 'lists', 'no array'),
     (folder_config(tmp_path / 'none'), 'train', 'data.data_dir'),
     (folder_config(tmp_path), 'train', 'No images'),
     (folder_config(tmp_path), 'train[', 'must look like'),
