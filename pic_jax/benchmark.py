@@ -1,110 +1,78 @@
-"""What this machine does with a config: all stages, as a table and as JSON.
+"""How fast this machine trains, evaluates and samples with a config.
 
-Weights do not matter for it, except for the passes of the parallel method.
+On random images; programs are compiled beforehand, times are medians over
+repeats. Weights do not matter, except for the passes of the parallel method.
 """
 
-import os
+import functools
 import platform
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
-from pic_jax import stages
+from pic_jax.evaluation import likelihood
 from pic_jax.model import pic
-from pic_jax.runtime import timing
+from pic_jax.runtime import devices, run_log
 from pic_jax.sampling import sample
 from pic_jax.saved import checkpoints, run_config
+from pic_jax.training import train_step
 
-
-class Sizes(NamedTuple):
-  """What is measured.
-
-  Attributes:
-    train: batch sizes, each divisible by the devices.
-    evaluation: batch size, divisible by the devices.
-    sample: methods for each number of canvases.
-    matrix: side of the square matrices of the peak.
-    input_images, input_batches: images in memory; batches of a repeat.
-    repeats: of every measurement, fewer if it is slow.
-  """
-
-  train: tuple[int, ...]
-  evaluation: int
-  sample: dict[int, tuple[str, ...]]
-  matrix: int
-  input_images: int = 10_000
-  input_batches: int = 100
-  repeats: int = 5
-
-
-def default_sizes(config: ml_collections.ConfigDict) -> Sizes:
-  """Minutes on two CPU cores; larger batches on an accelerator."""
-  count = jax.local_device_count()
-  parts = count * config.training.accumulation_steps
-
-  def divisible(batch: int, by: int) -> int:
-    return -(-batch // by) * by
-
-  samples = {1: sample.METHODS, 16: sample.METHODS}
-  if jax.default_backend() == 'cpu':
-    return Sizes(
-      (divisible(8, parts),), divisible(8, count), samples, matrix=1024
-    )
-  train = {divisible(x, parts) for x in (config.training.batch_size, 256)}
-  return Sizes(
-    tuple(sorted(train)),
-    divisible(config.evaluation.batch_size, count),
-    samples | {64: ('cached',), 1024: ('cached',)},
-    matrix=8192,
-  )
+# A call is repeated for at least so many seconds, and this several times.
+MIN_SECONDS, REPEATS = 0.2, 5
+# Keys of a row: heading and format in the table; null where it does not apply.
+KEYS = {
+  'stage': ('stage', ''),  # train, eval, or a method of sampling
+  # Images on all local devices; of sampling, canvases on one device.
+  'batch': ('batch', ''),
+  # Of one image or canvas. Core seconds are those of all threads.
+  'core_seconds': ('core s', '.5f'),
+  'wall_seconds': ('wall s', '.5f'),
+  # Of sampling, for each canvas: passes of the decoder over the whole map.
+  'decoder_passes': ('passes', '.2f'),
+  'gflop': ('GFLOP', '.3f'),  # of one image
+  'peak_mib': ('peak MiB', '.0f'),  # of the program, on one device
+  'compile_seconds': ('compile s', '.1f'),  # tracing included
+}
 
 
 def run(
   config: ml_collections.ConfigDict,
   params: Any = None,
   step: int | None = None,
-  sizes: Sizes | None = None,
+  batches: Sequence[int] = (),
+  canvases: Sequence[int] = (),
 ) -> dict[str, Any]:
-  """Measures all stages.
+  """Measures all stages: minutes on two CPU cores.
 
   Args:
     config: checked.
     params: of the model; None for those with which training starts.
     step: of `params`.
-    sizes: what to measure; None for `default_sizes`.
+    batches: sizes for training and evaluation, rounded up to the devices.
+    canvases: sizes for sampling; without them, as large as the device likes.
 
   Returns:
-    `rows`, each with all of `stages.KEYS`, and what holds for all of them.
+    `rows`, each with all of `KEYS`, and what holds for all of them.
   """
-  sizes = sizes or default_sizes(config)
+  on_cpu = jax.default_backend() == 'cpu'
+  batches = batches or ([8] if on_cpu else [config.training.batch_size, 256])
+  canvases = canvases or ([1, 16] if on_cpu else [1, 16, 64, 1024])
   model = run_config.build_model(config)
   if params is None:
-    lab = pic.split_lab(
-      stages.random_images(8, config.data.image_size),
-      model.chroma_factor,
-      config.data.chroma_filter,
-    )
+    lab = _random_images(config, 8)[1]
     params = pic.initial_params(model, lab, config.training.seed)
   params = jax.device_put(params)  # a checkpoint's are on the host
-  repeats = sizes.repeats
-  peak = timing.matrix_flops(sizes.matrix, model.compute_dtype, repeats)
-  rows = [
-    stages.train_row(config, params, batch, peak, repeats)
-    for batch in sizes.train
-  ]
-  rows.append(stages.eval_row(config, params, sizes.evaluation, repeats))
-  rows += [
-    stages.input_row(
-      config, batch, sizes.input_images, sizes.input_batches, repeats
-    )
-    for batch in sorted({*sizes.train, config.training.batch_size})
-  ]
-  for batch, methods in sizes.sample.items():
-    rows += stages.sample_rows(config, params, batch, methods, repeats)
-  return {
-    **checkpoints.provenance(),
-    'machine': machine() | {'matrix_flops_per_second': peak},
+  rows = [row for size in batches for row in _batch_rows(config, params, size)]
+  for size in canvases if model.has_decoder else ():
+    rows += _sample_rows(config, params, size)
+  return checkpoints.provenance() | {
+    'system': platform.platform(),
+    'device': jax.local_devices()[0].device_kind,
+    'num_devices': jax.local_device_count(),
     'dtype': model.compute_dtype.name,
     'num_parameters': sum(x.size for x in jax.tree.leaves(params)),
     'step': step,
@@ -113,45 +81,153 @@ def run(
   }
 
 
-def machine() -> dict[str, Any]:
-  """What the numbers were measured on."""
-  device = jax.local_devices()[0]
-  memory = device.memory_stats() or {}
-  return {
-    'system': platform.platform(),
-    'num_cores': len(os.sched_getaffinity(0)),
-    'platform': device.platform,
-    'device': device.device_kind,
-    'num_devices': jax.local_device_count(),
-    # High-water mark of this process, where the device counts.
-    'peak_bytes_in_use': memory.get('peak_bytes_in_use'),
+def _random_images(
+  config: ml_collections.ConfigDict, count: int
+) -> tuple[np.ndarray, pic.LabBatch]:
+  """[count, H, W, 3] uint8, and the same, split."""
+  size = config.data.image_size
+  rng = np.random.default_rng(0)
+  rgb = rng.integers(0, 256, (count, size, size, 3), np.uint8)
+  factor = run_config.build_model(config).chroma_factor
+  return rgb, pic.split_lab(rgb, factor, config.data.chroma_filter)
+
+
+def _batch_rows(
+  config: ml_collections.ConfigDict, params: Any, batch: int
+) -> Iterator[dict[str, Any]]:
+  """A step of training, and scores by both rules, on all local devices."""
+  optimizer = train_step.make_optimizer(config)
+  step = train_step.train_step_fn(
+    run_config.build_model(config),
+    optimizer,
+    config.optimizer.ema_decay,
+    config.data.chroma_filter,
+    config.training.accumulation_steps,
+  )
+  count = jax.local_device_count()
+  multiple = count * config.training.accumulation_steps
+  batch = -(-batch // multiple) * multiple
+  rgb = devices.shard(_random_images(config, batch)[0])
+  args = rgb, devices.replicate(jax.random.key(0))
+  state = devices.replicate(train_step.create(params, optimizer))
+  step, costs = _compile(devices.pmap(step, donate_argnums=(0,)), state, *args)
+
+  def call() -> Any:
+    nonlocal state
+    state, parts = step(state, *args)
+    return parts
+
+  costs['gflop'] *= count / batch  # XLA counts what one device does
+  yield _row('train', batch, np.median(measure([call]), 0)[0], costs)
+  args = devices.replicate(params), rgb
+  score, costs = _compile(likelihood.Evaluator(config).score, *args)
+  costs['gflop'] *= count / batch
+  times = measure([lambda: score(*args)])
+  yield _row('eval', batch, np.median(times, 0)[0], costs)
+
+
+def _sample_rows(
+  config: ml_collections.ConfigDict, params: Any, batch: int
+) -> Iterator[dict[str, Any]]:
+  """Two methods on one device; seconds include the embedding's pass.
+
+  The third, naive, is a whole pass for each pixel, by definition.
+  """
+  model = run_config.build_model(config).clone(remat=False)
+  net, chroma_filter = model.build_decoder(), config.data.chroma_filter
+  lab = _random_images(config, batch)[1]
+
+  @jax.jit
+  def prepare(params: Any, luminance: jax.Array, keys: jax.Array) -> tuple:
+    return sample.prepare(model, params, luminance, keys, 1, chroma_filter)
+
+  @jax.jit
+  def one_pass(params: Any, embedding: jax.Array, chroma: jax.Array) -> Any:
+    return net.apply({'params': params}, chroma, embedding)
+
+  def ready(fn: Callable[..., Any], *args: Any) -> tuple:
+    fn, costs = _compile(fn, *args)
+    return functools.partial(fn, *args), costs
+
+  keys = jax.random.split(jax.random.key(0), batch)
+  prepare, costs = ready(prepare, params, lab.luminance, keys)
+  given = params['decoder'], *prepare(), 1.0
+  one_pass, _ = ready(one_pass, *given[:2], lab.chroma)
+  for method in ('cached', 'parallel'):
+    fill = functools.partial(getattr(sample, method), net)
+    fill, more = ready(jax.jit(fill), *given)
+    rounds = measure([fill, prepare, one_pass])
+    # The core seconds of an accelerator's host say nothing.
+    seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
+    passes = np.median(seconds[:, 0] / seconds[:, 2])
+    passes = passes if method == 'cached' else fill()[1]
+    more |= {'decoder_passes': float(passes)}
+    more |= {'gflop': None}  # XLA counts the body of a loop once
+    more['peak_mib'] = max(more['peak_mib'], costs['peak_mib'])
+    more['compile_seconds'] += costs['compile_seconds']
+    yield _row(method, batch, np.median(rounds, 0)[:2].sum(0), more)
+
+
+def _row(
+  stage: str, batch: int, times: np.ndarray, costs: dict[str, Any]
+) -> dict[str, Any]:
+  """A row with all `KEYS`, from wall and core seconds [2] of one batch."""
+  wall, core = (float(t) / batch for t in times)
+  run_log.say(f'{stage}, batch {batch}: {wall:.3g} s each')
+  row = dict.fromkeys(KEYS) | {'stage': stage, 'batch': batch} | costs
+  return row | {'wall_seconds': wall, 'core_seconds': core}
+
+
+def _compile(
+  fn: Callable[..., Any], *args: Any
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+  """Compiles `fn` (from jit or pmap); also gives what a row says about it."""
+  start = time.perf_counter()
+  compiled = fn.lower(*args).compile()
+  seconds = time.perf_counter() - start
+  # Not the device's own count, which is one high-water mark of the process.
+  memory = compiled.memory_analysis()
+  peak = memory.argument_size_in_bytes + memory.output_size_in_bytes
+  peak += memory.temp_size_in_bytes - memory.alias_size_in_bytes
+  return compiled, {
+    'compile_seconds': seconds,
+    'gflop': 1e-9 * compiled.cost_analysis()['flops'],
+    'peak_mib': 2.0**-20 * peak,
   }
 
 
+def measure(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
+  """Times calls in turns, so that other load meets all of them.
+
+  Returns:
+    [REPEATS, calls, 2]: wall and core seconds. A round before warms up, and
+    tells how often each call is repeated in its turn.
+  """
+
+  def clock(call: Callable[[], Any], num_calls: int) -> np.ndarray:
+    start = np.array([time.perf_counter(), time.process_time()])
+    for _ in range(num_calls):
+      result = call()
+    jax.block_until_ready(result)
+    end = np.array([time.perf_counter(), time.process_time()])
+    return (end - start) / num_calls
+
+  counts = [int(np.clip(MIN_SECONDS / clock(x, 1)[0], 1, 50)) for x in calls]
+  turns = list(zip(calls, counts, strict=True))
+  return np.array([[clock(*x) for x in turns] for _ in range(REPEATS)])
+
+
 def to_text(report: dict[str, Any]) -> str:
-  """The report as a table for a reader; times are per image or canvas."""
-  machine = report['machine']
-  lines = [[heading for heading, _, _ in stages.KEYS.values()]]
+  """The report as a table for a reader."""
+  rows = [[heading for heading, _ in KEYS.values()]]
   for row in report['rows']:
-    lines.append(
-      [
-        ''
-        if row[key] is None
-        else row[key]
-        if factor is None
-        else f'{row[key] * factor:.{digits}f}'
-        for key, (_, factor, digits) in stages.KEYS.items()
-      ]
+    cells = zip(row.values(), KEYS.values(), strict=True)
+    rows.append(
+      ['' if x is None else format(x, spec) for x, (_, spec) in cells]
     )
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   weights = 'initial' if report['step'] is None else f'of step {report["step"]}'
-  unit = 'core' if machine['platform'] == 'cpu' else 'device'
-  return '\n'.join(
-    [
-      f'{machine["num_devices"]} x {machine["device"]}, '
-      f'{machine["num_cores"]} cores, {report["dtype"]}, matrix peak '
-      f'{machine["matrix_flops_per_second"] / 1e12:.3g} TFLOP/s a {unit}',
-      f'{report["num_parameters"]} parameters, weights {weights}',
-      *('  '.join(map(str.rjust, cells, widths)).rstrip() for cells in lines),
-    ]
+  return (
+    f'{report["num_devices"]} x {report["device"]}, {report["dtype"]}, '
+    f'{report["num_parameters"]} parameters, weights {weights}\n'
+    f'{run_log.table(rows)}'
   )

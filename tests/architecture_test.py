@@ -21,7 +21,6 @@ LOOSE = {
   'benchmark.py',
   'commands.py',
   'flag_values.py',
-  'stages.py',
 }
 ROOMS = sorted(PACKAGE.glob('*/*.py'))
 MODULES = sorted([*ROOMS, *PACKAGE.glob('*.py'), ROOT / 'main.py'])

@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -97,6 +98,16 @@ def say(text: str) -> None:
   """One line for the person who watches, from process 0."""
   if jax.process_index() == 0:
     print(text, file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+  """Rows of cells as lines: names on the left, numbers to the right."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = []
+  for name, *cells in rows:
+    numbers = map(str.rjust, cells, widths[1:])
+    lines.append('  '.join([name.ljust(widths[0]), *numbers]).rstrip())
+  return '\n'.join(lines)
 
 
 def format_duration(seconds: float) -> str:

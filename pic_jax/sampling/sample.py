@@ -96,13 +96,9 @@ def naive(
   luminance: jax.Array,
   noise: jax.Array,
   temperature: jax.Array,
-  num_positions: int | None = None,
 ) -> tuple[jax.Array, int]:
-  """Runs the whole decoder for each pixel; returns canvases and passes.
-  With `num_positions` only for the first ones, to time it.
-  """
+  """Runs the whole decoder for each pixel; returns canvases and passes."""
   count, height, width, _ = noise.shape
-  num_positions = num_positions or height * width
   embedding = jnp.repeat(embedding, count // embedding.shape[0], 0)
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
@@ -117,7 +113,7 @@ def naive(
     return canvas.at[:, row, col].set(chroma)
 
   canvas = jnp.zeros((count, height, width, 2))
-  return jax.lax.fori_loop(0, num_positions, fill, canvas), num_positions
+  return jax.lax.fori_loop(0, height * width, fill, canvas), height * width
 
 
 def parallel(

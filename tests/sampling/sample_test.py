@@ -110,26 +110,6 @@ def test_temperature_zero_takes_the_mode_given_the_pixels_before():
   )
 
 
-def test_naive_stops_after_so_many_positions():
-  net, params, lab, keys = prepare()
-  whole, first = (
-    jax.jit(
-      lambda count=count: sample.naive(
-        net.build_decoder(),
-        params['decoder'],
-        *sample.prepare(net, params, lab.luminance, keys, 1, 'point'),
-        jnp.ones(()),
-        num_positions=count,
-      )
-    )()
-    for count in (None, 9)
-  )
-  assert whole[1] == 35 and first[1] == 9
-  whole, first = (x[0].reshape(3, 35, 2) for x in (whole, first))
-  np.testing.assert_array_equal(first[:, :9], whole[:, :9])
-  assert (first[:, 9:] == 0).all() and (whole[:, 9:] != 0).all()
-
-
 def test_parallel_needs_fewer_passes_than_pixels():
   net, params, lab, keys = prepare()
   _, passes = jax.jit(
