@@ -1,14 +1,12 @@
 """Trains, evaluates, samples, colourises: flags in, one call out."""
 
-import errno
 import os
-import signal
 import sys
-from typing import Any
 
 from absl import app, flags, logging
 
-from pic_jax import commands, flag_values
+from pic_jax import commands
+from pic_jax.runtime import errors
 
 COMPILATION_CACHE = os.path.expanduser('~/.cache/pic_jax')
 
@@ -124,70 +122,21 @@ flags.DEFINE_string(
 )
 
 
-def fail(code: int, message: object) -> None:
-  """Ends with one line on stderr."""
-  print(f'pic_jax: {message}', file=sys.stderr)
-  sys.stderr.flush()
-  # Threads of the input pipeline must not delay the end.
-  os._exit(code)
-
-
-def show_unraisable(unraisable: Any) -> None:
-  """Leaves out what Orbax's writers say after one of them has failed."""
-  if str(unraisable.exc_value) != 'Event loop is closed':
-    sys.__unraisablehook__(unraisable)
-
-
 def main(argv: list[str]) -> None:
   """Dispatches on --mode; a user's mistake ends in one line."""
   # Orbax tells of every file, and of a failure in every thread that it has;
   # `--verbosity=0` shows it.
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.FATAL)
-    sys.unraisablehook = show_unraisable
   # A benchmark times the compiler.
   if _MODE.value != 'benchmark':
     os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', COMPILATION_CACHE)
-  if len(argv) > 1:
-    fail(
-      commands.EXIT_USAGE, f'Unknown argument {argv[1]!r}; flags start with --.'
-    )
-  signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-  from pic_jax.data import sources
-  from pic_jax.images import image_files
-  from pic_jax.runtime import distributed
-  from pic_jax.saved import checkpoints, run_config, weights_file
-  from pic_jax.training import run
-
-  try:
-    code = commands.run(flags.FLAGS)
-    if code:
-      sys.stdout.flush()
-      os._exit(code)  # threads of libraries must not change it
-  except commands.Interrupted as error:
-    fail(error.code, error)
-  except (
-    flag_values.UsageError,
-    run_config.ConfigError,
-    sources.DataError,
-    distributed.DistributedError,
-  ) as error:
-    fail(commands.EXIT_USAGE, error)
-  except (
-    checkpoints.CheckpointError,
-    image_files.ImageError,
-    run.TrainingError,
-    distributed.LockedError,
-    weights_file.WeightsError,
-  ) as error:
-    fail(commands.EXIT_FAILED, error)
-  except OSError as error:
-    reason = error.strerror
-    if error.errno == errno.ENOSPC:
-      reason = 'the disk is full. Make room; what was saved is kept.'
-    fail(commands.EXIT_FAILED, f'{error.filename or _WORKDIR.value}: {reason}')
-  except KeyboardInterrupt:
-    fail(128 + signal.SIGINT, 'interrupted')
+  with errors.one_line():
+    if len(argv) > 1:
+      raise errors.UserError(
+        f'Unknown argument {argv[1]!r}; flags start with --.'
+      )
+    sys.exit(commands.run(flags.FLAGS))
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -203,7 +152,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     text = ' '.join(str(text).split()) or type(error).__name__
     if "flag 'config." in text and flags.FLAGS['config'].value is None:
       text += ': a field of a config needs --config=FILE.'
-    fail(commands.EXIT_USAGE, text)
+    errors.fail(errors.UserError.exit_code, text)
 
 
 if __name__ == '__main__':

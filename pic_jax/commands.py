@@ -4,24 +4,12 @@ Modules are imported where they are needed: no mode waits for those of others.
 """
 
 import pathlib
-import signal
 from typing import Any
 
 from pic_jax import flag_values
+from pic_jax.runtime import errors
 
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_NONE = range(5)
-
-
-class Interrupted(Exception):
-  """A signal ended the work; the text says what is saved.
-
-  Attributes:
-    code: exit code.
-  """
-
-  def __init__(self, signal_number: int, text: str):
-    super().__init__(f'{signal.Signals(signal_number).name}: {text}')
-    self.code = 128 + signal_number
+EXIT_DONE, EXIT_SOME_FAILED, EXIT_NONE = 0, 3, 4
 
 
 def train(values: Any) -> None:
@@ -31,17 +19,13 @@ def train(values: Any) -> None:
 
   for name in ('config', 'workdir'):
     if getattr(values, name) is None:
-      raise flag_values.UsageError(f'--mode=train needs --{name}.')
+      raise errors.UserError(f'--mode=train needs --{name}.')
   steps = flag_values.profile_steps(values.profile_steps)
   try:
     loop.train_and_evaluate(values.config, values.workdir, steps)
-  except loop.Stopped as stop:
+  except errors.Stopped:
     distributed.leave_processes()
-    raise Interrupted(
-      stop.signal_number,
-      f'saved step {stop.step} in {values.workdir}; run the same command '
-      'again to resume.',
-    ) from None
+    raise
 
 
 def evaluate(values: Any) -> None:
@@ -89,12 +73,11 @@ def figures(values: Any) -> None:
   """--mode=figures: the figures of the paper, on the test split."""
   from pic_jax.evaluation import figures as paper_figures
   from pic_jax.evaluation import learning_curve
-  from pic_jax.photos import folder_job
   from pic_jax.runtime import devices
 
   names = [*paper_figures.FIGURES, 'compare', 'curve']
   if values.figure not in names:
-    raise flag_values.UsageError(
+    raise errors.UserError(
       f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
     )
   for name, users in {
@@ -103,27 +86,22 @@ def figures(values: Any) -> None:
     'checkpoints': ['compare', 'curve'],
   }.items():
     if getattr(values, name) and values.figure not in users:
-      raise flag_values.UsageError(
-        f'--{name} needs --figure={" or ".join(users)}.'
-      )
+      raise errors.UserError(f'--{name} needs --figure={" or ".join(users)}.')
   if devices.num_processes() > 1:
-    raise flag_values.UsageError(
+    raise errors.UserError(
       '--mode=figures runs in one process: --distributed=off.'
     )
   folder = pathlib.Path(values.output or values.workdir or '.')
   name = 'compare_folders' if values.folders else values.figure
   path = folder / 'figures' / f'{name}.png'
-  try:
-    if values.figure == 'compare':
-      _compare(values, path)
-    elif values.figure == 'curve':
-      runs = values.checkpoints or [flag_values.source_of(values)]
-      learning_curve.draw([pathlib.Path(run) for run in runs], path)
-    else:
-      params, config, _ = flag_values.load_trained(values)
-      paper_figures.make(values.figure, params, config, path)
-  except (paper_figures.FigureError, folder_job.JobError) as error:
-    raise flag_values.UsageError(str(error)) from None
+  if values.figure == 'compare':
+    _compare(values, path)
+  elif values.figure == 'curve':
+    runs = values.checkpoints or [flag_values.source_of(values)]
+    learning_curve.draw([pathlib.Path(run) for run in runs], path)
+  else:
+    params, config, _ = flag_values.load_trained(values)
+    paper_figures.make(values.figure, params, config, path)
   print(path)
 
 
@@ -134,7 +112,7 @@ def _compare(values: Any, path: pathlib.Path) -> None:
 
   names = values.checkpoints
   if bool(values.folders) == bool(names) or (names and len(names) < 2):
-    raise flag_values.UsageError(
+    raise errors.UserError(
       '--figure=compare needs either --checkpoints=A,B, or --folders=X,Y with '
       f'--input, got {names or "no"} checkpoints and {values.folders or "no"} '
       'folders.'
@@ -144,9 +122,7 @@ def _compare(values: Any, path: pathlib.Path) -> None:
     flag_values.use_sections(values, trained[0][1])
     compare.models(trained, path)
   elif not values.input:
-    raise flag_values.UsageError(
-      '--folders needs --input, the original photographs.'
-    )
+    raise errors.UserError('--folders needs --input, the original photographs.')
   else:
     params, config, _ = flag_values.load_trained(values)
     folders = [pathlib.Path(name) for name in values.folders]
@@ -159,11 +135,8 @@ def colorize(values: Any) -> int:
   from pic_jax.photos import colorize_folder, folder_job
   from pic_jax.runtime import distributed, run_log
 
-  try:
-    job = folder_job.from_flags(values)
-    files = folder_job.find_files(job)
-  except folder_job.JobError as error:
-    raise flag_values.UsageError(str(error)) from None
+  job = folder_job.from_flags(values)
+  files = folder_job.find_files(job)
   colorizer = colorize_lib.Colorizer.load(flag_values.source_of(values))
   job.output.mkdir(parents=True, exist_ok=True)
   with distributed.lock(job.output):
@@ -181,13 +154,11 @@ def export(values: Any) -> None:
   from pic_jax.saved import weights_file
 
   if not values.output:
-    raise flag_values.UsageError(
-      '--mode=export needs --output=NAME.safetensors.'
-    )
+    raise errors.UserError('--mode=export needs --output=NAME.safetensors.')
   output = pathlib.Path(values.output)
   for path in (output, output.with_suffix('.json')):
     if path.exists() and not values.overwrite:
-      raise flag_values.UsageError(
+      raise errors.UserError(
         f'{path} exists: another --output, or --overwrite.'
       )
   params, config, step = flag_values.load_trained(values)
@@ -197,16 +168,14 @@ def export(values: Any) -> None:
 
 def describe(values: Any) -> None:
   """--mode=describe: a config, or a checkpoint with digests of its arrays."""
-  from pic_jax.data import input_pipeline, sources
+  from pic_jax.data import input_pipeline
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
 
   config, source = values.config, values.checkpoint
   if config is None and source is None:
     if values.workdir is None:
-      raise flag_values.UsageError(
-        '--mode=describe needs --config or --checkpoint.'
-      )
+      raise errors.UserError('--mode=describe needs --config or --checkpoint.')
     source = flag_values.source_of(values)
   saved, lines = {}, []
   if source:
@@ -219,7 +188,7 @@ def describe(values: Any) -> None:
   try:
     images = input_pipeline.open_images(config.data, config.data.train_split)
     num_images, trouble = len(images), []
-  except sources.DataError as error:
+  except errors.UserError as error:
     num_images, trouble = None, [str(error)]
   report = description.run(config, num_images, values.workdir)
   text = '\n'.join([description.to_text(report), *trouble, *lines])
@@ -234,9 +203,7 @@ def benchmark(values: Any) -> None:
   if values.checkpoint:
     params, config, step = flag_values.load_trained(values)
   elif config is None:
-    raise flag_values.UsageError(
-      '--mode=benchmark needs --config or --checkpoint.'
-    )
+    raise errors.UserError('--mode=benchmark needs --config or --checkpoint.')
   report = benchmark_lib.run(config, params, step)
   flag_values.show(values, benchmark_lib.to_text(report), report)
 
@@ -263,7 +230,7 @@ def run(values: Any) -> int:
     The exit code, if it is not an error that is raised.
 
   Raises:
-    flag_values.UsageError, Interrupted; and those of the modules.
+    UserError, RunError, Stopped.
   """
   from pic_jax.runtime import distributed
   from pic_jax.saved import run_config

@@ -6,6 +6,8 @@ import pathlib
 import re
 from typing import Any
 
+from pic_jax.runtime import errors
+
 PATHS = (
   'workdir',
   'checkpoint',
@@ -17,37 +19,37 @@ PATHS = (
 )
 
 
-class UsageError(ValueError):
-  """A mistake in the flags; the text names the flag."""
-
-
 def check(values: Any) -> None:
   """Checks what can be told from the flags alone.
 
   Raises:
-    UsageError: a path is not one, or a flag is not of this mode.
+    UserError: a path is not one, or a flag is not of this mode.
   """
   for name in PATHS:
     value = getattr(values, name) or ''
     for path in value if isinstance(value, list) else [value]:
       if '://' in path:
-        raise UsageError(
+        raise errors.UserError(
           f'--{name} must be a path, got {path}: mount the bucket, for '
           'instance with gcsfuse.'
         )
       if not path and value:
-        raise UsageError(f'--{name} has an empty entry, got {",".join(value)}.')
+        raise errors.UserError(
+          f'--{name} has an empty entry, got {",".join(value)}.'
+        )
   for name in ('figure', 'folders', 'checkpoints'):
     if getattr(values, name) and values.mode != 'figures':
-      raise UsageError(f'--{name} needs --mode=figures.')
+      raise errors.UserError(f'--{name} needs --mode=figures.')
   if values.metrics == 'all' and values.mode != 'eval':
-    raise UsageError('--metrics=all needs --mode=eval.')
+    raise errors.UserError('--metrics=all needs --mode=eval.')
 
 
 def source_of(values: Any) -> str:
   """--checkpoint, else --workdir, which never means a published model."""
   if not (values.checkpoint or values.workdir):
-    raise UsageError(f'--mode={values.mode} needs --checkpoint or --workdir.')
+    raise errors.UserError(
+      f'--mode={values.mode} needs --checkpoint or --workdir.'
+    )
   return values.checkpoint or os.path.join(os.curdir, values.workdir)
 
 
@@ -80,7 +82,7 @@ def profile_steps(text: str | None) -> tuple[int, int] | None:
     return None
   match = re.fullmatch(r'(\d+):(\d+)', text)
   if not match or not 1 <= int(match[1]) <= int(match[2]):
-    raise UsageError(
+    raise errors.UserError(
       '--profile_steps must be FIRST:LAST with 1 <= FIRST <= LAST, '
       f'got {text!r}.'
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from pic_jax.data import sources
 from pic_jax.images import resizing
-from pic_jax.runtime import run_log
+from pic_jax.runtime import errors, run_log
 
 # Data sets up to this size are decoded once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
@@ -27,11 +27,11 @@ def open_images(
   """Opens a split of `config.data` without reading its images yet.
 
   Raises:
-    sources.DataError: not prepared, empty, or not a data set.
+    UserError: not prepared, empty, or not a data set.
   """
   source = DATASETS.get(config.name, sources.TfdsSource)(config, split)
   if not len(source):
-    raise sources.DataError(f'{config.name} {split!r} has no images.')
+    raise errors.UserError(f'{config.name} {split!r} has no images.')
   return source
 
 
@@ -43,7 +43,7 @@ def open_source(
   Small data sets are decoded at once into one array.
 
   Raises:
-    sources.DataError: see `open_images`.
+    UserError: see `open_images`.
   """
   source = open_images(config, split)
   is_large = len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES
@@ -57,7 +57,7 @@ def open_training(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
   """Opens `data.train_split` and what `data.mixture` adds to it.
 
   Raises:
-    sources.DataError: see `open_images`.
+    UserError: see `open_images`.
   """
   parts, shares = [open_source(config, config.train_split)], []
   for share, name, data_dir, split in config.mixture:

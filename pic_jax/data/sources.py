@@ -16,6 +16,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.images import image_files, resizing
+from pic_jax.runtime import errors
 
 # Patches: the photograph's short side, and the share of its width that is
 # kept for the test split.
@@ -23,15 +24,13 @@ PATCH_SCALES = (64, 128, 256)
 PATCH_TEST_SHARE = 0.25
 
 
-class DataError(ValueError):
-  """A data set that cannot be read; the text names it and the remedy."""
-
-
 def parse_split(split: str, length: int) -> tuple[str, slice]:
   """Reads 'name', 'name[a:b]' with numbers or percents, like tfds."""
   match = re.fullmatch(r'(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?', split)
   if not match:
-    raise DataError(f"Split must look like 'train[:90%]', got {split!r}.")
+    raise errors.UserError(
+      f"Split must look like 'train[:90%]', got {split!r}."
+    )
 
   def bound(text: str | None) -> int | None:
     if text and text.endswith('%'):
@@ -53,8 +52,8 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 def _load(path: pathlib.Path) -> np.ndarray:
   try:
     return image_files.load_image(path)
-  except image_files.ImageError as error:
-    raise DataError(f'{error} Repair or remove it.') from None
+  except errors.RunError as error:
+    raise errors.UserError(f'{error} Repair or remove it.') from None
 
 
 class TfdsSource:
@@ -76,7 +75,7 @@ class TfdsSource:
       reason = str(error).strip().splitlines() or ['']
       default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
       folder = data_dir or default
-      raise DataError(
+      raise errors.UserError(
         f'Data set {name!r}, split {split!r}, is not ready in {folder} '
         f'({reason[0][:120]}). Prepare it once with: pip install '
         f'tensorflow-cpu && {prepare}'
@@ -99,7 +98,7 @@ class FolderSource:
   def __init__(self, config: ml_collections.ConfigDict, split: str):
     folder = pathlib.Path(config.data_dir)
     if not config.data_dir or not folder.is_dir():
-      raise DataError(
+      raise errors.UserError(
         '`data.data_dir` must be a folder of images for `data.name=folder`, '
         f'got {config.data_dir!r}.'
       )
@@ -109,7 +108,7 @@ class FolderSource:
     files = _image_files(folder)
     self._files = files[parse_split(split, len(files))[1]]
     if not self._files:
-      raise DataError(f'No images in {folder} for split {split!r}.')
+      raise errors.UserError(f'No images in {folder} for split {split!r}.')
     self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:
@@ -133,9 +132,11 @@ class ArraySource:
       images = np.load(path, mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
       reason = str(error).splitlines()[0]
-      raise DataError(f'{path} is no array of images: {reason}') from None
+      raise errors.UserError(
+        f'{path} is no array of images: {reason}'
+      ) from None
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-      raise DataError(
+      raise errors.UserError(
         f'{path} must be [N, H, W, 3] uint8, got {images.shape} {images.dtype}.'
       )
     self._images = images[parse_split(split, len(images))[1]]
@@ -178,11 +179,11 @@ class PatchSource:
   def __init__(self, config: ml_collections.ConfigDict, split: str):
     name, _ = parse_split(split, 0)
     if name not in ('train', 'test'):
-      raise DataError(f"Split must be 'train' or 'test', got {split!r}.")
+      raise errors.UserError(f"Split must be 'train' or 'test', got {split!r}.")
     folder, size = pathlib.Path(config.data_dir), config.image_size
     files = _image_files(folder) if config.data_dir and folder.is_dir() else []
     if not files:
-      raise DataError(
+      raise errors.UserError(
         '`data.data_dir` must be a folder of photographs for '
         f'`data.name=patches`, got {config.data_dir!r}.'
       )

@@ -11,7 +11,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs
 from pic_jax.images import grid as picture_grid
 from pic_jax.images import image_files
-from pic_jax.runtime import devices
+from pic_jax.runtime import devices, errors
 from pic_jax.saved import run_config
 
 # Images looked at for each row of a figure that picks extremes.
@@ -88,10 +88,6 @@ PICKING = ('diversity', 'failures')
 NEED_MIXTURE = ('pixelwise', 'ablation')
 
 
-class FigureError(ValueError):
-  """A figure that cannot be made; the text says what is missing."""
-
-
 def random_indices(
   config: ml_collections.ConfigDict, length: int, count: int
 ) -> list[int]:
@@ -122,16 +118,16 @@ def make(
     path: of the PNG file.
 
   Raises:
-    FigureError: the embedding has no mixture of its own.
+    UserError: the embedding has no mixture of its own.
   """
   model = run_config.build_model(config)
   if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
-    raise FigureError(
+    raise errors.UserError(
       f'--figure={figure} needs an embedding with a likelihood of its own, but '
       'this model was trained with `model.embedding_loss_weight` = 0.'
     )
   if figure in PICKING and not model.has_likelihood:
-    raise FigureError(
+    raise errors.UserError(
       f'--figure={figure} needs a model with a likelihood, not '
       f'`model.head={model.head}`.'
     )

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from pic_jax.evaluation import figures
+from pic_jax.runtime import errors
 from pic_jax.saved import run_config
 
 SCORE = 'validation_bits_per_dim'
@@ -15,14 +15,14 @@ def read(run: pathlib.Path) -> dict[int, float]:
   """Validation bits/dim (exact rule) by the number of images trained on.
 
   Raises:
-    figures.FigureError: not a run, or one that was never evaluated.
+    UserError: not a run, or one that was never evaluated.
   """
   path = run / 'metrics.jsonl'
   try:
     config = run_config.from_json((run / run_config.CONFIG_FILE).read_text())
     lines = path.read_text(errors='replace').splitlines()
-  except (OSError, run_config.ConfigError):
-    raise figures.FigureError(
+  except (OSError, errors.UserError):
+    raise errors.UserError(
       f'{run} is not the workdir of a training run.'
     ) from None
   curve, has_loss = {}, False
@@ -37,12 +37,12 @@ def read(run: pathlib.Path) -> dict[int, float]:
     if SCORE in record:
       curve[record['step'] * config.training.batch_size] = record[SCORE]
   if has_loss:
-    raise figures.FigureError(
+    raise errors.UserError(
       f'{run} has no bits/dim: `model.head={config.model.head}` has no '
       'likelihood.'
     )
   if not curve:
-    raise figures.FigureError(
+    raise errors.UserError(
       f'{path} has no validation scores: `training.eval_every_steps`.'
     )
   return curve
@@ -56,7 +56,7 @@ def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
     path: of the PNG file.
 
   Raises:
-    figures.FigureError: see `read`.
+    UserError: see `read`.
   """
   # Imported here, because only this needs it.
   import matplotlib.figure

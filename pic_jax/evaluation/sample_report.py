@@ -9,7 +9,7 @@ import numpy as np
 
 from pic_jax.evaluation import calibration, likelihood, metrics, sample_scores
 from pic_jax.model import pic
-from pic_jax.runtime import devices
+from pic_jax.runtime import devices, errors
 from pic_jax.sampling import sample
 from pic_jax.saved import run_config
 
@@ -66,10 +66,10 @@ class SampleEvaluator:
     """Builds what is mapped over devices.
 
     Raises:
-      ConfigError: images are too small for `metrics.ssim`.
+      UserError: images are too small for `metrics.ssim`.
     """
     if config.data.image_size < metrics.SSIM_WINDOW:
-      raise run_config.ConfigError(
+      raise errors.UserError(
         f'`data.image_size` must be at least {metrics.SSIM_WINDOW} for '
         f'--metrics=all, got {config.data.image_size}.'
       )

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pic_jax.images import encoding, to_srgb
+from pic_jax.runtime import errors
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
@@ -35,10 +36,6 @@ logging.getLogger('PIL').setLevel(logging.CRITICAL)
 # libtiff prints to stderr by itself; where it is out of reach, it may.
 with contextlib.suppress(AttributeError):
   ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
-
-
-class ImageError(ValueError):
-  """A file that cannot be read or written; the text is one line, names it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,20 +70,20 @@ def load_photograph(
     max_pixels: the largest size; known before anything is decoded.
 
   Raises:
-    ImageError: there is no such file, or it is no photograph, damaged, too
+    RunError: there is no such file, or it is no photograph, damaged, too
       large, or of floating-point, 32-bit or Lab pixels.
   """
   try:
     return _decode(io.BytesIO(_read(path)), max_pixels)
-  except ImageError as error:
-    raise ImageError(f'{_in_one_line(path)}: {error}') from None
+  except errors.RunError as error:
+    raise errors.RunError(f'{_in_one_line(path)}: {error}') from None
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
   """Reads a photograph as [H, W, 3] uint8, transparency over white.
 
   Raises:
-    ImageError: see `load_photograph`.
+    RunError: see `load_photograph`.
   """
   photograph = load_photograph(path)
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
@@ -106,39 +103,39 @@ def _read(path: str | os.PathLike) -> bytes:
     with open(os.fspath(path), 'rb', opener=opener) as file:
       status = os.fstat(file.fileno())
       if not stat.S_ISREG(status.st_mode):
-        raise ImageError('not a regular file.')
+        raise errors.RunError('not a regular file.')
       data = file.read(MAX_BYTES + 1)
-  except ImageError:
+  except errors.RunError:
     raise
   except (OSError, ValueError) as error:  # ValueError: a null in the name
     reason = getattr(error, 'strerror', None) or error
-    raise ImageError(f'cannot be read ({reason}).') from None
+    raise errors.RunError(f'cannot be read ({reason}).') from None
   if not data:
-    raise ImageError('an empty file; fetch it again.')
+    raise errors.RunError('an empty file; fetch it again.')
   if len(data) > MAX_BYTES:
-    raise ImageError(f'more than {MAX_BYTES:,} bytes; scale it down.')
+    raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
   return data
 
 
 @contextlib.contextmanager
 def _plain_errors(max_pixels: int) -> Iterator[None]:
-  """Turns whatever Pillow raises into an `ImageError`."""
+  """Turns whatever Pillow raises into a `RunError`."""
   try:
     yield
-  except ImageError:
+  except errors.RunError:
     raise
   except UnidentifiedImageError:
-    raise ImageError(
+    raise errors.RunError(
       'no readable JPEG, PNG, WebP, TIFF, BMP or GIF; save it as PNG.'
     ) from None
   except Image.DecompressionBombError as error:
     count = int(re.search(r'\d+', str(error))[0])
-    raise ImageError(_too_large(f'{count:,}', max_pixels)) from None
+    raise errors.RunError(_too_large(f'{count:,}', max_pixels)) from None
   # The decoders raise a dozen more kinds on damaged files, from SyntaxError
   # and struct.error to ZeroDivisionError and MemoryError.
   except Exception as error:
     reason = _in_one_line(error)[:80] or type(error).__name__
-    raise ImageError(f'damaged ({reason}); save it anew as PNG.') from None
+    raise errors.RunError(f'damaged ({reason}); save it anew as PNG.') from None
 
 
 def _too_large(size: str, max_pixels: int) -> str:
@@ -153,14 +150,16 @@ def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
   with _plain_errors(max_pixels), Image.open(file, formats=FORMATS) as image:
     for width, height in _sizes(image):
       if width * height > max_pixels:
-        raise ImageError(_too_large(f'{width} x {height}', max_pixels))
+        raise errors.RunError(_too_large(f'{width} x {height}', max_pixels))
     _check_samples(image, notes)
     image.load()
     convert = to_srgb.eight_bits
     if image.mode.startswith('I'):
       low, high = image.getextrema() if image.mode == 'I' else (0, 0)
       if low < 0 or high > 65535:
-        raise ImageError('32-bit levels; save it with 16 bits per channel.')
+        raise errors.RunError(
+          '32-bit levels; save it with 16 bits per channel.'
+        )
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
     turn = _orientation(image, notes)
@@ -189,7 +188,9 @@ def _check_samples(image: Image.Image, notes: list[str]) -> None:
   """Refuses what Pillow reads wrongly; names what it simplifies."""
   if image.mode in ('F', 'LAB'):
     kind = {'F': 'floating-point levels', 'LAB': 'Lab colours'}[image.mode]
-    raise ImageError(f'{kind}; save it as RGB with 8 or 16 bits per channel.')
+    raise errors.RunError(
+      f'{kind}; save it as RGB with 8 or 16 bits per channel.'
+    )
   args = image.tile[0][3] if image.tile else None
   key = image.info.get('transparency')
   if image.format == 'PNG' and args in KEY_SCALES and isinstance(key, int):
@@ -202,7 +203,9 @@ def _check_samples(image: Image.Image, notes: list[str]) -> None:
     if isinstance(key, tuple):
       image.info['transparency'] = tuple(level >> 8 for level in key)
     elif image.format == 'TIFF' and image.tag_v2.get(PLANES) == 2:
-      raise ImageError('16-bit colours in separate planes; save it as PNG.')
+      raise errors.RunError(
+        '16-bit colours in separate planes; save it as PNG.'
+      )
     notes.append('colours of 16 bits per channel read with 8')
 
 
@@ -234,12 +237,12 @@ def save_image(
     alpha: [H, W] of the same dtype, or None.
 
   Raises:
-    ImageError: another suffix, or the file cannot be written.
+    RunError: another suffix, or the file cannot be written.
   """
   path = pathlib.Path(path)
   name, form = _in_one_line(path), WRITTEN.get(path.suffix.lower())
   if form is None:
-    raise ImageError(f'{name}: unknown suffix; use .png, .jpg or .webp.')
+    raise errors.RunError(f'{name}: unknown suffix; use .png, .jpg or .webp.')
   temporary = path.with_name(f'.{uuid.uuid4().hex}')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -248,7 +251,7 @@ def save_image(
     temporary.replace(path)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
     reason = _in_one_line(getattr(error, 'strerror', None) or error)
-    raise ImageError(f'{name}: cannot be written ({reason}).') from None
+    raise errors.RunError(f'{name}: cannot be written ({reason}).') from None
   finally:
     with contextlib.suppress(OSError, ValueError):
       temporary.unlink()

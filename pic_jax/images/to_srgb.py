@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image, ImageCms
 
+from pic_jax.runtime import errors
+
 STRIP_PIXELS = 1 << 20
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # TIFF tags
 SPACES = {'L': 'GRAY', 'RGB': 'RGB ', 'CMYK': 'CMYK'}  # of ICC, by mode
@@ -37,7 +39,7 @@ def sixteen_bits(
   if profile := image.info.get('icc_profile'):
     try:
       levels = _grey_levels(profile)[levels]
-    except ProfileError as error:
+    except errors.RunError as error:
       notes.append(str(error))
   return levels[..., None], alpha
 
@@ -61,7 +63,7 @@ def eight_bits(
   if profile := image.info.get('icc_profile'):
     try:
       to_srgb = _to_srgb_fn(profile, mode)
-    except ProfileError as error:
+    except errors.RunError as error:
       notes.append(str(error))
   if mode == 'CMYK' and to_srgb is None:
     notes.append('inks without a colour profile: colours are approximate')
@@ -124,10 +126,6 @@ def strips(height: int, width: int) -> Iterator[slice]:
     yield slice(top, min(top + num_rows, height))
 
 
-class ProfileError(ValueError):
-  """An embedded colour profile that cannot be used; the text says why."""
-
-
 def _to_srgb_fn(
   icc: bytes, mode: str
 ) -> Callable[[Image.Image], Image.Image] | None:
@@ -143,7 +141,7 @@ def _to_srgb_fn(
     variants.
 
   Raises:
-    ProfileError: the profile is damaged or of another colour space.
+    RunError: the profile is damaged or of another colour space.
   """
   transform = _transform(icc, SPACES[mode], mode)
   if mode == 'L':
@@ -164,14 +162,14 @@ def _grey_levels(icc: bytes) -> np.ndarray:
   middle of the levels that give v stands for v exactly; between, linear.
 
   Raises:
-    ProfileError: the profile is damaged, not of grey, or not increasing.
+    RunError: the profile is damaged, not of grey, or not increasing.
   """
   transform = _transform(icc, 'GRAY', 'I;16')
   levels = np.arange(65536, dtype=np.uint16)
   moved = transform.apply(Image.fromarray(levels[None])).getchannel('G')
   moved = np.asarray(moved)[0].astype(np.float64)
   if (np.diff(moved) < 0).any() or moved[0] == moved[-1]:
-    raise ProfileError('damaged colour profile ignored')
+    raise errors.RunError('damaged colour profile ignored')
   values, first = np.unique(moved, return_index=True)
   middle = (first + np.append(first[1:], 65536) - 1) / 2
   middle[[0, -1]] = 0, 65535
@@ -194,7 +192,7 @@ def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:
         ImageCms.Flags.BLACKPOINTCOMPENSATION,
       )
   except Exception:
-    raise ProfileError('damaged colour profile ignored') from None
-  raise ProfileError(
+    raise errors.RunError('damaged colour profile ignored') from None
+  raise errors.RunError(
     f'colour profile of another space ({found.strip()!a}) ignored'
   )

@@ -66,7 +66,7 @@ class Colorizer:
     """Reads a workdir, 'workdir@step' or a .safetensors file.
 
     Raises:
-      checkpoint.CheckpointError, weights.WeightsError: nothing usable there.
+      RunError: nothing usable is there.
     """
     tree, config, _ = trained_model.load(source)
     digest = digests.of_state(tree)['ema_params']

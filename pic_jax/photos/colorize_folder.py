@@ -22,7 +22,7 @@ import numpy as np
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files
 from pic_jax.photos import colorize, contact_sheet, folder_job
-from pic_jax.runtime import run_log
+from pic_jax.runtime import errors, run_log
 
 PARTIAL = '.partial'  # folder of files that are being written
 REPORT, PAGE = 'report.json', 'contact_sheet.html'
@@ -117,7 +117,7 @@ class Folder:
       task.photograph = image_files.load_photograph(
         task.path, self._job.max_pixels
       )
-    except image_files.ImageError as error:
+    except errors.RunError as error:
       return self._fail(task, str(error))
     rgb = task.photograph.rgb
     digest = hashlib.sha256(repr((rgb.shape, rgb.dtype)).encode())

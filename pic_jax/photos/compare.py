@@ -11,7 +11,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs, figures
 from pic_jax.images import grid, image_files, resizing
 from pic_jax.photos import colorize, folder_job, options
-from pic_jax.runtime import devices, run_log
+from pic_jax.runtime import devices, errors, run_log
 from pic_jax.saved import run_config
 
 CELL = 128  # side of every picture in figure 8, pixels
@@ -27,7 +27,7 @@ def models(
     path: of the PNG file: grey | samples of each model | original.
 
   Raises:
-    figures.FigureError: images, chroma or noise differ in shape.
+    UserError: images, chroma or noise differ in shape.
   """
   config = trained[0][1]
   source = input_pipeline.open_source(config.data, config.data.test_split)
@@ -53,7 +53,7 @@ def models(
 
 
 def check_alike(*configs: ml_collections.ConfigDict) -> None:
-  """`FigureError`, unless images, chroma maps and noise have the same shape."""
+  """`UserError`, unless images, chroma and noise have the same shape."""
   nets = [run_config.build_model(config) for config in configs]
   for name, values in {
     '`data.image_size`': [config.data.image_size for config in configs],
@@ -61,7 +61,7 @@ def check_alike(*configs: ml_collections.ConfigDict) -> None:
     '`model.num_components`': [net.num_components for net in nets],
   }.items():
     if len(set(values)) > 1:
-      raise figures.FigureError(
+      raise errors.UserError(
         f'--checkpoints must be of one {name}, got {values[0]} and {values[1]}.'
       )
 
@@ -86,12 +86,12 @@ def folders(
     path: of the PNG file: grey | ours | picture of each folder | original.
 
   Raises:
-    figures.FigureError: no photograph has a picture in every folder.
-    folder_job.JobError: no photographs.
+    UserError: no photograph has a picture in every folder.
+    UserError: no photographs.
   """
   for folder in others:
     if not folder.is_dir():
-      raise figures.FigureError(
+      raise errors.UserError(
         f'--folders={folder_job.shown(folder)}: no such folder.'
       )
   job = folder_job.Job(originals, path.parent, options.Settings())
@@ -110,12 +110,12 @@ def folders(
       given = [image_files.load_image(task.path)]
       for folder, pictures in zip(others, known, strict=True):
         given.append(image_files.load_image(_find(task, folder, pictures)))
-    except image_files.ImageError as error:
+    except errors.RunError as error:
       run_log.say(f'left out: {error}')
       continue
     rows.append(np.stack(_row(colorizer, settings, *given)))
   if not rows:
-    raise figures.FigureError(
+    raise errors.UserError(
       f'No photograph of --input={folder_job.shown(originals)} '
       'has a picture in '
       f'each of --folders={",".join(map(folder_job.shown, others))}.'
@@ -138,12 +138,12 @@ def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 def _find(
   task: folder_job.Task, folder: pathlib.Path, pictures: dict[str, pathlib.Path]
 ) -> pathlib.Path:
-  """A method's picture of a photograph; `ImageError` if there is none."""
+  """A method's picture of a photograph; `RunError` if there is none."""
   stem = task.stem.name
   for name in (task.path.name, stem, f'{stem}.0'):
     if name in pictures:
       return pictures[name]
-  raise image_files.ImageError(
+  raise errors.RunError(
     f'{folder_job.shown(task.path)}: {folder_job.shown(folder)} has neither '
     f'{folder_job.shown(stem)}.* nor {folder_job.shown(stem)}.0.*.'
   )

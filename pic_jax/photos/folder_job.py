@@ -9,12 +9,9 @@ from typing import Any
 
 from pic_jax.images import image_files
 from pic_jax.photos import network_size, options
+from pic_jax.runtime import errors
 
 JOURNAL = '.pic_jax.jsonl'
-
-
-class JobError(ValueError):
-  """A job that cannot start; the text names the flag."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,21 +43,21 @@ def from_flags(values: Any) -> Job:
   """The job that the flags of --mode=colorize describe.
 
   Raises:
-    JobError: a flag is missing or impossible.
+    UserError: a flag is missing or impossible.
   """
   for name in ('input', 'output'):
     if not getattr(values, name):
-      raise JobError(f'--mode=colorize needs --{name}.')
+      raise errors.UserError(f'--mode=colorize needs --{name}.')
   for name in ('max_pixels', 'batch_size'):
     if getattr(values, name) < 0:
-      raise JobError(
+      raise errors.UserError(
         f'--{name} must not be negative, got {getattr(values, name)}.'
       )
   names = [field.name for field in dataclasses.fields(options.Settings)]
   try:
     chosen = options.Settings(**{n: getattr(values, n) for n in names})
   except ValueError as error:
-    raise JobError(
+    raise errors.UserError(
       str(error).replace('`', '--', 1).replace('`', '', 1)
     ) from None
   return Job(
@@ -107,17 +104,17 @@ def find_files(job: Job) -> list[pathlib.Path]:
   """Files with the suffix of a photograph, in a fixed order.
 
   Raises:
-    JobError: nothing there, or the output would be among the inputs.
+    UserError: nothing there, or the output would be among the inputs.
   """
   source, output = job.source, job.output
   if not os.path.lexists(source):
-    raise JobError(f'--input={shown(source)}: no such file or folder.')
+    raise errors.UserError(f'--input={shown(source)}: no such file or folder.')
   if output.exists() and not output.is_dir():
-    raise JobError(f'--output={shown(output)} must be a folder.')
+    raise errors.UserError(f'--output={shown(output)} must be a folder.')
   if not source.is_dir():
     return [source]
   if output.exists() and output.samefile(source):
-    raise JobError('--output must not be the folder of --input.')
+    raise errors.UserError('--output must not be the folder of --input.')
   found = []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
@@ -137,7 +134,7 @@ def find_files(job: Job) -> list[pathlib.Path]:
     ]
   if not found:
     hint = '' if job.recursive else '; --recursive looks into subfolders'
-    raise JobError(
+    raise errors.UserError(
       f'--input={shown(source)} has no photographs '
       f'({", ".join(image_files.SUFFIXES)}{hint}).'
     )

@@ -14,14 +14,12 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from pic_jax.runtime import errors
+
 LOCK_FILE = '.lock'
 # What starts the processes of a run by hand.
 ADDRESS = 'JAX_COORDINATOR_ADDRESS'  # host:port of process 0
 NUM_PROCESSES, PROCESS_ID = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
-
-
-class DistributedError(ValueError):
-  """The processes of a run cannot find each other; the text says why."""
 
 
 def _launcher() -> str:
@@ -42,12 +40,12 @@ def _by_hand() -> dict[str, int | str]:
   for name in (NUM_PROCESSES, PROCESS_ID):
     text = os.environ.get(name, '')
     if not text.isdigit():
-      raise DistributedError(
+      raise errors.UserError(
         f'{ADDRESS} is set, so {name} must be a number, got {text!r}.'
       )
     values[name] = int(text)
   if values[PROCESS_ID] >= values[NUM_PROCESSES]:
-    raise DistributedError(
+    raise errors.UserError(
       f'{PROCESS_ID} must be below {NUM_PROCESSES}, '
       f'got {values[PROCESS_ID]} and {values[NUM_PROCESSES]}.'
     )
@@ -65,7 +63,7 @@ def join_processes(mode: str, heartbeat_seconds: int) -> None:
     heartbeat_seconds: a process that is silent for so long ends all others.
 
   Raises:
-    DistributedError: the settings are incomplete, or nobody answers.
+    UserError: the settings are incomplete, or nobody answers.
   """
   launcher = _launcher()
   if mode == 'off' or (mode == 'auto' and not launcher):
@@ -83,7 +81,7 @@ def join_processes(mode: str, heartbeat_seconds: int) -> None:
       **by_hand, heartbeat_timeout_seconds=heartbeat_seconds
     )
   except (ValueError, RuntimeError) as error:
-    raise DistributedError(
+    raise errors.UserError(
       f'--distributed={mode} ({launcher or "asked for"}) failed: '
       f'{" ".join(str(error).split())[:200]} By hand, set {ADDRESS}, '
       f'{NUM_PROCESSES} and {PROCESS_ID}.'
@@ -104,10 +102,6 @@ def leave_processes() -> None:
     jax.distributed.shutdown()
 
 
-class LockedError(RuntimeError):
-  """Another process writes to this workdir; the text says which."""
-
-
 @contextlib.contextmanager
 def lock(workdir: str | os.PathLike) -> Iterator[None]:
   """Holds a workdir for this process; the lock dies with its holder.
@@ -115,7 +109,7 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
   Exact on a local disk, best effort on network file systems.
 
   Raises:
-    LockedError: names host, process and start of the other run.
+    RunError: names host, process and start of the other run.
   """
   path = pathlib.Path(workdir) / LOCK_FILE
   with path.open('a+') as file:
@@ -123,7 +117,7 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       file.seek(0)
-      raise LockedError(_holder(workdir, file.read())) from None
+      raise errors.RunError(_holder(workdir, file.read())) from None
     file.truncate(0)
     holder = {
       'host': socket.gethostname(),

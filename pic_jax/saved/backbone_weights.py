@@ -8,7 +8,7 @@ import safetensors
 import safetensors.numpy
 
 from pic_jax.model import efficientnet_lite0
-from pic_jax.saved import weights_file
+from pic_jax.runtime import errors
 
 # Of the batch norm that is folded away. Some channels have a variance of 0.
 BATCH_NORM_EPSILON = 1e-3
@@ -33,7 +33,7 @@ def load(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
     The parameters of `EfficientNetLite0`, float32, batch norm folded in.
 
   Raises:
-    weights_file.WeightsError: missing, or not these weights.
+    RunError: missing, or not these weights.
   """
   try:
     arrays = {
@@ -48,11 +48,11 @@ def load(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
       bias = arrays[f'{norm}.bias'] - gain * arrays[f'{norm}.running_mean']
       params[layer] = {'kernel': kernel * gain, 'bias': bias}
   except FileNotFoundError:
-    raise weights_file.WeightsError(
+    raise errors.RunError(
       f'{path}: no such file; scripts/convert_efficientnet_lite0.py makes it.'
     ) from None
   except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-    raise weights_file.WeightsError(
+    raise errors.RunError(
       f'{path}: not weights of EfficientNet-Lite0 ({error}).'
     ) from None
   return params

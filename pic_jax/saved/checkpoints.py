@@ -20,16 +20,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from pic_jax.model import pic
+from pic_jax.runtime import errors
 from pic_jax.saved import digests, run_config
 
 DIRECTORY = 'checkpoints'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 # Of a model that does not fit: lines of the message that lists parameters.
 MAX_DIFFERENCES = 12
-
-
-class CheckpointError(RuntimeError):
-  """No usable checkpoint, or one that does not fit; the text says which."""
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -89,7 +86,7 @@ class Saver:
     """Starts to write a `TrainState` of host arrays; its step must be new.
 
     Raises:
-      CheckpointError: the state of this or an earlier step was not written.
+      RunError: the state of this or an earlier step was not written.
     """
     step = int(state.step)
     tree = flax.serialization.to_state_dict(state)
@@ -101,20 +98,20 @@ class Saver:
     try:
       saved = self._manager.save(step, args=args, force=True)
     except Exception as error:
-      raise CheckpointError(self._failure(error)) from error
+      raise errors.RunError(self._failure(error)) from error
     if not saved:
-      raise CheckpointError(f'{self._directory}/{step} was not written.')
+      raise errors.RunError(f'{self._directory}/{step} was not written.')
 
   def close(self) -> None:
     """Waits until all is written.
 
     Raises:
-      CheckpointError: a write failed.
+      RunError: a write failed.
     """
     try:
       self._manager.wait_until_finished()
     except Exception as error:
-      raise CheckpointError(self._failure(error)) from error
+      raise errors.RunError(self._failure(error)) from error
     finally:
       self._manager.close()
 
@@ -189,12 +186,12 @@ def restore(
     `step`, `provenance`); None if there is no checkpoint at all.
 
   Raises:
-    CheckpointError: there are checkpoints, but none of them is good.
+    RunError: there are checkpoints, but none of them is good.
   """
   steps = saved_steps(workdir)
   if step is not None:
     if step not in steps:
-      raise CheckpointError(
+      raise errors.RunError(
         f'{workdir} has no checkpoint of step {step}; it has {steps}.'
       )
     steps = [step]
@@ -209,7 +206,7 @@ def restore(
         file=sys.stderr,
       )
   if steps:
-    raise CheckpointError(
+    raise errors.RunError(
       f'No checkpoint in {workdir} can be restored (tried {steps[::-1]}).'
     )
   return None
@@ -219,7 +216,7 @@ def check_fit(found: Any, expected: Any, where: str) -> None:
   """Compares the names and shapes of two trees of parameters.
 
   Raises:
-    CheckpointError: lists the differing parameters with both shapes.
+    RunError: lists the differing parameters with both shapes.
   """
   found = flax.traverse_util.flatten_dict(found, sep='/')
   expected = flax.traverse_util.flatten_dict(expected, sep='/')
@@ -235,6 +232,6 @@ def check_fit(found: Any, expected: Any, where: str) -> None:
     extra = len(lines) - (MAX_DIFFERENCES - 2)
     if extra > 1:
       lines[-extra:] = [f'  and {extra} more']
-    raise CheckpointError(
+    raise errors.RunError(
       '\n'.join([f'{where} does not fit the model:', *lines])
     )

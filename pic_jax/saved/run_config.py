@@ -10,26 +10,23 @@ import ml_collections
 from pic_jax.data import input_pipeline
 from pic_jax.images import color, resizing
 from pic_jax.model import classification_head, pic
+from pic_jax.runtime import errors
 from pic_jax.saved import fields
 
 # The config of a run, in its workdir.
 CONFIG_FILE = 'config.json'
 
 
-class ConfigError(ValueError):
-  """A mistake in a config, in one line that names the field."""
-
-
 def _check_names(where: str, names: Any, expected: Any) -> None:
   for name in names:
     if name not in expected:
       near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
-      raise ConfigError(
+      raise errors.UserError(
         f'Unknown field `{where}{name}`; the nearest is `{where}{near}`.'
       )
   for name in expected:
     if name not in names:
-      raise ConfigError(f'Missing field `{where}{name}`.')
+      raise errors.UserError(f'Missing field `{where}{name}`.')
 
 
 def _check_value(name: str, value: Any, expected: type) -> None:
@@ -37,26 +34,26 @@ def _check_value(name: str, value: Any, expected: type) -> None:
     value = float(value)
   is_bool = isinstance(value, bool) and expected is not bool
   if is_bool or not isinstance(value, expected):
-    raise ConfigError(
+    raise errors.UserError(
       f'`{name}` must be of type {expected.__name__}, got {value!r}.'
     )
   if expected in (int, float):
     if not math.isfinite(value):
-      raise ConfigError(f'`{name}` must be finite, got {value}.')
+      raise errors.UserError(f'`{name}` must be finite, got {value}.')
     if value <= 0 and name.split('.')[1] not in fields.NON_POSITIVE:
-      raise ConfigError(f'`{name}` must be positive, got {value}.')
+      raise errors.UserError(f'`{name}` must be positive, got {value}.')
 
 
 def _require(condition: bool, message: str) -> None:
   if not condition:
-    raise ConfigError(message)
+    raise errors.UserError(message)
 
 
 def check(config: ml_collections.ConfigDict) -> None:
   """Checks names, types and values.
 
   Raises:
-    ConfigError: the first mistake found.
+    UserError: the first mistake found.
   """
   _check_names('', config, fields.TYPES)
   for section, types in fields.TYPES.items():
@@ -222,7 +219,7 @@ def from_json(text: str) -> ml_collections.ConfigDict:
   """A locked, checked config from JSON.
 
   Raises:
-    ConfigError: not JSON, or not a config.
+    UserError: not JSON, or not a config.
   """
   try:
     sections = _to_tuples(json.loads(text))
@@ -230,6 +227,6 @@ def from_json(text: str) -> ml_collections.ConfigDict:
       sections[section].setdefault(name, value)
     config = ml_collections.ConfigDict(sections)
   except (ValueError, TypeError, KeyError, AttributeError) as error:
-    raise ConfigError(f'not a config ({error}).') from None
+    raise errors.UserError(f'not a config ({error}).') from None
   check(config)
   return config.lock()

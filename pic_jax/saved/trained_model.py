@@ -6,6 +6,7 @@ from typing import Any
 import ml_collections
 
 from pic_jax.model import pic
+from pic_jax.runtime import errors
 from pic_jax.saved import checkpoints, run_config, weights_file
 
 
@@ -22,8 +23,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
     the config of the run, the step.
 
   Raises:
-    checkpoints.CheckpointError, weights_file.WeightsError: nothing usable is
-      there.
+    RunError: nothing usable is there.
   """
   published = weights_file.published()
   is_workdir = any(
@@ -51,7 +51,7 @@ def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
     workdir, step = source, None
   restored = checkpoints.restore(workdir, int(step) if step else None)
   if restored is None:
-    raise checkpoints.CheckpointError(
+    raise errors.RunError(
       f'{workdir} has no checkpoint; published models are '
       f'{", ".join(weights_file.published())}.'
     )

@@ -12,15 +12,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from pic_jax.runtime import errors
 from pic_jax.saved import run_config
 
 SUFFIX = '.safetensors'
 # The models that come with this package, each with its card, NAME.md.
 PUBLISHED = pathlib.Path(__file__).parents[1] / 'pretrained'
-
-
-class WeightsError(ValueError):
-  """A weights file that cannot be used; the text names it."""
 
 
 def published() -> dict[str, pathlib.Path]:
@@ -48,7 +45,7 @@ def save(
   """
   path = pathlib.Path(path)
   if path.suffix != SUFFIX:
-    raise WeightsError(f'{path}: the name must end in {SUFFIX}.')
+    raise errors.RunError(f'{path}: the name must end in {SUFFIX}.')
   flat = flax.traverse_util.flatten_dict(params, sep='/')
   arrays = {name: np.asarray(x).astype(dtype) for name, x in flat.items()}
   metadata = {'config': run_config.to_json(config), 'step': str(step)}
@@ -75,7 +72,7 @@ def load(
     Parameters (float32 numpy), the config, the step.
 
   Raises:
-    WeightsError: missing, damaged, or not written by `save`.
+    RunError: missing, damaged, or not written by `save`.
   """
   try:
     with safetensors.safe_open(path, 'numpy') as file:
@@ -86,13 +83,15 @@ def load(
     config = run_config.from_json(metadata['config'])
     step = int(metadata['step'])
   except FileNotFoundError:
-    raise WeightsError(f'{path}: no such file.') from None
+    raise errors.RunError(f'{path}: no such file.') from None
   except (
     OSError,
     KeyError,
     json.JSONDecodeError,
-    run_config.ConfigError,
+    errors.UserError,
     safetensors.SafetensorError,
   ) as error:
-    raise WeightsError(f'{path}: not weights of pic_jax ({error}).') from None
+    raise errors.RunError(
+      f'{path}: not weights of pic_jax ({error}).'
+    ) from None
   return flax.traverse_util.unflatten_dict(flat, sep='/'), config, step

@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_collections
 
+from pic_jax.runtime import errors
 from pic_jax.saved import checkpoints, fields, run_config
 
 # Of model and data, what may change when a run is resumed.
@@ -25,15 +26,15 @@ def changes(
     'section.field' -> (before, now); nothing if there is no run to continue.
 
   Raises:
-    run_config.ConfigError: the workdir belongs to another model or data.
+    UserError: the workdir belongs to another model or data.
   """
   path = pathlib.Path(workdir) / run_config.CONFIG_FILE
   if not path.exists() or not checkpoints.saved_steps(workdir):
     return {}
   try:
     before = run_config.from_json(path.read_text())
-  except run_config.ConfigError as error:
-    raise run_config.ConfigError(f'{path}: {error}') from None
+  except errors.UserError as error:
+    raise errors.UserError(f'{path}: {error}') from None
   found = {
     f'{section}.{name}': (before[section][name], config[section][name])
     for section, names in fields.TYPES.items()
@@ -46,7 +47,7 @@ def changes(
     if name.startswith(('model.', 'data.')) and name not in MAY_CHANGE
   ]
   if fatal:
-    raise run_config.ConfigError(
+    raise errors.UserError(
       f'{workdir} holds another run ({"; ".join(fatal)}): choose another '
       '--workdir, or `--config.training.init_from` to start from its weights.'
     )

@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline, sources
-from pic_jax.runtime import devices, distributed, run_log
+from pic_jax.runtime import devices, distributed, errors, run_log
 from pic_jax.saved import run_config
 from pic_jax.saved import workdir as workdir_lib
 from pic_jax.training import colour_frequencies, description, train_step
@@ -21,20 +21,6 @@ from pic_jax.training import run as run_lib
 # Steps after which the counters of a step are looked at: by then the device
 # has them, so that the host does not wait.
 CHECK_DELAY = 4
-
-
-class Stopped(Exception):
-  """A signal ended the run, which is saved.
-
-  Attributes:
-    signal_number: which signal.
-    step: that was saved.
-  """
-
-  def __init__(self, signal_number: int, step: int):
-    super().__init__(signal_number, step)
-    self.signal_number = signal_number
-    self.step = step
 
 
 @contextlib.contextmanager
@@ -46,7 +32,7 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
     training = config.training
-    raise run_lib.TrainingError(
+    raise errors.RunError(
       'Out of device memory: lower `training.batch_size` '
       f'({training.batch_size}), raise `training.accumulation_steps` '
       f'({training.accumulation_steps}) or set `model.remat` '
@@ -73,10 +59,9 @@ def train_and_evaluate(
 
   Raises:
     Stopped: SIGTERM or SIGINT came; the state is saved.
-    run.TrainingError: the loss or the gradient stays infinite, or the device's
-      memory is too small.
-    checkpoint.CheckpointError: saving or restoring failed.
-    distributed.LockedError: another process writes to the workdir.
+    RunError: the loss or the gradient stays infinite, the device's memory is
+      too small, saving or restoring failed, or another process writes to the
+      workdir.
   """
   run_config.check_devices(config, jax.device_count())
   changes = workdir_lib.changes(config, workdir)
@@ -147,7 +132,11 @@ def _train(
   if stop:
     run.save(state)
     run.wait_for_save()
-    raise Stopped(stop, step)
+    raise errors.Stopped(
+      stop,
+      f'saved step {step} in {run.workdir}; run the same command again to '
+      'resume.',
+    )
   for seen_step, seen_parts in recent:
     run.check_skipped(seen_step, state, seen_parts)
   return state

@@ -14,17 +14,13 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.images import grid, image_files
 from pic_jax.model import pic
-from pic_jax.runtime import devices, run_log
+from pic_jax.runtime import devices, errors, run_log
 from pic_jax.sampling import grids
 from pic_jax.saved import checkpoints, run_config, trained_model
 from pic_jax.training import train_step
 
 # Updates in a row that may be left out before the run ends.
 MAX_SKIPPED_IN_ROW = 10
-
-
-class TrainingError(RuntimeError):
-  """Training cannot go on; the text says why and what helps."""
 
 
 def not_finite(params: Any) -> list[str]:
@@ -131,7 +127,7 @@ class Run:
     try:
       return flax.serialization.from_state_dict(template, tree)
     except (ValueError, KeyError) as error:
-      raise checkpoints.CheckpointError(
+      raise errors.RunError(
         f'{self.workdir} was written by another version: {error} Start from '
         'its weights with `--config.training.init_from`.'
       ) from None
@@ -189,8 +185,8 @@ class Run:
     """Starts to write a checkpoint of a replicated state, unless it is there.
 
     Raises:
-      TrainingError: the state is not finite.
-      checkpoints.CheckpointError: this or an earlier write failed.
+      RunError: the state is not finite.
+      RunError: this or an earlier write failed.
     """
     if not devices.is_main():
       return
@@ -200,7 +196,7 @@ class Run:
       return
     bad = not_finite(host_state.params) + not_finite(host_state.ema_params)
     if bad:
-      raise TrainingError(
+      raise errors.RunError(
         f'Parameters of {bad[0]} are not finite at step {step}: not saved, the '
         'last checkpoint is kept. Lower `optimizer.learning_rate`.'
       )
@@ -229,7 +225,7 @@ class Run:
     if not groups:
       norms = devices.fetch(parts['group_norms'])
       groups = [name for name, x in norms.items() if not np.isfinite(x)]
-    raise TrainingError(
+    raise errors.RunError(
       f'{MAX_SKIPPED_IN_ROW} steps in a row, up to step {step}, gave a loss or '
       f'gradient that is not finite (first: {what} of '
       f'{groups[0] if groups else "the loss alone"}). Lower '
@@ -279,7 +275,7 @@ class Run:
     """Returns when the last checkpoint is written.
 
     Raises:
-      checkpoints.CheckpointError: it could not be.
+      RunError: it could not be.
     """
     if self._saver is not None:
       self._saver.close()

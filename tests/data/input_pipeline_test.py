@@ -7,6 +7,7 @@ import pytest
 
 from pic_jax.data import input_pipeline, sources
 from pic_jax.images import image_files, resizing
+from pic_jax.runtime import errors
 from tests import tiny
 
 
@@ -237,6 +238,6 @@ def test_data_mistakes_name_the_remedy(tmp_path):
     (folder_config(tmp_path, name='cifar11'), 'train', "'cifar11'"),
   ]
   for config, split, text in cases:
-    with pytest.raises(sources.DataError, match='.') as error:
+    with pytest.raises(errors.UserError, match='.') as error:
       input_pipeline.open_source(config, split)
     assert text in str(error.value) and '\n' not in str(error.value)

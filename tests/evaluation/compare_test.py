@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.evaluation import figures
 from pic_jax.images import grid, image_files, resizing
-from pic_jax.photos import colorize, compare, folder_job
+from pic_jax.photos import colorize, compare
+from pic_jax.runtime import errors
 from tests import tiny
 from tests.evaluation import figures_test
 
@@ -100,14 +100,14 @@ def test_a_whole_name_comes_before_a_stem(tiny_model, folder):
 
 def test_nothing_to_compare_names_the_folders(tiny_model, folder):
   (folder / 'z').mkdir()
-  with pytest.raises(figures.FigureError, match='x,.*z') as error:
+  with pytest.raises(errors.UserError, match='x,.*z') as error:
     make(tiny_model, folder, 'x', 'z')
   assert '\n' not in str(error.value)
-  with pytest.raises(figures.FigureError, match='nowhere: no such'):
+  with pytest.raises(errors.UserError, match='nowhere: no such'):
     make(tiny_model, folder, 'nowhere')
   for path in (folder / 'in').iterdir():
     path.unlink()
-  with pytest.raises(folder_job.JobError, match='no photographs'):
+  with pytest.raises(errors.UserError, match='no photographs'):
     make(tiny_model, folder, 'x')
   assert not (folder / 'figures').exists()
 
@@ -139,5 +139,5 @@ def test_models_whose_noise_differs_are_refused(name, value, text, tmp_path):
   other.model[name] = value
   if name == 'num_components':
     other.model.embedding_features = 24
-  with pytest.raises(figures.FigureError, match=text):
+  with pytest.raises(errors.UserError, match=text):
     compare.check_alike(config, other)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pic_jax.evaluation import figure_inputs, figures, likelihood
 from pic_jax.model import pic
-from pic_jax.runtime import devices
+from pic_jax.runtime import devices, errors
 from pic_jax.sampling import grids, sample
 from pic_jax.saved import run_config
 from tests import tiny
@@ -135,5 +135,5 @@ def test_every_figure_is_written(figure, trained, tmp_path):
   with config.unlocked():
     config.model.embedding_loss_weight = 0.0
   if figure in ('pixelwise', 'ablation'):
-    with pytest.raises(figures.FigureError, match='embedding_loss'):
+    with pytest.raises(errors.UserError, match='embedding_loss'):
       figures.make(figure, params, config, path)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.evaluation import figures, learning_curve
+from pic_jax.evaluation import learning_curve
+from pic_jax.runtime import errors
 from pic_jax.saved import run_config
 from tests import tiny
 
@@ -65,12 +66,12 @@ def test_runs_of_one_name_are_both_drawn(tmp_path, monkeypatch):
 
 
 def test_what_is_no_run_or_never_evaluated_is_refused(tmp_path):
-  with pytest.raises(figures.FigureError, match='not the workdir'):
+  with pytest.raises(errors.UserError, match='not the workdir'):
     learning_curve.read(tmp_path)
   write_run(tmp_path / 'run', {'step': 1, 'bits_per_dim': 4.0})
-  with pytest.raises(figures.FigureError, match='eval_every_steps'):
+  with pytest.raises(errors.UserError, match='eval_every_steps'):
     learning_curve.read(tmp_path / 'run')
   with (tmp_path / 'run' / 'metrics.jsonl').open('ab') as file:
     file.write(b'\n7\n\xff\n{"step": 2, "validation_loss": 1.0}\n')
-  with pytest.raises(figures.FigureError, match='no bits/dim'):
+  with pytest.raises(errors.UserError, match='no bits/dim'):
     learning_curve.read(tmp_path / 'run')

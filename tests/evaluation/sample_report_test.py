@@ -14,7 +14,7 @@ from pic_jax.evaluation import (
 )
 from pic_jax.images import color
 from pic_jax.model import logistic_mixture, pic
-from pic_jax.runtime import devices
+from pic_jax.runtime import devices, errors
 from pic_jax.sampling import grids, sample
 from pic_jax.saved import run_config
 from tests import tiny
@@ -82,7 +82,7 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
 
 def test_images_smaller_than_the_window_are_refused(config):
   config.data.image_size = 10
-  with pytest.raises(run_config.ConfigError, match='at least 11.*got 10'):
+  with pytest.raises(errors.UserError, match='at least 11.*got 10'):
     sample_report.SampleEvaluator(config)
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from pic_jax.images import image_files
+from pic_jax.runtime import errors
 
 NUM_MUTATIONS = 40  # of each of the five seeds
 MAX_SECONDS = 5
@@ -110,7 +111,7 @@ def deadline():
 def refusal(path, **options):
   """The one line that refuses `path`, within the limits of time and memory."""
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  with deadline(), pytest.raises(image_files.ImageError) as error:
+  with deadline(), pytest.raises(errors.RunError) as error:
     image_files.load_photograph(path, **options)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert (peak - before) * 1024 < MAX_GROWTH
@@ -133,7 +134,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_line(name, tmp_path, capfd):
     try:
       with deadline():
         photograph = image_files.load_photograph(path, max_pixels=1_000_000)
-    except image_files.ImageError as error:
+    except errors.RunError as error:
       assert str(error).startswith(f'{path}: '), number
       assert str(error).isprintable() and len(str(error)) < 400, number
       num_refused += 1
@@ -210,7 +211,7 @@ def test_data_beyond_the_size_of_the_header_is_not_expanded(tmp_path):
   lines = b''.join(packer.compress(bytes(1 << 20)) for _ in range(300))
   path.write_bytes(png_of(3, 3, lines + packer.flush()))
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  with deadline(), contextlib.suppress(image_files.ImageError):
+  with deadline(), contextlib.suppress(errors.RunError):
     image_files.load_photograph(path)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert (peak - before) * 1024 < MAX_GROWTH
@@ -285,7 +286,7 @@ def test_any_name_is_read_written_and_named_in_a_line(name, tmp_path):
   rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
   try:
     image_files.save_image(path, rgb)
-  except image_files.ImageError:
+  except errors.RunError:
     pytest.skip('this file system has no such names')
   np.testing.assert_array_equal(image_files.load_photograph(path).rgb, rgb)
   path.write_bytes(b'damaged')
@@ -299,7 +300,7 @@ from pic_jax.images import image_files
 for path in sys.argv[1:]:
   try:
     image_files.load_photograph(path)
-  except image_files.ImageError as error:
+  except errors.RunError as error:
     print('refused')
 """
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from pic_jax.images import encoding, grid, image_files, to_srgb
+from pic_jax.runtime import errors
 
 D50 = (0.9642, 1.0, 0.8249)
 # Rows X, Y, Z under D50 of the primaries: sRGB, and a wider space.
@@ -567,7 +568,7 @@ def test_alpha_turns_with_its_photograph(tmp_path):
 def test_pixels_of_other_kinds_are_refused(data, reason, tmp_path):
   path = tmp_path / 'a.tif'
   path.write_bytes(data)
-  with pytest.raises(image_files.ImageError, match=reason) as error:
+  with pytest.raises(errors.RunError, match=reason) as error:
     image_files.load_photograph(path)
   assert str(error.value).startswith(f'{path}: ') and 'save it' in str(error)
 
@@ -682,7 +683,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
   with monkeypatch.context() as patch:
     patch.setattr(encoding, 'write', full)
-    with pytest.raises(image_files.ImageError, match='No space') as error:
+    with pytest.raises(errors.RunError, match='No space') as error:
       image_files.save_image(path, rgb)
   assert '\n' not in str(error.value) and 'a\\n.png' in str(error.value)
 
@@ -710,7 +711,7 @@ def test_what_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'null\0.png', rgb, 'cannot be written'),
     (tmp_path / 'wide.webp', wide, '16383'),
   ):
-    with pytest.raises(image_files.ImageError, match=reason):
+    with pytest.raises(errors.RunError, match=reason):
       image_files.save_image(path, picture)
   assert len(list(tmp_path.iterdir())) == 2
 

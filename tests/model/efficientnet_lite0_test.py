@@ -10,7 +10,8 @@ import safetensors.numpy
 
 from pic_jax.images import color, image_files, resizing
 from pic_jax.model import efficientnet_lite0
-from pic_jax.saved import backbone_weights, weights_file
+from pic_jax.runtime import errors
+from pic_jax.saved import backbone_weights
 from tests import running
 
 WEIGHTS = os.environ.get('EFFICIENTNET_LITE0', 'efficientnet_lite0.safetensors')
@@ -154,10 +155,10 @@ def test_gradients_reach_the_parts_that_are_not_frozen(tmp_path):
 
 def test_files_that_are_not_its_weights_are_refused(tmp_path):
   path = tmp_path / 'other.safetensors'
-  with pytest.raises(weights_file.WeightsError, match='convert_efficientnet'):
+  with pytest.raises(errors.RunError, match='convert_efficientnet'):
     backbone_weights.load(path)
   safetensors.numpy.save_file({'x': np.zeros(3, np.float32)}, path)
-  with pytest.raises(weights_file.WeightsError, match='not weights of Eff'):
+  with pytest.raises(errors.RunError, match='not weights of Eff'):
     backbone_weights.load(path)
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pic_jax.photos import colorize, colorize_folder, folder_job, options
+from pic_jax.runtime import errors
 from pic_jax.saved import weights_file
 from tests import running, tiny
 
@@ -199,7 +200,7 @@ def test_impossible_folders_are_refused(folder):
     ('empty', 'out', 'no photographs'),
   ):
     job = folder_job.Job(folder / source, folder / output, chosen)
-    with pytest.raises(folder_job.JobError, match=text):
+    with pytest.raises(errors.UserError, match=text):
       folder_job.find_files(job)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pic_jax.images import color
 from pic_jax.photos import colorize, network_size, options
-from pic_jax.saved import checkpoints
+from pic_jax.runtime import errors
 from tests import tiny
 
 
@@ -184,5 +184,5 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
   for bad in (rgb[0, 0], rgb[..., :2], rgb.astype(float), rgb[:0]):
     with pytest.raises(ValueError, match='must be'):
       colorizer(bad)
-  with pytest.raises(checkpoints.CheckpointError):
+  with pytest.raises(errors.RunError):
     colorize.Colorizer.load(str(tmp_path))

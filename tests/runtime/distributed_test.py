@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from pic_jax.runtime import distributed
+from pic_jax.runtime import distributed, errors
 
 HOLD = """
 import sys, time
@@ -24,7 +24,7 @@ def test_a_second_writer_is_refused_until_the_first_has_died(tmp_path):
   command = [sys.executable, '-c', HOLD, str(tmp_path)]
   with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
     assert holder.stdout.readline() == b'held\n'
-    with pytest.raises(distributed.LockedError) as error:
+    with pytest.raises(errors.RunError) as error:
       with distributed.lock(tmp_path):
         pass
     holder.kill()

@@ -14,6 +14,7 @@ import optax
 import pytest
 
 from pic_jax.model import pic
+from pic_jax.runtime import errors
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
 from pic_jax.training import train_step
 from tests import tiny
@@ -82,7 +83,7 @@ def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
   assert meta['step'] == 2
   leaves_equal(tree, states[2])
   assert 'checkpoints/3 is damaged' in capsys.readouterr().err
-  with pytest.raises(checkpoints.CheckpointError, match='No checkpoint'):
+  with pytest.raises(errors.RunError, match='No checkpoint'):
     checkpoints.restore(str(workdir), step=3)
   assert checkpoints.saved_steps(workdir) == [2, 3]  # nothing was deleted
 
@@ -147,13 +148,13 @@ def test_links_and_arrays_of_other_shapes_are_refused(run, capsys):
   head['b'] = np.zeros(7777, np.float32)
   saver.save(states[3])
   saver.close()
-  with pytest.raises(checkpoints.CheckpointError):
+  with pytest.raises(errors.RunError):
     trained_model.load(str(workdir / 'other'))
   assert 'shape (7777,)' in capsys.readouterr().err
   head['b'] = np.zeros(6, np.float32)  # another layer's shape
   file = workdir / 'w.safetensors'
   weights_file.save(file, states[3].params, config, 3)
-  with pytest.raises(checkpoints.CheckpointError, match='decoder/head/b'):
+  with pytest.raises(errors.RunError, match='decoder/head/b'):
     trained_model.load(str(file))
 
 
@@ -171,10 +172,10 @@ def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
   workdir, _, _ = run
   for step in (2, 3):
     (workdir / 'checkpoints' / str(step) / 'meta' / 'metadata').unlink()
-  with pytest.raises(checkpoints.CheckpointError, match='can be restored'):
+  with pytest.raises(errors.RunError, match='can be restored'):
     checkpoints.restore(str(workdir))
   assert checkpoints.restore(str(tmp_path / 'empty')) is None
-  with pytest.raises(checkpoints.CheckpointError, match='has no checkpoint'):
+  with pytest.raises(errors.RunError, match='has no checkpoint'):
     trained_model.load_trained(str(tmp_path / 'empty'))
 
 
@@ -183,7 +184,7 @@ def test_a_misfit_lists_at_most_twelve_lines(run):
   checkpoints.check_fit(tree['params'], tree['params'], 'here')
   other = jax.tree.map(lambda x: x[..., :2], tree['params'])
   del other['decoder']['head']
-  with pytest.raises(checkpoints.CheckpointError) as error:
+  with pytest.raises(errors.RunError) as error:
     checkpoints.check_fit(tree['params'], other, 'here')
   lines = str(error.value).splitlines()
   assert len(lines) <= 12 and 'and' in lines[-1]
@@ -212,7 +213,7 @@ def test_other_files_are_no_weights(tmp_path):
   bad = tmp_path / 'bad.safetensors'
   bad.write_bytes(b'nothing')
   for path in (bad, tmp_path / 'missing.safetensors'):
-    with pytest.raises(weights_file.WeightsError, match=path.name):
+    with pytest.raises(errors.RunError, match=path.name):
       trained_model.load_trained(str(path))
-  with pytest.raises(weights_file.WeightsError, match='must end in'):
+  with pytest.raises(errors.RunError, match='must end in'):
     weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)

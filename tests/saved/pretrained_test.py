@@ -11,8 +11,8 @@ import pytest
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
-from pic_jax.runtime import devices
-from pic_jax.saved import checkpoints, trained_model, weights_file
+from pic_jax.runtime import devices, errors
+from pic_jax.saved import trained_model, weights_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Bits/dim of the seven photographs that are here, exact rule.
@@ -53,11 +53,11 @@ def test_a_workdir_of_the_same_name_comes_first(tmp_path, monkeypatch):
   (tmp_path / 'photos').mkdir()  # a folder, but not of a run
   assert trained_model.load('photos')[2] == 6000
   (tmp_path / 'photos' / 'checkpoints' / '3').mkdir(parents=True)
-  with pytest.raises(checkpoints.CheckpointError, match='restored'):
+  with pytest.raises(errors.RunError, match='restored'):
     trained_model.load('photos')
   (tmp_path / 'cifar10').mkdir()
   (tmp_path / 'cifar10' / 'config.json').touch()  # killed before it saved
-  with pytest.raises(checkpoints.CheckpointError, match='no checkpoint'):
+  with pytest.raises(errors.RunError, match='no checkpoint'):
     trained_model.load('cifar10')
 
 
@@ -75,7 +75,7 @@ def test_a_workdir_is_never_a_published_model(tmp_path):
 
 
 def test_an_unknown_name_lists_the_published_ones(tmp_path):
-  with pytest.raises(checkpoints.CheckpointError, match='cifar10, photos'):
+  with pytest.raises(errors.RunError, match='cifar10, photos'):
     trained_model.load(str(tmp_path / 'portraits'))
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import pytest
 
+from pic_jax.runtime import errors
 from pic_jax.sampling import sample
 from pic_jax.saved import fields, run_config
 from tests import tiny
@@ -121,7 +122,7 @@ def change(section, name, value):
   ],
 )
 def test_a_mistake_names_the_field(section, name, value, text):
-  with pytest.raises(run_config.ConfigError) as error:
+  with pytest.raises(errors.UserError) as error:
     run_config.check(change(section, name, value))
   assert text in str(error.value) and '\n' not in str(error.value)
 
@@ -129,15 +130,15 @@ def test_a_mistake_names_the_field(section, name, value, text):
 def test_missing_fields_and_sections_are_named():
   config = tiny.config('smoke').to_dict()
   del config['training']['seed']
-  with pytest.raises(run_config.ConfigError, match='Missing.*training.seed'):
+  with pytest.raises(errors.UserError, match='Missing.*training.seed'):
     run_config.check(ml_collections.ConfigDict(config))
   del config['sampling']
-  with pytest.raises(run_config.ConfigError, match='Missing field `sampling`'):
+  with pytest.raises(errors.UserError, match='Missing field `sampling`'):
     run_config.check(ml_collections.ConfigDict(config))
 
 
 def test_batch_must_divide_over_the_devices():
-  with pytest.raises(run_config.ConfigError, match='got 8 and 3 x 1'):
+  with pytest.raises(errors.UserError, match='got 8 and 3 x 1'):
     run_config.check_devices(tiny.config('smoke'), 3)
 
 

@@ -16,7 +16,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood, metrics, sample_grids
 from pic_jax.images import image_files
 from pic_jax.model import logistic_mixture, pic
-from pic_jax.runtime import devices
+from pic_jax.runtime import devices, errors
 from pic_jax.sampling import sample
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
 from pic_jax.training import loop, run, train_step
@@ -176,7 +176,7 @@ def test_another_model_in_the_same_workdir_is_refused(finished):
   config, workdir = finished
   config = config.copy_and_resolve_references()
   config.model.gated = False
-  with pytest.raises(run_config.ConfigError, match='model.gated: True there'):
+  with pytest.raises(errors.UserError, match='model.gated: True there'):
     loop.train_and_evaluate(config, str(workdir))
 
 
@@ -205,9 +205,7 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   assert 0 < moved < 1.1e-3  # one step of Adam at 1e-3
   config.model.decoder_features = 5
   config.training.init_from = str(workdir)
-  with pytest.raises(
-    checkpoints.CheckpointError, match='decoder/above_input/V'
-  ):
+  with pytest.raises(errors.RunError, match='decoder/above_input/V'):
     loop.train_and_evaluate(config, str(tmp_path / 'c'))
 
 
@@ -317,9 +315,9 @@ def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
   config, uninterrupted = finished
   with monkeypatch.context() as patch:
     stop_in(patch, where, name, number)
-    with pytest.raises(loop.Stopped) as stop:
+    with pytest.raises(errors.Stopped, match=f'saved step {step} ') as stop:
       loop.train_and_evaluate(config, str(tmp_path))
-  assert stop.value.signal_number == number and stop.value.step == step
+  assert stop.value.exit_code == 128 + number
   assert checkpoints.saved_steps(tmp_path)[-1] == step
   loop.train_and_evaluate(config, str(tmp_path))
   assert_identical(state_of(tmp_path), state_of(uninterrupted))
@@ -349,7 +347,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
   config.training.num_steps = 40
   config.training.checkpoint_every_steps = 5
   monkeypatch.setattr(train_step, 'loss_fn', poisoned)
-  with pytest.raises(run.TrainingError) as error:
+  with pytest.raises(errors.RunError) as error:
     loop.train_and_evaluate(config, str(tmp_path))
   assert re.search(r'step 1\d, .*' + named, str(error.value))
   first, last = (
@@ -367,7 +365,7 @@ def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
 
   monkeypatch.setattr(loop, '_compile', fail)
   config = tiny.narrow_config('cifar10', folder)
-  with pytest.raises(run.TrainingError, match='batch_size.*accumul.*remat'):
+  with pytest.raises(errors.RunError, match='batch_size.*accumul.*remat'):
     loop.train_and_evaluate(config, str(tmp_path))
 
 
@@ -376,7 +374,7 @@ def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   a_run = run.Run(config, str(tmp_path), tiny.images(16, 8, 8))
   state = a_run.initial_state()
   state.params['embedding']['stage_0']['V'] *= np.nan
-  with pytest.raises(run.TrainingError, match='embedding/stage_0.*step 0'):
+  with pytest.raises(errors.RunError, match='embedding/stage_0.*step 0'):
     a_run.save(devices.replicate(state))
   a_run.close()
   assert checkpoints.saved_steps(tmp_path) == []

@@ -1,0 +1,84 @@
+"""What ends a command, in one line and with which exit code.
+
+0 done, 1 failed, 2 a mistake of the user, 128 + n ended by signal n.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+class UserError(ValueError):
+  """A mistake in a flag, a field or a folder; the text names the remedy."""
+
+  exit_code = 2
+
+
+class RunError(RuntimeError):
+  """What was asked for rightly cannot be done; the text says why."""
+
+  exit_code = 1
+
+
+class Stopped(Exception):
+  """A signal ended the work; the text says what is saved.
+
+  Attributes:
+    exit_code: 128 + number of the signal.
+  """
+
+  def __init__(self, signal_number: int, text: str):
+    super().__init__(f'{signal.Signals(signal_number).name}: {text}')
+    self.exit_code = 128 + signal_number
+
+
+def fail(code: int, message: object) -> None:
+  """Ends the process with one line on stderr."""
+  print(f'pic_jax: {message}', file=sys.stderr)
+  _leave(code)
+
+
+def _leave(code: int) -> None:
+  """Ends the process now: threads of libraries must not delay or change it."""
+  sys.stderr.flush()
+  os._exit(code)
+
+
+def _show_unraisable(unraisable: Any) -> None:
+  """Leaves out what Orbax's writers say after one of them has failed."""
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+  """Ends the process with a line, not a traceback, for whatever is no bug.
+
+  `sys.exit(code)` inside ends it with that code.
+  """
+  sys.unraisablehook = _show_unraisable
+  signal.signal(signal.SIGTERM, lambda number, _: _leave(128 + number))
+  code = 0
+  try:
+    try:
+      yield
+    except SystemExit as end:
+      code = end.code
+    sys.stdout.flush()  # Python would tell of a full disk in its own words
+    if code:
+      _leave(code)
+  except (UserError, RunError, Stopped) as error:
+    fail(error.exit_code, error)
+  except BrokenPipeError:  # who read stdout has seen enough
+    _leave(128 + signal.SIGPIPE)
+  except OSError as error:
+    reason = error.strerror
+    if error.errno == errno.ENOSPC:
+      reason = 'the disk is full. Make room; what was saved is kept.'
+    fail(RunError.exit_code, f'{error.filename or "standard output"}: {reason}')
+  except KeyboardInterrupt:
+    fail(128 + signal.SIGINT, 'interrupted')

@@ -1,0 +1,75 @@
+"""One line and an exit code for what is no bug, a traceback for what is."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = """
+import os, signal, sys
+from pic_jax.runtime import errors
+with errors.one_line():
+  {}
+"""
+
+
+def run(statement: str, **kwargs) -> subprocess.CompletedProcess:
+  """Runs one statement inside `one_line`."""
+  return subprocess.run(
+    [sys.executable, '-c', PROGRAM.format(statement)],
+    cwd=ROOT,
+    stderr=subprocess.PIPE,
+    text=True,
+    check=False,
+    **kwargs,
+  )
+
+
+@pytest.mark.parametrize(
+  'statement,code,line',
+  [
+    ('raise errors.UserError("`a` must be 3.")', 2, '`a` must be 3.'),
+    ('raise errors.RunError("no")', 1, 'no'),
+    ('raise errors.Stopped(15, "saved.")', 143, 'SIGTERM: saved.'),
+    ('open("none")', 1, 'none: No such file or directory'),
+    ('raise KeyboardInterrupt', 130, 'interrupted'),
+  ],
+)
+def test_what_is_no_bug_is_one_line(statement, code, line):
+  result = run(statement)
+  assert (result.returncode, result.stderr) == (code, f'pic_jax: {line}\n')
+
+
+@pytest.mark.parametrize(
+  'statement,code',
+  [('pass', 0), ('sys.exit(3)', 3), ('sys.exit(0)', 0)]
+  + [('os.kill(os.getpid(), signal.SIGTERM)', 143)],
+)
+def test_other_ends_say_nothing(statement, code):
+  result = run(statement)
+  assert (result.returncode, result.stderr) == (code, '')
+
+
+def test_a_bug_keeps_its_traceback():
+  result = run('1 / 0')
+  assert result.returncode == 1 and 'ZeroDivisionError' in result.stderr
+
+
+def test_a_full_disk_under_stdout_is_one_line():
+  with open('/dev/full', 'w') as full:
+    result = run('print("done")', stdout=full)
+  assert result.returncode == 1
+  assert result.stderr.startswith('pic_jax: standard output: the disk is full')
+  assert result.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('end', ['', '; sys.exit(3)'])
+def test_a_reader_who_has_gone_ends_it_quietly(end):
+  reading, writing = os.pipe()
+  os.close(reading)
+  result = run(f'print("done"){end}', stdout=writing)
+  os.close(writing)
+  assert (result.returncode, result.stderr) == (141, '')
