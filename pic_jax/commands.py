@@ -232,7 +232,7 @@ def run(values: Any) -> int:
   Raises:
     UserError, RunError, Stopped.
   """
-  from pic_jax.runtime import distributed
+  from pic_jax.runtime import devices, distributed
   from pic_jax.saved import run_config
 
   flag_values.check(values)
@@ -242,4 +242,5 @@ def run(values: Any) -> int:
     heartbeat_seconds = values.config.training.heartbeat_seconds
   if values.mode != 'colorize':  # runs in one process
     distributed.join_processes(values.distributed, heartbeat_seconds)
+  devices.check()
   return MODES[values.mode](values) or EXIT_DONE

@@ -3,6 +3,7 @@
 Every process of a run calls the same mapped functions in the same order.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,25 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from pic_jax.runtime import errors
+
 AXIS = 'devices'
+
+
+def check() -> None:
+  """Asks JAX for its devices, which takes hold of them.
+
+  Raises:
+    UserError: there are none of the kind that JAX_PLATFORMS asks for.
+  """
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:  # the latter of `cuda`
+    asked = os.environ.get('JAX_PLATFORMS', '')
+    reason = str(error).partition(' (')[0] or 'there is no such device'
+    raise errors.UserError(
+      f'JAX_PLATFORMS={asked}: {reason}; JAX_PLATFORMS=cpu takes the processor.'
+    ) from None
 
 
 def pmap(
@@ -50,12 +69,6 @@ def shard(tree: Any) -> Any:
 def unshard(tree: Any) -> Any:
   """Fetches mapped results [D, b, ...] as numpy [D b, ...]."""
   return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
-
-
-def one_replica(tree: Any) -> Any:
-  """The first local replica of replicated arrays, on its device: [...]."""
-  # Eight times faster than x[0], which compiles and gathers.
-  return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
 
 
 def fetch(tree: Any) -> Any:

@@ -20,9 +20,9 @@ FAST = [
 ]
 
 
-def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
   """Runs main.py on one plain CPU device."""
-  env = os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  env = os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'} | env
   return subprocess.run(
     [sys.executable, 'main.py', *arguments],
     cwd=ROOT,
@@ -31,7 +31,6 @@ def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
     text=True,
     timeout=300,
     check=False,
-    **kwargs,
   )
 
 
@@ -120,6 +119,17 @@ def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
   assert len(lines) == 1 and text in lines[0]
   assert 'Traceback' not in result.stderr
   assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'none'])
+def test_a_device_that_is_not_there_is_one_line(platform):
+  if platform == 'cuda' and pathlib.Path('/dev/nvidiactl').exists():
+    pytest.skip('it is there')
+  result = run('--mode=describe', SMOKE, JAX_PLATFORMS=platform)
+  assert result.returncode == 2
+  last = result.stderr.splitlines()[-1]
+  assert last.startswith(f'pic_jax: JAX_PLATFORMS={platform}: ')
+  assert 'Traceback' not in result.stderr
 
 
 @pytest.mark.parametrize('source', ['{tmp}', '{tmp}@3', '{tmp}/w.safetensors'])
