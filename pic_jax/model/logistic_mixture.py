@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pic_jax.model import logistic_window
+
 # Salimans et al. 2017, published code.
 LOG_SCALE_MIN = -7.0
-# Half the distance of two levels is 1 / 255 in network units; in units of one
-# level, in which the probabilities are computed, everything is times 127.5.
-LEVELS_PER_UNIT = 127.5
+LEVELS_PER_UNIT = logistic_window.LEVELS_PER_UNIT
 HALF_RANGE = 127.5
 # Start of the heads: a first guess that is better than uniform (8 bits/dim).
 INITIAL_LOG_SCALE = -3.0
@@ -89,49 +89,8 @@ def conditional_means(
   return mean_a, mean_b
 
 
-def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
-  """log(1 - exp(-exp(u))) for any u.
-
-  For small exp(u) this is u - exp(u) / 2 + O(exp(2 u)); the plain formula would
-  give log(0) once exp(u) underflows, and a NaN gradient with it.
-  """
-  small = u < -8.0
-  width = jnp.exp(jnp.where(small, -8.0, u))
-  return jnp.where(
-    small, u - 0.5 * jnp.exp(jnp.minimum(u, -8.0)), jnp.log(-jnp.expm1(-width))
-  )
-
-
-def log_window(
-  centred: jax.Array,
-  log_scales: jax.Array,
-  is_lowest: jax.Array,
-  is_highest: jax.Array,
-) -> jax.Array:
-  """Log-mass of a logistic in a window of one level; edges take the tails.
-
-  With p > m the two ends of the window over the scale, sigmoid(p) - sigmoid(m)
-  = sigmoid(p) sigmoid(-m) (1 - exp(m - p)): no difference of nearly equal
-  numbers, hence no underflow however far in the tail the window lies.
-
-  Args:
-    centred: distance from the mean to the centre of the window, in levels.
-    log_scales: in network units.
-    is_lowest, is_highest: whether the window extends to minus/plus infinity.
-  """
-  log_scales = log_scales + np.log(LEVELS_PER_UNIT).astype(np.float32)
-  inv_scales = jnp.exp(-log_scales)
-  log_below = jax.nn.log_sigmoid((centred + 0.5) * inv_scales)
-  log_above = jax.nn.log_sigmoid(-(centred - 0.5) * inv_scales)
-  inside = _log_one_minus_exp_neg_exp(-log_scales)
-  return (
-    jnp.where(is_highest, 0.0, log_below)
-    + jnp.where(is_lowest, 0.0, log_above)
-    + jnp.where(is_lowest | is_highest, 0.0, inside)
-  )
-
-
 def _log_mixture(
+  window_fn: logistic_window.WindowFn,
   theta: jax.Array,
   luminance: jax.Array,
   chroma: jax.Array,
@@ -139,12 +98,12 @@ def _log_mixture(
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
-  """Log-mass [...] of the windows around `levels` [..., 2]."""
+  """Log-mass [...] of the windows around `levels` [..., 2], by `window_fn`."""
   mixture = unpack(theta)
   means = conditional_means(mixture, luminance, chroma[..., :1])
   log_weights = jax.nn.log_softmax(mixture.logits)
   for channel in range(2):
-    log_weights = log_weights + log_window(
+    log_weights = log_weights + window_fn(
       levels[..., channel, None] - LEVELS_PER_UNIT * means[channel],
       mixture.log_scales[..., channel, :],
       is_lowest[..., channel, None],
@@ -183,6 +142,7 @@ def log_prob(
   """
   levels = nearest_levels(chroma)
   return _log_mixture(
+    logistic_window.log_window,
     theta,
     luminance,
     levels * (1.0 / LEVELS_PER_UNIT),
@@ -198,8 +158,9 @@ def log_prob_paper(
   """Log-probability under the authors' rule, in nats (the paper's bits/dim).
 
   A window of one Lab unit, centred on the *unrounded* target; tails where
-  |x| > 0.999. It is a density smoothed by a box, not the probability of a
-  code, and up to 0.38 bits/dim better than `log_prob` on sharp pixels.
+  |x| > 0.999; the density where a component gives its window next to nothing.
+  It is a density smoothed by a box, not the probability of a code, and up to
+  0.38 bits/dim better than `log_prob` on sharp pixels.
 
   Args:
     theta: [..., P] raw outputs, P = 8 K.
@@ -210,6 +171,7 @@ def log_prob_paper(
     [...] float32.
   """
   return _log_mixture(
+    logistic_window.log_window_paper,
     theta,
     luminance,
     chroma,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.model import logistic_mixture
+from pic_jax.model import logistic_mixture, logistic_window
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'loss_paper_rule.npz'
 K = 10
@@ -61,7 +61,7 @@ def test_log_window_is_exact_against_float64(log_scale):
     log_sigmoid = lambda z: -np.logaddexp(0, -z)  # noqa: E731
     return log_sigmoid(p) + log_sigmoid(-m) + np.log(-np.expm1(m - p))
 
-  ours = logistic_mixture.log_window(
+  ours = logistic_window.log_window(
     jnp.float32(distance * 127.5),
     jnp.float32(log_scale),
     jnp.array(False),
@@ -113,6 +113,54 @@ def test_log_prob_paper_agrees_with_the_authors_code():
   np.testing.assert_allclose(ours[keep], expected[keep], atol=2e-5)
   np.testing.assert_allclose(ours, golden['per_pixel'], atol=2e-5)
   np.testing.assert_allclose(ours.sum((1, 2)), golden['per_image'], rtol=2e-5)
+
+
+def authors_log_prob(theta, luminance, chroma) -> float:
+  """Their loss of one pixel, as their code has it, in float64."""
+
+  def sigmoid(x):
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+  weights = theta[:K] - np.log(np.exp(theta[:K] - theta.max()).sum())
+  weights -= theta.max()
+  coeffs = np.tanh(theta[K : 4 * K].reshape(3, K))
+  channels = theta[4 * K :].reshape(2, 2, K)
+  offsets = coeffs[0] * luminance, coeffs[1] * luminance + coeffs[2] * chroma[0]
+  for x, (means, log_scales), offset in zip(
+    chroma, channels, offsets, strict=True
+  ):
+    log_scales = np.maximum(log_scales, -7)
+    centred, inverse = x - means - offset, np.exp(-log_scales)
+    plus, minus = inverse * (centred + 1 / 255), inverse * (centred - 1 / 255)
+    middle = inverse * centred
+    delta = sigmoid(plus) - sigmoid(minus)
+    density = middle - log_scales - 2 * np.logaddexp(0, middle)
+    inside = np.where(
+      delta > 1e-5, np.log(np.maximum(delta, 1e-12)), density - np.log(127.5)
+    )
+    if x < -0.999:
+      inside = plus - np.logaddexp(0, plus)
+    elif x > 0.999:
+      inside = -np.logaddexp(0, minus)
+    weights = weights + inside
+  return np.logaddexp.reduce(weights)
+
+
+def test_log_prob_paper_takes_the_density_where_the_authors_do():
+  """Most components of so wild a theta give their windows less than 1e-5."""
+  theta = random_theta(10, 5.0, 300)
+  for start in (5 * K, 7 * K):  # and of the second half, all are narrow
+    theta = theta.at[150:, start : start + K].add(-8.0)
+  rng = np.random.default_rng(11)
+  luminance = rng.uniform(-1, 1, (300, 1)).astype(np.float32)
+  chroma = rng.uniform(-0.998, 0.998, (300, 2)).astype(np.float32)
+  chroma[:4] = [[-1, 0.3], [0.3, -1], [1, 0.3], [0.3, 1]]
+  ours = logistic_mixture.log_prob_paper(theta, luminance, chroma)
+  expected = [
+    authors_log_prob(*(np.asarray(x, np.float64) for x in pixel))
+    for pixel in zip(theta, luminance[:, 0], chroma, strict=True)
+  ]
+  np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=2e-5)
 
 
 def test_unpack_reads_the_layout_of_theta():
