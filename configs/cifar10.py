@@ -8,77 +8,21 @@ paper reports 2.72 bits/dim (paper's rule, point filter, 16 x 16).
 
 import ml_collections
 
+from pic_jax.saved import config_fields
+
 
 def get_config() -> ml_collections.ConfigDict:
   """The paper's model and recipe; every other config changes a few fields."""
-  config = ml_collections.ConfigDict()
-
-  config.data = data = ml_collections.ConfigDict()
-  data.name = 'cifar10'  # tfds, 'folder', 'array' or 'patches'
-  data.data_dir = ''  # folder of images, arrays, or tfds ('': its default)
-  data.train_split = 'train[:45000]'
-  data.validation_split = 'train[45000:]'  # all choices are made on this
-  data.test_split = 'test'  # read by --mode=eval and --mode=sample only
-  data.image_size = 32  # pixels; others are fitted
-  data.resize = 'crop'  # short side, centre; 'squash': both sides (authors)
-  data.mixture = ()  # also trained on: (share, name, data_dir, split), ...
-  data.smallest_crop = 1.0  # share of the side; 1: whole images
-  data.chroma_filter = 'point'  # 'point' (paper) or 'area'
-
-  config.model = model = ml_collections.ConfigDict()
-  model.embedding_stages = (  # width, stride, blocks, dilation: Table 1
+  config = config_fields.defaults()
+  config.data.train_split = 'train[:45000]'
+  config.data.validation_split = 'train[45000:]'
+  config.model.embedding_stages = (  # width, stride, blocks, dilation: Table 1
     (32, 1, 2, 1),
     (64, 2, 2, 1),
     (128, 1, 2, 1),
     (256, 1, 3, 2),
   )
-  model.embedding_features = 256  # width of the last convolution, Table 1
-  model.head = 'decoder'  # alone: 'mixture', 'regression', 'classification'
-  model.point_estimate = 'annealed_mean'  # of classification; or 'median'
-  model.decoder_features = 160  # channels, sec. 4.1
-  model.decoder_blocks = 4  # per stream, sec. 4.1
-  model.num_components = 10  # logistics, sec. 3.2
-  model.gated = True  # sec. 4.4
-  model.dropout_rate = 0.5  # authors' code
-  model.embedding_loss_weight = 1.0  # authors' code: auxiliary mixture
-  model.remat = False  # recompute activations to save memory
-  model.dtype = 'auto'  # bfloat16 on TPU and GPU, float32 on CPU
-
-  config.optimizer = optimizer = ml_collections.ConfigDict()
-  optimizer.learning_rate = 1e-3  # sec. 3.3
-  optimizer.decay_rate = 0.99995  # per step, sec. 4.1
-  optimizer.cooldown_share = 0.0  # of all steps: at the end, in a line to 0
-  optimizer.b1 = 0.95  # sec. 3.3
-  optimizer.b2 = 0.9995  # sec. 3.3
-  optimizer.eps = 1e-6  # authors' code
-  optimizer.ema_decay = 0.999  # authors' code: Polyak averaging
-
-  config.training = training = ml_collections.ConfigDict()
-  training.seed = 0  # directions, order, flips, dropout
-  training.batch_size = 64  # images per step, all devices; sec. 4.1
-  training.accumulation_steps = 1  # micro-batches per step
-  training.num_steps = 117_188  # 150 epochs of 50,000, sec. 4.1
-  training.init_from = ''  # workdir, workdir@step or .safetensors
-  training.rebalancing_share = 0.5  # classification: 1 weights no colour up
-  training.log_every_steps = 100
-  training.checkpoint_every_steps = 2000
-  training.num_checkpoints = 3  # the last ones are kept
-  training.eval_every_steps = 5000  # 0: never
-  training.sample_every_steps = 5000  # 0: never
-  training.heartbeat_seconds = 100  # a silent process ends the others
-
-  config.evaluation = evaluation = ml_collections.ConfigDict()
-  evaluation.batch_size = 250  # images, all devices of all hosts
-  evaluation.num_images = -1  # of --mode=eval; -1: all
-  evaluation.num_sampled_images = 1000  # of --metrics=all; -1: all
-  evaluation.num_validation_images = -1  # while training; -1: all
-
-  config.sampling = sampling = ml_collections.ConfigDict()
-  sampling.seed = 0
-  sampling.batch_size = 16  # images, all devices of all hosts
-  sampling.num_images = 16  # the first ones; -1: all
-  sampling.num_samples = 6  # colourisations per image
-  sampling.temperature = 1.0  # 0: the mode of every pixel
-  sampling.method = 'cached'  # 'cached', 'parallel' or 'naive'
-
-  return config.lock()
+  config.model.embedding_features = 256  # Table 1
+  config.optimizer.decay_rate = 0.99995  # sec. 4.1
+  config.training.num_steps = 117_188  # 150 epochs of 50,000, sec. 4.1
+  return config

@@ -21,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.validation_split = 'val'  # watched; nothing was chosen by it
   config.data.test_split = 'val'
   config.data.image_size = 64
-  config.data.chroma_filter = 'area'
+  config.model.chroma_filter = 'area'
   config.model.embedding_stages = (
     (16, 2, 1, 1),
     (32, 2, 1, 1),

@@ -88,8 +88,7 @@ def _random_images(
   size = config.data.image_size
   rng = np.random.default_rng(0)
   rgb = rng.integers(0, 256, (count, size, size, 3), np.uint8)
-  factor = run_config.build_model(config).chroma_factor
-  return rgb, pic.split_lab(rgb, factor, config.data.chroma_filter)
+  return rgb, run_config.build_model(config).split_lab(rgb)
 
 
 def _batch_rows(
@@ -101,7 +100,6 @@ def _batch_rows(
     run_config.build_model(config),
     optimizer,
     config.optimizer.ema_decay,
-    config.data.chroma_filter,
     config.training.accumulation_steps,
   )
   count = jax.local_device_count()
@@ -134,12 +132,12 @@ def _sample_rows(
   The third, naive, is a whole pass for each pixel, by definition.
   """
   model = run_config.build_model(config).clone(remat=False)
-  net, chroma_filter = model.build_decoder(), config.data.chroma_filter
+  net = model.build_decoder()
   lab = _random_images(config, batch)[1]
 
   @jax.jit
   def prepare(params: Any, luminance: jax.Array, keys: jax.Array) -> tuple:
-    return sample.prepare(model, params, luminance, keys, 1, chroma_filter)
+    return sample.prepare(model, params, luminance, keys, 1, 1.0)
 
   @jax.jit
   def one_pass(params: Any, embedding: jax.Array, chroma: jax.Array) -> Any:
@@ -151,16 +149,16 @@ def _sample_rows(
 
   keys = jax.random.split(jax.random.key(0), batch)
   prepare, costs = ready(prepare, params, lab.luminance, keys)
-  given = params['decoder'], *prepare(), 1.0
-  one_pass, _ = ready(one_pass, *given[:2], lab.chroma)
+  given = prepare()
+  one_pass, _ = ready(one_pass, params['decoder'], given.embedding, lab.chroma)
   for method in ('cached', 'parallel'):
-    fill = functools.partial(getattr(sample, method), net)
-    fill, more = ready(jax.jit(fill), *given)
+    fill = functools.partial(sample.METHODS[method], model)
+    fill, more = ready(jax.jit(fill), params, given)
     rounds = measure([fill, prepare, one_pass])
     # The core seconds of an accelerator's host say nothing.
     seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
     passes = np.median(seconds[:, 0] / seconds[:, 2])
-    passes = passes if method == 'cached' else fill()[1]
+    passes = passes if method == 'cached' else fill()[2]
     more |= {'decoder_passes': float(passes)}
     more |= {'gflop': None}  # XLA counts the body of a loop once
     more['peak_mib'] = max(more['peak_mib'], costs['peak_mib'])

@@ -233,12 +233,12 @@ def run(values: Any) -> int:
     UserError, RunError, Stopped.
   """
   from pic_jax.runtime import devices, distributed
-  from pic_jax.saved import run_config
+  from pic_jax.saved import config_check
 
   flag_values.check(values)
   heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
-    run_config.check(values.config)
+    config_check.check(values.config)
     heartbeat_seconds = values.config.training.heartbeat_seconds
   if values.mode != 'colorize':  # runs in one process
     distributed.join_processes(values.distributed, heartbeat_seconds)

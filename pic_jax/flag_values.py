@@ -67,13 +67,14 @@ def load_trained(values: Any) -> tuple[Any, Any, int]:
 
 def use_sections(values: Any, config: Any) -> None:
   """Takes data, evaluation and sampling from --config, if it is given."""
-  from pic_jax.saved import run_config
+
+  from pic_jax.saved import config_check
 
   if values.config is not None:
     with config.unlocked():
       for section in ('data', 'evaluation', 'sampling'):
         config[section] = values.config[section]
-    run_config.check(config)
+    config_check.check(config)
 
 
 def profile_steps(text: str | None) -> tuple[int, int] | None:

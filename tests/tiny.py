@@ -65,7 +65,7 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
     result.data.image_size = 8
     result.model.update(MODEL)
   small = run_config.build_model(result)
-  batch = pic.split_lab(images(4, 8, 8), small.chroma_factor, 'point')
+  batch = small.split_lab(images(4, 8, 8))
   return trained_like(small, batch), result
 
 

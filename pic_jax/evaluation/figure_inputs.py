@@ -11,9 +11,9 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices
-from pic_jax.sampling import sample
+from pic_jax.sampling import pictures, sample
 from pic_jax.saved import run_config
 
 # L under which figure 6 shows chroma by itself.
@@ -25,7 +25,6 @@ class Study:
 
   def __init__(self, config: ml_collections.ConfigDict):
     self._sampling = config.sampling
-    self._filter = config.data.chroma_filter
     self._model = run_config.build_model(config)
     self._look = devices.pmap(self._look_fn)
 
@@ -71,7 +70,7 @@ class Study:
   ) -> dict[str, jax.Array]:
     """For each of [b, H, W, 3] images with (seed, number) [b, 2]."""
     model, chosen = self._model, self._sampling
-    lab = pic.split_lab(rgb, model.chroma_factor, self._filter)
+    lab = model.split_lab(rgb)
     keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
     samples = sample.sample_chroma(
       model,
@@ -81,20 +80,16 @@ class Study:
       chosen.num_samples,
       chosen.temperature,
       chosen.method,
-      self._filter,
     )
-
-    def show(chroma: jax.Array, luminance: jax.Array) -> jax.Array:
-      return sample.to_rgb(luminance, chroma, self._filter)
 
     flat = jnp.full_like(
       lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
     )
     look = {
-      'grey': show(jnp.zeros_like(samples[:, :1]), lab.luminance)[:, 0],
+      'grey': pictures.grey_picture(model, lab),
       'original': rgb,
-      'samples': show(samples, lab.luminance),
-      'flat_sample': show(samples[:, :1], flat)[:, 0],
+      'samples': pictures.to_rgb(model, lab.luminance, samples),
+      'flat_sample': pictures.to_rgb(model, flat, samples[:, :1])[:, 0],
       'difference': metrics.pairwise_difference(
         color.chroma_from_network(samples)
       ),
@@ -118,8 +113,8 @@ class Study:
         chosen.temperature,
       )
       look |= {
-        'embedding_samples': show(independent, lab.luminance),
-        'embedding_mode': show(mode, lab.luminance)[:, 0],
-        'flat_mode': show(mode, flat)[:, 0],
+        'embedding_samples': pictures.to_rgb(model, lab.luminance, independent),
+        'embedding_mode': pictures.to_rgb(model, lab.luminance, mode)[:, 0],
+        'flat_mode': pictures.to_rgb(model, flat, mode)[:, 0],
       }
     return look

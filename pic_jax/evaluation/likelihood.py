@@ -9,7 +9,7 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -78,10 +78,9 @@ class Evaluator:
     self._config = config
     model = run_config.build_model(config)
     self._factor, self._head = model.chroma_factor, model.head
-    chroma_filter = config.data.chroma_filter
 
     def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
-      lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
+      lab = model.split_lab(rgb)
       theta, embedding = model.apply(
         {'params': params}, lab.luminance, lab.chroma
       )
@@ -137,7 +136,7 @@ class Evaluator:
     return report | {
       'head': self._head,
       'num_images': len(next(iter(scores.values()))),
-      'chroma_filter': self._config.data.chroma_filter,
+      'chroma_filter': self._config.model.chroma_filter,
       'chroma_factor': self._factor,
     }
 

@@ -36,7 +36,6 @@ def sample_grids(
   sampling = config.sampling
   draw = grids.Sampler(
     run_config.build_model(config),
-    config.data.chroma_filter,
     sampling.num_samples,
     sampling.temperature,
     sampling.method,

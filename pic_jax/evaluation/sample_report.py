@@ -8,7 +8,6 @@ import ml_collections
 import numpy as np
 
 from pic_jax.evaluation import calibration, likelihood, metrics, sample_scores
-from pic_jax.model import pic
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import sample
 from pic_jax.saved import run_config
@@ -74,7 +73,6 @@ class SampleEvaluator:
         f'--metrics=all, got {config.data.image_size}.'
       )
     self._sampling = config.sampling
-    self._filter = config.data.chroma_filter
     self._model = run_config.build_model(config)
     self._score = devices.pmap(self._score_fn)
 
@@ -114,28 +112,21 @@ class SampleEvaluator:
   ) -> dict[str, jax.Array]:
     """Scores [b, ...] of images [b, H, W, 3] with their numbers [b]."""
     model = self._model
-    lab = pic.split_lab(rgb, model.chroma_factor, self._filter)
+    lab = model.split_lab(rgb)
     keys = sample.image_keys(self._sampling.seed, indices)
-    chroma, log_prob = sample.run(
-      model,
-      params,
-      lab.luminance,
-      keys,
-      NUM_SAMPLES,
-      TEMPERATURE,
-      'cached',  # the method that gives probabilities
-      self._filter,
+    drawn = sample.draw(
+      model, params, lab.luminance, keys, NUM_SAMPLES, TEMPERATURE
     )
     theta, embedding = model.apply(
       {'params': params}, lab.luminance, lab.chroma
     )
-    scores = sample_scores.of_pictures(rgb, lab, chroma, self._filter)
+    scores = sample_scores.of_pictures(model, rgb, lab, drawn.chroma)
     if model.has_likelihood:
-      scores |= sample_scores.of_likelihood(theta, lab, log_prob, keys)
+      scores |= sample_scores.of_likelihood(theta, lab, drawn.log_prob, keys)
     if model.embedding_has_likelihood:
       own = embedding[..., : model.num_outputs]
       scores |= sample_scores.of_embedding(
-        own, lab, keys, NUM_SAMPLES, TEMPERATURE, self._filter
+        model, own, lab, keys, NUM_SAMPLES, TEMPERATURE
       )
     return scores
 

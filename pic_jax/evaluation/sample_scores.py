@@ -6,34 +6,34 @@ import jax.numpy as jnp
 from pic_jax.evaluation import calibration, metrics
 from pic_jax.images import color
 from pic_jax.model import logistic_mixture, pic
-from pic_jax.sampling import sample
+from pic_jax.sampling import pictures, sample
 
 # An image's samples take the numbers from 0 on of its key.
 TRANSFORM_STREAM = 2**32 - 1
 
 
 def of_pictures(
-  rgb: jax.Array, lab: pic.LabBatch, chroma: jax.Array, chroma_filter: str
+  model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, chroma: jax.Array
 ) -> dict[str, jax.Array]:
   """Scores [B] of any colourisations, by what they look like.
 
   Args:
+    model: knows the grid of the chroma.
     rgb: [B, H, W, 3] uint8, the originals.
     lab: the same, split.
     chroma: [B, S, h, w, 2] in network units.
-    chroma_filter: see `color.upsample`.
   """
   num_samples = chroma.shape[1]
   canvases = jnp.concatenate([chroma, chroma.mean(1, keepdims=True)], 1)
-  pictures = sample.to_rgb(lab.luminance, canvases, chroma_filter)
+  shown = pictures.to_rgb(model, lab.luminance, canvases)
   samples = color.chroma_from_network(chroma)
   target = color.chroma_from_network(lab.chroma)
   errors = {
     'ab_rmse': metrics.ab_rmse(
       color.chroma_from_network(canvases), target[:, None]
     ),
-    'psnr': metrics.psnr(pictures, rgb[:, None]),
-    'ssim': metrics.ssim(pictures, rgb[:, None]),
+    'psnr': metrics.psnr(shown, rgb[:, None]),
+    'ssim': metrics.ssim(shown, rgb[:, None]),
   }  # [B, S + 1]
   scores = {}
   for name, values in errors.items():
@@ -51,7 +51,7 @@ def of_pictures(
     }
     | _energies('', samples, target)
     | _energies('grey_', grey, target)
-    | _colours('', pictures[:, 0])
+    | _colours('', shown[:, 0])
     | _colours('original_', rgb)
   )
 
@@ -91,13 +91,13 @@ def of_likelihood(
   Args:
     theta: [B, h, w, P] raw outputs, given the original's pixels before.
     lab: the originals.
-    log_prob: [B S, h, w] of the samples, in nats.
+    log_prob: [B, S, h, w] of the samples, in nats.
     keys: [B], one PRNG key per image.
   """
   original = metrics.bits_per_dim(
     logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
   )
-  own = metrics.bits_per_dim(log_prob).reshape(len(keys), -1).mean(1)
+  own = metrics.bits_per_dim(log_prob).mean(1)
   noise = jax.vmap(
     lambda key: jax.random.uniform(
       jax.random.fold_in(key, TRANSFORM_STREAM), lab.chroma.shape[1:]
@@ -115,26 +115,26 @@ def of_likelihood(
 
 
 def of_embedding(
+  model: pic.PIC,
   theta: jax.Array,
   lab: pic.LabBatch,
   keys: jax.Array,
   num_samples: int,
   temperature: float,
-  chroma_filter: str,
 ) -> dict[str, jax.Array]:
   """Scores [B] of the embedding's own mixture: pixels without a decoder.
 
   Args:
+    model: knows the grid of the chroma.
     theta: [B, h, w, P], the embedding's first channels.
     lab: the originals.
     keys, num_samples, temperature: see `sample.sample_chroma`.
-    chroma_filter: see `color.upsample`.
   """
   samples = sample.sample_independently(
     theta, lab.luminance_small, keys, num_samples, temperature
   )
   mode = logistic_mixture.mode(theta, lab.luminance_small)[:, None]
-  picture = sample.to_rgb(lab.luminance, mode, chroma_filter)[:, 0]
+  picture = pictures.to_rgb(model, lab.luminance, mode)[:, 0]
   return _energies(
     'embedding_',
     color.chroma_from_network(samples),

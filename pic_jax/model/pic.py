@@ -41,27 +41,6 @@ class LabBatch(NamedTuple):
   luminance_small: jax.Array
 
 
-def split_lab(rgb: jax.Array, factor: int, chroma_filter: str) -> LabBatch:
-  """Splits images into condition and target (paper sec. 3.1, 3.3).
-
-  Args:
-    rgb: [B, H, W, 3] uint8; H and W divide by `factor`.
-    factor: chroma subsampling factor.
-    chroma_filter: 'point' or 'area', see `color.subsample`.
-  """
-  lab = color.rgb_to_lab(rgb)
-  luminance = color.luminance_to_network(
-    color.eight_bit_luminance(lab[..., :1])
-  )
-  chroma = color.subsample(lab[..., 1:], factor, chroma_filter)
-  return LabBatch(
-    luminance=luminance,
-    chroma=color.chroma_to_network(color.round_chroma(chroma)),
-    chroma_unrounded=color.chroma_to_network(chroma),
-    luminance_small=color.subsample(luminance, factor, chroma_filter),
-  )
-
-
 class PIC(nn.Module):
   """Embedding network and autoregressive decoder; fields are `config.model`.
 
@@ -74,6 +53,8 @@ class PIC(nn.Module):
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3),
       'regression' or 'classification' (see the modules of these names).
     point_estimate: of 'classification': 'annealed_mean' or 'median'.
+    chroma_filter: 'point' or 'area', see `color.subsample`: how the chroma is
+      made that the model learns.
     decoder_features: channels of the decoder.
     decoder_blocks: blocks of each of its two streams.
     num_components: logistics K of the mixture.
@@ -91,6 +72,7 @@ class PIC(nn.Module):
   embedding_features: int
   head: str = 'decoder'
   point_estimate: str = 'annealed_mean'
+  chroma_filter: str = 'point'
   decoder_features: int = 160
   decoder_blocks: int = 4
   num_components: int = 10
@@ -128,6 +110,35 @@ class PIC(nn.Module):
   def chroma_factor(self) -> int:
     """Ratio of the sides of image and chroma map: product of the strides."""
     return int(np.prod([stride for _, stride, _, _ in self.embedding_stages]))
+
+  @nn.nowrap
+  def subsample(self, x: jax.Array) -> jax.Array:
+    """Brings maps [B, H, W, C] to the chroma grid [B, h, w, C]."""
+    return color.subsample(x, self.chroma_factor, self.chroma_filter)
+
+  @nn.nowrap
+  def upsample(self, x: jax.Array) -> jax.Array:
+    """Brings maps [B, h, w, C] from the chroma grid to [B, H, W, C]."""
+    return color.upsample(x, self.chroma_factor, self.chroma_filter)
+
+  @nn.nowrap
+  def split_lab(self, rgb: jax.Array) -> LabBatch:
+    """Splits images into condition and target (paper sec. 3.1, 3.3).
+
+    Args:
+      rgb: [B, H, W, 3] uint8; H and W divide by `chroma_factor`.
+    """
+    lab = color.rgb_to_lab(rgb)
+    luminance = color.luminance_to_network(
+      color.eight_bit_luminance(lab[..., :1])
+    )
+    chroma = self.subsample(lab[..., 1:])
+    return LabBatch(
+      luminance=luminance,
+      chroma=color.chroma_to_network(color.round_chroma(chroma)),
+      chroma_unrounded=color.chroma_to_network(chroma),
+      luminance_small=self.subsample(luminance),
+    )
 
   @property
   def compute_dtype(self) -> jnp.dtype:

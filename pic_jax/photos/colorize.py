@@ -56,7 +56,6 @@ class Colorizer:
     self.digest = digest
     self._params = devices.replicate(params)
     self._size = config.data.image_size
-    self._filter = config.data.chroma_filter
     self._model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draws: dict[int, Callable[..., Any]] = {}  # by number of samples
@@ -103,7 +102,7 @@ class Colorizer:
   def see(self, rgb: np.ndarray) -> network_size.Grey:
     """Turns a photograph grey and small, see `any_size.see`."""
     return network_size.see(
-      rgb, self._size, self._model.chroma_factor, self._filter
+      rgb, self._size, self._model.chroma_factor, self._model.chroma_filter
     )
 
   def draw(
@@ -183,7 +182,7 @@ class Colorizer:
       drawing.grey,
       drawing.chroma[index],
       self._model.chroma_factor,
-      self._filter,
+      self._model.chroma_filter,
       settings.upsampling,
       settings.saturation,
       dtype,
@@ -207,18 +206,16 @@ class Colorizer:
         jax.random.fold_in, word, jax.random.key(seed)
       )
     )(words)
-    chroma, log_prob = sample.run(
+    drawn = sample.draw(
       self._model,
       params,
       self._network_luminance(levels),
       keys,
       num_samples,
       temperature,
-      'cached',
-      self._filter,
     )
-    chroma = color.round_chroma(color.chroma_from_network(chroma))
-    return chroma, log_prob.reshape(chroma.shape[:-1])
+    chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
+    return chroma, drawn.log_prob
 
   def _score_fn(
     self, params: Any, levels: jax.Array, chroma: jax.Array
@@ -229,7 +226,7 @@ class Colorizer:
     theta, _ = self._model.apply({'params': params}, luminance, chroma)
     if not self._model.has_likelihood:
       return jnp.full(theta.shape[:-1], jnp.nan)
-    small = color.subsample(luminance, self._model.chroma_factor, self._filter)
+    small = self._model.subsample(luminance)
     return logistic_mixture.log_prob(theta, small, chroma)
 
 

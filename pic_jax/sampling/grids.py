@@ -10,7 +10,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.model import pic
 from pic_jax.runtime import devices
-from pic_jax.sampling import sample
+from pic_jax.sampling import pictures, sample
 
 
 class Sampler:
@@ -19,13 +19,12 @@ class Sampler:
   def __init__(
     self,
     model: pic.PIC,
-    chroma_filter: str,
     num_samples: int,
     temperature: float,
     method: str,
   ):
     def draw(params: dict, rgb: jax.Array, seeds: jax.Array) -> jax.Array:
-      lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
+      lab = model.split_lab(rgb)
       keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
       chroma = sample.sample_chroma(
         model,
@@ -35,13 +34,10 @@ class Sampler:
         num_samples,
         temperature,
         method,
-        chroma_filter,
       )
-      grey = sample.to_rgb(
-        lab.luminance, jnp.zeros_like(chroma[:, :1]), chroma_filter
-      )
-      colourised = sample.to_rgb(lab.luminance, chroma, chroma_filter)
-      return jnp.concatenate([grey, colourised, rgb[:, None]], 1)
+      grey = pictures.grey_picture(model, lab)
+      colourised = pictures.to_rgb(model, lab.luminance, chroma)
+      return jnp.concatenate([grey[:, None], colourised, rgb[:, None]], 1)
 
     self._draw = devices.pmap(draw)
 

@@ -5,18 +5,13 @@ and values are rounded to the integer grid before they are fed back: in float32
 the same key gives the same canvas whatever the method, batch or position.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from pic_jax.images import color
-from pic_jax.model import (
-  causal_decoder,
-  incremental_decoder,
-  logistic_mixture,
-  pic,
-)
+from pic_jax.model import incremental_decoder, logistic_mixture, pic
 
-METHODS = ('cached', 'naive', 'parallel')
 # Passes of the parallel method between two looks at whether anything changes.
 PASSES_PER_CHECK = 2
 
@@ -41,102 +36,121 @@ def draw_noise(
   return noise.reshape(-1, *shape)
 
 
+class Conditions(NamedTuple):
+  """What every method is given, of N = B S canvases.
+
+  Attributes:
+    embedding: [B, h, w, E].
+    luminance: [N, h, w, 1] in network units.
+    noise: [N, h, w, K + 2], times the temperature.
+  """
+
+  embedding: jax.Array
+  luminance: jax.Array
+  noise: jax.Array
+
+  def embedding_of_each(self) -> jax.Array:
+    """[N, h, w, E]."""
+    repeats = len(self.noise) // len(self.embedding)
+    return jnp.repeat(self.embedding, repeats, 0)
+
+
+class Samples(NamedTuple):
+  """Colourisations, and how probable they are.
+
+  Attributes:
+    chroma: [B, S, h, w, 2] in network units, on the integer grid.
+    log_prob: [B, S, h, w] in nats; NaN where nothing gives it: methods but
+      'cached', and heads without a likelihood.
+    num_passes: of the whole decoder; 0 for 'cached', which makes none.
+  """
+
+  chroma: jax.Array
+  log_prob: jax.Array
+  num_passes: jax.Array
+
+
 def prepare(
   model: pic.PIC,
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,
   num_samples: int,
-  chroma_filter: str,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Computes what every method is given; arguments as in `sample_chroma`.
-
-  Returns:
-    Embedding [B, h, w, E], luminance [B S, h, w, 1], noise [B S, h, w, K + 2].
-  """
+  temperature: float | jax.Array,
+) -> Conditions:
+  """Computes what every method is given; arguments as in `sample_chroma`."""
   embedding = model.build_embedding().apply(
     {'params': params['embedding']}, luminance
   )
-  small = color.subsample(luminance, model.chroma_factor, chroma_filter)
+  small = model.subsample(luminance)
   shape = (*small.shape[1:3], model.num_components + 2)
-  noise = draw_noise(keys, num_samples, shape)
-  return embedding, jnp.repeat(small, num_samples, 0), noise
+  noise = temperature * draw_noise(keys, num_samples, shape)
+  return Conditions(embedding, jnp.repeat(small, num_samples, 0), noise)
 
 
-def cached(
-  net: causal_decoder.CausalDecoder,
-  params: dict,
-  embedding: jax.Array,
-  luminance: jax.Array,
-  noise: jax.Array,
-  temperature: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """Scans the pixels; returns canvases and log-probabilities [N, h, w]."""
+def cached(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+  """Scans the pixels: every layer computes every pixel once.
+
+  Returns:
+    Canvases [N, h, w, 2], log-probabilities [N, h, w], and 0.
+  """
 
   def pixel_fn(
     theta: jax.Array, row: jax.Array, col: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    level = luminance[:, row, col]
-    chroma = logistic_mixture.sample(
-      theta, level, noise[:, row, col], temperature
-    )
+    level = given.luminance[:, row, col]
+    chroma = logistic_mixture.sample(theta, level, given.noise[:, row, col])
     return chroma, logistic_mixture.log_prob(theta, level, chroma)
 
-  num_samples = noise.shape[0] // embedding.shape[0]
   canvas, log_prob = incremental_decoder.decode(
-    net, params, embedding, pixel_fn, num_samples
+    model.build_decoder(),
+    params['decoder'],
+    given.embedding,
+    pixel_fn,
+    len(given.noise) // len(given.embedding),
   )
-  return canvas, jnp.moveaxis(log_prob, 2, 0)
+  return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
 
-def naive(
-  net: causal_decoder.CausalDecoder,
-  params: dict,
-  embedding: jax.Array,
-  luminance: jax.Array,
-  noise: jax.Array,
-  temperature: jax.Array,
-) -> tuple[jax.Array, int]:
-  """Runs the whole decoder for each pixel; returns canvases and passes."""
-  count, height, width, _ = noise.shape
-  embedding = jnp.repeat(embedding, count // embedding.shape[0], 0)
+def naive(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+  """Runs the whole decoder for each pixel: the oracle of the tests.
+
+  Returns:
+    Canvases [N, h, w, 2], None, and the number of passes.
+  """
+  net, embedding = model.build_decoder(), given.embedding_of_each()
+  count, height, width, _ = given.noise.shape
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
     row, col = position // width, position % width
-    theta = net.apply({'params': params}, canvas, embedding)
+    theta = net.apply({'params': params['decoder']}, canvas, embedding)
     chroma = logistic_mixture.sample(
-      theta[:, row, col],
-      luminance[:, row, col],
-      noise[:, row, col],
-      temperature,
+      theta[:, row, col], given.luminance[:, row, col], given.noise[:, row, col]
     )
     return canvas.at[:, row, col].set(chroma)
 
   canvas = jnp.zeros((count, height, width, 2))
-  return jax.lax.fori_loop(0, height * width, fill, canvas), height * width
+  canvas = jax.lax.fori_loop(0, height * width, fill, canvas)
+  return canvas, None, height * width
 
 
-def parallel(
-  net: causal_decoder.CausalDecoder,
-  params: dict,
-  embedding: jax.Array,
-  luminance: jax.Array,
-  noise: jax.Array,
-  temperature: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """Iterates to the fixed point; returns canvases and passes.
+def parallel(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+  """Iterates to the fixed point.
 
   With its noise fixed, every pixel is a function of the pixels before it, and
   the sample is the one canvas that this function maps to itself. Each pass
   makes at least one more pixel final (Song et al. 2021, Jacobi iteration;
   Wiggers & Hoogeboom 2020).
+
+  Returns:
+    Canvases [N, h, w, 2], None, and the number of passes.
   """
-  count, height, width, _ = noise.shape
-  embedding = jnp.repeat(embedding, count // embedding.shape[0], 0)
+  net, embedding = model.build_decoder(), given.embedding_of_each()
+  count, height, width, _ = given.noise.shape
 
   def one_pass(canvas: jax.Array) -> jax.Array:
-    theta = net.apply({'params': params}, canvas, embedding)
-    return logistic_mixture.sample(theta, luminance, noise, temperature)
+    theta = net.apply({'params': params['decoder']}, canvas, embedding)
+    return logistic_mixture.sample(theta, given.luminance, given.noise)
 
   def passes(carry: tuple) -> tuple:
     canvas, _, count = carry
@@ -151,60 +165,55 @@ def parallel(
     passes,
     (start, jnp.array(True), 0),
   )
-  return canvas, num_passes
+  return canvas, None, num_passes
 
 
-def feed_forward(
-  model: pic.PIC,
-  embedding: jax.Array,
-  luminance: jax.Array,
-  noise: jax.Array,
-  temperature: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
+def feed_forward(model: pic.PIC, params: dict, given: Conditions) -> tuple:
   """Chroma of a model without decoder, every pixel by itself (sec. 4.3).
 
   Returns:
-    Canvases [N, h, w, 2] and log-probabilities [N, h, w]; a head without a
-    likelihood gives its one estimate for every sample, and NaN.
+    Canvases [N, h, w, 2], log-probabilities [N, h, w] and 0; a head without a
+    likelihood gives its one estimate for every sample, and None.
   """
-  theta = embedding[..., : model.num_outputs]
-  theta = jnp.repeat(theta, len(noise) // len(theta), 0)
+  del params  # the embedding is all there is
+  theta = given.embedding_of_each()[..., : model.num_outputs]
   if not model.has_likelihood:
-    return model.estimate(theta, luminance), jnp.full(theta.shape[:-1], jnp.nan)
-  canvas = logistic_mixture.sample(theta, luminance, noise, temperature)
-  return canvas, logistic_mixture.log_prob(theta, luminance, canvas)
+    return model.estimate(theta, given.luminance), None, 0
+  canvas = logistic_mixture.sample(theta, given.luminance, given.noise)
+  log_prob = logistic_mixture.log_prob(theta, given.luminance, canvas)
+  return canvas, log_prob, 0
 
 
-def run(
+METHODS = {'cached': cached, 'naive': naive, 'parallel': parallel}
+
+
+def draw(
   model: pic.PIC,
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,
-  num_samples: int,
-  temperature: float | jax.Array,
-  method: str,
-  chroma_filter: str,
-) -> tuple[jax.Array, jax.Array | int]:
-  """Draws like `sample_chroma`, and returns what the method counted, too.
+  num_samples: int = 1,
+  temperature: float | jax.Array = 1.0,
+  method: str = 'cached',
+) -> Samples:
+  """Draws colourisations of grey images, and says how probable they are.
 
-  Returns:
-    Chroma [B, S, h, w, 2]; log-probabilities [B S, h, w] in nats ('cached', and
-    without a decoder any method), or the number of passes of the whole decoder
-    ('naive', 'parallel').
+  Args: as of `sample_chroma`.
   """
-  methods = {'cached': cached, 'naive': naive, 'parallel': parallel}
-  if method not in methods:
-    raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
-  model = model.clone(remat=False)
-  given = prepare(model, params, luminance, keys, num_samples, chroma_filter)
-  temperature = jnp.asarray(temperature, jnp.float32)
-  if model.has_decoder:
-    canvas, counted = methods[method](
-      model.build_decoder(), params['decoder'], *given, temperature
+  if method not in METHODS:
+    raise ValueError(
+      f'`method` must be one of {", ".join(METHODS)}, got {method!r}.'
     )
-  else:
-    canvas, counted = feed_forward(model, *given, temperature)
-  return canvas.reshape(-1, num_samples, *canvas.shape[1:]), counted
+  model = model.clone(remat=False)
+  given = prepare(model, params, luminance, keys, num_samples, temperature)
+  fill = METHODS[method] if model.has_decoder else feed_forward
+  canvas, log_prob, num_passes = fill(model, params, given)
+  if log_prob is None:
+    log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
+  shape = (-1, num_samples, *canvas.shape[1:])
+  return Samples(
+    canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)
+  )
 
 
 def sample_chroma(
@@ -215,7 +224,6 @@ def sample_chroma(
   num_samples: int = 1,
   temperature: float | jax.Array = 1.0,
   method: str = 'cached',
-  chroma_filter: str = 'point',
 ) -> jax.Array:
   """Draws colourisations of grey images.
 
@@ -228,23 +236,14 @@ def sample_chroma(
     temperature: 1 samples from the model, 0 takes each pixel's mode.
     method: 'cached' (every layer computes every pixel once), 'parallel'
       (fixed-point iteration over whole maps), or 'naive' (the whole decoder
-      for every pixel: the oracle of the tests).
-    chroma_filter: how the model's training data was subsampled.
+      for every pixel).
 
   Returns:
     [B, S, h, w, 2] chroma in network units, on the integer grid.
   """
-  chroma, _ = run(
-    model,
-    params,
-    luminance,
-    keys,
-    num_samples,
-    temperature,
-    method,
-    chroma_filter,
-  )
-  return chroma
+  return draw(
+    model, params, luminance, keys, num_samples, temperature, method
+  ).chroma
 
 
 def sample_independently(
@@ -271,26 +270,3 @@ def sample_independently(
     1,
     1,
   )(noise.reshape(-1, num_samples, *shape))
-
-
-def to_rgb(
-  luminance: jax.Array, chroma: jax.Array, chroma_filter: str
-) -> jax.Array:
-  """Joins luminance and sampled chroma.
-
-  Args:
-    luminance: [B, H, W, 1] in network units.
-    chroma: [B, S, h, w, 2] in network units.
-    chroma_filter: see `color.upsample`.
-
-  Returns:
-    [B, S, H, W, 3] uint8.
-  """
-  batch, num_samples, height, width, _ = chroma.shape
-  lab = color.chroma_from_network(chroma.reshape(-1, height, width, 2))
-  factor = luminance.shape[1] // height
-  lab = color.upsample(lab, factor, chroma_filter)
-  lab = lab.reshape(batch, num_samples, *luminance.shape[1:3], 2)
-  grey = color.luminance_from_network(luminance)[:, None]
-  grey = jnp.broadcast_to(grey, (*lab.shape[:-1], 1))
-  return color.lab_to_rgb(jnp.concatenate([grey, lab], -1))

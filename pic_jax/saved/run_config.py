@@ -1,199 +1,24 @@
-"""Checking a config, and reading and writing it as JSON."""
+"""The config of a run: its fields, as JSON, and in a workdir."""
 
-import difflib
 import json
-import math
+import pathlib
 from typing import Any
 
 import ml_collections
 
-from pic_jax.data import input_pipeline
-from pic_jax.images import color, resizing
-from pic_jax.model import classification_head, pic
+from pic_jax.model import pic
 from pic_jax.runtime import errors
-from pic_jax.saved import fields
+from pic_jax.saved import config_check, config_fields
 
 # The config of a run, in its workdir.
 CONFIG_FILE = 'config.json'
-
-
-def _check_names(where: str, names: Any, expected: Any) -> None:
-  for name in names:
-    if name not in expected:
-      near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
-      raise errors.UserError(
-        f'Unknown field `{where}{name}`; the nearest is `{where}{near}`.'
-      )
-  for name in expected:
-    if name not in names:
-      raise errors.UserError(f'Missing field `{where}{name}`.')
-
-
-def _check_value(name: str, value: Any, expected: type) -> None:
-  if expected is float and isinstance(value, int):
-    value = float(value)
-  is_bool = isinstance(value, bool) and expected is not bool
-  if is_bool or not isinstance(value, expected):
-    raise errors.UserError(
-      f'`{name}` must be of type {expected.__name__}, got {value!r}.'
-    )
-  if expected in (int, float):
-    if not math.isfinite(value):
-      raise errors.UserError(f'`{name}` must be finite, got {value}.')
-    if value <= 0 and name.split('.')[1] not in fields.NON_POSITIVE:
-      raise errors.UserError(f'`{name}` must be positive, got {value}.')
-
-
-def _require(condition: bool, message: str) -> None:
-  if not condition:
-    raise errors.UserError(message)
-
-
-def check(config: ml_collections.ConfigDict) -> None:
-  """Checks names, types and values.
-
-  Raises:
-    UserError: the first mistake found.
-  """
-  _check_names('', config, fields.TYPES)
-  for section, types in fields.TYPES.items():
-    is_section = isinstance(config[section], ml_collections.ConfigDict)
-    _require(is_section, f'`{section}` must be a section of fields.')
-    _check_names(f'{section}.', config[section], types)
-    for name, expected in types.items():
-      _check_value(f'{section}.{name}', config[section][name], expected)
-  _check_choices(config)
-  _check_model(config)
-  _check_mixture(config.data)
-  for section, name in (
-    ('optimizer', 'cooldown_share'),
-    ('training', 'rebalancing_share'),
-    ('data', 'smallest_crop'),
-  ):
-    share = config[section][name]
-    _require(
-      0 <= share <= 1, f'`{section}.{name}` must be in [0, 1], got {share}.'
-    )
-  for name in ('b1', 'b2', 'ema_decay', 'decay_rate'):
-    value = config.optimizer[name]
-    _require(value <= 1, f'`optimizer.{name}` must be at most 1, got {value}.')
-  for section in ('training', 'sampling'):
-    seed = config[section].seed
-    _require(
-      0 <= seed < 2**31,
-      f'`{section}.seed` must be from 0 to 2**31 - 1, got {seed}.',
-    )
-  for section, name in fields.COUNTS:
-    count = config[section][name]
-    _require(
-      count == -1 or count > 0,
-      f'`{section}.{name}` must be positive, or -1 for all, got {count}.',
-    )
-  batch, steps = config.training.batch_size, config.training.accumulation_steps
-  _require(
-    batch % steps == 0,
-    '`training.batch_size` must divide by `training.accumulation_steps`, '
-    f'got {batch} and {steps}.',
-  )
-  _require(
-    config.sampling.temperature >= 0,
-    '`sampling.temperature` must be at least 0, '
-    f'got {config.sampling.temperature}.',
-  )
-
-
-def _check_choices(config: ml_collections.ConfigDict) -> None:
-  choices = {
-    'data.resize': resizing.METHODS,
-    'data.chroma_filter': color.CHROMA_FILTERS,
-    'sampling.method': ('cached', 'naive', 'parallel'),
-    'model.dtype': ('auto', 'float32', 'bfloat16'),
-    'model.head': pic.HEADS,
-    'model.point_estimate': classification_head.POINT_ESTIMATES,
-  }
-  for name, allowed in choices.items():
-    section, field = name.split('.')
-    value = config[section][field]
-    _require(
-      value in allowed,
-      f'`{name}` must be one of {", ".join(allowed)}, got {value!r}.',
-    )
-  if config.data.name in input_pipeline.DATASETS:
-    _require(
-      bool(config.data.data_dir),
-      f'`data.data_dir` must name a folder for `data.name={config.data.name}`.',
-    )
-  _require(
-    config.data.name != 'patches' or config.data.resize == 'crop',
-    "`data.resize` must be 'crop' for `data.name=patches`, whose patches have "
-    f'`data.image_size` anyway; got {config.data.resize!r}.',
-  )
-
-
-def _check_mixture(data: ml_collections.ConfigDict) -> None:
-  for row in data.mixture:
-    _require(
-      isinstance(row, tuple)
-      and [type(x) for x in row] == [float, str, str, str]
-      and row[0] > 0,
-      f'`data.mixture` must hold (share, name, data_dir, split), got {row!r}.',
-    )
-  total = sum(row[0] for row in data.mixture)
-  _require(
-    total < 1, f'The shares of `data.mixture` must add up to < 1, got {total}.'
-  )
-
-
-def _check_model(config: ml_collections.ConfigDict) -> None:
-  stages = config.model.embedding_stages
-  for stage in stages:
-    _require(
-      isinstance(stage, tuple)
-      and len(stage) == 4
-      and all(isinstance(x, int) and not isinstance(x, bool) for x in stage)
-      and min(stage[0], stage[1], stage[3]) > 0
-      and stage[2] >= 0,
-      '`model.embedding_stages` must hold (width, stride, blocks, dilation), '
-      f'got {stage!r}.',
-    )
-  _require(bool(stages), '`model.embedding_stages` must not be empty.')
-  rate = config.model.dropout_rate
-  _require(
-    0 <= rate < 1, f'`model.dropout_rate` must be in [0, 1), got {rate}.'
-  )
-  weight = config.model.embedding_loss_weight
-  _require(
-    weight >= 0,
-    f'`model.embedding_loss_weight` must be at least 0, got {weight}.',
-  )
-  model = build_model(config)
-  _require(
-    model.has_decoder or weight == 0,
-    '`model.embedding_loss_weight` must be 0 where the embedding is all there '
-    f'is (`model.head={model.head}`), got {weight}.',
-  )
-  _require(
-    config.model.embedding_features >= model.num_outputs,
-    '`model.embedding_features` must be at least the outputs of '
-    f'`model.head={model.head}`, {model.num_outputs}, '
-    f'got {config.model.embedding_features}.',
-  )
-  size, factor = config.data.image_size, model.chroma_factor
-  _require(
-    size % factor == 0,
-    '`data.image_size` must divide by the chroma factor (the product of the '
-    f'strides in `model.embedding_stages`), got {size} and {factor}.',
-  )
-
-
-def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
-  """Checks that the training batch divides over all devices of all hosts."""
-  batch, steps = config.training.batch_size, config.training.accumulation_steps
-  _require(
-    batch % (num_devices * steps) == 0,
-    '`training.batch_size` must divide by devices x '
-    f'`training.accumulation_steps`, got {batch} and {num_devices} x {steps}.',
-  )
+# Of model and data, what may change when a run is resumed.
+MAY_CHANGE = {
+  'model.remat',
+  'data.data_dir',
+  'data.validation_split',
+  'data.test_split',
+}
 
 
 def build_model(config: ml_collections.ConfigDict) -> pic.PIC:
@@ -216,17 +41,74 @@ def to_json(config: ml_collections.ConfigDict) -> str:
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:
-  """A locked, checked config from JSON.
+  """A locked, checked config from JSON, completed with the defaults.
 
   Raises:
     UserError: not JSON, or not a config.
   """
   try:
     sections = _to_tuples(json.loads(text))
-    for (section, name), value in fields.ADDED.items():
-      sections[section].setdefault(name, value)
+    if 'chroma_filter' in sections['data']:  # where it stood until 0.1
+      moved = {'chroma_filter': sections['data'].pop('chroma_filter')}
+      if 'chroma_filter' in sections['model']:
+        raise errors.UserError(
+          'both `data.chroma_filter` and `model.chroma_filter` are given: '
+          'remove the former.'
+        )
+      sections['model'] |= moved
+    sections = {
+      name: values | sections.pop(name, {})
+      for name, values in config_fields.defaults().to_dict().items()
+    } | sections
     config = ml_collections.ConfigDict(sections)
+  except errors.UserError:
+    raise
   except (ValueError, TypeError, KeyError, AttributeError) as error:
     raise errors.UserError(f'not a config ({error}).') from None
-  check(config)
+  config_check.check(config)
   return config.lock()
+
+
+def write(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Writes config.json, whole or not at all."""
+  path = pathlib.Path(workdir) / CONFIG_FILE
+  temporary = path.with_name(f'.{CONFIG_FILE}')
+  temporary.write_text(to_json(config), encoding='utf-8')
+  temporary.replace(path)
+
+
+def changes(
+  config: ml_collections.ConfigDict, workdir: str
+) -> dict[str, tuple[Any, Any]]:
+  """What differs from the config of a workdir whose run is continued.
+
+  Returns:
+    'section.field' -> (before, now).
+
+  Raises:
+    UserError: the workdir belongs to another model or data.
+  """
+  path = pathlib.Path(workdir) / CONFIG_FILE
+  if not path.exists():
+    return {}
+  try:
+    before = from_json(path.read_text(encoding='utf-8'))
+  except errors.UserError as error:
+    raise errors.UserError(f'{path}: {error}') from None
+  found = {
+    f'{section}.{name}': (before[section].get(name), value)
+    for section, values in config.items()
+    for name, value in values.items()
+    if before[section].get(name) != value
+  }
+  fatal = [
+    f'{name}: {old!r} there, {new!r} now'
+    for name, (old, new) in found.items()
+    if name.startswith(('model.', 'data.')) and name not in MAY_CHANGE
+  ]
+  if fatal:
+    raise errors.UserError(
+      f'{workdir} holds another run ({"; ".join(fatal)}): choose another '
+      '--workdir, or `--config.training.init_from` to start from its weights.'
+    )
+  return found

@@ -16,7 +16,6 @@ CHUNK = 250
 def class_weights(
   model: pic.PIC,
   source: Sequence[np.ndarray],
-  chroma_filter: str,
   uniform_share: float,
 ) -> np.ndarray | None:
   """Weights [Q] of the bins, from the first images of the training split.
@@ -24,7 +23,6 @@ def class_weights(
   Args:
     model: the network; None is returned for all heads but classification.
     source: see `input_pipeline.open_source`.
-    chroma_filter: 'point' or 'area'.
     uniform_share: see `classification.class_weights`.
   """
   if model.head != 'classification':
@@ -32,7 +30,7 @@ def class_weights(
 
   @jax.jit
   def count(rgb: jax.Array) -> jax.Array:
-    lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
+    lab = model.split_lab(rgb)
     return classification_head.count(color.chroma_from_network(lab.chroma))
 
   total = min(len(source), MAX_IMAGES)

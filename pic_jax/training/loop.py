@@ -13,8 +13,7 @@ import numpy as np
 
 from pic_jax.data import input_pipeline, sources
 from pic_jax.runtime import devices, distributed, errors, run_log
-from pic_jax.saved import run_config
-from pic_jax.saved import workdir as workdir_lib
+from pic_jax.saved import config_check, run_config
 from pic_jax.training import colour_frequencies, description, train_step
 from pic_jax.training import run as run_lib
 
@@ -63,8 +62,8 @@ def train_and_evaluate(
       too small, saving or restoring failed, or another process writes to the
       workdir.
   """
-  run_config.check_devices(config, jax.device_count())
-  changes = workdir_lib.changes(config, workdir)
+  config_check.check_devices(config, jax.device_count())
+  changes = run_config.changes(config, workdir)
   for split in ('train_split', 'validation_split', 'test_split'):
     sources.parse_split(config.data[split], 0)
   source = input_pipeline.open_training(config.data)
@@ -72,7 +71,7 @@ def train_and_evaluate(
     if devices.is_main():
       pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
       stack.enter_context(distributed.lock(workdir))
-      workdir_lib.write_config(config, workdir)
+      run_config.write(config, workdir)
     signals = stack.enter_context(distributed.Signals())
     run = stack.enter_context(
       contextlib.closing(run_lib.Run(config, workdir, source))
@@ -165,12 +164,10 @@ def _compile(
     run.model,
     run.optimizer,
     run.config.optimizer.ema_decay,
-    run.config.data.chroma_filter,
     run.config.training.accumulation_steps,
     colour_frequencies.class_weights(
       run.model,
       run.train_source,
-      run.config.data.chroma_filter,
       run.config.training.rebalancing_share,
     ),
   )

@@ -95,9 +95,7 @@ class Run:
       config.training.seed,
       smallest_crop=config.data.smallest_crop,
     )[0]
-    batch = pic.split_lab(
-      first, self.model.chroma_factor, config.data.chroma_filter
-    )
+    batch = self.model.split_lab(first)
     if config.training.init_from:
       source = config.training.init_from
       params, _, step = trained_model.load_trained(source)
@@ -165,7 +163,6 @@ class Run:
     if self._sampler is None:
       self._sampler = grids.Sampler(
         self.model,
-        self.config.data.chroma_filter,
         sampling.num_samples,
         sampling.temperature,
         sampling.method,

@@ -105,7 +105,6 @@ def loss_fn(
   rgb: jax.Array,
   dropout_key: jax.Array,
   model: pic.PIC,
-  chroma_filter: str,
   class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
@@ -117,13 +116,12 @@ def loss_fn(
     rgb: [B, H, W, 3] uint8.
     dropout_key: PRNG key.
     model: the network.
-    chroma_filter: 'point' or 'area'.
     class_weights: [Q], see `classification.class_weights`.
 
   Returns:
     The loss [], and its parts.
   """
-  lab = pic.split_lab(rgb, model.chroma_factor, chroma_filter)
+  lab = model.split_lab(rgb)
   theta, embedding = model.apply(
     {'params': params},
     lab.luminance,
@@ -157,7 +155,6 @@ def gradients(
   rgb: jax.Array,
   key: jax.Array,
   model: pic.PIC,
-  chroma_filter: str,
   accumulation_steps: int,
   class_weights: np.ndarray | None = None,
 ) -> tuple[Any, dict[str, jax.Array]]:
@@ -168,14 +165,12 @@ def gradients(
     rgb: [B, H, W, 3] uint8; B divides by `accumulation_steps`.
     key: for dropout.
     model: the network.
-    chroma_filter: 'point' or 'area'.
     accumulation_steps: number of micro-batches, one after another in memory.
     class_weights: see `loss_fn`.
   """
   grad_fn = functools.partial(
     jax.grad(loss_fn, has_aux=True),
     model=model,
-    chroma_filter=chroma_filter,
     class_weights=class_weights,
   )
   if accumulation_steps == 1:
@@ -203,7 +198,6 @@ def train_step_fn(
   model: pic.PIC,
   optimizer: optax.GradientTransformation,
   ema_decay: float,
-  chroma_filter: str,
   accumulation_steps: int = 1,
   class_weights: np.ndarray | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
@@ -226,7 +220,6 @@ def train_step_fn(
         rgb,
         key,
         model,
-        chroma_filter,
         accumulation_steps,
         class_weights,
       )

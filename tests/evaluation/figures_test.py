@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 from pic_jax.evaluation import figure_inputs, figures, likelihood
-from pic_jax.model import pic
 from pic_jax.runtime import devices, errors
-from pic_jax.sampling import grids, sample
+from pic_jax.sampling import grids, pictures, sample
 from pic_jax.saved import run_config
 from tests import tiny
 
@@ -23,7 +22,7 @@ def trained(tmp_path_factory):
   config.sampling.num_samples = 3
   net = run_config.build_model(config)
   size = config.data.image_size
-  batch = pic.split_lab(tiny.images(4, size, size), 2, 'point')
+  batch = net.split_lab(tiny.images(4, size, size))
   return tiny.trained_like(net, batch), config
 
 
@@ -44,7 +43,7 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
   assert [look['index'] for look in found] == list(range(2, 11))
   replicated = devices.replicate(params)
   net = run_config.build_model(config)
-  rows = grids.Sampler(net, 'point', 3, 1.0, 'cached')(
+  rows = grids.Sampler(net, 3, 1.0, 'cached')(
     replicated, rgb[2:], config.sampling.seed, np.arange(2, 11)
   )
   report = likelihood.Evaluator(config)(replicated, rgb[2:], -1)
@@ -57,12 +56,12 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
     report['bits_per_dim'],
     rtol=1e-5,
   )
-  lab = pic.split_lab(rgb[2:3], 2, 'point')
+  lab = net.split_lab(rgb[2:3])
   key = jax.random.fold_in(jax.random.key(config.sampling.seed), 2)
   chroma = sample.sample_chroma(net, params, lab.luminance, key[None], 1)
   np.testing.assert_array_equal(  # L = 50 is 0 in network units
     found[0]['flat_sample'],
-    sample.to_rgb(np.zeros_like(lab.luminance), chroma, 'point')[0, 0],
+    pictures.to_rgb(net, np.zeros_like(lab.luminance), chroma)[0, 0],
   )
   for look in found:
     independent = look['embedding_samples']
@@ -78,7 +77,7 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
   params, config = trained
   rgb, found = looks
   net = run_config.build_model(config)
-  lab = pic.split_lab(rgb[2:], 2, 'point')
+  lab = net.split_lab(rgb[2:])
   embedding = net.build_embedding().apply(
     {'params': params['embedding']}, lab.luminance
   )
@@ -86,7 +85,7 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
   chroma = figures.study.logistic_mixture.sample(
     embedding[..., : net.num_outputs], lab.luminance_small, noise, 0.0
   )
-  expected = sample.to_rgb(lab.luminance, chroma[:, None], 'point')[:, 0]
+  expected = pictures.to_rgb(net, lab.luminance, chroma[:, None])[:, 0]
   for look, picture in zip(found, expected, strict=True):
     np.testing.assert_array_equal(look['embedding_mode'], picture)
 

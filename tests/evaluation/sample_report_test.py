@@ -61,8 +61,8 @@ def config(tmp_path):
 
 
 def trained_params(config) -> dict:
-  batch = pic.split_lab(tiny.images(4, SIZE, SIZE), 2, 'point')
-  return tiny.trained_like(run_config.build_model(config), batch)
+  net = run_config.build_model(config)
+  return tiny.trained_like(net, net.split_lab(tiny.images(4, SIZE, SIZE)))
 
 
 @pytest.mark.parametrize('weight', [0.0, 1.0])
@@ -97,7 +97,7 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
       assert np.isfinite(report[key]).all(), key
 
   net = run_config.build_model(config)
-  rows = grids.Sampler(net, 'point', 8, 1.0, 'cached')(
+  rows = grids.Sampler(net, 8, 1.0, 'cached')(
     replicated, rgb, config.sampling.seed, np.arange(COUNT)
   )
   ssim = np.array(
@@ -153,7 +153,7 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
 def test_report_agrees_with_chroma_scored_again(config):
   params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
   net = run_config.build_model(config)
-  lab = pic.split_lab(rgb, 2, 'point')
+  lab = net.split_lab(rgb)
   keys = sample.image_keys(config.sampling.seed, np.arange(COUNT))
   chroma = sample.sample_chroma(net, params, lab.luminance, keys, 8)
 

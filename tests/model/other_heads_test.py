@@ -11,7 +11,6 @@ from pic_jax.images import color
 from pic_jax.model import (
   classification_head,
   logistic_mixture,
-  pic,
   regression_head,
 )
 from pic_jax.runtime import devices
@@ -114,12 +113,12 @@ def test_counted_colours_are_those_of_the_images():
   )
   red = np.zeros((3, 8, 8, 3), np.uint8)
   red[..., 0] = 255
-  weights = colour_frequencies.class_weights(net, red, 'point', 0.5)
+  weights = colour_frequencies.class_weights(net, red, 0.5)
   chroma = np.asarray(color.rgb_to_lab(red[0, 0, 0]))[1:]
   nearest = ((classification_head.bins() - chroma) ** 2).sum(-1).argmin()
   # Smoothing spreads red over few bins, more at the rim: near the least.
   assert weights[nearest] < 1.2 * weights.min() < weights.max() / 10
-  assert colour_frequencies.class_weights(tiny.net(), red, 'point', 0.5) is None
+  assert colour_frequencies.class_weights(tiny.net(), red, 0.5) is None
 
 
 def test_regression_is_the_squared_error_of_its_estimate():
@@ -166,7 +165,7 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   net = run_config.build_model(config)
   size = config.data.image_size
   rgb = tiny.images(3, size, size)
-  lab = pic.split_lab(rgb, net.chroma_factor, 'point')
+  lab = net.split_lab(rgb)
   keys = jax.random.split(jax.random.key(0), 3)
   chroma = sample.sample_chroma(net, params, lab.luminance, keys, 2)
   np.testing.assert_array_equal(chroma[:, 0], chroma[:, 1])
@@ -210,7 +209,7 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   net = run_config.build_model(config)
   size = config.data.image_size
   rgb = tiny.images(5, size, size)
-  lab = pic.split_lab(rgb, 2, 'point')
+  lab = net.split_lab(rgb)
   # Before any step: the PIC's own embedding, its first channels as theta.
   alone = likelihood.Evaluator(config)(
     devices.replicate({'embedding': source['embedding']}), rgb, -1
@@ -223,14 +222,12 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   # Samples are the pixelwise ones, and the log-probabilities are theirs.
   params, _, _ = trained_model.load_trained(str(tmp_path / 'alone'))
   keys = jax.random.split(jax.random.key(0), 5)
-  chroma, log_prob = sample.run(
-    net, params, lab.luminance, keys, 2, 1.0, 'cached', 'point'
-  )
+  chroma, log_prob, _ = sample.draw(net, params, lab.luminance, keys, 2)
   assert (np.asarray(chroma[:, 0]) != np.asarray(chroma[:, 1])).any()
   theta, _ = net.apply({'params': params}, lab.luminance, lab.chroma)
   expected = logistic_mixture.log_prob(theta, lab.luminance_small, chroma[:, 1])
   np.testing.assert_allclose(
-    np.asarray(log_prob).reshape(5, 2, *log_prob.shape[1:])[:, 1],
+    log_prob[:, 1],
     expected,
     rtol=1e-4,
     atol=1e-4,

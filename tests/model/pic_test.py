@@ -14,7 +14,7 @@ from tests import tiny
 def test_split_lab_gives_integer_chroma_and_256_luminances():
   rgb = np.random.default_rng(0).integers(0, 256, (8, 60, 84, 3), np.uint8)
   for chroma_filter in color.CHROMA_FILTERS:
-    batch = pic.split_lab(rgb, 2, chroma_filter)
+    batch = tiny.net(chroma_filter=chroma_filter).split_lab(rgb)
     assert len(np.unique(batch.luminance)) <= 256
     lab = np.asarray(color.chroma_from_network(batch.chroma))
     np.testing.assert_allclose(lab, lab.round(), atol=1e-4)
@@ -24,7 +24,7 @@ def test_split_lab_gives_integer_chroma_and_256_luminances():
       batch.luminance_small,
       color.subsample(batch.luminance, 2, chroma_filter),
     )
-  point = pic.split_lab(rgb, 2, 'point')
+  point = tiny.net(chroma_filter='point').split_lab(rgb)
   np.testing.assert_allclose(
     color.chroma_from_network(point.chroma_unrounded),
     color.rgb_to_lab(rgb)[:, ::2, ::2, 1:],
@@ -35,7 +35,7 @@ def test_split_lab_gives_integer_chroma_and_256_luminances():
 def test_initial_params_normalise_every_layer():
   """Mean 0, deviation `init_scale` in every layer but the heads."""
   net = tiny.net()
-  batch = pic.split_lab(tiny.images(), 2, 'point')
+  batch = net.split_lab(tiny.images())
   params = pic.initial_params(net, batch, seed=0)
   _, captured = net.apply(
     {'params': params},
@@ -60,8 +60,9 @@ def test_initial_params_normalise_every_layer():
 
 def test_directions_start_as_short_as_published():
   """Adam's steps do not grow with the weights: long directions stay put."""
-  batch = pic.split_lab(tiny.images(), 2, 'point')
-  params = pic.initial_params(tiny.net(), batch, seed=0)
+  net = tiny.net()
+  batch = net.split_lab(tiny.images())
+  params = pic.initial_params(net, batch, seed=0)
   directions = [
     np.asarray(layer['V']).ravel()
     for layer in jax.tree.leaves(params, is_leaf=lambda x: 'V' in x)
@@ -72,7 +73,7 @@ def test_directions_start_as_short_as_published():
 
 def test_first_bits_per_dim_is_below_seven():
   net = tiny.net(num_components=10, embedding_features=80)
-  batch = pic.split_lab(tiny.images(), 2, 'point')
+  batch = net.split_lab(tiny.images())
   params = pic.initial_params(net, batch, seed=0)
   theta, embedding = net.apply(
     {'params': params}, batch.luminance, batch.chroma
@@ -86,7 +87,7 @@ def test_first_bits_per_dim_is_below_seven():
 
 def test_initial_params_are_the_same_twice_and_differ_by_seed():
   net = tiny.net()
-  batch = pic.split_lab(tiny.images(), 2, 'point')
+  batch = net.split_lab(tiny.images())
   trees = [pic.initial_params(net, batch, seed) for seed in (0, 0, 1)]
   first, second, other = (jax.tree.leaves(tree) for tree in trees)
   assert all((x == y).all() for x, y in zip(first, second, strict=True))
@@ -103,7 +104,7 @@ def test_embedding_narrower_than_theta_is_refused():
 
 def test_bfloat16_keeps_parameters_and_theta_in_float32():
   net = tiny.net(dtype='bfloat16')
-  batch = pic.split_lab(tiny.images(), 2, 'point')
+  batch = net.split_lab(tiny.images())
   params = pic.initial_params(net, batch, seed=0)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
   theta, embedding = net.apply(

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices
-from pic_jax.sampling import grids, sample
+from pic_jax.sampling import grids, pictures, sample
 from tests import tiny
 
 
 def prepare(count=3, height=10, width=14, **changes):
   net = tiny.net(**changes)
-  lab = pic.split_lab(tiny.images(count, height, width), 2, 'point')
+  lab = net.split_lab(tiny.images(count, height, width))
   params = tiny.trained_like(net, lab)
   keys = jax.random.split(jax.random.key(7), count)
   return net, params, lab, keys
@@ -82,22 +82,23 @@ def test_a_key_gives_the_same_sample_in_any_batch_and_position():
 def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
   chroma_filter,
 ):
-  net, params, lab, keys = prepare()
+  net, params, lab, keys = prepare(chroma_filter=chroma_filter)
   # Less sharp: scales of e^-7 would turn 1e-6 of a mean into 1e-3 nats.
   params['decoder']['head']['g'] /= 5
-  chroma, log_prob = jax.jit(
-    lambda: sample.run(
-      net, params, lab.luminance, keys, 2, 1.0, 'cached', chroma_filter
-    )
+  drawn = jax.jit(
+    lambda: sample.draw(net, params, lab.luminance, keys, num_samples=2)
   )()
   twice = lambda x: jnp.repeat(x, 2, 0)  # noqa: E731
-  canvas = chroma.reshape(6, 5, 7, 2)
+  canvas = drawn.chroma.reshape(6, 5, 7, 2)
   theta, _ = jax.jit(net.apply)(
     {'params': params}, twice(lab.luminance), canvas
   )
-  small = color.subsample(lab.luminance, 2, chroma_filter)
-  rescored = logistic_mixture.log_prob(theta, twice(small), canvas)
-  np.testing.assert_allclose(log_prob, rescored, atol=1e-4)
+  rescored = logistic_mixture.log_prob(
+    theta, twice(lab.luminance_small), canvas
+  )
+  np.testing.assert_allclose(
+    drawn.log_prob.reshape(6, 5, 7), rescored, atol=1e-4
+  )
 
 
 def test_temperature_zero_takes_the_mode_given_the_pixels_before():
@@ -112,19 +113,17 @@ def test_temperature_zero_takes_the_mode_given_the_pixels_before():
 
 def test_parallel_needs_fewer_passes_than_pixels():
   net, params, lab, keys = prepare()
-  _, passes = jax.jit(
-    lambda: sample.run(
-      net, params, lab.luminance, keys, 1, 1.0, 'parallel', 'point'
-    )
+  drawn = jax.jit(
+    lambda: sample.draw(net, params, lab.luminance, keys, method='parallel')
   )()
-  assert 1 < passes < 35
+  assert 1 < drawn.num_passes < 35
 
 
 @pytest.mark.slow
 def test_sampler_gives_the_same_on_eight_devices_as_on_one():
-  net, params, lab, _ = prepare(count=5)
+  net, params, lab, _ = prepare(count=5, chroma_filter='area')
   rgb = tiny.images(5)
-  draw_rows = grids.Sampler(net, 'area', 2, 0.5, 'cached')
+  draw_rows = grids.Sampler(net, 2, 0.5, 'cached')
   rows = draw_rows(
     devices.replicate(params), rgb, seed=3, indices=range(10, 15)
   )
@@ -139,9 +138,8 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
     keys,
     num_samples=2,
     temperature=0.5,
-    chroma_filter='area',
   )
-  expected = sample.to_rgb(lab.luminance, chroma, 'area')
+  expected = pictures.to_rgb(net, lab.luminance, chroma)
   np.testing.assert_array_equal(rows[:, 1:3], expected)
   np.testing.assert_array_equal(rows[:, 3], rgb)
   grey = rows[:, 0].astype(int)
@@ -151,7 +149,7 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
 def test_colourised_pictures_keep_their_luminance():
   net, params, lab, keys = prepare()
   chroma = 0.3 * draw(net, params, lab, keys)  # muted: inside the gamut
-  rgb = sample.to_rgb(lab.luminance, chroma, 'point')[:, 0]
+  rgb = pictures.to_rgb(net, lab.luminance, chroma)[:, 0]
   found = color.rgb_to_lab(rgb)[..., 0]
   expected = color.luminance_from_network(lab.luminance)[..., 0]
   assert np.median(np.abs(found - expected)) < 0.3
@@ -183,18 +181,16 @@ def test_parallel_ends_at_the_fixed_point_and_not_before(seed):
 def test_parallel_ends_with_weights_that_are_not_finite():
   net, params, lab, keys = prepare()
   params['decoder']['head']['b'] *= np.nan
-  _, passes = jax.jit(
-    lambda: sample.run(
-      net, params, lab.luminance, keys, 1, 1.0, 'parallel', 'point'
-    )
+  drawn = jax.jit(
+    lambda: sample.draw(net, params, lab.luminance, keys, method='parallel')
   )()
-  assert passes <= 35 + sample.PASSES_PER_CHECK
+  assert drawn.num_passes <= 35 + sample.PASSES_PER_CHECK
 
 
 def test_to_rgb_upsamples_on_the_grid_of_the_filter():
-  _, _, lab, _ = prepare()
+  net, _, lab, _ = prepare()
   chroma = lab.chroma[:, None]
-  pictures = {}
+  found = {}
   for chroma_filter in color.CHROMA_FILTERS:
     full = color.upsample(
       color.chroma_from_network(lab.chroma), 2, chroma_filter
@@ -202,9 +198,9 @@ def test_to_rgb_upsamples_on_the_grid_of_the_filter():
     expected = color.lab_to_rgb(
       jnp.concatenate([color.luminance_from_network(lab.luminance), full], -1)
     )
-    pictures[chroma_filter] = sample.to_rgb(
-      lab.luminance, chroma, chroma_filter
+    found[chroma_filter] = pictures.to_rgb(
+      net.clone(chroma_filter=chroma_filter), lab.luminance, chroma
     )[:, 0]
-    difference = np.abs(pictures[chroma_filter].astype(int) - expected)
+    difference = np.abs(found[chroma_filter].astype(int) - expected)
     assert difference.max() <= 1
-  assert (pictures['point'] != pictures['area']).any()
+  assert (found['point'] != found['area']).any()

@@ -31,7 +31,7 @@ def run(tmp_path):
       if name not in tiny.MODEL
     }
   net = run_config.build_model(config)
-  params = pic.initial_params(net, pic.split_lab(tiny.images(), 2, 'point'), 0)
+  params = pic.initial_params(net, net.split_lab(tiny.images()), 0)
   state = train_step.create(params, optax.adam(1e-3))
   saver = checkpoints.Saver(str(tmp_path), config, max_to_keep=2)
   states = {}

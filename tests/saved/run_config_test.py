@@ -1,5 +1,6 @@
 """Parameter counts of every config; one clear line for every mistake."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 import ml_collections
 import pytest
 
+from pic_jax.model import pic
 from pic_jax.runtime import errors
 from pic_jax.sampling import sample
-from pic_jax.saved import fields, run_config
+from pic_jax.saved import config_check, config_fields, run_config
 from tests import tiny
 
 PARAMETERS = {
@@ -41,7 +43,7 @@ def test_every_config_is_in_the_table():
 def test_config_is_valid_and_has_the_parameters_of_the_paper(name):
   config = tiny.config(name)
   assert config.is_locked
-  run_config.check(config)
+  config_check.check(config)
   net = run_config.build_model(config)
   size = config.data.image_size
   small = size // net.chroma_factor
@@ -65,12 +67,26 @@ def test_json_round_trip_gives_the_same_model():
 
 def test_json_of_an_older_version_gets_the_fields_that_it_lacks():
   sections = tiny.config('smoke').to_dict()
-  for section, name in fields.ADDED:
-    del sections[section][name]
+  del sections['training']['heartbeat_seconds'], sections['model']['head']
   config = run_config.from_json(json.dumps(sections))
-  assert config.evaluation.num_sampled_images == 1000
-  for (section, name), value in fields.ADDED.items():
-    assert config[section][name] == value
+  assert config.training.heartbeat_seconds == 100
+  assert config.model.head == 'decoder'
+
+
+def test_the_chroma_filter_of_an_older_version_moves_to_the_model():
+  sections = tiny.config('smoke').to_dict()
+  del sections['model']['chroma_filter']
+  sections['data']['chroma_filter'] = 'area'
+  config = run_config.from_json(json.dumps(sections))
+  assert config.model.chroma_filter == 'area'
+  sections['model']['chroma_filter'] = 'area'
+  with pytest.raises(errors.UserError, match='remove the former'):
+    run_config.from_json(json.dumps(sections))
+
+
+def test_fields_of_the_model_are_those_of_the_network():
+  names = {field.name for field in dataclasses.fields(pic.PIC)}
+  assert set(config_fields.defaults().model) == names - {'parent', 'name'}
 
 
 def change(section, name, value):
@@ -101,7 +117,8 @@ def change(section, name, value):
     ('model', 'embedding_stages', (), 'must not be empty'),
     ('model', 'embedding_loss_weight', -1.0, 'must be at least 0'),
     ('data', 'image_size', 31, 'got 31 and 2'),
-    ('data', 'chroma_filter', 'box', '`data.chroma_filter` must be one of'),
+    ('model', 'chroma_filter', 'box', '`model.chroma_filter` must be one of'),
+    ('data', 'chroma_filter', 'area', 'nearest is `model.chroma_filter`'),
     ('data', 'resize', 'stretch', '`data.resize` must be one of crop, squash'),
     ('data', 'resize', 'squash', "must be 'crop' for `data.name=patches`"),
     ('data', 'data_dir', '', '`data.data_dir` must name a folder'),
@@ -123,7 +140,7 @@ def change(section, name, value):
 )
 def test_a_mistake_names_the_field(section, name, value, text):
   with pytest.raises(errors.UserError) as error:
-    run_config.check(change(section, name, value))
+    config_check.check(change(section, name, value))
   assert text in str(error.value) and '\n' not in str(error.value)
 
 
@@ -131,17 +148,17 @@ def test_missing_fields_and_sections_are_named():
   config = tiny.config('smoke').to_dict()
   del config['training']['seed']
   with pytest.raises(errors.UserError, match='Missing.*training.seed'):
-    run_config.check(ml_collections.ConfigDict(config))
+    config_check.check(ml_collections.ConfigDict(config))
   del config['sampling']
   with pytest.raises(errors.UserError, match='Missing field `sampling`'):
-    run_config.check(ml_collections.ConfigDict(config))
+    config_check.check(ml_collections.ConfigDict(config))
 
 
 def test_batch_must_divide_over_the_devices():
   with pytest.raises(errors.UserError, match='got 8 and 3 x 1'):
-    run_config.check_devices(tiny.config('smoke'), 3)
+    config_check.check_devices(tiny.config('smoke'), 3)
 
 
 @pytest.mark.parametrize('method', sample.METHODS)
 def test_every_way_to_sample_may_be_named(method):
-  run_config.check(change('sampling', 'method', method))
+  config_check.check(change('sampling', 'method', method))

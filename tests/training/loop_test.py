@@ -15,7 +15,7 @@ from tensorboardX.proto import event_pb2
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood, metrics, sample_grids
 from pic_jax.images import image_files
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import sample
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
@@ -245,9 +245,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   config.evaluation.batch_size = 8
   report = likelihood.Evaluator(config)(replicated, rgb, -1)
   assert report['num_images'] == 21
-  lab = pic.split_lab(
-    rgb, run_config.build_model(config).chroma_factor, 'point'
-  )
+  lab = run_config.build_model(config).split_lab(rgb)
   theta, embedding = run_config.build_model(config).apply(
     {'params': params}, lab.luminance, lab.chroma
   )
@@ -422,7 +420,7 @@ def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
   assert 0 < abs(bits['float32'] - bits['bfloat16']) < 0.01
 
   net = run_config.build_model(config)
-  lab = pic.split_lab(source[:5], net.chroma_factor, 'point')
+  lab = net.split_lab(source[:5])
   keys = jax.random.split(jax.random.key(0), 5)
   naive, cached, parallel = (
     jax.jit(

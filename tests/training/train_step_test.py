@@ -16,16 +16,14 @@ from tests import tiny
 def prepare(**changes):
   net = tiny.net(**changes)
   rgb = tiny.images(16)
-  params = pic.initial_params(net, pic.split_lab(rgb, 2, 'point'), 0)
+  params = pic.initial_params(net, net.split_lab(rgb), 0)
   return net, params, rgb
 
 
 def one_step(net, params, rgb, optimizer=None, **kwargs):
   """A mapped step over eight devices; gradient descent shows the gradient."""
   optimizer = optimizer or optax.sgd(1.0)
-  step = devices.pmap(
-    train_step.train_step_fn(net, optimizer, 0.999, 'point', **kwargs)
-  )
+  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.999, **kwargs))
   state = train_step.create(params, optimizer)
   state, parts = step(
     devices.replicate(state),
@@ -52,8 +50,8 @@ def test_eight_devices_average_to_the_gradient_of_one():
   state, parts = one_step(net, params, rgb)
   (loss, _), gradient = jax.jit(
     jax.value_and_grad(train_step.loss_fn, has_aux=True),
-    static_argnames=('model', 'chroma_filter'),
-  )(params, rgb, jax.random.key(0), model=net, chroma_filter='point')
+    static_argnames='model',
+  )(params, rgb, jax.random.key(0), model=net)
   np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
   found = jax.tree.map(lambda old, new: old - new, params, state.params)
   # The difference of parameters of size 1 has lost digits of small gradients.
@@ -74,7 +72,7 @@ def test_every_device_draws_a_dropout_mask_of_its_own():
   _, parts = one_step(net, params, same)
   key = jax.random.fold_in(jax.random.key(5), 0)
   loss_fn = jax.jit(
-    lambda key: train_step.loss_fn(params, rgb[:1], key, net, 'point')[0]
+    lambda key: train_step.loss_fn(params, rgb[:1], key, net)[0]
   )
   losses = [float(loss_fn(jax.random.fold_in(key, d))) for d in range(8)]
   assert len(set(losses)) == 8
@@ -93,7 +91,7 @@ def test_ema_is_the_weighted_mean_written_out():
   """Decay (1 + step) / (10 + step): 1/10, then 2/11, until ema_decay."""
   net, params, rgb = prepare(dropout_rate=0.0)
   optimizer = optax.sgd(0.1)
-  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.999, 'point'))
+  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.999))
   state = devices.replicate(train_step.create(params, optimizer))
   seen = [params]
   for _ in range(2):
@@ -145,9 +143,7 @@ def test_adam_is_the_formula_with_the_numbers_of_the_config():
 
 def test_every_step_draws_new_dropout_masks():
   net, params, rgb = prepare()
-  step = devices.pmap(
-    train_step.train_step_fn(net, optax.sgd(0.0), 0.999, 'point')
-  )
+  step = devices.pmap(train_step.train_step_fn(net, optax.sgd(0.0), 0.999))
   state = devices.replicate(train_step.create(params, optax.sgd(0.0)))
   keys = devices.replicate(jax.random.key(5))
   losses = []
@@ -162,11 +158,9 @@ def test_every_micro_batch_draws_its_own_dropout_mask():
   net, params, rgb = prepare()
   same = np.repeat(rgb[:1], 2, 0)
   key = jax.random.key(3)
-  _, parts = jax.jit(
-    lambda: train_step.gradients(params, same, key, net, 'point', 2)
-  )()
+  _, parts = jax.jit(lambda: train_step.gradients(params, same, key, net, 2))()
   loss_fn = jax.jit(
-    lambda key: train_step.loss_fn(params, rgb[:1], key, net, 'point')[0]
+    lambda key: train_step.loss_fn(params, rgb[:1], key, net)[0]
   )
   losses = [float(loss_fn(jax.random.fold_in(key, i))) for i in range(2)]
   assert losses[0] != losses[1]
@@ -183,7 +177,6 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
       rgb,
       jax.random.key(0),
       net.clone(embedding_loss_weight=weight),
-      'point',
     )[1]
 
   with_it, without = parts_of(params, 0.5), parts_of(params, 0.0)
@@ -193,7 +186,7 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
     without['loss'] + 0.5 * with_it['embedding_bits_per_dim'],
     rtol=1e-6,
   )
-  lab = pic.split_lab(rgb, 2, 'point')
+  lab = net.split_lab(rgb)
   _, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
   log_prob = logistic_mixture.log_prob(
     embedding[..., :16], lab.luminance_small, lab.chroma
@@ -216,7 +209,7 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
 def test_loss_falls_on_one_batch(dtype):
   net, params, rgb = prepare(dropout_rate=0.0, dtype=dtype)
   optimizer = optax.adam(3e-3)
-  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.9, 'point'))
+  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.9))
   state = devices.replicate(train_step.create(params, optimizer))
   keys = devices.replicate(jax.random.key(0))
   losses = []

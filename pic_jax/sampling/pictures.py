@@ -1,0 +1,33 @@
+"""Chroma and luminance as pictures."""
+
+import jax
+import jax.numpy as jnp
+
+from pic_jax.images import color
+from pic_jax.model import pic
+
+
+def to_rgb(
+  model: pic.PIC, luminance: jax.Array, chroma: jax.Array
+) -> jax.Array:
+  """Joins luminance and sampled chroma.
+
+  Args:
+    model: knows the grid of the chroma.
+    luminance: [B, H, W, 1] in network units.
+    chroma: [B, S, h, w, 2] in network units.
+
+  Returns:
+    [B, S, H, W, 3] uint8.
+  """
+  lab = color.chroma_from_network(chroma.reshape(-1, *chroma.shape[2:]))
+  lab = model.upsample(lab).reshape(*chroma.shape[:2], *luminance.shape[1:3], 2)
+  grey = color.luminance_from_network(luminance)[:, None]
+  grey = jnp.broadcast_to(grey, (*lab.shape[:-1], 1))
+  return color.lab_to_rgb(jnp.concatenate([grey, lab], -1))
+
+
+def grey_picture(model: pic.PIC, lab: pic.LabBatch) -> jax.Array:
+  """[B, H, W, 3] uint8: what the model is given, as a picture."""
+  colourless = jnp.zeros_like(lab.chroma[:, None])
+  return to_rgb(model, lab.luminance, colourless)[:, 0]
