@@ -31,7 +31,7 @@ def train(values: Any) -> None:
 def evaluate(values: Any) -> None:
   """--mode=eval: the test split."""
   from pic_jax.data import input_pipeline
-  from pic_jax.evaluation import likelihood, sample_report
+  from pic_jax.evaluation import code_length, likelihood, sample_report
   from pic_jax.runtime import devices
 
   params, config, step = flag_values.load_trained(values)
@@ -40,6 +40,9 @@ def evaluate(values: Any) -> None:
   sample_evaluator = None  # made before the long work, as it may refuse
   if values.metrics == 'all':
     sample_evaluator = sample_report.SampleEvaluator(config)
+  coder = None  # the same
+  if config.evaluation.num_coded_images:
+    coder = code_length.Coder(config)
   report = likelihood.Evaluator(config)(
     params, source, config.evaluation.num_images
   )
@@ -50,6 +53,10 @@ def evaluate(values: Any) -> None:
     )
     report |= found
     text = f'{text}\n{sample_report.to_text(found)}'
+  if coder:
+    found = coder(params, source, config.evaluation.num_coded_images)
+    report |= found
+    text = f'{text}\n{code_length.to_text(found)}'
   report |= {
     'step': step,
     'data': config.data.name,

@@ -17,6 +17,7 @@ NON_POSITIVE = {
   'seed',
   'num_images',
   'num_sampled_images',
+  'num_coded_images',
   'num_validation_images',
   'temperature',
   'dropout_rate',
@@ -110,6 +111,12 @@ def check(config: ml_collections.ConfigDict) -> None:
       count == -1 or count > 0,
       f'`{section}.{name}` must be positive, or -1 for all, got {count}.',
     )
+  count = config.evaluation.num_coded_images
+  _require(
+    count >= -1,
+    '`evaluation.num_coded_images` must not be negative, or -1 for all, '
+    f'got {count}.',
+  )
   batch, steps = config.training.batch_size, config.training.accumulation_steps
   _require(
     batch % steps == 0,

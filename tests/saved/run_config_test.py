@@ -128,6 +128,7 @@ def change(section, name, value):
     ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
     ('training', 'seed', -1, '`training.seed` must be from 0'),
     ('evaluation', 'num_images', 0, '`evaluation.num_images` must be positive'),
+    ('evaluation', 'num_coded_images', -2, 'not be negative, or -1 for all'),
     ('evaluation', 'num_sampled_images', -2, 'positive, or -1 for all, got -2'),
     ('sampling', 'method', 'fast', '`sampling.method` must be one of'),
     (

@@ -1,0 +1,225 @@
+"""A code as long as the likelihood promises, by which it is proven.
+
+A range coder, driven by the exact probabilities that the decoder network gives
+a pixel once those before it are known, codes the chroma of images and decodes
+it again (arithmetic coding of a model, Rissanen & Langdon 1981). A proof, not
+a file format: both ways run the same compiled program at the same batch size
+on the same machine, since the last bits of a convolution depend on all these.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.experimental import io_callback
+
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
+from pic_jax.model import (
+  incremental_decoder,
+  logistic_mixture,
+  logistic_window,
+)
+from pic_jax.runtime import devices, errors, run_log
+from pic_jax.saved import run_config
+
+NUM_LEVELS = 256
+HALF_RANGE = logistic_mixture.HALF_RANGE
+LEVELS_PER_UNIT = logistic_window.LEVELS_PER_UNIT
+# Gives the symbols [N] of a channel of a pixel, from their probabilities
+# [N, NUM_LEVELS]: those of (row, col, channel) to code, or the ones decoded.
+SymbolFn = Callable[[np.ndarray, int, int, int], np.ndarray]
+
+
+def _log_mass(
+  levels: jax.Array, means: jax.Array, log_scales: jax.Array
+) -> jax.Array:
+  """Of levels from -`HALF_RANGE` to `HALF_RANGE` under logistics."""
+  return logistic_window.log_window(
+    levels - LEVELS_PER_UNIT * means,
+    log_scales,
+    levels == -HALF_RANGE,
+    levels == HALF_RANGE,
+  )
+
+
+def probabilities(
+  log_weights: jax.Array, means: jax.Array, log_scales: jax.Array
+) -> jax.Array:
+  """[N, NUM_LEVELS] of a channel's levels under mixtures [N, K]."""
+  levels = (jnp.arange(NUM_LEVELS) - HALF_RANGE)[None, :, None]
+  log_mass = _log_mass(levels, means[:, None], log_scales[:, None])
+  log_weights = jax.nn.log_softmax(log_weights)[:, None]
+  return jnp.exp(jax.nn.logsumexp(log_weights + log_mass, -1))
+
+
+class Coder:
+  """Codes and decodes chroma by one compiled program."""
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    """Builds the program.
+
+    Raises:
+      UserError: no range coder is installed, or the model has no decoder.
+    """
+    try:
+      import constriction
+    except ImportError:
+      raise errors.UserError(
+        '`evaluation.num_coded_images` needs a range coder: '
+        "pip install 'constriction>=0.4,<0.6'."
+      ) from None
+    self._stream = constriction.stream
+    self._config = config
+    self._model = run_config.build_model(config).clone(remat=False)
+    if not self._model.has_decoder:
+      raise errors.UserError(
+        '`evaluation.num_coded_images` needs `model.head=decoder`, got '
+        f'{self._model.head}.'
+      )
+    self._symbol_fn: SymbolFn | None = None
+    self._walk = jax.jit(self._walk_fn)
+
+  def __call__(
+    self, params: Any, source: Sequence[np.ndarray], num_images: int
+  ) -> dict[str, Any]:
+    """Codes the first images of a source, decodes them, and compares.
+
+    Args:
+      params: replicated (averaged) parameters.
+      source: see `input_pipeline.open_source`.
+      num_images: -1 for all.
+
+    Returns:
+      `num_coded_images`, `code_bytes`, `likelihood_bytes` (what the exact rule
+      promises), `num_decoded_exactly`.
+    """
+    report = likelihood.Evaluator(self._config)(params, source, num_images)
+    count = report['num_images']
+    promised = report['bits_per_image'] * count / 8
+    params = jax.device_put(devices.fetch(params))
+    code_bytes = num_exact = 0
+    for rgb, indices, mask in input_pipeline.eval_batches(
+      source, self._config.sampling.batch_size, num_images
+    ):
+      lab = self._model.split_lab(rgb)
+      grey, chroma = (lab.luminance, lab.luminance_small), np.array(lab.chroma)
+      code = self.encode(params, grey, chroma, mask)
+      is_exact = (self.decode(params, grey, code, mask) == chroma).all(
+        (1, 2, 3)
+      )
+      num_exact += int((is_exact & mask).sum())
+      code_bytes += code.nbytes
+      run_log.say(f'{indices[mask][-1] + 1} images coded and decoded')
+    return {
+      'num_coded_images': count,
+      'code_bytes': code_bytes,
+      'likelihood_bytes': promised,
+      'num_decoded_exactly': num_exact,
+    }
+
+  def encode(
+    self,
+    params: Any,
+    grey: tuple[jax.Array, jax.Array],
+    chroma: np.ndarray,
+    mask: np.ndarray,
+  ) -> np.ndarray:
+    """One code for a batch.
+
+    Args:
+      params: of the model.
+      grey: luminance [B, H, W, 1] and that of the chroma map [B, h, w, 1].
+      chroma: [B, h, w, 2] in network units, on the integer grid.
+      mask: [B], False for images that are not coded.
+
+    Returns:
+      [words] uint32.
+    """
+    encoder = self._stream.queue.RangeEncoder()
+    levels = np.round(LEVELS_PER_UNIT * chroma + HALF_RANGE).astype(np.int32)
+
+    def put(rows: np.ndarray, row: int, col: int, channel: int) -> np.ndarray:
+      symbols = levels[:, row, col, channel]
+      for symbol, shares in zip(symbols[mask], rows[mask], strict=True):
+        model = self._stream.model.Categorical(shares, perfect=False)
+        encoder.encode(int(symbol), model)
+      return symbols
+
+    self._run(put, params, *grey)
+    return encoder.get_compressed()
+
+  def decode(
+    self,
+    params: Any,
+    grey: tuple[jax.Array, jax.Array],
+    code: np.ndarray,
+    mask: np.ndarray,
+  ) -> np.ndarray:
+    """The chroma [B, h, w, 2] of a code; for the rest see `encode`."""
+    decoder = self._stream.queue.RangeDecoder(code)
+
+    def get(rows: np.ndarray, *_: int) -> np.ndarray:
+      symbols = np.zeros(len(rows), np.int32)
+      for index in np.flatnonzero(mask):
+        model = self._stream.model.Categorical(rows[index], perfect=False)
+        symbols[index] = decoder.decode(model)
+      return symbols
+
+    return self._run(get, params, *grey)
+
+  def _run(self, symbol_fn: SymbolFn, *args: Any) -> np.ndarray:
+    self._symbol_fn = symbol_fn
+    return np.asarray(jax.block_until_ready(self._walk(*args)))
+
+  def _ask(self, *args: Any) -> np.ndarray:
+    rows, row, col, channel = map(np.asarray, args)
+    return self._symbol_fn(rows, int(row), int(col), int(channel))
+
+  def _walk_fn(
+    self, params: Any, luminance: jax.Array, luminance_small: jax.Array
+  ) -> jax.Array:
+    """Visits the pixels in order and asks for their symbols: [B, h, w, 2]."""
+    embedding = self._model.build_embedding().apply(
+      {'params': params['embedding']}, luminance
+    )
+    shape = jax.ShapeDtypeStruct((len(luminance),), jnp.int32)
+
+    def pixel_fn(
+      theta: jax.Array, row: jax.Array, col: jax.Array
+    ) -> tuple[jax.Array, None]:
+      mixture = logistic_mixture.unpack(theta)
+      luminance = luminance_small[:, row, col]
+      log_weights, chroma = mixture.logits, [jnp.zeros_like(luminance)]
+      for channel in range(2):
+        means = logistic_mixture.conditional_means(
+          mixture, luminance, chroma[-1]
+        )[channel]
+        log_scales = mixture.log_scales[:, channel]
+        rows = probabilities(log_weights, means, log_scales)
+        # Ordered: the code is one stream.
+        symbols = io_callback(
+          self._ask, shape, rows, row, col, channel, ordered=True
+        )
+        levels = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
+        chroma.append(levels * (1.0 / LEVELS_PER_UNIT))
+        # What a leaves of the components is their weight for b.
+        log_weights += _log_mass(levels, means, log_scales)
+      return jnp.concatenate(chroma[1:], -1), None
+
+    canvas, _ = incremental_decoder.decode(
+      self._model.build_decoder(), params['decoder'], embedding, pixel_fn
+    )
+    return canvas
+
+
+def to_text(report: dict[str, Any]) -> str:
+  """The report as a line for a reader."""
+  return (
+    f'{report["num_coded_images"]} images coded in {report["code_bytes"]:,} '
+    f'bytes, {report["likelihood_bytes"]:,.1f} by the likelihood; '
+    f'{report["num_decoded_exactly"]} decoded bit by bit'
+  )

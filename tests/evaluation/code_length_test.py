@@ -1,0 +1,102 @@
+"""Chroma is coded in as many bits as the likelihood says, and comes back."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import code_length
+from pic_jax.model import logistic_mixture, pic
+from pic_jax.runtime import devices, errors
+from pic_jax.saved import run_config, trained_model
+from tests import tiny
+
+WORD = 4  # bytes by which a code may be too long
+
+
+def test_probabilities_are_those_of_the_likelihood():
+  """Of a, summed over b: the margin of `log_prob`."""
+  theta = jax.random.normal(jax.random.key(0), (3, 16))
+  levels = (jnp.arange(256) - 127.5) * (1 / 127.5)
+  chroma = jnp.stack(jnp.meshgrid(levels, levels, indexing='ij'), -1)
+  luminance = jnp.array([[-0.9], [0.1], [0.6]])
+  mixture = logistic_mixture.unpack(theta)
+  mean_a, _ = logistic_mixture.conditional_means(mixture, luminance, luminance)
+  found = jax.jit(code_length.probabilities)(
+    mixture.logits, mean_a, mixture.log_scales[:, 0]
+  )
+  expected = jax.jit(
+    lambda: jnp.exp(
+      logistic_mixture.log_prob(
+        theta[:, None, None], luminance[:, None, None], chroma[None]
+      )
+    ).sum(2)
+  )()
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-8)
+  np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def tiny_coder():
+  """Five images in batches of three, the last one padded."""
+  _, config = tiny.shaken_model()
+  config.sampling.batch_size = 3
+  model = run_config.build_model(config)
+  rgb = tiny.images(5, 8, 8)
+  params = pic.initial_params(model, model.split_lab(rgb), 0)
+  return code_length.Coder(config), params, rgb
+
+
+@pytest.mark.slow
+def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_coder):
+  coder, params, rgb = tiny_coder
+  report = coder(devices.replicate(params), rgb, -1)
+  assert report['num_coded_images'] == report['num_decoded_exactly'] == 5
+  excess = report['code_bytes'] - report['likelihood_bytes']
+  assert -1 < excess < 2 * WORD  # two batches
+  text = code_length.to_text(report)
+  assert f'{report["code_bytes"]} bytes' in text and '5 decoded' in text
+
+
+@pytest.mark.slow
+def test_a_code_with_another_bit_or_luminance_gives_another_chroma(tiny_coder):
+  coder, params, rgb = tiny_coder
+  lab = coder._model.split_lab(rgb[:3])
+  grey, mask = (lab.luminance, lab.luminance_small), np.array([1, 1, 0], bool)
+  code = coder.encode(params, grey, np.asarray(lab.chroma), mask)
+
+  def is_decoded(code, grey):
+    found = coder.decode(params, grey, code, mask)
+    return (found == lab.chroma)[:2].all()
+
+  assert is_decoded(code, grey)
+  assert not is_decoded(
+    code ^ np.eye(1, len(code), 1, dtype=np.uint32)[0], grey
+  )
+  assert not is_decoded(code, [0.9 * x for x in grey])
+
+
+@pytest.mark.slow
+def test_photographs_are_coded_within_half_a_percent():
+  """By the published model, on squares of the photographs that are here."""
+  params, config, _ = trained_model.load_trained('cifar10')
+  config.sampling.batch_size = 8
+  config.data.name, config.data.data_dir = 'patches', 'photos'
+  source = input_pipeline.open_images(config.data, 'test')
+  report = code_length.Coder(config)(devices.replicate(params), source, 8)
+  assert report['num_decoded_exactly'] == 8
+  ratio = (report['code_bytes'] - WORD) / report['likelihood_bytes']
+  assert abs(ratio - 1) < 0.005
+
+
+def test_what_cannot_be_coded_is_refused_in_one_line(monkeypatch):
+  _, config = tiny.shaken_model()
+  config.model.head = 'mixture'
+  with pytest.raises(errors.UserError, match='`model.head=decoder`'):
+    code_length.Coder(config)
+  monkeypatch.setitem(sys.modules, 'constriction', None)
+  with pytest.raises(errors.UserError, match='pip install.*constriction'):
+    code_length.Coder(config)
