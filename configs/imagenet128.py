@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     (512, 1, 3, 2),
     (512, 1, 3, 4),
   )
+  config.model.chroma_factor = 4
   config.model.embedding_features = 512
   config.optimizer.decay_rate = 0.99999  # sec. 4.2
   config.training.num_steps = 400_361  # 20 epochs of 1,281,167, sec. 4.2

@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     (48, 1, 1, 1),
     (64, 1, 2, 2),
   )
+  config.model.chroma_factor = 4
   config.model.dropout_rate = 0.2
   config.optimizer.learning_rate = 1e-3
   config.training.init_from = '/tmp/medium@10000'

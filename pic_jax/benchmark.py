@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.evaluation import likelihood
-from pic_jax.model import pic
+from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, run_log
 from pic_jax.sampling import sample
 from pic_jax.saved import checkpoints, run_config
@@ -64,7 +64,7 @@ def run(
   model = run_config.build_model(config)
   if params is None:
     lab = _random_images(config, 8)[1]
-    params = pic.initial_params(model, lab, config.training.seed)
+    params = parameters.initial(model, lab, config.training.seed)
   params = jax.device_put(params)  # a checkpoint's are on the host
   rows = [row for size in batches for row in _batch_rows(config, params, size)]
   for size in canvases if model.has_decoder else ():

@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from pic_jax.model import pic
+from pic_jax.model import parameters, pic
 from pic_jax.saved import run_config
 
 MODEL = dict(
@@ -53,7 +53,7 @@ def net(**changes) -> pic.PIC:
 
 def trained_like(net: pic.PIC, batch: pic.LabBatch, seed=0) -> dict:
   """Initial parameters, shaken so that theta varies over the map."""
-  params = pic.initial_params(net, batch, seed)
+  params = parameters.initial(net, batch, seed)
   params['decoder']['head']['g'] *= 10
   return params
 

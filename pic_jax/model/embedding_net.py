@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from pic_jax.images import color
 from pic_jax.model import layers
 
 
@@ -21,6 +22,9 @@ class EmbeddingNet(nn.Module):
       convolution with this stride, then the blocks.
     features: width E of the last convolution, 3x3.
     dtype: of the convolutions after the first; what blocks add up is float32.
+    pooling: side of the squares whose means the last stage gets.
+    backbone: module that sees the whole luminance; what it gives is added to
+      the last stage's convolution, before its blocks.
     head_scale, head_mean: [features] deviation and mean with which the output
       channels start (data-dependent initialisation), or one number.
   """
@@ -33,6 +37,8 @@ class EmbeddingNet(nn.Module):
   head_scale: float | tuple[float, ...] = 1.0
   head_mean: float | tuple[float, ...] = 0.0
   dtype: Any = jnp.float32
+  pooling: int = 1
+  backbone: nn.Module | None = None
 
   @nn.compact
   def __call__(self, luminance: jax.Array, train: bool = False) -> jax.Array:
@@ -47,8 +53,13 @@ class EmbeddingNet(nn.Module):
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
       # The grey levels in float32, like all that blocks add to.
       dtype = self.dtype if stage else jnp.float32
+      is_last = stage == len(self.stages) - 1
+      if is_last:
+        x = color.subsample(x, self.pooling, 'area')
       x = conv(width, stride=stride, dtype=dtype, name=f'stage_{stage}')(x)
       x = x.astype(jnp.float32)
+      if is_last and self.backbone is not None:
+        x = x + self.backbone(luminance, x.shape[1:3])
       for index in range(num_blocks):
         x = block(
           width,

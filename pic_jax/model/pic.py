@@ -1,6 +1,6 @@
 """Probabilistic Image Colorization: p(X^ab | X^L) (paper sec. 3.2, eq. 2)."""
 
-import functools
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -10,10 +10,10 @@ import numpy as np
 
 from pic_jax.images import color
 from pic_jax.model import (
+  backbone_embedding,
   causal_decoder,
   classification_head,
   embedding_net,
-  layers,
   logistic_mixture,
   regression_head,
 )
@@ -50,6 +50,10 @@ class PIC(nn.Module):
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
     embedding_features: width E of the embedding, at least P = 8 K.
+    chroma_factor: ratio of the sides of image and chroma map: the product of
+      the strides, or a multiple of it, the rest being a mean before the last.
+    backbone: 'efficientnet_lite0', added to the last stage, or 'none'.
+    frozen_parts: of its 17, the first ones that do not learn.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3),
       'regression' or 'classification' (see the modules of these names).
     point_estimate: of 'classification': 'annealed_mean' or 'median'.
@@ -70,6 +74,9 @@ class PIC(nn.Module):
 
   embedding_stages: tuple[tuple[int, int, int, int], ...]
   embedding_features: int
+  chroma_factor: int = 2
+  backbone: str = 'none'
+  frozen_parts: int = 17
   head: str = 'decoder'
   point_estimate: str = 'annealed_mean'
   chroma_filter: str = 'point'
@@ -105,11 +112,6 @@ class PIC(nn.Module):
   def embedding_has_likelihood(self) -> bool:
     """Whether the embedding's first P channels were trained as a mixture."""
     return self.head == 'mixture' or self.embedding_loss_weight > 0
-
-  @property
-  def chroma_factor(self) -> int:
-    """Ratio of the sides of image and chroma map: product of the strides."""
-    return int(np.prod([stride for _, stride, _, _ in self.embedding_stages]))
 
   @nn.nowrap
   def subsample(self, x: jax.Array) -> jax.Array:
@@ -158,9 +160,12 @@ class PIC(nn.Module):
         f'`model.head={self.head}`, {self.num_outputs}, '
         f'got {self.embedding_features}.'
       )
+    strides = math.prod(stride for _, stride, _, _ in self.embedding_stages)
     return embedding_net.EmbeddingNet(
       stages=tuple(tuple(stage) for stage in self.embedding_stages),
       features=self.embedding_features,
+      pooling=self.chroma_factor // strides,
+      backbone=backbone_embedding.build(self),
       gated=self.gated,
       dropout_rate=self.dropout_rate,
       remat=self.remat,
@@ -246,52 +251,3 @@ class PIC(nn.Module):
     if not self.has_decoder:
       return embedded[..., : self.num_outputs], embedded
     return self.decoder(chroma, embedded, train), embedded
-
-
-@functools.cache  # tracing takes a second, and `checkpoint` asks twice
-def param_shapes(model: PIC, image_size: int) -> dict:
-  """The tree of parameters as shapes, without any arithmetic; read only."""
-  small = image_size // model.chroma_factor
-  return jax.eval_shape(
-    model.init,
-    jax.random.key(0),
-    jnp.zeros((1, image_size, image_size, 1)),
-    jnp.zeros((1, small, small, 2)),
-  )['params']
-
-
-def initial_params(model: PIC, batch: LabBatch, seed: int) -> dict:
-  """Draws the directions and sets gains and biases from the first batch.
-
-  Numpy draws all directions: a jitted graph with a random draw for each of
-  sixty kernels takes a minute to compile. One jitted pass does the rest.
-
-  Args:
-    model: the network.
-    batch: first global batch.
-    seed: of the directions.
-
-  Returns:
-    The tree of parameters, float32.
-  """
-  shapes = param_shapes(model, model.chroma_factor)
-  rng = np.random.default_rng(seed)
-
-  def draw(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    # Kernels are drawn; g and b are vectors, which the pass below overwrites.
-    if len(leaf.shape) == 1:
-      return np.zeros(leaf.shape, np.float32)
-    # As short as published: Adam's steps do not grow with the directions, so
-    # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
-    directions = rng.standard_normal(leaf.shape, np.float32)
-    return np.float32(layers.DIRECTION_STDDEV) * directions
-
-  @jax.jit
-  def initialize(params: dict, luminance: jax.Array, chroma: jax.Array) -> dict:
-    _, updates = model.apply(
-      {'params': params}, luminance, chroma, mutable=['params']
-    )
-    return updates['params']
-
-  params = jax.tree.map(draw, shapes)
-  return initialize(params, batch.luminance, batch.chroma)

@@ -19,7 +19,7 @@ import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pic_jax.model import pic
+from pic_jax.model import parameters
 from pic_jax.runtime import errors
 from pic_jax.saved import digests, run_config
 
@@ -153,7 +153,7 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   if digest != digests.of_json(meta):
     raise ValueError('its description does not match its digest')
   config = run_config.from_json(meta['config'])
-  expected = pic.param_shapes(
+  expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
   known = {x.shape for x in jax.tree.leaves(expected)} | {()}

@@ -8,7 +8,12 @@ import ml_collections
 
 from pic_jax.data import input_pipeline
 from pic_jax.images import color, resizing
-from pic_jax.model import classification_head, pic
+from pic_jax.model import (
+  backbone_embedding,
+  classification_head,
+  efficientnet_lite0,
+  pic,
+)
 from pic_jax.runtime import errors
 from pic_jax.saved import config_fields
 
@@ -24,6 +29,7 @@ NON_POSITIVE = {
   'embedding_loss_weight',
   'cooldown_share',
   'eval_every_steps',
+  'frozen_parts',
   'sample_every_steps',
 }
 # Numbers of images: positive, or -1 for all.
@@ -137,6 +143,7 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
     'sampling.method': ('cached', 'naive', 'parallel'),
     'model.dtype': ('auto', 'float32', 'bfloat16'),
     'model.head': pic.HEADS,
+    'model.backbone': backbone_embedding.BACKBONES,
     'model.point_estimate': classification_head.POINT_ESTIMATES,
   }
   for name, allowed in choices.items():
@@ -206,11 +213,37 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     f'`model.head={model.head}`, {model.num_outputs}, '
     f'got {config.model.embedding_features}.',
   )
-  size, factor = config.data.image_size, model.chroma_factor
+  _check_sizes(config)
+  _check_backbone(config)
+
+
+def _check_sizes(config: ml_collections.ConfigDict) -> None:
+  size, factor = config.data.image_size, config.model.chroma_factor
   _require(
     size % factor == 0,
-    '`data.image_size` must divide by the chroma factor (the product of the '
-    f'strides in `model.embedding_stages`), got {size} and {factor}.',
+    '`data.image_size` must divide by `model.chroma_factor`, got '
+    f'{size} and {factor}.',
+  )
+  strides = math.prod(row[1] for row in config.model.embedding_stages)
+  _require(
+    factor % strides == 0,
+    '`model.chroma_factor` must divide by the product of the strides in '
+    f'`model.embedding_stages`, got {factor} and {strides}.',
+  )
+
+
+def _check_backbone(config: ml_collections.ConfigDict) -> None:
+  frozen, all_parts = config.model.frozen_parts, efficientnet_lite0.NUM_PARTS
+  _require(
+    0 <= frozen <= all_parts,
+    f'`model.frozen_parts` must be from 0 to {all_parts}, got {frozen}.',
+  )
+  _require(
+    config.model.backbone == 'none'
+    or not frozen
+    or bool(config.training.backbone_weights or config.training.init_from),
+    '`training.backbone_weights` must name the weights of a backbone that is '
+    'frozen; scripts/convert_efficientnet_lite0.py makes the file.',
   )
 
 

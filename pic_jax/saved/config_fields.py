@@ -21,6 +21,9 @@ def _model() -> ml_collections.ConfigDict:
   model = ml_collections.ConfigDict()
   model.embedding_stages = ((32, 1, 1, 1), (64, 2, 1, 1))  # Table 1
   model.embedding_features = 80  # width of the last convolution
+  model.chroma_factor = 2  # the product of the strides above
+  model.backbone = 'none'  # beside them; or 'efficientnet_lite0'
+  model.frozen_parts = 17  # of the backbone, the first that do not learn: all
   model.head = 'decoder'  # alone: 'mixture', 'regression', 'classification'
   model.point_estimate = 'annealed_mean'  # of classification; or 'median'
   model.chroma_filter = 'point'  # 'point' (paper) or 'area'
@@ -54,6 +57,7 @@ def _training() -> ml_collections.ConfigDict:
   training.accumulation_steps = 1  # micro-batches per step
   training.num_steps = 1000
   training.init_from = ''  # workdir, workdir@step or .safetensors
+  training.backbone_weights = ''  # what a backbone starts from, .safetensors
   training.rebalancing_share = 0.5  # classification: 1 weights no colour up
   training.log_every_steps = 100
   training.checkpoint_every_steps = 2000

@@ -1,6 +1,7 @@
 """The config of a run: its fields, as JSON, and in a workdir."""
 
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -56,6 +57,9 @@ def from_json(text: str) -> ml_collections.ConfigDict:
           'remove the former.'
         )
       sections['model'] |= moved
+    model = sections['model']
+    strides = [stride for _, stride, _, _ in model['embedding_stages']]
+    model.setdefault('chroma_factor', math.prod(strides))  # as until 0.1
     sections = {
       name: values | sections.pop(name, {})
       for name, values in config_fields.defaults().to_dict().items()

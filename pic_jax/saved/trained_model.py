@@ -5,7 +5,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.model import pic
+from pic_jax.model import parameters
 from pic_jax.runtime import errors
 from pic_jax.saved import checkpoints, run_config, weights_file
 
@@ -37,7 +37,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
     tree = {'ema_params': params}
   else:
     tree, config, step = _load_workdir(source)
-  expected = pic.param_shapes(
+  expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
   checkpoints.check_fit(tree['ema_params'], expected, source)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pic_jax.model import layers, pic
+from pic_jax.model import efficientnet_lite0, layers, pic
 from pic_jax.saved import run_config
 
 # Float32 arrays of the size of the parameters in a checkpoint: themselves,
@@ -53,7 +53,8 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
     output = next_fn(*args, **kwargs)
     module = context.module
     is_call = context.method_name == '__call__'
-    is_conv = is_call and isinstance(module, layers.WeightNormConv)
+    kinds = (layers.WeightNormConv, efficientnet_lite0.Layer)
+    is_conv = is_call and isinstance(module, kinds)
     # A causal convolution calls a plain one: the same module twice.
     if is_conv and module.path not in seen:
       seen.add(module.path)
@@ -85,6 +86,9 @@ def _count(
     channels: of its input.
     shape: of its output.
   """
+  if isinstance(module, efficientnet_lite0.Layer):
+    _count_backbone(table, module, channels, shape)
+    return
   (rows, columns), features = module.kernel_size, module.features
   path, width = module.path, features
   operation = f'{rows}x{columns} conv'
@@ -101,6 +105,26 @@ def _count(
   layer.dilation = max(layer.dilation, module.dilation)
   layer.num_parameters += kernel + 2 * features
   layer.multiply_adds += kernel * shape[1] * shape[2]
+
+
+def _count_backbone(
+  table: dict[tuple[str, ...], Layer],
+  module: efficientnet_lite0.Layer,
+  channels: int,
+  shape: tuple[int, ...],
+) -> None:
+  """Adds a layer of the backbone to its one row; see `_count`."""
+  path, features = module.path[:-1], module.features
+  layer = table.setdefault(
+    path, Layer('/'.join(path[-1:]), 'backbone', shape[1:3], features, 1, 0, 0)
+  )
+  layer.resolution, layer.width = shape[1:3], features  # the last: its head
+  kernel = module.kernel_size**2 * features
+  if not module.is_depthwise:
+    kernel *= channels
+  layer.multiply_adds += kernel * shape[1] * shape[2]
+  # The stem's kernel has three channels for the one that it is given.
+  layer.num_parameters += (3 if module.is_grey else 1) * kernel + features
 
 
 def run(

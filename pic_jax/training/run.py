@@ -13,10 +13,15 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.images import grid, image_files
-from pic_jax.model import pic
+from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, run_log
 from pic_jax.sampling import grids
-from pic_jax.saved import checkpoints, run_config, trained_model
+from pic_jax.saved import (
+  backbone_weights,
+  checkpoints,
+  run_config,
+  trained_model,
+)
 from pic_jax.training import train_step
 
 # Updates in a row that may be left out before the run ends.
@@ -99,14 +104,19 @@ class Run:
     if config.training.init_from:
       source = config.training.init_from
       params, _, step = trained_model.load_trained(source)
-      shapes = pic.param_shapes(self.model, config.data.image_size)
+      shapes = parameters.shapes(self.model, config.data.image_size)
       for network in sorted(params.keys() - shapes.keys()):
         run_log.say(f'The {network} of {source} is left out.')
         del params[network]
       checkpoints.check_fit(params, shapes, source)
       run_log.say(f'Starting from {source}, step {step}, optimiser fresh.')
     else:
-      params = pic.initial_params(self.model, batch, config.training.seed)
+      backbone = None
+      if config.training.backbone_weights:
+        backbone = backbone_weights.load(config.training.backbone_weights)
+      params = parameters.initial(
+        self.model, batch, config.training.seed, backbone
+      )
     return train_step.create(params, self.optimizer)
 
   def restored_state(self) -> train_step.TrainState | None:
@@ -132,7 +142,7 @@ class Run:
 
   def state_shapes(self) -> train_step.TrainState:
     """The state as shapes."""
-    params = pic.param_shapes(self.model, self.config.data.image_size)
+    params = parameters.shapes(self.model, self.config.data.image_size)
     return jax.eval_shape(
       lambda params: train_step.create(params, self.optimizer), params
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.struct
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -12,8 +13,9 @@ import numpy as np
 import optax
 
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import backbone_embedding, logistic_mixture, pic
 from pic_jax.runtime import devices
+from pic_jax.saved import run_config
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -63,11 +65,24 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Adam as optax has it (epsilon outside the bias correction)."""
   optimizer = config.optimizer
-  return optax.adam(
+  adam = optax.adam(
     learning_rate_fn(config),
     b1=optimizer.b1,
     b2=optimizer.b2,
     eps=optimizer.eps,
+  )
+  model = run_config.build_model(config)
+  if model.backbone == 'none':
+    return adam
+  # What is frozen has gradients of 0, which stay as they are; no moments.
+  return optax.masked(
+    adam,
+    functools.partial(
+      flax.traverse_util.path_aware_map,
+      lambda path, _: (
+        not backbone_embedding.is_frozen(path, model.frozen_parts)
+      ),
+    ),
   )
 
 
@@ -98,6 +113,11 @@ def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
   The ramp keeps the initial weights out of the average of a short run.
   """
   return jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
+
+
+def average(mean: Any, new: Any, decay: jax.Array) -> Any:
+  """Exponential average; what does not change is exactly its own average."""
+  return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
 def loss_fn(
@@ -227,7 +247,7 @@ def train_step_fn(
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = ema_decay_at(state.step, ema_decay)
-    ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
+    ema_params = average(state.ema_params, params, decay)
     norms = group_norms(grads)
     parts['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))
     is_finite = jnp.isfinite(parts['loss']) & jnp.isfinite(parts['grad_norm'])

@@ -13,7 +13,7 @@ from pic_jax.evaluation import (
   sample_scores,
 )
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import grids, sample
 from pic_jax.saved import run_config
@@ -68,7 +68,7 @@ def trained_params(config) -> dict:
 @pytest.mark.parametrize('weight', [0.0, 1.0])
 def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   config.model.embedding_loss_weight = weight
-  params = pic.param_shapes(run_config.build_model(config), SIZE)
+  params = parameters.shapes(run_config.build_model(config), SIZE)
   scores = jax.eval_shape(
     sample_report.SampleEvaluator(config)._score_fn,
     params,

@@ -7,7 +7,7 @@ import pytest
 
 from pic_jax.evaluation import metrics
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture, parameters
 from tests import tiny
 
 
@@ -36,7 +36,7 @@ def test_initial_params_normalise_every_layer():
   """Mean 0, deviation `init_scale` in every layer but the heads."""
   net = tiny.net()
   batch = net.split_lab(tiny.images())
-  params = pic.initial_params(net, batch, seed=0)
+  params = parameters.initial(net, batch, seed=0)
   _, captured = net.apply(
     {'params': params},
     batch.luminance,
@@ -62,7 +62,7 @@ def test_directions_start_as_short_as_published():
   """Adam's steps do not grow with the weights: long directions stay put."""
   net = tiny.net()
   batch = net.split_lab(tiny.images())
-  params = pic.initial_params(net, batch, seed=0)
+  params = parameters.initial(net, batch, seed=0)
   directions = [
     np.asarray(layer['V']).ravel()
     for layer in jax.tree.leaves(params, is_leaf=lambda x: 'V' in x)
@@ -74,7 +74,7 @@ def test_directions_start_as_short_as_published():
 def test_first_bits_per_dim_is_below_seven():
   net = tiny.net(num_components=10, embedding_features=80)
   batch = net.split_lab(tiny.images())
-  params = pic.initial_params(net, batch, seed=0)
+  params = parameters.initial(net, batch, seed=0)
   theta, embedding = net.apply(
     {'params': params}, batch.luminance, batch.chroma
   )
@@ -88,7 +88,7 @@ def test_first_bits_per_dim_is_below_seven():
 def test_initial_params_are_the_same_twice_and_differ_by_seed():
   net = tiny.net()
   batch = net.split_lab(tiny.images())
-  trees = [pic.initial_params(net, batch, seed) for seed in (0, 0, 1)]
+  trees = [parameters.initial(net, batch, seed) for seed in (0, 0, 1)]
   first, second, other = (jax.tree.leaves(tree) for tree in trees)
   assert all((x == y).all() for x, y in zip(first, second, strict=True))
   assert any((x != y).any() for x, y in zip(first, other, strict=True))
@@ -105,7 +105,7 @@ def test_embedding_narrower_than_theta_is_refused():
 def test_bfloat16_keeps_parameters_and_theta_in_float32():
   net = tiny.net(dtype='bfloat16')
   batch = net.split_lab(tiny.images())
-  params = pic.initial_params(net, batch, seed=0)
+  params = parameters.initial(net, batch, seed=0)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
   theta, embedding = net.apply(
     {'params': params}, batch.luminance, batch.chroma

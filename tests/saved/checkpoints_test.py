@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from pic_jax.model import pic
+from pic_jax.model import parameters
 from pic_jax.runtime import errors
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
 from pic_jax.training import train_step
@@ -31,7 +31,7 @@ def run(tmp_path):
       if name not in tiny.MODEL
     }
   net = run_config.build_model(config)
-  params = pic.initial_params(net, net.split_lab(tiny.images()), 0)
+  params = parameters.initial(net, net.split_lab(tiny.images()), 0)
   state = train_step.create(params, optax.adam(1e-3))
   saver = checkpoints.Saver(str(tmp_path), config, max_to_keep=2)
   states = {}

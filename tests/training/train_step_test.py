@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices
 from pic_jax.training import train_step
 from tests import tiny
@@ -16,7 +16,7 @@ from tests import tiny
 def prepare(**changes):
   net = tiny.net(**changes)
   rgb = tiny.images(16)
-  params = pic.initial_params(net, net.split_lab(rgb), 0)
+  params = parameters.initial(net, net.split_lab(rgb), 0)
   return net, params, rgb
 
 

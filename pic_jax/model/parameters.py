@@ -1,0 +1,64 @@
+"""The parameters of `PIC`: their shapes, and where they start."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.model import backbone_embedding, layers, pic
+
+
+@functools.cache  # tracing takes a second, and `checkpoints` asks twice
+def shapes(model: pic.PIC, image_size: int) -> dict:
+  """The tree of parameters as shapes, without any arithmetic; read only."""
+  small = image_size // model.chroma_factor
+  return jax.eval_shape(
+    model.init,
+    jax.random.key(0),
+    jnp.zeros((1, image_size, image_size, 1)),
+    jnp.zeros((1, small, small, 2)),
+  )['params']
+
+
+def initial(
+  model: pic.PIC, batch: pic.LabBatch, seed: int, backbone: dict | None = None
+) -> dict:
+  """Draws the directions and sets gains and biases from the first batch.
+
+  Numpy draws all directions: a jitted graph with a random draw for each of
+  sixty kernels takes a minute to compile. One jitted pass does the rest.
+
+  Args:
+    model: the network.
+    batch: first global batch.
+    seed: of the directions.
+    backbone: parameters that it starts from; None draws them.
+
+  Returns:
+    The tree of parameters, float32.
+  """
+  rng = np.random.default_rng(seed)
+
+  def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    # Kernels are drawn; g and b are vectors, which the pass below overwrites.
+    if len(leaf.shape) == 1:
+      return np.zeros(leaf.shape, np.float32)
+    # As short as published: Adam's steps do not grow with the directions, so
+    # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
+    deviation = layers.DIRECTION_STDDEV
+    if path[-1].key == 'kernel':  # without weight norm: He et al. 2015
+      deviation = np.sqrt(2.0 / np.prod(leaf.shape[:-1]))
+    return np.float32(deviation) * rng.standard_normal(leaf.shape, np.float32)
+
+  @jax.jit
+  def initialize(params: dict, luminance: jax.Array, chroma: jax.Array) -> dict:
+    _, updates = model.apply(
+      {'params': params}, luminance, chroma, mutable=['params']
+    )
+    return updates['params']
+
+  params = jax.tree.map_with_path(draw, shapes(model, model.chroma_factor))
+  if backbone is not None:
+    backbone_embedding.params_of(params).update(backbone)
+  return initialize(params, batch.luminance, batch.chroma)

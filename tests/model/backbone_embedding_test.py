@@ -1,0 +1,130 @@
+"""A backbone beside the stages: where it starts, what of it learns."""
+
+import functools
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.images import color
+from pic_jax.model import (
+  backbone_embedding,
+  embedding_net,
+  layers,
+  parameters,
+)
+from pic_jax.saved import config_check, run_config
+from pic_jax.training import train_step
+from tests import tiny
+
+FROZEN = 16  # of 17 parts: the head learns
+
+
+def config():
+  result = tiny.config('smoke')
+  with result.unlocked():
+    result.model.update(tiny.MODEL)
+    result.model.update(
+      backbone='efficientnet_lite0',
+      frozen_parts=FROZEN,
+      chroma_factor=4,
+      dropout_rate=0.0,
+    )
+    result.training.backbone_weights = 'weights.safetensors'
+  return result
+
+
+@functools.cache
+def started():
+  """The network, and parameters whose backbone was given, not drawn."""
+  net = run_config.build_model(config())
+  shapes = backbone_embedding.params_of(parameters.shapes(net, 4))
+  rng = np.random.default_rng(0)
+
+  def draw(leaf):
+    deviation = np.prod(leaf.shape[:-1]) ** -0.5
+    return rng.normal(0, deviation, leaf.shape).astype(np.float32)
+
+  given = jax.tree.map(draw, shapes)
+  lab = net.split_lab(tiny.images(8, 40, 24))
+  return net, given, lab, parameters.initial(net, lab, 0, given)
+
+
+def test_a_backbone_starts_from_its_weights_alone():
+  _, given, _, params = started()
+  same = jax.tree.map(
+    lambda x, y: (x == y).all(), backbone_embedding.params_of(params), given
+  )
+  assert jax.tree.all(same)
+
+
+def test_what_is_frozen_has_neither_updates_nor_moments():
+  _, given, _, params = started()
+  config_check.check(config())
+  optimizer = train_step.make_optimizer(config())
+  opt_state = optimizer.init(params)
+  moments = {x.shape for x in jax.tree.leaves(opt_state)}
+  assert given['head']['kernel'].shape in moments
+  assert given['block_15_expand']['kernel'].shape not in moments
+  # What `EfficientNetLite0` gives to what is frozen: gradients of 0.
+  grads = flax.traverse_util.path_aware_map(
+    lambda path, x: np.full_like(
+      x, not backbone_embedding.is_frozen(path, FROZEN)
+    ),
+    params,
+  )
+  updates, _ = optimizer.update(grads, opt_state, params)
+  moved = {
+    path
+    for path, update in flax.traverse_util.flatten_dict(updates).items()
+    if np.any(update)
+  }
+  frozen = set(flax.traverse_util.flatten_dict(params)) - moved
+  assert {path[3] for path in frozen} == set(given) - {'head'}
+  assert {path[:3] for path in frozen} == {backbone_embedding.PATH}
+
+
+def test_features_of_every_stride_reach_the_whole_chroma_grid():
+  """Each with the deviation that it should start with."""
+  net, _, lab, params = started()
+  embedding, captured = jax.jit(
+    lambda: net.build_embedding().apply(
+      {'params': params['embedding']},
+      lab.luminance,
+      capture_intermediates=lambda module, _: (module.name or '').startswith(
+        'project'
+      ),
+      mutable=['intermediates'],
+    )
+  )()
+  assert embedding.shape[:3] == (8, 10, 6)
+  projected = jax.tree.leaves(captured)
+  sizes = {x.shape[1:3] for x in projected}
+  assert sizes == {(10, 6), (5, 3), (3, 2), (2, 1)}
+  assert len(projected) == 6
+  for x in projected:
+    np.testing.assert_allclose(np.std(x, (0, 1, 2)), 0.5, rtol=1e-2)
+
+
+def test_pooling_gives_the_last_stage_means():
+  net = embedding_net.EmbeddingNet(((3, 2, 0, 1), (4, 1, 0, 1)), 5, pooling=2)
+  x = jax.random.normal(jax.random.key(0), (2, 20, 12, 1))
+  params = jax.jit(net.init)(jax.random.key(1), x)['params']
+
+  def conv(params, x, name, stride=1):
+    module = layers.WeightNormConv(
+      params[name]['g'].size, (3, 3), stride=stride
+    )
+    return module.apply({'params': params[name]}, x)
+
+  @jax.jit
+  def both(params):
+    y = jnp.concatenate([x, jnp.ones_like(x)], -1)
+    y = color.subsample(conv(params, y, 'stage_0', 2), 2, 'area')
+    expected = conv(params, conv(params, y, 'stage_1'), 'head')
+    return net.apply({'params': params}, x), expected
+
+  found, expected = both(params)
+  assert found.shape == (2, 5, 3, 5)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
