@@ -84,6 +84,8 @@ def excess(
     [B, 2]: distance in (a, b) within a sample, less that within the original,
     summed over pairs, mean over samples; and the number of pairs.
   """
+  if min(luminance.shape[1:3]) < PATCH:
+    return jnp.zeros((len(luminance), 2))
   chosen = pairs(luminance, original)
 
   def total(chroma: jax.Array) -> jax.Array:

@@ -10,13 +10,13 @@ SSIM_SIGMA = 1.5
 
 
 def bits_per_image(log_prob: jax.Array) -> jax.Array:
-  """[B] bits for all chroma values of an image; log_prob [B, h, w] in nats."""
-  return -log_prob.sum((1, 2)) / np.log(2.0)
+  """[...] bits for all chroma values of a map; log_prob [..., h, w] in nats."""
+  return -log_prob.sum((-2, -1)) / np.log(2.0)
 
 
 def bits_per_dim(log_prob: jax.Array) -> jax.Array:
-  """[B] bits per chroma value: nats / (ln 2 * h * w * 2)."""
-  _, height, width = log_prob.shape
+  """[...] bits per chroma value: nats / (ln 2 * h * w * 2)."""
+  height, width = log_prob.shape[-2:]
   return bits_per_image(log_prob) / (height * width * 2)
 
 

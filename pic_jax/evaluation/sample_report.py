@@ -7,7 +7,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.evaluation import calibration, likelihood, metrics, sample_scores
+from pic_jax.evaluation import (
+  calibration,
+  like_cells,
+  likelihood,
+  metrics,
+  sample_scores,
+)
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import sample
 from pic_jax.saved import run_config
@@ -35,6 +41,7 @@ TABLE = (
       'the same, all scales': 'energy_score_multiscale',
       'difference, Lab': 'pairwise_difference',
       'variance, Lab^2': 'ab_variance',
+      'like cells, Lab': 'like_cells',
       'bits/dim of samples': 'sample_bits_per_dim',
       'minus that of originals': 'typicality_gap',
     },
@@ -98,7 +105,11 @@ class SampleEvaluator:
       self._sampling.batch_size,
       num_images,
     )
-    report = likelihood.means(scores)
+    alike = {}
+    for name in ('like_cells', 'embedding_like_cells'):
+      if name in scores:
+        alike |= like_cells.mean_excess(scores.pop(name), name)
+    report = likelihood.means(scores) | alike
     for name in ('pit_a', 'pit_b'):
       if name in report:
         report[f'{name}_distance'] = calibration.distance(report[name])

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from pic_jax.evaluation import calibration, metrics
+from pic_jax.evaluation import calibration, like_cells, metrics
 from pic_jax.images import color
 from pic_jax.model import logistic_mixture, pic
 from pic_jax.sampling import pictures, sample
@@ -15,7 +15,7 @@ TRANSFORM_STREAM = 2**32 - 1
 def of_pictures(
   model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, chroma: jax.Array
 ) -> dict[str, jax.Array]:
-  """Scores [B] of any colourisations, by what they look like.
+  """Scores [B, ...] of any colourisations, by what they look like.
 
   Args:
     model: knows the grid of the chroma.
@@ -48,6 +48,7 @@ def of_pictures(
     | {
       'pairwise_difference': metrics.pairwise_difference(samples),
       'ab_variance': metrics.variance(samples),
+      'like_cells': like_cells.excess(lab.luminance_small, target, samples),
     }
     | _energies('', samples, target)
     | _energies('grey_', grey, target)
@@ -122,7 +123,7 @@ def of_embedding(
   num_samples: int,
   temperature: float,
 ) -> dict[str, jax.Array]:
-  """Scores [B] of the embedding's own mixture: pixels without a decoder.
+  """Scores [B, ...] of the embedding's own mixture: pixels without a decoder.
 
   Args:
     model: knows the grid of the chroma.
@@ -130,13 +131,17 @@ def of_embedding(
     lab: the originals.
     keys, num_samples, temperature: see `sample.sample_chroma`.
   """
-  samples = sample.sample_independently(
-    theta, lab.luminance_small, keys, num_samples, temperature
+  samples = color.chroma_from_network(
+    sample.sample_independently(
+      theta, lab.luminance_small, keys, num_samples, temperature
+    )
   )
+  target = color.chroma_from_network(lab.chroma)
   mode = logistic_mixture.mode(theta, lab.luminance_small)[:, None]
   picture = pictures.to_rgb(model, lab.luminance, mode)[:, 0]
-  return _energies(
-    'embedding_',
-    color.chroma_from_network(samples),
-    color.chroma_from_network(lab.chroma),
-  ) | _colours('embedding_mode_', picture)
+  excess = like_cells.excess(lab.luminance_small, target, samples)
+  return (
+    {'embedding_like_cells': excess}
+    | _energies('embedding_', samples, target)
+    | _colours('embedding_mode_', picture)
+  )

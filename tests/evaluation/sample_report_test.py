@@ -8,6 +8,7 @@ import skimage.metrics
 
 from pic_jax.evaluation import (
   calibration,
+  like_cells,
   metrics,
   sample_report,
   sample_scores,
@@ -28,6 +29,7 @@ ALWAYS = [
     for which in ('', '_best_of_8', '_mean_of_8')
   ),
   'pairwise_difference',
+  'like_cells',
   'ab_variance',
   'energy_score',
   'energy_score_multiscale',
@@ -46,6 +48,7 @@ ALWAYS = [
 OF_EMBEDDING = [
   'embedding_energy_score',
   'embedding_energy_score_multiscale',
+  'embedding_like_cells',
   'embedding_mode_colourfulness',
   'embedding_mode_saturation',
 ]
@@ -65,6 +68,16 @@ def trained_params(config) -> dict:
   return tiny.trained_like(net, net.split_lab(tiny.images(4, SIZE, SIZE)))
 
 
+def find_more_like_cells(monkeypatch):
+  """Some at all, on maps of 8 x 8."""
+  for name, value in (
+    ('MIN_DISTANCE', 2.0),
+    ('MIN_CORRELATION', 0.3),
+    ('MAX_DIFFERENCE', 20.0),
+  ):
+    monkeypatch.setattr(like_cells, name, value)
+
+
 @pytest.mark.parametrize('weight', [0.0, 1.0])
 def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   config.model.embedding_loss_weight = weight
@@ -77,7 +90,10 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   )
   assert set(scores) == {*ALWAYS, *(OF_EMBEDDING if weight else ())}
   for name, score in scores.items():
-    assert score.shape == ((3, 20) if name.startswith('pit') else (3,)), name
+    if name.startswith('pit'):
+      assert score.shape == (3, 20), name
+    else:
+      assert score.shape == ((3, 2) if 'like' in name else (3,)), name
 
 
 def test_images_smaller_than_the_window_are_refused(config):
@@ -87,7 +103,8 @@ def test_images_smaller_than_the_window_are_refused(config):
 
 
 @pytest.mark.slow
-def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
+def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
+  find_more_like_cells(monkeypatch)
   params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
   replicated = devices.replicate(params)
   report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
@@ -150,7 +167,8 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config):
 
 
 @pytest.mark.slow
-def test_report_agrees_with_chroma_scored_again(config):
+def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
+  find_more_like_cells(monkeypatch)
   params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
   net = run_config.build_model(config)
   lab = net.split_lab(rgb)
@@ -176,6 +194,12 @@ def test_report_agrees_with_chroma_scored_again(config):
   )
   replicated = devices.replicate(params)
   report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
+  for prefix, drawn in (('', samples), ('embedding_', alone)):
+    excess = like_cells.excess(lab.luminance_small, target, drawn)
+    expected = like_cells.mean_excess(np.asarray(excess), f'{prefix}like_cells')
+    assert expected[f'{prefix}like_cells_pairs'] > COUNT
+    for key, value in expected.items():
+      np.testing.assert_allclose(report[key], value, rtol=1e-3)
   for name, values in (
     ('energy_score', metrics.energy_score(samples, target)),
     ('embedding_energy_score', metrics.energy_score(alone, target)),
