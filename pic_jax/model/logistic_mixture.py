@@ -193,7 +193,17 @@ def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     standard logistic for a and b.
   """
   # One draw: on CPU, every further one takes two seconds to compile.
-  u = jax.random.uniform(key, shape, minval=jnp.finfo(jnp.float32).tiny)
+  return noise_of_bits(jax.random.bits(key, shape, jnp.uint32))
+
+
+def noise_of_bits(bits: jax.Array) -> jax.Array:
+  """`noise` from random bits [..., K + 2] uint32.
+
+  Its uniform numbers (k + 1/2) / 2^23 have neither 0 nor 1 among them, unlike
+  those of `jax.random.uniform`, whose 0 is a logistic of -87 in place of -16:
+  both tails are finite and alike.
+  """
+  u = ((bits >> 9).astype(jnp.float32) + 0.5) * 2.0**-23  # exact
   gumbel = -jnp.log(-jnp.log(u[..., :-2]))
   logistic = jnp.log(u[..., -2:]) - jnp.log1p(-u[..., -2:])
   return jnp.concatenate([gumbel, logistic], -1)

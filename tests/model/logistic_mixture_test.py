@@ -201,6 +201,31 @@ def test_samples_have_the_probabilities_that_log_prob_gives():
   assert (np.abs(cells - expected) < 5 * deviation + 1e-5).all()
 
 
+def test_tails_of_the_noise_are_finite_and_alike():
+  """At the smallest and the largest bits, one in 2^23 draws each."""
+  lowest, highest = (
+    np.asarray(logistic_mixture.noise_of_bits(jnp.full(4, bits, jnp.uint32)))
+    for bits in (0, 2**32 - 1)
+  )
+  np.testing.assert_allclose(lowest[2:], -np.log(2.0**24 - 1), rtol=1e-6)
+  np.testing.assert_array_equal(highest[2:], -lowest[2:])
+  np.testing.assert_allclose(lowest[:2], -np.log(np.log(2.0**24)), rtol=1e-6)
+  np.testing.assert_allclose(highest[:2], np.log(2.0**24), rtol=1e-6)
+
+
+def test_noise_is_drawn_from_these_bits():
+  key = jax.random.key(12)
+  bits = jax.random.bits(key, (500, K + 2), jnp.uint32)
+  np.testing.assert_array_equal(
+    logistic_mixture.noise(key, (500, K + 2)),
+    logistic_mixture.noise_of_bits(bits),
+  )
+  mirrored = logistic_mixture.noise_of_bits(~bits)[:, -2:]
+  np.testing.assert_allclose(
+    logistic_mixture.noise_of_bits(bits)[:, -2:], -mirrored, atol=1e-6
+  )
+
+
 def test_temperature_zero_is_the_mode():
   theta = random_theta(7, 2.0, 300)
   luminance = jnp.zeros((300, 1))
