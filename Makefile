@@ -10,8 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 .PHONY: demo train-demo test test-all soak lint
 
 demo: $(VENV)/.run  ## Colourise the photographs that are here, four times.
-	$(BIN)/python main.py --mode=colorize --checkpoint=photos --input=photos \
-	  --output=$(OUT)
+	$(BIN)/python -m pic_jax colorize photos -o $(OUT)
 
 train-demo: $(VENV)/.run  ## Train, evaluate and sample on the same photographs.
 	$(BIN)/python main.py --config=configs/demo.py --workdir=$(TRAIN_DEMO)
@@ -24,9 +23,11 @@ test: $(VENV)/.test lint  ## The quick tests.
 test-all: $(VENV)/.test lint  ## The quick and the slow tests: what CI runs.
 	$(PYTEST) tests
 
-soak: $(VENV)/.test  ## Kills a run 30 times; 3 to 5 minutes.
+soak: $(VENV)/.test  ## Kills a run 30 times, and colouring 20 times.
 	PIC_JAX_NUM_KILLS=30 $(BIN)/python -m pytest -s tests/processes/survival_test.py \
 	  -k kill_9
+	PIC_JAX_NUM_KILLS=20 $(BIN)/python -m pytest -s \
+	  tests/photos/colorize_folder_test.py -k kill_9
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

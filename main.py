@@ -68,44 +68,10 @@ flags.DEFINE_list(
   'figures, with --figure=compare: pictures of other methods, one folder for '
   'each, named like the photographs of --input.',
 )
-flags.DEFINE_bool('recursive', False, 'colorize: look into subfolders, too.')
 flags.DEFINE_bool(
   'overwrite',
   False,
   'colorize, export: make outputs again that are there.',
-)
-flags.DEFINE_integer(
-  'num_samples', 4, 'colorize: colourisations of each photograph.'
-)
-flags.DEFINE_integer('seed', 0, 'colorize: another one gives other colours.')
-flags.DEFINE_float(
-  'temperature', 1.0, 'colorize: below 1 calmer, 0 the mode of each pixel.'
-)
-flags.DEFINE_float('saturation', 1.0, 'colorize: factor of the sampled chroma.')
-flags.DEFINE_enum(
-  'rank',
-  'none',
-  ('none', 'probable', 'different'),
-  'colorize: draw --num_candidates and keep --num_samples of them: the most '
-  'probable (safe, typical colours) or the most different (several moods).',
-)
-flags.DEFINE_integer(
-  'num_candidates', 0, 'colorize, with --rank; 0: 4 x --num_samples.'
-)
-flags.DEFINE_enum(
-  'upsampling',
-  'guided',
-  ('guided', 'bilinear'),
-  'colorize: whether edges of the luminance guide the chroma.',
-)
-flags.DEFINE_enum(
-  'format', 'png', ('png', 'jpg', 'webp'), 'colorize: of the outputs.'
-)
-flags.DEFINE_integer(
-  'max_pixels', 64_000_000, 'colorize: larger photographs are refused.'
-)
-flags.DEFINE_integer(
-  'batch_size', 0, 'colorize: photographs at once; 0: one for each device.'
 )
 flags.DEFINE_enum(
   'distributed',

@@ -1,1 +1,12 @@
-"""Probabilistic Image Colorization (Royer et al. 2017) in JAX."""
+"""Probabilistic Image Colorization (Royer et al. 2017) in JAX.
+
+For scripts: `from pic_jax import colorize`.
+"""
+
+import importlib
+
+
+def __getattr__(name):
+  if name == 'colorize':  # jax is imported only when it is asked for
+    return importlib.import_module('pic_jax.photos.colorize')
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

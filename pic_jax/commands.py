@@ -136,24 +136,12 @@ def _compare(values: Any, path: pathlib.Path) -> None:
     compare.folders(params, config, pathlib.Path(values.input), folders, path)
 
 
-def colorize(values: Any) -> int:
-  """--mode=colorize: photographs of any size, and a page that shows them."""
-  from pic_jax.photos import colorize as colorize_lib
-  from pic_jax.photos import colorize_folder, folder_job
-  from pic_jax.runtime import distributed, run_log
-
-  job = folder_job.from_flags(values)
-  files = folder_job.find_files(job)
-  colorizer = colorize_lib.Colorizer.load(flag_values.source_of(values))
-  job.output.mkdir(parents=True, exist_ok=True)
-  with distributed.lock(job.output):
-    report = colorize_folder.Folder(job, colorizer).run(files)
-  run_log.say(colorize_folder.summary(report))
-  flag_values.show(values, str(job.output / colorize_folder.PAGE), report)
-  statuses = {entry['status'] for entry in report['files']}
-  if statuses == {'failed'}:
-    return EXIT_NONE
-  return EXIT_SOME_FAILED if 'failed' in statuses else EXIT_DONE
+def colorize(values: Any) -> None:
+  """--mode=colorize: somewhere else now."""
+  raise errors.UserError(
+    '--mode=colorize went: use `pic-jax colorize INPUT... -o OUT` (or '
+    '`python -m pic_jax colorize`).'
+  )
 
 
 def export(values: Any) -> None:

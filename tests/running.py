@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pic_jax.saved import digests, trained_model
 
@@ -21,12 +22,12 @@ TRAIN = [
 
 
 def start(
-  *arguments: str, num_devices: int = 1, **env: str
+  *arguments: str, num_devices: int = 1, door: str = 'main.py', **env: str
 ) -> subprocess.Popen:
-  """Starts main.py on simulated CPU devices."""
+  """Starts main.py, or another script, on simulated CPU devices."""
   flag = f'--xla_force_host_platform_device_count={num_devices}'
   return subprocess.Popen(
-    [sys.executable, 'main.py', *arguments],
+    [sys.executable, *door.split(), *arguments],
     cwd=ROOT,
     env=os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'} | env,
     stdout=subprocess.PIPE,
@@ -35,11 +36,9 @@ def start(
   )
 
 
-def run(
-  *arguments: str, code: int = 0, num_devices: int = 1
-) -> tuple[list[str], str]:
-  """Runs main.py to its end; returns the lines of stdout, and stderr."""
-  return finish(start(*arguments, num_devices=num_devices), code)
+def run(*arguments: str, code: int = 0, **kwargs: Any) -> tuple[list[str], str]:
+  """Runs it to its end; returns the lines of stdout, and stderr."""
+  return finish(start(*arguments, **kwargs), code)
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> tuple[list[str], str]:

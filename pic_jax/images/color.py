@@ -44,15 +44,15 @@ def rgb_to_lab(rgb: jax.Array) -> jax.Array:
   """Converts sRGB to CIE Lab.
 
   Args:
-    rgb: [..., 3] uint8 or uint16.
+    rgb: [..., 3] uint8.
 
   Returns:
     [..., 3] float32: L in 0..100, a and b in Lab units.
   """
   rgb = jnp.asarray(rgb)
-  if rgb.dtype not in (jnp.uint8, jnp.uint16):
-    raise ValueError(f'`rgb` must be uint8 or uint16, got {rgb.dtype}.')
-  rgb = rgb.astype(jnp.float32) / jnp.iinfo(rgb.dtype).max
+  if rgb.dtype != jnp.uint8:
+    raise ValueError(f'`rgb` must be uint8, got {rgb.dtype}.')
+  rgb = rgb.astype(jnp.float32) / 255
   linear = jnp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
   xyz = _apply_matrix(RGB_TO_XYZ, linear)
   f = jnp.where(
@@ -85,15 +85,14 @@ def is_in_gamut(lab: jax.Array) -> jax.Array:
   return ((linear > -tolerance) & (linear < 1.0 + tolerance)).all(-1)
 
 
-def lab_to_rgb(lab: jax.Array, dtype: jnp.dtype = jnp.uint8) -> jax.Array:
+def lab_to_rgb(lab: jax.Array) -> jax.Array:
   """Converts CIE Lab to sRGB, clipped to the gamut and rounded.
 
   Args:
     lab: [..., 3] float32 in Lab units.
-    dtype: uint8 or uint16.
 
   Returns:
-    [..., 3] of `dtype`.
+    [..., 3] uint8.
   """
   linear = jnp.clip(_lab_to_linear(lab), 0.0, 1.0)
   rgb = jnp.where(
@@ -101,7 +100,7 @@ def lab_to_rgb(lab: jax.Array, dtype: jnp.dtype = jnp.uint8) -> jax.Array:
     1.055 * linear ** (1.0 / 2.4) - 0.055,
     12.92 * linear,
   )
-  return jnp.round(jnp.iinfo(dtype).max * rgb).astype(dtype)
+  return jnp.round(255 * rgb).astype(jnp.uint8)
 
 
 def eight_bit_luminance(luminance: jax.Array) -> jax.Array:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import io
 import logging
 import os
@@ -12,19 +13,26 @@ import stat
 import uuid
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pic_jax.images import encoding, to_srgb
+from pic_jax.images import encoding, metadata, to_srgb
 from pic_jax.runtime import errors
 
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
+SUFFIXES = (
+  *('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif'),
+  '.avif',
+)
+HEIF_SUFFIXES = ('.heic', '.heif')
+# What a user can do about photographs that are not read.
+REMEDIES = dict.fromkeys(HEIF_SUFFIXES, '`pip install pillow-heif` reads them')
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
+MAX_PAGES = 100  # of a TIFF that are looked at
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
 KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
@@ -43,20 +51,32 @@ class Photograph:
   """A photograph, upright and in sRGB.
 
   Attributes:
-    rgb: [H, W, 3], or [H, W, 1] if it is grey, uint8; uint16 if it is grey
-      and has more than 8 bits per channel.
-    alpha: [H, W] of the same dtype, or None if no pixel is transparent.
+    rgb: [H, W, 3], or [H, W, 1] if it is grey, uint8.
+    alpha: [H, W] uint8, or None if no pixel is transparent.
     notes: what a user should know, such as 'first of 12 frames'.
+    metadata: description, author, dates, resolution; see `metadata.of`.
   """
 
   rgb: np.ndarray
   alpha: np.ndarray | None
   notes: tuple[str, ...]
+  metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-  @property
-  def is_grey(self) -> bool:
-    """Whether the channels are equal at every pixel."""
-    return self.rgb.shape[-1] == 1
+
+@functools.cache
+def _heif() -> bool:
+  """Whether HEIC files are read, by an optional package."""
+  try:
+    import pillow_heif
+  except ImportError:
+    return False
+  pillow_heif.register_heif_opener()
+  return True
+
+
+def suffixes() -> tuple[str, ...]:
+  """Suffixes of the files that are read here."""
+  return SUFFIXES + HEIF_SUFFIXES * _heif()
 
 
 def load_photograph(
@@ -65,8 +85,8 @@ def load_photograph(
   """Reads a photograph; nothing in the file makes it fail in another way.
 
   Args:
-    path: a regular JPEG, PNG, WebP, TIFF, BMP or GIF file of 1 byte to 200 MB,
-      whatever its suffix.
+    path: a regular JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF file of 1 byte to
+      200 MB, whatever its suffix; HEIC, if pillow-heif is installed.
     max_pixels: the largest size; known before anything is decoded.
 
   Raises:
@@ -74,9 +94,22 @@ def load_photograph(
       large, or of floating-point, 32-bit or Lab pixels.
   """
   try:
-    return _decode(io.BytesIO(_read(path)), max_pixels)
+    return decode_photograph(_read(path), max_pixels)
   except errors.RunError as error:
-    raise errors.RunError(f'{_in_one_line(path)}: {error}') from None
+    raise errors.RunError(f'{in_one_line(path)}: {error}') from None
+
+
+def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
+  """Reads a photograph that is in memory; see `load_photograph`.
+
+  Raises:
+    RunError: see there; the text names no file.
+  """
+  if not data:
+    raise errors.RunError('an empty file; fetch it again.')
+  if len(data) > MAX_BYTES:
+    raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
+  return _decode(io.BytesIO(data), max_pixels)
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
@@ -87,10 +120,10 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
   """
   photograph = load_photograph(path)
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
-  return np.repeat(to_srgb.to_8_bits(rgb), 3 // rgb.shape[-1], -1)
+  return np.repeat(rgb, 3 // rgb.shape[-1], -1)
 
 
-def _in_one_line(text: object) -> str:
+def in_one_line(text: object) -> str:
   """Escapes line breaks, control characters and undecodable bytes."""
   return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
@@ -110,10 +143,6 @@ def _read(path: str | os.PathLike) -> bytes:
   except (OSError, ValueError) as error:  # ValueError: a null in the name
     reason = getattr(error, 'strerror', None) or error
     raise errors.RunError(f'cannot be read ({reason}).') from None
-  if not data:
-    raise errors.RunError('an empty file; fetch it again.')
-  if len(data) > MAX_BYTES:
-    raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
   return data
 
 
@@ -126,7 +155,7 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
     raise
   except UnidentifiedImageError:
     raise errors.RunError(
-      'no readable JPEG, PNG, WebP, TIFF, BMP or GIF; save it as PNG.'
+      'no readable JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF; save it as PNG.'
     ) from None
   except Image.DecompressionBombError as error:
     count = int(re.search(r'\d+', str(error))[0])
@@ -134,20 +163,20 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
   # The decoders raise a dozen more kinds on damaged files, from SyntaxError
   # and struct.error to ZeroDivisionError and MemoryError.
   except Exception as error:
-    reason = _in_one_line(error)[:80] or type(error).__name__
+    reason = in_one_line(error)[:80] or type(error).__name__
     raise errors.RunError(f'damaged ({reason}); save it anew as PNG.') from None
 
 
 def _too_large(size: str, max_pixels: int) -> str:
-  return (
-    f'{size} pixels, more than the limit of {max_pixels:,}; scale it down or '
-    f'raise `--max_pixels` (to {2 * Image.MAX_IMAGE_PIXELS:,} at most).'
-  )
+  return f'{size} pixels, more than the limit of {max_pixels:,}; scale it down.'
 
 
 def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
   notes = []
-  with _plain_errors(max_pixels), Image.open(file, formats=FORMATS) as image:
+  formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
+  with _plain_errors(max_pixels), Image.open(file, formats=formats) as image:
+    if image.format == 'TIFF':
+      _seek_largest(image, notes)
     for width, height in _sizes(image):
       if width * height > max_pixels:
         raise errors.RunError(_too_large(f'{width} x {height}', max_pixels))
@@ -163,18 +192,33 @@ def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
     turn = _orientation(image, notes)
+    kept = metadata.of(image)
     # Last, since it moves a file of several frames away from the first.
-    if getattr(image, 'is_animated', False):
+    if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
   if alpha is not None:
-    opaque = alpha.min() == np.iinfo(alpha.dtype).max
     alpha = (
-      None if opaque else np.ascontiguousarray(to_srgb.turned(alpha, turn))
+      None
+      if alpha.min() == 255
+      else np.ascontiguousarray(to_srgb.turned(alpha, turn))
     )
   if (rgb[..., :1] == rgb[..., 1:]).all():
     rgb = rgb[..., :1]
   rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
-  return Photograph(rgb, alpha, tuple(notes))
+  return Photograph(rgb, alpha, tuple(notes), kept)
+
+
+def _seek_largest(image: Image.Image, notes: list[str]) -> None:
+  """Goes to the largest page: the first may be a thumbnail."""
+  sizes = []
+  with contextlib.suppress(Exception):  # a later page is damaged
+    for page in range(min(image.n_frames, MAX_PAGES)):
+      image.seek(page)
+      sizes.append(image.width * image.height)
+  largest = int(np.argmax(sizes)) if sizes else 0
+  image.seek(largest)
+  if len(sizes) > 1:
+    notes.append(f'page {largest + 1} of {len(sizes)}, the largest')
 
 
 def _sizes(image: Image.Image) -> list[tuple[int, int]]:
@@ -225,32 +269,35 @@ def _count_frames(image: Image.Image) -> str:
 
 
 def save_image(
-  path: str | os.PathLike, rgb: np.ndarray, alpha: np.ndarray | None = None
+  path: str | os.PathLike,
+  rgb: np.ndarray,
+  alpha: np.ndarray | None = None,
+  about: dict[str, Any] | None = None,
 ) -> None:
   """Writes a picture; the file appears whole or not at all.
 
   Args:
-    path: .png, .jpg, .jpeg or .webp. PNG keeps 16 bits, the others round to
-      8; JPEG (quality 95, full chroma) puts transparency over white; WebP is
-      lossless.
-    rgb: [H, W, 3] or [H, W, 1], uint8 or uint16.
-    alpha: [H, W] of the same dtype, or None.
+    path: .png, .jpg, .jpeg or .webp. JPEG (quality 95, full chroma) puts
+      transparency over white; WebP is lossless.
+    rgb: [H, W, 3] or [H, W, 1] uint8.
+    alpha: [H, W] uint8, or None.
+    about: `metadata` of a photograph.
 
   Raises:
     RunError: another suffix, or the file cannot be written.
   """
   path = pathlib.Path(path)
-  name, form = _in_one_line(path), WRITTEN.get(path.suffix.lower())
+  name, form = in_one_line(path), WRITTEN.get(path.suffix.lower())
   if form is None:
     raise errors.RunError(f'{name}: unknown suffix; use .png, .jpg or .webp.')
   temporary = path.with_name(f'.{uuid.uuid4().hex}')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(temporary, 'xb') as file:
-      encoding.write(file, form, rgb, alpha)
+      encoding.write(file, form, rgb, alpha, about)
     temporary.replace(path)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
-    reason = _in_one_line(getattr(error, 'strerror', None) or error)
+    reason = in_one_line(getattr(error, 'strerror', None) or error)
     raise errors.RunError(f'{name}: cannot be written ({reason}).') from None
   finally:
     with contextlib.suppress(OSError, ValueError):

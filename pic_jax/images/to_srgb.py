@@ -24,12 +24,12 @@ def sixteen_bits(
     notes: is extended by what a user should know.
 
   Returns:
-    Levels [H, W, 1] and alpha [H, W], both uint16; alpha may be None.
+    Levels [H, W, 1] and alpha [H, W], rounded to uint8; alpha may be None.
   """
   levels, alpha = np.asarray(image).astype(np.uint16), None
   if 'transparency' in image.info:
     visible = levels != image.info['transparency']
-    alpha = np.where(visible, np.uint16(65535), np.uint16(0))
+    alpha = np.where(visible, np.uint8(255), np.uint8(0))
   if image.format == 'TIFF':
     if image.tag_v2.get(BITS_PER_SAMPLE) == (12,):
       levels = np.round(levels * (65535 / 4095)).astype(np.uint16)
@@ -38,9 +38,14 @@ def sixteen_bits(
       levels = 65535 - levels
   if profile := image.info.get('icc_profile'):
     try:
-      levels = _grey_levels(profile)[levels]
+      transform = _transform(profile, 'GRAY', 'I;16')
+      grey = transform.apply(Image.fromarray(levels)).getchannel('G')
+      return np.asarray(grey)[..., None], alpha
     except errors.RunError as error:
       notes.append(str(error))
+  levels = to_8_bits(levels)
+  if curve := _gamma_curve(image):
+    levels = np.array(curve, np.uint8)[levels]
   return levels[..., None], alpha
 
 
@@ -60,8 +65,13 @@ def eight_bits(
   mode = 'CMYK' if image.mode == 'CMYK' else 'RGB'
   mode = 'L' if image.mode in ('1', 'L', 'LA', 'La') else mode
   to_srgb = None
+  if curve := _gamma_curve(image):
+    to_srgb = lambda part: part.point(curve * len(part.getbands()))  # noqa: E731
+    notes.append(f'gamma {image.info["gamma"]:g} of the file heeded')
   if profile := image.info.get('icc_profile'):
     try:
+      if mode == 'L' and _space_of(profile) == SPACES['RGB']:
+        mode = 'RGB'  # equal channels under a profile of colours
       to_srgb = _to_srgb_fn(profile, mode)
     except errors.RunError as error:
       notes.append(str(error))
@@ -96,27 +106,39 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def over_white(levels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-  """Puts [H, W, C] with alpha [H, W] over white, rounded to nearest."""
+  """Puts [H, W, C] with alpha [H, W], uint8, over white, rounded."""
   if alpha is None:
     return levels
-  top = np.iinfo(levels.dtype).max
   result = np.empty_like(levels)
   for rows in strips(*alpha.shape):
-    # 65535 * 65535 + 32767 still fits into 32 bits.
     part = alpha[rows, :, None].astype(np.uint32)
-    part = (levels[rows] * part + top * (top - part) + top // 2) // top
-    result[rows] = part
+    result[rows] = (levels[rows] * part + 255 * (255 - part) + 127) // 255
   return result
 
 
 def to_8_bits(levels: np.ndarray) -> np.ndarray:
   """Rounds uint16 [H, W, ...] to the nearest uint8."""
-  if levels.dtype == np.uint8:
-    return levels
   result = np.empty(levels.shape, np.uint8)
   for rows in strips(*levels.shape[:2]):
     result[rows] = (levels[rows].astype(np.uint32) + 128) // 257
   return result
+
+
+def _gamma_curve(image: Image.Image) -> list[int] | None:
+  """sRGB levels of the 256 levels of a PNG that names another gamma.
+
+  Of gAMA alone: a profile or an sRGB chunk say it better (PNG, sec. 13.13).
+  """
+  gamma = image.info.get('gamma')
+  if image.format != 'PNG' or not gamma or 'srgb' in image.info:
+    return None
+  if 'icc_profile' in image.info or abs(gamma - 1 / 2.2) < 0.01:
+    return None
+  linear = (np.arange(256) / 255.0) ** (1.0 / gamma)
+  encoded = np.where(
+    linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
+  )
+  return np.round(255.0 * np.clip(encoded, 0.0, 1.0)).astype(int).tolist()
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -155,25 +177,11 @@ def _to_srgb_fn(
   return transform.apply
 
 
-def _grey_levels(icc: bytes) -> np.ndarray:
-  """Returns [65536] uint16: the sRGB level of every 16-bit level of a file.
-
-  Pillow has no 16-bit RGB to convert into. Where the 8-bit result is v, the
-  middle of the levels that give v stands for v exactly; between, linear.
-
-  Raises:
-    RunError: the profile is damaged, not of grey, or not increasing.
-  """
-  transform = _transform(icc, 'GRAY', 'I;16')
-  levels = np.arange(65536, dtype=np.uint16)
-  moved = transform.apply(Image.fromarray(levels[None])).getchannel('G')
-  moved = np.asarray(moved)[0].astype(np.float64)
-  if (np.diff(moved) < 0).any() or moved[0] == moved[-1]:
-    raise errors.RunError('damaged colour profile ignored')
-  values, first = np.unique(moved, return_index=True)
-  middle = (first + np.append(first[1:], 65536) - 1) / 2
-  middle[[0, -1]] = 0, 65535
-  return np.interp(levels, middle, values * 257).round().astype(np.uint16)
+def _space_of(icc: bytes) -> str:
+  try:
+    return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space
+  except Exception:  # as in `_transform`
+    return ''
 
 
 def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:

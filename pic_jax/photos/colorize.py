@@ -7,7 +7,7 @@ chroma is upsampled onto the photograph's own luminance.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files
 from pic_jax.model import logistic_mixture
 from pic_jax.photos import network_size, options
-from pic_jax.runtime import devices
+from pic_jax.runtime import compilation_cache, devices
 from pic_jax.sampling import sample
 from pic_jax.saved import digests, run_config, trained_model
 
@@ -58,15 +57,16 @@ class Colorizer:
     self._size = config.data.image_size
     self._model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
-    self._draws: dict[int, Callable[..., Any]] = {}  # by number of samples
+    self._draw = devices.pmap(self._draw_fn)
 
   @classmethod
   def load(cls, source: str) -> 'Colorizer':
-    """Reads a workdir, 'workdir@step' or a .safetensors file.
+    """Reads a published model, a workdir, 'workdir@step' or .safetensors.
 
     Raises:
       RunError: nothing usable is there.
     """
+    compilation_cache.enable()
     tree, config, _ = trained_model.load(source)
     digest = digests.of_state(tree)['ema_params']
     return cls(tree['ema_params'], config, digest)
@@ -77,60 +77,70 @@ class Colorizer:
     """Colourises one photograph.
 
     Args:
-      rgb: [H, W], [H, W, 1] or [H, W, 3], uint8 or uint16; colour is turned
-        grey first.
+      rgb: [H, W], [H, W, 1] or [H, W, 3] uint8; colour is turned grey first.
       num_samples: S.
       seed: together with the grey levels it determines the samples.
-      **more: other fields of `Settings`.
+      **more: other fields of `options.Settings`.
 
     Returns:
-      [S, H, W, 3] of the same dtype.
+      [S, H, W, 3] uint8.
 
     Raises:
       ValueError: not an image, or an impossible setting.
     """
     settings = options.Settings(num_samples=num_samples, seed=seed, **more)
-    rgb = np.asarray(rgb)
-    (drawing,) = self.draw([self.see(rgb)], settings)
+    (drawing,) = self.draw([self.to_network_size(np.asarray(rgb))], settings)
     return np.stack(
-      [
-        self.render(drawing, index, settings, rgb.dtype)[0]
-        for index in range(num_samples)
-      ]
+      [self.render(drawing, s, settings)[0] for s in range(num_samples)]
     )
 
-  def see(self, rgb: np.ndarray) -> network_size.Grey:
-    """Turns a photograph grey and small, see `any_size.see`."""
-    return network_size.see(
-      rgb, self._size, self._model.chroma_factor, self._model.chroma_filter
+  def to_network_size(self, rgb: np.ndarray) -> network_size.Grey:
+    """Turns a photograph grey and small."""
+    model = self._model
+    return network_size.to_network_size(
+      rgb, self._size, model.chroma_factor, model.chroma_filter
     )
 
   def draw(
-    self, greys: list[network_size.Grey], settings: options.Settings
+    self,
+    greys: list[network_size.Grey],
+    settings: options.Settings,
+    samples: Sequence[int] | None = None,
   ) -> list[Drawing]:
-    """Draws samples for photographs whose `levels` all have one shape."""
+    """Draws samples for photographs whose `levels` all have one shape.
+
+    One for each device at a time: a program of one size, so that a sample does
+    not depend on what else is coloured.
+
+    Args:
+      greys: of the photographs.
+      settings: of the samples.
+      samples: numbers of those to draw; the first ones by default.
+    """
     count = jax.local_device_count()
-    padded = greys + greys[-1:] * (-len(greys) % count)
-    levels = devices.shard(np.stack([grey.levels for grey in padded]))
-    names = devices.shard(np.stack([words(grey.levels) for grey in padded]))
-    num_samples = settings.num_drawn
-    if num_samples not in self._draws:
-      draw = functools.partial(self._draw_fn, num_samples=num_samples)
-      self._draws[num_samples] = devices.pmap(draw)
-    chroma, log_prob = devices.unshard(
-      self._draws[num_samples](
+    numbers = np.arange(settings.num_drawn) if samples is None else samples
+    numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
+    drawings = []
+    for first in range(0, len(greys), count):
+      group = greys[first : first + count]
+      padded = group + group[-1:] * (count - len(group))
+      levels = devices.shard(np.stack([grey.levels for grey in padded]))
+      names = [key_words(grey.levels) for grey in padded]
+      drawn = self._draw(
         self._params,
         levels,
-        names,
+        devices.shard(np.stack(names)),
         np.full(count, settings.seed, np.uint32),
         np.full(count, settings.temperature, np.float32),
+        numbers,
       )
-    )
-    originals = self._score_originals(padded, levels)
-    return [
-      self._drawing(*args, settings)
-      for args in zip(greys, chroma, log_prob, originals, strict=False)
-    ]
+      chroma, log_prob = map(np.asarray, devices.unshard(drawn))
+      originals = self._score_originals(padded, levels)
+      drawings += [
+        _drawing(*args, settings)
+        for args in zip(group, chroma, log_prob, originals, strict=False)
+      ]
+    return drawings
 
   def _score_originals(
     self, greys: list[network_size.Grey], levels: np.ndarray
@@ -141,51 +151,17 @@ class Colorizer:
     zeros = np.zeros((height // factor, width // factor, 2), np.float32)
     own = [zeros if grey.chroma is None else grey.chroma for grey in greys]
     own = devices.shard(np.stack(own))
-    return devices.unshard(self._score(self._params, levels, own))
-
-  def _drawing(
-    self,
-    grey: network_size.Grey,
-    chroma: np.ndarray,
-    log_prob: np.ndarray,
-    original: np.ndarray,
-    settings: options.Settings,
-  ) -> Drawing:
-    """Cuts the padding off and keeps what `rank` asks for."""
-    height, width = grey.shape
-    chroma = chroma[:, :height, :width]
-    bits = np.asarray(metrics.bits_per_dim(log_prob[:, :height, :width]))
-    differences = np.asarray(metrics.pairwise_differences(chroma))
-    kept = options.choose(settings, bits, differences)
-    differences = differences[np.ix_(kept, kept)]
-    pairs = len(kept) * (len(kept) - 1)
-    own = None
-    if grey.chroma is not None:
-      own = metrics.bits_per_dim(original[None, :height, :width])
-    return Drawing(
-      grey=grey,
-      chroma=chroma[kept],
-      bits_per_dim=bits[kept],
-      original_bits_per_dim=None if own is None else float(own[0]),
-      difference=float(differences.sum() / max(1, pairs)),
-    )
+    return np.asarray(devices.unshard(self._score(self._params, levels, own)))
 
   def render(
-    self,
-    drawing: Drawing,
-    index: int,
-    settings: options.Settings,
-    dtype: np.dtype,
+    self, drawing: Drawing, index: int, settings: options.Settings
   ) -> tuple[np.ndarray, float]:
-    """One sample at the photograph's size; see `any_size.join`."""
-    return network_size.join(
+    """One sample at the photograph's size [H, W, 3] uint8; share clipped."""
+    return network_size.to_photograph(
       drawing.grey,
-      drawing.chroma[index],
+      np.float32(settings.saturation) * drawing.chroma[index],
       self._model.chroma_factor,
       self._model.chroma_filter,
-      settings.upsampling,
-      settings.saturation,
-      dtype,
     )
 
   def _network_luminance(self, levels: jax.Array) -> jax.Array:
@@ -198,7 +174,7 @@ class Colorizer:
     words: jax.Array,
     seed: jax.Array,
     temperature: jax.Array,
-    num_samples: int,
+    samples: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
     """Lab chroma [b, S, h, w, 2] and log-probabilities [b, S, h, w]."""
     keys = jax.vmap(
@@ -211,7 +187,7 @@ class Colorizer:
       params,
       self._network_luminance(levels),
       keys,
-      num_samples,
+      samples,
       temperature,
     )
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
@@ -230,25 +206,54 @@ class Colorizer:
     return logistic_mixture.log_prob(theta, small, chroma)
 
 
-def words(levels: np.ndarray) -> np.ndarray:
+def _drawing(
+  grey: network_size.Grey,
+  chroma: np.ndarray,
+  log_prob: np.ndarray,
+  original: np.ndarray,
+  settings: options.Settings,
+) -> Drawing:
+  """Cuts the padding off and keeps what `rank` asks for."""
+  height, width = grey.shape
+  chroma = chroma[:, :height, :width]
+  bits = _bits_per_dim(log_prob[:, :height, :width])
+  differences = np.stack(
+    [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
+  )
+  kept = options.choose(settings, bits, differences)
+  differences = differences[np.ix_(kept, kept)]
+  pairs = len(kept) * (len(kept) - 1)
+  own = None
+  if grey.chroma is not None:
+    own = float(_bits_per_dim(original[None, :height, :width])[0])
+  return Drawing(
+    grey=grey,
+    chroma=chroma[kept],
+    bits_per_dim=bits[kept],
+    original_bits_per_dim=own,
+    difference=float(differences.sum() / max(1, pairs)),
+  )
+
+
+def _bits_per_dim(log_prob: np.ndarray) -> np.ndarray:
+  """[B] of log-probabilities [B, h, w], two chroma values a pixel.
+
+  In numpy: photographs have too many shapes to compile for.
+  """
+  return -log_prob.mean((1, 2)) / (2 * np.log(2.0))
+
+
+def key_words(levels: np.ndarray) -> np.ndarray:
   """Names grey levels [H', W'] uint8 by [4] uint32: samples' keys follow it."""
   shape = np.array(levels.shape, '<u4').tobytes()
   digest = hashlib.sha256(shape + levels.tobytes()).digest()
   return np.frombuffer(digest[:16], '<u4').astype(np.uint32)
 
 
-def colorize_image(
-  source: str, path: str, num_samples: int = 4, seed: int = 0, **more: Any
-) -> np.ndarray:
-  """Colourises one file; for several, keep a `Colorizer`.
+def load_image(path: str) -> np.ndarray:
+  """Reads a photograph as [H, W, 3] uint8, transparency over white.
 
-  Args:
-    source: trained model, see `Colorizer.load`.
-    path: of the photograph, see `images.load_photograph`.
-    num_samples, seed, **more: see `Colorizer.__call__`.
-
-  Returns:
-    [S, H, W, 3] uint8, or uint16 of a 16-bit photograph.
+  Raises:
+    RunError: it cannot be read.
   """
-  rgb = image_files.load_photograph(path).rgb
-  return Colorizer.load(source)(rgb, num_samples, seed, **more)
+  return image_files.load_image(path)

@@ -10,7 +10,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs, figures
 from pic_jax.images import grid, image_files, resizing
-from pic_jax.photos import colorize, folder_job, options
+from pic_jax.photos import colorize, folder_job, network_size, options
 from pic_jax.runtime import devices, errors, run_log
 from pic_jax.saved import run_config
 
@@ -92,10 +92,9 @@ def folders(
   for folder in others:
     if not folder.is_dir():
       raise errors.UserError(
-        f'--folders={folder_job.shown(folder)}: no such folder.'
+        f'--folders={folder_job.one_line(folder)}: no such folder.'
       )
-  job = folder_job.Job(originals, path.parent, options.Settings())
-  tasks = folder_job.make_tasks(job, folder_job.find_files(job))
+  job = folder_job.Job((originals,), path.parent, options.Settings())
   known = [_pictures(folder) for folder in others]
   sampling = config.sampling
   settings = options.Settings(
@@ -103,22 +102,24 @@ def folders(
   )
   colorizer = colorize.Colorizer(params, config)
   rows = []
-  for task in tasks:
+  for photograph, _ in folder_job.find(job).photographs:
     if len(rows) == sampling.num_images:
       break
     try:
-      given = [image_files.load_image(task.path)]
+      given = [image_files.load_image(photograph)]
       for folder, pictures in zip(others, known, strict=True):
-        given.append(image_files.load_image(_find(task, folder, pictures)))
+        given.append(
+          image_files.load_image(_find(photograph, folder, pictures))
+        )
     except errors.RunError as error:
       run_log.say(f'left out: {error}')
       continue
     rows.append(np.stack(_row(colorizer, settings, *given)))
   if not rows:
     raise errors.UserError(
-      f'No photograph of --input={folder_job.shown(originals)} '
+      f'No photograph of --input={folder_job.one_line(originals)} '
       'has a picture in '
-      f'each of --folders={",".join(map(folder_job.shown, others))}.'
+      f'each of --folders={",".join(map(folder_job.one_line, others))}.'
     )
   image_files.save_image(path, grid.grid(np.stack(rows)))
 
@@ -128,7 +129,7 @@ def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   files = [
     path
     for path in sorted(folder.iterdir(), reverse=True)
-    if path.suffix.lower() in image_files.SUFFIXES
+    if path.suffix.lower() in image_files.suffixes()
   ]
   return {path.stem: path for path in files} | {
     path.name: path for path in files
@@ -136,16 +137,18 @@ def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _find(
-  task: folder_job.Task, folder: pathlib.Path, pictures: dict[str, pathlib.Path]
+  photograph: pathlib.Path,
+  folder: pathlib.Path,
+  pictures: dict[str, pathlib.Path],
 ) -> pathlib.Path:
   """A method's picture of a photograph; `RunError` if there is none."""
-  stem = task.stem.name
-  for name in (task.path.name, stem, f'{stem}.0'):
+  stem = photograph.stem
+  for name in (photograph.name, stem, f'{photograph.name}.0', f'{stem}.0'):
     if name in pictures:
       return pictures[name]
   raise errors.RunError(
-    f'{folder_job.shown(task.path)}: {folder_job.shown(folder)} has neither '
-    f'{folder_job.shown(stem)}.* nor {folder_job.shown(stem)}.0.*.'
+    f'{folder_job.one_line(folder)} has no picture of '
+    f'{folder_job.one_line(photograph)}: neither its name, nor with .0 behind.'
   )
 
 
@@ -156,10 +159,9 @@ def _row(
   *pictures: np.ndarray,
 ) -> list[np.ndarray]:
   """Squares [CELL, CELL, 3]: grey, ours, the pictures given, original."""
-  (drawing,) = colorizer.draw([colorizer.see(original)], settings)
-  grey = (drawing.grey.luminance * 2.55).round().astype(np.uint8)
-  grey = np.repeat(grey[..., None], 3, -1)
-  ours, _ = colorizer.render(drawing, 0, settings, original.dtype)
+  (drawing,) = colorizer.draw([colorizer.to_network_size(original)], settings)
+  grey = network_size.grey_picture(drawing.grey)
+  ours, _ = colorizer.render(drawing, 0, settings)
   return [
     resizing.fit(picture, CELL, 'crop')
     for picture in (grey, ours, *pictures, original)

@@ -4,6 +4,7 @@ import hashlib
 import html
 import os
 import pathlib
+import string
 import urllib.parse
 from typing import Any
 
@@ -13,29 +14,7 @@ from PIL import Image
 THUMBNAILS = 'thumbnails'
 THUMBNAIL_SIDE = 512  # pixels, of the longer side
 
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Colourisations</title>
-<style>
-body { font: 16px/1.4 system-ui, sans-serif; margin: 1rem; color: #222;
-  background: #fff; }
-h1 { font-size: 1.3rem; }
-h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; overflow-wrap: anywhere; }
-.row { display: grid; gap: .5rem;
-  grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
-figure { margin: 0; max-width: 24rem; }
-img { display: block; width: 100%; height: auto; background: #ddd; }
-figcaption { font-size: .8rem; color: #555; }
-.failed { color: #a00; }
-@media (prefers-color-scheme: dark) {
-  body { color: #ddd; background: #111; }
-  figcaption { color: #aaa; }
-  .failed { color: #f88; }
-}
-</style>
-"""
+_PAGE = pathlib.Path(__file__).with_suffix('.html')
 
 
 def _text(text: Any) -> str:
@@ -47,30 +26,36 @@ def _link(path: str | os.PathLike) -> str:
   return urllib.parse.quote(os.fsencode(os.fspath(path)))
 
 
-def save_thumbnail(folder: pathlib.Path, name: str, rgb: np.ndarray) -> str:
-  """Writes a small copy of [H, W, 3] uint8 or uint16.
+def picture(
+  folder: pathlib.Path, name: str, rgb: np.ndarray, caption: str
+) -> dict[str, Any]:
+  """Writes a small copy of a picture, for the page.
 
   Args:
     folder: of the page.
-    name: of the full picture; names the thumbnail.
-    rgb: the picture.
+    name: of the full picture; names the copy.
+    rgb: [H, W, 3] or [H, W, 1] uint8.
+    caption: below it.
 
   Returns:
-    The thumbnail's path, relative to the page.
+    What `to_html` wants of a picture.
   """
-  if rgb.dtype == np.uint16:
-    rgb = (rgb // 257).astype(np.uint8)
   height, width = rgb.shape[:2]
   ratio = min(1.0, THUMBNAIL_SIDE / max(height, width))
-  shape = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-  picture = Image.fromarray(rgb).resize(shape, Image.Resampling.BOX)
+  size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+  image = Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
   digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   path = pathlib.Path(THUMBNAILS) / f'{digest}.jpg'
   (folder / THUMBNAILS).mkdir(exist_ok=True)
   temporary = folder / THUMBNAILS / f'.{digest}.{os.getpid()}'
-  picture.save(temporary, 'JPEG', quality=90)
+  image.resize(size, Image.Resampling.BOX).save(temporary, 'JPEG', quality=90)
   temporary.replace(folder / path)
-  return str(path)
+  return {
+    'caption': caption,
+    'thumbnail': str(path),
+    'width': width,
+    'height': height,
+  }
 
 
 def _figure(picture: dict[str, Any]) -> str:
@@ -87,22 +72,22 @@ def _figure(picture: dict[str, Any]) -> str:
   )
 
 
-def to_html(title: str, entries: list[dict[str, Any]]) -> str:
+def to_html(entries: list[dict[str, Any]]) -> str:
   """The page.
 
   Args:
-    title: of the page.
     entries: for every photograph its `file`; `reason`, if it failed; else
       `pictures`: dicts of `caption`, `thumbnail`, `width`, `height`, and
       `file` (relative to the page) where there is one.
   """
-  parts = [_HEAD, f'<h1>{_text(title)}</h1>\n']
+  sections = []
   for entry in entries:
-    parts.append(f'<section>\n<h2>{_text(entry["file"])}</h2>\n')
-    if entry.get('pictures'):
+    body = f'<p class="failed">{_text(entry["reason"])}</p>'
+    if entry['pictures']:
       figures = '\n'.join(_figure(picture) for picture in entry['pictures'])
-      parts.append(f'<div class="row">\n{figures}\n</div>\n')
-    else:
-      parts.append(f'<p class="failed">{_text(entry["reason"])}</p>\n')
-    parts.append('</section>\n')
-  return ''.join([*parts, '</html>\n'])
+      body = f'<div class="row">\n{figures}\n</div>'
+    sections.append(
+      f'<section>\n<h2>{_text(entry["file"])}</h2>\n{body}\n</section>\n'
+    )
+  page = string.Template(_PAGE.read_text(encoding='utf-8'))
+  return page.substitute(sections=''.join(sections))

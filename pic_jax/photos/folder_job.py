@@ -1,166 +1,160 @@
-"""Which photographs are colourised, under which names, and what was before."""
+"""Which photographs are coloured, under which names, and what was before."""
 
 import collections
 import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 from typing import Any
 
 from pic_jax.images import image_files
-from pic_jax.photos import network_size, options
+from pic_jax.photos import options
 from pic_jax.runtime import errors
 
-JOURNAL = '.pic_jax.jsonl'
+JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What to colourise, and where to.
+  """What to colour, where to, and how.
 
   Attributes:
-    source: a photograph or a folder.
+    inputs: photographs and folders.
     output: folder.
     settings: of the samples.
-    suffix: '.png', '.jpg' or '.webp'.
-    overwrite: whether existing outputs are made again.
-    recursive: whether subfolders are looked into.
-    max_pixels: a photograph with more is refused.
-    batch_size: photographs drawn at once; 0: one for each device.
+    manners: of reading and writing.
   """
 
-  source: pathlib.Path
+  inputs: tuple[pathlib.Path, ...]
   output: pathlib.Path
   settings: options.Settings
-  suffix: str = '.png'
-  overwrite: bool = False
-  recursive: bool = False
-  max_pixels: int = image_files.MAX_PIXELS
-  batch_size: int = 0
+  manners: options.Manners = options.Manners()
+
+  def targets(self, name: str) -> list[pathlib.Path]:
+    """Outputs of a photograph, relative to the output folder.
+
+    The whole name of the input, a number and a format: it depends on no
+    neighbour.
+    """
+    return [
+      pathlib.Path(f'{name}.{index}.{self.manners.format}')
+      for index in range(self.settings.num_samples)
+    ]
 
 
-def from_flags(values: Any) -> Job:
-  """The job that the flags of --mode=colorize describe.
-
-  Raises:
-    UserError: a flag is missing or impossible.
-  """
-  for name in ('input', 'output'):
-    if not getattr(values, name):
-      raise errors.UserError(f'--mode=colorize needs --{name}.')
-  for name in ('max_pixels', 'batch_size'):
-    if getattr(values, name) < 0:
-      raise errors.UserError(
-        f'--{name} must not be negative, got {getattr(values, name)}.'
-      )
-  names = [field.name for field in dataclasses.fields(options.Settings)]
-  try:
-    chosen = options.Settings(**{n: getattr(values, n) for n in names})
-  except ValueError as error:
-    raise errors.UserError(
-      str(error).replace('`', '--', 1).replace('`', '', 1)
-    ) from None
-  return Job(
-    source=pathlib.Path(values.input),
-    output=pathlib.Path(values.output),
-    settings=chosen,
-    suffix=f'.{values.format}',
-    overwrite=values.overwrite,
-    recursive=values.recursive,
-    max_pixels=values.max_pixels,
-    batch_size=values.batch_size,
-  )
-
-
-@dataclasses.dataclass
-class Task:
-  """A photograph on its way.
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What there is to colour.
 
   Attributes:
-    path: of the file.
-    stem: of its outputs, relative to the output folder.
-    entry: its line of the report.
-    photograph, grey: once they are read.
-    start: when that began, seconds.
+    photographs: path of each, and its name: inside its folder, or alone.
+    left_out: how many other files there are, by kind.
   """
 
-  path: pathlib.Path
-  stem: pathlib.Path
-  entry: dict[str, Any]
-  photograph: image_files.Photograph | None = None
-  grey: network_size.Grey | None = None
-  start: float = 0.0
+  photographs: list[tuple[pathlib.Path, str]]
+  left_out: dict[str, int]
 
 
-def shown(path: str | os.PathLike) -> str:
-  """A path on one line, whatever bytes it has."""
-  text = os.fsencode(path).decode('utf-8', 'backslashreplace')
-  return ''.join(
-    c if c.isprintable() else c.encode('unicode_escape').decode() for c in text
-  )
-
-
-def find_files(job: Job) -> list[pathlib.Path]:
-  """Files with the suffix of a photograph, in a fixed order.
+def find(job: Job) -> Found:
+  """Looks for files with the suffix of a photograph, in a fixed order.
 
   Raises:
-    UserError: nothing there, or the output would be among the inputs.
+    UserError: nothing there, two of one name, or the output is an input.
   """
-  source, output = job.source, job.output
-  if not os.path.lexists(source):
-    raise errors.UserError(f'--input={shown(source)}: no such file or folder.')
+  output = job.output
   if output.exists() and not output.is_dir():
-    raise errors.UserError(f'--output={shown(output)} must be a folder.')
-  if not source.is_dir():
-    return [source]
-  if output.exists() and output.samefile(source):
-    raise errors.UserError('--output must not be the folder of --input.')
-  found = []
+    raise errors.UserError(f'{one_line(output)} must be a folder (--output).')
+  photographs, left_out = [], collections.Counter()
+  for source in job.inputs:
+    if not os.path.lexists(source):
+      raise errors.UserError(f'{one_line(source)}: no such file or folder.')
+    if not source.is_dir():
+      photographs.append((source, source.name))
+      continue
+    if output.exists() and output.samefile(source):
+      raise errors.UserError(
+        f'{one_line(output)} is both input and output: choose another --output.'
+      )
+    inside, others = _walk(source, output, job.manners.recursive)
+    photographs += [(path, str(path.relative_to(source))) for path in inside]
+    left_out.update(others)
+  if not photographs:
+    hint = (
+      '' if job.manners.recursive else '; --recursive looks into subfolders'
+    )
+    raise errors.UserError(
+      f'No photographs ({", ".join(image_files.suffixes())}) in '
+      f'{", ".join(map(one_line, job.inputs))}{hint}.'
+    )
+  _refuse_equal_names(photographs, str)
+  return Found(photographs, dict(sorted(left_out.items())))
+
+
+def _walk(
+  source: pathlib.Path, output: pathlib.Path, recursive: bool
+) -> tuple[list[pathlib.Path], list[str]]:
+  """Photographs of a folder, and the kinds of its other files."""
+  photographs, others = [], []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
-    if not job.recursive:
-      subfolders.clear()
     subfolders[:] = [
       name
       for name in subfolders
-      if not name.startswith('.')
+      if recursive
+      and not name.startswith('.')
+      and not (here / name / JOURNAL).exists()  # outputs of an earlier job
       and not (output.exists() and (here / name).samefile(output))
     ]
-    found += [
-      here / name
-      for name in names
-      if not name.startswith('.')
-      and pathlib.Path(name).suffix.lower() in image_files.SUFFIXES
-    ]
-  if not found:
-    hint = '' if job.recursive else '; --recursive looks into subfolders'
-    raise errors.UserError(
-      f'--input={shown(source)} has no photographs '
-      f'({", ".join(image_files.SUFFIXES)}{hint}).'
-    )
-  return sorted(found, key=os.fsencode)
+    for name in names:
+      suffix = pathlib.Path(name).suffix.lower()
+      if not name.startswith('.'):
+        if suffix in image_files.suffixes():
+          photographs.append(here / name)
+        else:
+          others.append(suffix or 'no suffix')
+  return sorted(photographs, key=os.fsencode), others
 
 
-def make_tasks(job: Job, files: list[pathlib.Path]) -> list[Task]:
-  """Names of outputs: the stem, or the whole name where stems are equal."""
-  root = job.source if job.source.is_dir() else job.source.parent
-  relative = [path.relative_to(root) for path in files]
-  counts = collections.Counter(path.with_suffix('') for path in relative)
-  return [
-    Task(
-      path=path,
-      stem=name if counts[name.with_suffix('')] > 1 else name.with_suffix(''),
-      entry={'file': str(name)},
-    )
-    for path, name in zip(files, relative, strict=True)
-  ]
+def _refuse_equal_names(
+  photographs: list[tuple[pathlib.Path, str]], key: Any
+) -> None:
+  seen = {}
+  for path, name in photographs:
+    first = seen.setdefault(key(name), path)
+    if first is not path:
+      raise errors.UserError(
+        f'{one_line(first)} and {one_line(path)} would have outputs of one '
+        'name: colour them into two --output folders.'
+      )
+
+
+def check_case(job: Job, found: Found) -> None:
+  """Refuses names that are one name on the disk of the outputs.
+
+  Raises:
+    UserError: names both.
+  """
+  with tempfile.NamedTemporaryFile(prefix='.case', dir=job.output) as file:
+    other = pathlib.Path(file.name)
+    if other.with_name(other.name.swapcase()).exists():
+      _refuse_equal_names(found.photographs, str.casefold)
+
+
+def one_line(path: str | os.PathLike) -> str:
+  """A path on one line, whatever bytes it has."""
+  return image_files.in_one_line(
+    os.fsencode(path).decode('utf-8', 'backslashreplace')
+  )
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   """The last entry of every file."""
   path = output / JOURNAL
   entries = {}
-  for line in path.read_text().splitlines() if path.exists() else []:
+  if not path.exists():
+    return entries
+  for line in path.read_text(encoding='utf-8').splitlines():
     try:
       entry = json.loads(line)
     except ValueError:

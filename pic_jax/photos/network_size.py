@@ -1,22 +1,19 @@
 """Photographs of any size: to the network's size, and chroma back to theirs."""
 
 import dataclasses
-import functools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from pic_jax.images import color
+from pic_jax.images import any_shape, color
 from pic_jax.photos import guided_upsampling
 
-# The long side is at most this many times the short side; what is longer is
-# made smaller and padded, so that a strip of pixels does not take hours.
-MAX_ASPECT = 8
-# Sides that the network sees are multiples of the trained size over this, so
-# that few shapes have to be compiled.
-SIDES_PER_SIZE = 2
+# Long sides that the network sees, over the short one: 7 shapes to compile.
+# What is longer is made smaller and padded.
+ASPECTS = (1.0, 1.5, 2.0, 4.0)
+# A photograph whose (a, b) stay this near (root mean square, Lab units) to a
+# curve over luminance was toned, not coloured: sepia, cyanotype, a bluish scan.
+TONE_TOLERANCE = 2.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +25,15 @@ class Grey:
     levels: [H', W'] uint8 grey levels at the network's size, edges padded.
     shape: h, w: rows and columns of the chroma map that are not padding.
     chroma: [H' / factor, W' / factor, 2] Lab integers of a colour photograph,
-      padded like `levels`; None for a grey one.
+      padded like `levels`; None for a grey or toned one.
+    is_toned: whether it is grey but for one tone.
   """
 
   luminance: np.ndarray
   levels: np.ndarray
   shape: tuple[int, int]
   chroma: np.ndarray | None
+  is_toned: bool = False
 
 
 def chroma_shape(
@@ -42,19 +41,28 @@ def chroma_shape(
 ) -> tuple[int, int]:
   """Rows and columns of the chroma map of a photograph, without padding.
 
-  The short side is `size` / `factor`, unless the long one is more than
-  `MAX_ASPECT` times longer.
+  The short side is `size` / `factor`, unless the long one is more than the
+  last of `ASPECTS` times longer.
   """
   short, long = sorted((height, width))
-  cells = size / factor / max(short, long / MAX_ASPECT)
+  cells = size / factor / max(short, long / ASPECTS[-1])
   return max(1, round(height * cells)), max(1, round(width * cells))
 
 
-def _pad(x: np.ndarray, size: int, unit: int) -> np.ndarray:
-  """Repeats the edges below and to the right, up to one of few sizes."""
-  widths = [
-    (0, max(-(-side // unit) * unit, size) - side) for side in x.shape[:2]
-  ]
+def padded_shape(
+  shape: tuple[int, int], size: int, factor: int
+) -> tuple[int, int]:
+  """Rows and columns of the levels, for a chroma map of this shape."""
+  sides = [round(size * aspect / factor) for aspect in ASPECTS]
+  rows, columns = (
+    factor * next(side for side in sides if side >= cells) for cells in shape
+  )
+  return rows, columns
+
+
+def _pad(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """Repeats the edges of [H, W, ...] below and to the right."""
+  widths = [(0, to - side) for side, to in zip(x.shape, shape, strict=False)]
   return np.pad(x, widths + [(0, 0)] * (x.ndim - 2), 'edge')
 
 
@@ -64,16 +72,22 @@ def _resize(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   return np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
-@jax.jit
-def _luminance(rgb: jax.Array) -> jax.Array:
-  return color.rgb_to_lab(rgb)[..., 0]
+def _is_toned(lab: np.ndarray) -> bool:
+  """Whether the colours [..., 3] are a function of their luminance."""
+  lab = lab.reshape(-1, 3)
+  powers = np.vander(lab[:, 0] / 100.0, 4)
+  fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
+  rest = lab[:, 1:] - powers @ fit
+  return bool(np.sqrt(np.square(rest).sum(-1).mean()) < TONE_TOLERANCE)
 
 
-def see(rgb: np.ndarray, size: int, factor: int, chroma_filter: str) -> Grey:
+def to_network_size(
+  rgb: np.ndarray, size: int, factor: int, chroma_filter: str
+) -> Grey:
   """Turns a photograph grey and small.
 
   Args:
-    rgb: [H, W], [H, W, 1] or [H, W, 3], uint8 or uint16.
+    rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
     size: short side that the network was trained on, pixels.
     factor, chroma_filter: of its chroma.
 
@@ -83,78 +97,70 @@ def see(rgb: np.ndarray, size: int, factor: int, chroma_filter: str) -> Grey:
   if rgb.ndim == 2:
     rgb = rgb[..., None]
   is_image = rgb.ndim == 3 and rgb.shape[-1] in (1, 3) and rgb.size
-  if not is_image or rgb.dtype not in (np.uint8, np.uint16):
+  if not is_image or rgb.dtype != np.uint8:
     raise ValueError(
-      '`rgb` must be [H, W], [H, W, 1] or [H, W, 3] and uint8 or uint16, got '
+      '`rgb` must be [H, W], [H, W, 1] or [H, W, 3] and uint8, got '
       f'{rgb.shape} and {rgb.dtype}.'
     )
   height, width = rgb.shape[:2]
   luminance = np.empty((height, width), np.float32)
   for strip in guided_upsampling.strips(height):
-    rows = rgb[strip]
-    luminance[strip] = _luminance(np.broadcast_to(rows, (*rows.shape[:2], 3)))
+    rows = np.broadcast_to(rgb[strip], (*rgb[strip].shape[:2], 3))
+    luminance[strip] = any_shape.rgb_to_lab(rows)[..., 0]
   shape = chroma_shape(height, width, size, factor)
   large = (shape[0] * factor, shape[1] * factor)
+  padded = padded_shape(shape, size, factor)
   small = np.clip(_resize(luminance, large), 0.0, 100.0)
-  levels = np.asarray(2.55 * small).round().astype(np.uint8)
-  unit = max(1, size // SIDES_PER_SIZE // factor)
-  chroma = None
-  if rgb.shape[-1] == 3 and (rgb != rgb[..., :1]).any():
-    if rgb.dtype == np.uint16:
-      rgb = (rgb // 257).astype(np.uint8)
-    lab = color.rgb_to_lab(_resize(rgb, large)[None])
-    chroma = color.subsample(lab[..., 1:], factor, chroma_filter)
-    chroma = np.asarray(color.round_chroma(chroma))[0]
-    chroma = _pad(chroma, size // factor, unit)
-  return Grey(luminance, _pad(levels, size, unit * factor), shape, chroma)
+  levels = _pad(np.asarray(2.55 * small).round().astype(np.uint8), padded)
+  if rgb.shape[-1] == 1 or (rgb == rgb[..., :1]).all():
+    return Grey(luminance, levels, shape, None)
+  lab = any_shape.rgb_to_lab(_pad(_resize(rgb, large), padded))
+  if _is_toned(lab[: large[0], : large[1]]):
+    return Grey(luminance, levels, shape, None, is_toned=True)
+  chroma = color.subsample(lab[None, ..., 1:], factor, chroma_filter)
+  return Grey(
+    luminance, levels, shape, np.asarray(color.round_chroma(chroma))[0]
+  )
 
 
-@functools.partial(jax.jit, static_argnums=(3,))
-def _colour_strip(
-  luminance: jax.Array, chroma: jax.Array, saturation: float, dtype: str
-) -> tuple[jax.Array, jax.Array]:
-  """RGB [R, W, 3] of a strip, and whether each pixel [R, W] was clipped."""
-  lab = jnp.concatenate([luminance, saturation * chroma], -1)
-  return color.lab_to_rgb(lab, jnp.dtype(dtype)), ~color.is_in_gamut(lab)
-
-
-def join(
-  grey: Grey,
-  chroma: np.ndarray,
-  factor: int,
-  chroma_filter: str,
-  upsampling: str,
-  saturation: float,
-  dtype: np.dtype,
+def to_photograph(
+  grey: Grey, chroma: np.ndarray, factor: int, chroma_filter: str
 ) -> tuple[np.ndarray, float]:
   """Puts a chroma map onto a photograph's own luminance.
 
   Args:
     grey: of the photograph.
-    chroma: [h, w, 2] Lab units.
+    chroma: [h, w, 2] Lab units, as saturated as is wanted.
     factor: ratio of the network's luminance to it.
     chroma_filter: on whose grid the values stand.
-    upsampling: of `guided.METHODS`.
-    saturation: factor of the chroma.
-    dtype: uint8 or uint16.
 
   Returns:
-    [H, W, 3] of `dtype`, and the share of pixels that were clipped to the
-    gamut of sRGB; all others keep their luminance.
+    [H, W, 3] uint8, and the share of pixels that were clipped to the gamut of
+    sRGB; all others keep their luminance.
   """
   height, width = grey.luminance.shape
-  rows, columns = (side * factor for side in grey.shape)
-  small = grey.levels[None, :rows, :columns, None] / np.float32(2.55)
-  small = color.subsample(small, factor, chroma_filter)[0]
+  rows, columns = grey.shape
+  small = grey.levels[None, ..., None] / np.float32(2.55)
+  small = np.asarray(color.subsample(small, factor, chroma_filter))[0]
   maps = guided_upsampling.prepare(
-    chroma, small, width, factor, chroma_filter, upsampling
+    np.asarray(chroma, np.float32),
+    small[:rows, :columns],
+    width,
+    factor,
+    chroma_filter,
   )
-  rgb = np.empty((height, width, 3), dtype)
-  is_clipped = np.empty((height, width), bool)
+  rgb = np.empty((height, width, 3), np.uint8)
+  num_clipped = 0
   for strip in guided_upsampling.strips(height):
     luminance = grey.luminance[strip, :, None]
     wide = guided_upsampling.upsample_rows(maps, luminance, strip.start, height)
-    rgb[strip], is_clipped[strip] = _colour_strip(
-      luminance, wide, saturation, np.dtype(dtype).name
-    )
-  return rgb, float(is_clipped.mean())
+    lab = np.concatenate([luminance, wide], -1)
+    rgb[strip], is_clipped = any_shape.lab_to_rgb(lab)
+    num_clipped += int(is_clipped.sum())
+  return rgb, num_clipped / (height * width)
+
+
+def grey_picture(grey: Grey) -> np.ndarray:
+  """[H, W, 3] uint8: the photograph's luminance."""
+  levels = (grey.luminance * 2.55).round().astype(np.uint8)
+  return np.broadcast_to(levels[..., None], (*levels.shape, 3))

@@ -1,62 +1,75 @@
-"""What a colourisation depends on, and which samples of it are kept."""
+"""What a user may choose: each option once, for the shell and for Python."""
 
+import argparse
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from pic_jax.photos import guided_upsampling
+from pic_jax.runtime import errors
 
 RANKS = ('none', 'probable', 'different')
+FORMATS = ('png', 'jpg', 'webp')
+
+
+def option(
+  default: Any,
+  text: str,
+  at_least: float | None = None,
+  choices: tuple[str, ...] | None = None,
+) -> Any:
+  """A field with what its help says and what it may be."""
+  metadata = {'help': text, 'at_least': at_least, 'choices': choices}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+class _Checked:
+  """Refuses impossible values when it is made."""
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value, about = getattr(self, field.name), field.metadata
+      if about['choices'] and value not in about['choices']:
+        raise errors.UserError(
+          f'`{field.name}` must be one of {", ".join(about["choices"])}, got '
+          f'{value!r}.'
+        )
+      if about['at_least'] is not None and not (
+        about['at_least'] <= value < 2**31
+      ):
+        raise errors.UserError(
+          f'`{field.name}` must be from {about["at_least"]} to 2**31 - 1, got '
+          f'{value}.'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-  """What a colourisation depends on, besides photograph and weights.
+class Model(_Checked):
+  """Which model; see `Colorizer.load`."""
 
-  Attributes:
-    num_samples: colourisations that are wanted.
-    seed: together with the grey levels and the number of a sample it
-      determines the sample.
-    temperature: 1 samples from the model, 0 takes each pixel's mode.
-    saturation: factor of the sampled chroma.
-    rank: of all candidates keeps the most 'probable' or the most 'different';
-      'none' keeps the first.
-    num_candidates: samples to choose from.
-    upsampling: 'guided' by the luminance, or 'bilinear'.
-  """
+  model: str = option('photos', 'a published model, a workdir or .safetensors')
 
-  num_samples: int = 4
-  seed: int = 0
-  temperature: float = 1.0
-  saturation: float = 1.0
-  rank: str = 'none'
-  num_candidates: int = 0
-  upsampling: str = 'guided'
+
+@dataclasses.dataclass(frozen=True)
+class Settings(_Checked):
+  """What a colourisation depends on, besides photograph and weights."""
+
+  num_samples: int = option(4, 'colourisations of each photograph', 1)
+  seed: int = option(0, 'another one gives other colours', 0)
+  temperature: float = option(1.0, 'below 1 calmer; 0: mode of each pixel', 0)
+  saturation: float = option(1.0, 'factor of the sampled chroma', 0)
+  rank: str = option(
+    'none',
+    'draw more and keep the most probable, or the most different',
+    choices=RANKS,
+  )
+  num_candidates: int = option(0, 'to rank; 0: 4 times num_samples', 0)
 
   def __post_init__(self) -> None:
-    for name, at_least in (
-      ('num_samples', 1),
-      ('seed', 0),
-      ('temperature', 0),
-      ('saturation', 0),
-    ):
-      value = getattr(self, name)
-      if not at_least <= value < 2**31:
-        raise ValueError(
-          f'`{name}` must be from {at_least} to 2**31 - 1, got {value}.'
-        )
-    for name, choices in (
-      ('rank', RANKS),
-      ('upsampling', guided_upsampling.METHODS),
-    ):
-      value = getattr(self, name)
-      if value not in choices:
-        raise ValueError(
-          f'`{name}` must be one of {", ".join(choices)}, got {value!r}.'
-        )
+    super().__post_init__()
     if self.num_candidates and self.num_candidates < self.num_samples:
-      raise ValueError(
-        f'`num_candidates` must be at least `num_samples`, got '
+      raise errors.UserError(
+        '`num_candidates` must be at least `num_samples`, got '
         f'{self.num_candidates} and {self.num_samples}.'
       )
 
@@ -66,6 +79,43 @@ class Settings:
     if self.rank == 'none':
       return self.num_samples
     return self.num_candidates or 4 * self.num_samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Manners(_Checked):
+  """How files are read and written."""
+
+  format: str = option('png', 'of the outputs', choices=FORMATS)
+  recursive: bool = option(False, 'look into subfolders, too')
+  overwrite: bool = option(False, 'make outputs again that are there')
+  skip_colour: bool = option(False, 'leave colour photographs alone')
+
+
+def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
+  """Adds the fields of a class above as options."""
+  for field in dataclasses.fields(fields):
+    about: dict[str, Any] = {'default': field.default}
+    if field.type is bool:
+      about |= {'action': 'store_true', 'help': field.metadata['help']}
+    else:
+      about |= {
+        'type': field.type,
+        'choices': field.metadata['choices'],
+        'help': f'{field.metadata["help"]} ({field.default})',
+      }
+      if not field.metadata['choices']:
+        about['metavar'] = field.type.__name__.upper()
+    parser.add_argument(f'--{field.name.replace("_", "-")}', **about)
+
+
+def taken_from(values: argparse.Namespace, fields: type) -> Any:
+  """An instance of a class above, of what was parsed.
+
+  Raises:
+    UserError: an impossible value.
+  """
+  names = [field.name for field in dataclasses.fields(fields)]
+  return fields(**{name: getattr(values, name) for name in names})
 
 
 def choose(

@@ -22,14 +22,26 @@ def image_keys(seed: int | jax.Array, indices: jax.Array) -> jax.Array:
 
 
 def draw_noise(
-  keys: jax.Array, num_samples: int, shape: tuple[int, int, int]
+  keys: jax.Array,
+  samples: int | jax.Array,
+  shape: tuple[int, int, int],
 ) -> jax.Array:
-  """[B S, h, w, K + 2] noise of S samples for each of [B] image keys."""
+  """Noise of some samples of each image.
+
+  Args:
+    keys: [B], one PRNG key per image.
+    samples: [S] their numbers, or how many, from number 0 on.
+    shape: h, w, K + 2.
+
+  Returns:
+    [B S, h, w, K + 2].
+  """
 
   def of_sample(key: jax.Array, index: jax.Array) -> jax.Array:
     return logistic_mixture.noise(jax.random.fold_in(key, index), shape)
 
-  samples = jnp.arange(num_samples)
+  if isinstance(samples, int):
+    samples = jnp.arange(samples)
   noise = jax.vmap(lambda key: jax.vmap(lambda s: of_sample(key, s))(samples))(
     keys
   )  # [B, S, h, w, K + 2]
@@ -75,17 +87,19 @@ def prepare(
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,
-  num_samples: int,
+  samples: int | jax.Array,
   temperature: float | jax.Array,
 ) -> Conditions:
-  """Computes what every method is given; arguments as in `sample_chroma`."""
+  """Computes what every method is given; arguments as in `draw`."""
   embedding = model.build_embedding().apply(
     {'params': params['embedding']}, luminance
   )
   small = model.subsample(luminance)
   shape = (*small.shape[1:3], model.num_components + 2)
-  noise = temperature * draw_noise(keys, num_samples, shape)
-  return Conditions(embedding, jnp.repeat(small, num_samples, 0), noise)
+  noise = temperature * draw_noise(keys, samples, shape)
+  return Conditions(
+    embedding, jnp.repeat(small, len(noise) // len(small), 0), noise
+  )
 
 
 def cached(model: pic.PIC, params: dict, given: Conditions) -> tuple:
@@ -192,25 +206,25 @@ def draw(
   params: dict,
   luminance: jax.Array,
   keys: jax.Array,
-  num_samples: int = 1,
+  samples: int | jax.Array = 1,
   temperature: float | jax.Array = 1.0,
   method: str = 'cached',
 ) -> Samples:
   """Draws colourisations of grey images, and says how probable they are.
 
-  Args: as of `sample_chroma`.
+  Args: as of `sample_chroma`, but `samples` as of `draw_noise`.
   """
   if method not in METHODS:
     raise ValueError(
       f'`method` must be one of {", ".join(METHODS)}, got {method!r}.'
     )
   model = model.clone(remat=False)
-  given = prepare(model, params, luminance, keys, num_samples, temperature)
+  given = prepare(model, params, luminance, keys, samples, temperature)
   fill = METHODS[method] if model.has_decoder else feed_forward
   canvas, log_prob, num_passes = fill(model, params, given)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
-  shape = (-1, num_samples, *canvas.shape[1:])
+  shape = (len(keys), -1, *canvas.shape[1:])
   return Samples(
     canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)
   )

@@ -1,21 +1,27 @@
 """A folder of photographs: names, manners, reruns, kills, exit codes."""
 
+import contextlib
+import dataclasses
 import json
+import logging
 import os
 import pathlib
-import random
 import shutil
 import signal
 import time
 
+import jax
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
+from pic_jax.images import image_files
 from pic_jax.photos import colorize, colorize_folder, folder_job, options
 from pic_jax.runtime import errors
 from pic_jax.saved import weights_file
 from tests import running, tiny
+
+ROOT = running.ROOT
 
 NAMES = (
   'plain.png',
@@ -50,12 +56,12 @@ def folder(tmp_path):
 
 def run(colorizer, folder, **changes):
   """Colourises folder/in to folder/out; returns status and files by name."""
-  fields = {'source': folder / 'in', 'output': folder / 'out'}
+  fields = {'inputs': (folder / 'in',), 'output': folder / 'out'}
   fields['settings'] = options.Settings(num_samples=2)
-  job = folder_job.Job(**fields | changes)
-  files = folder_job.find_files(job)
-  job.output.mkdir(exist_ok=True)
-  report = colorize_folder.Folder(job, colorizer).run(files)
+  names = [field.name for field in dataclasses.fields(options.Manners)]
+  manners = {name: changes.pop(name) for name in names if name in changes}
+  job = folder_job.Job(**fields | changes, manners=options.Manners(**manners))
+  report = colorize_folder.run(job, folder_job.find(job), colorizer)
   return {entry['file']: entry for entry in report['files']}
 
 
@@ -68,7 +74,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 def test_every_photograph_gets_its_samples_and_a_full_entry(colorizer, folder):
   entries = run(colorizer, folder)
   assert sorted(contents(folder / 'out')) == [
-    f'{name}.{k}.png' for name in range(3) for k in range(2)
+    f'{name}.png.{k}.png' for name in range(3) for k in range(2)
   ]
   for entry in entries.values():
     assert entry['status'] == 'done'
@@ -93,9 +99,9 @@ def test_bytes_do_not_depend_on_batch_order_or_neighbours(colorizer, folder):
   first = contents(folder / 'out')
   write(folder / 'in' / '00.png', seed=9)  # now the first
   (folder / 'in' / '1.png').unlink()
-  run(colorizer, folder, output=folder / 'again', batch_size=1)
+  run(colorizer, folder, output=folder / 'again')
   again = contents(folder / 'again')
-  for name in ('0.0.png', '0.1.png', '2.0.png', '2.1.png'):
+  for name in ('0.png.0.png', '0.png.1.png', '2.png.0.png', '2.png.1.png'):
     assert again[name] == first[name]
 
 
@@ -103,7 +109,7 @@ def test_a_second_run_makes_only_what_is_missing(colorizer, folder):
   run(colorizer, folder)
   before = contents(folder / 'out')
   times = {p: p.stat().st_mtime_ns for p in (folder / 'out').glob('*.png')}
-  missing = folder / 'out' / '1.1.png'
+  missing = folder / 'out' / '1.png.1.png'
   missing.unlink()
   entries = run(colorizer, folder)
   statuses = [entries[f'{n}.png']['status'] for n in range(3)]
@@ -117,11 +123,11 @@ def test_a_second_run_makes_only_what_is_missing(colorizer, folder):
 
 def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   (folder / 'out').mkdir()
-  (folder / 'out' / '0.1.png').write_text('mine')
+  (folder / 'out' / '0.png.1.png').write_text('mine')
   entries = run(colorizer, folder)
   assert entries['0.png']['status'] == 'failed'
   assert 'overwrite' in entries['0.png']['reason']
-  assert (folder / 'out' / '0.1.png').read_text() == 'mine'
+  assert (folder / 'out' / '0.png.1.png').read_text() == 'mine'
   other = options.Settings(num_samples=2, seed=1)
   before = contents(folder / 'out')
   entries = run(colorizer, folder, settings=other)
@@ -135,15 +141,103 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   assert run(colorizer, folder, settings=other)['0.png']['status'] == 'failed'
 
 
-def test_equal_stems_keep_their_suffix(colorizer, tmp_path):
-  for name in ('same.png', 'same.jpg', 'other.png'):
-    write(tmp_path / 'in' / name)
-  run(colorizer, tmp_path, settings=options.Settings(num_samples=1))
-  assert sorted(contents(tmp_path / 'out')) == [
-    'other.0.png',
-    'same.jpg.0.png',
-    'same.png.0.png',
-  ]
+@pytest.mark.parametrize('case', ['collide', 'neigh'])
+def test_names_of_outputs_depend_on_no_neighbour(colorizer, tmp_path, case):
+  source = ROOT / 'tests' / 'cases' / case
+  names = sorted(path.name for path in source.iterdir())
+  one = options.Settings(num_samples=1)
+  run(colorizer, tmp_path, inputs=(source,), settings=one, overwrite=True)
+  assert sorted(contents(tmp_path / 'out')) == [f'{n}.0.png' for n in names]
+  assert len({*contents(tmp_path / 'out').values()}) == len(names)
+
+
+def test_two_inputs_of_one_name_are_refused_before_anything_is_drawn(
+  colorizer, folder
+):
+  write(folder / 'other' / '1.png')
+  with pytest.raises(errors.UserError, match='in/1.png and .*other/1.png'):
+    run(colorizer, folder, inputs=(folder / 'in', folder / 'other' / '1.png'))
+  assert not (folder / 'out').exists()
+
+
+def test_names_that_differ_in_case_are_refused_where_the_disk_ignores_it(
+  folder, monkeypatch
+):
+  write(folder / 'in' / 'A.png')
+  write(folder / 'in' / 'a.png')
+  job = folder_job.Job((folder / 'in',), folder, options.Settings())
+  found = folder_job.find(job)
+  folder_job.check_case(job, found)  # this disk does not
+  monkeypatch.setattr(pathlib.Path, 'exists', lambda path: True)
+  with pytest.raises(errors.UserError, match='A.png and .*a.png'):
+    folder_job.check_case(job, found)
+
+
+def test_what_is_left_out_is_said_by_kind(colorizer, folder, capsys):
+  shutil.copytree(ROOT / 'tests' / 'cases' / 'mixed', folder / 'mixed')
+  entries = run(colorizer, folder, inputs=(folder / 'mixed',))
+  assert {'photo.avif', 'plain.png'} <= set(entries)
+  assert {entry['status'] for entry in entries.values()} == {'done'}
+  said = capsys.readouterr().err
+  assert '1 .pgm' in said
+  if '.heic' not in image_files.suffixes():
+    assert '1 .heic (`pip install pillow-heif` reads them)' in said
+  report = json.loads((folder / 'out' / 'report.json').read_text())
+  assert report['left_out']['.pgm'] == 1
+
+
+def test_outputs_of_an_earlier_job_are_no_photographs(colorizer, folder):
+  run(colorizer, folder, output=folder / 'in' / 'earlier')
+  entries = run(colorizer, folder, recursive=True)
+  assert sorted(entries) == ['0.png', '1.png', '2.png']
+
+
+def test_metadata_is_kept_and_outputs_are_upright(colorizer, folder):
+  source = ROOT / 'tests' / 'cases' / 'metadata' / 'orient5.jpg'
+  for form in options.FORMATS:
+    run(colorizer, folder, inputs=(source,), format=form, output=folder / form)
+    with (
+      Image.open(source) as before,
+      Image.open(folder / form / f'orient5.jpg.0.{form}') as after,
+    ):
+      assert after.size == before.size[::-1]
+      old, new = before.getexif(), after.getexif()
+      for name in ('Artist', 'Copyright', 'DateTime', 'ImageDescription'):
+        tag = ExifTags.Base[name]
+        assert old.get(tag) == new.get(tag)
+      assert len(new) >= 2 and ExifTags.Base.Orientation not in new
+      if 'dpi' in before.info and form != 'webp':
+        np.testing.assert_allclose(
+          after.info['dpi'], before.info['dpi'], rtol=1e-3
+        )
+
+
+def test_colour_photographs_may_be_left_alone(colorizer, folder):
+  grey = np.asarray(Image.open(folder / 'in' / '0.png').convert('L'))
+  Image.fromarray(grey).save(folder / 'in' / 'grey.png')
+  entries = run(colorizer, folder, skip_colour=True)
+  statuses = {name: entry['status'] for name, entry in entries.items()}
+  assert statuses.pop('grey.png') == 'done'
+  assert set(statuses.values()) == {'skipped'}
+
+
+def test_the_largest_page_is_coloured(colorizer, folder):
+  source = ROOT / 'tests' / 'cases' / 'thumbnail_first' / 'thumb_first.tif'
+  (entry,) = run(colorizer, folder, inputs=(source,)).values()
+  assert 'page 2 of 2, the largest' in entry['notes']
+
+
+def test_another_gamma_is_heeded():
+  path = ROOT / 'tests' / 'cases' / 'gama' / 'gama_linear.png'
+  photograph = image_files.load_photograph(path)
+  with Image.open(path) as image:
+    stored = np.asarray(image.convert('RGB')).astype(float) / 255
+  linear = np.where(
+    stored > 0.0031308, 1.055 * stored ** (1 / 2.4) - 0.055, 12.92 * stored
+  )
+  rgb = np.broadcast_to(photograph.rgb, stored.shape)
+  np.testing.assert_allclose(rgb, 255 * linear, atol=0.51)
+  assert any('gamma' in note for note in photograph.notes)
 
 
 def test_any_name_is_served_and_escaped(colorizer, tmp_path, capsys):
@@ -185,7 +279,7 @@ def test_subfolders_are_for_recursive_and_outputs_are_no_inputs(
   inside = folder / 'in' / 'out'
   entries = run(colorizer, folder, output=inside, recursive=True)
   assert sorted(entries) == ['0.png', '1.png', '2.png', 'sub/deep.png']
-  assert (inside / 'sub' / 'deep.1.png').is_file()
+  assert (inside / 'sub' / 'deep.png.1.png').is_file()
   assert len(run(colorizer, folder, output=inside, recursive=True)) == 4
 
 
@@ -194,14 +288,14 @@ def test_impossible_folders_are_refused(folder):
   (folder / 'file').touch()
   (folder / 'empty').mkdir()
   for source, output, text in (
-    ('none', 'out', '--input'),
-    ('in', 'in', 'must not be'),
-    ('in', 'file', '--output'),
-    ('empty', 'out', 'no photographs'),
+    ('none', 'out', 'no such file or folder'),
+    ('in', 'in', 'both input and output'),
+    ('in', 'file', 'must be a folder'),
+    ('empty', 'out', 'No photographs'),
   ):
-    job = folder_job.Job(folder / source, folder / output, chosen)
+    job = folder_job.Job((folder / source,), folder / output, chosen)
     with pytest.raises(errors.UserError, match=text):
-      folder_job.find_files(job)
+      folder_job.find(job)
 
 
 @pytest.fixture(scope='module')
@@ -212,69 +306,146 @@ def model_file(tmp_path_factory):
   return path
 
 
+DOOR = '-m pic_jax colorize'
+
+
 @pytest.mark.slow
 def test_exit_codes_of_the_command(folder, model_file):
-  def colorize_all(code: int, source: str, *more: str) -> str:
+  def colorize_all(code: int, source: str, *more: str, **env: str) -> str:
     return running.run(
-      '--mode=colorize',
-      f'--checkpoint={model_file}',
-      f'--input={folder / source}',
+      str(folder / source),
+      f'--model={model_file}',
       f'--output={folder / "out"}',
-      '--num_samples=1',
+      '--num-samples=1',
       *more,
       code=code,
+      door=DOOR,
+      **env,
     )[1]
 
-  colorize_all(0, 'in', f'--report={folder / "report.json"}')
-  assert json.loads((folder / 'report.json').read_text())['files']
+  colorize_all(0, 'in')
   (folder / 'in' / 'bad.png').write_text('bad')
   assert 'bad.png' in colorize_all(3, 'in')
-  assert '--input' in colorize_all(2, 'none')
-  assert 'num_samples' in colorize_all(2, 'in', '--num_samples=0')
+  for text, *more in (
+    ('no such file', 'none'),
+    ('`num_samples` must be from 1', 'in', '--num-samples=0'),
+    ("invalid choice: 'gif'", 'in', '--format=gif'),
+  ):
+    lines = colorize_all(2, *more).splitlines()
+    assert len(lines) == 1 and text in lines[0]
+  # Under an ASCII locale, too.
+  shutil.copytree(ROOT / 'tests' / 'cases' / 'name1', folder / 'name1')
+  ascii_only = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
+  assert 'Traceback' not in colorize_all(0, 'name1', **ascii_only)
   shutil.rmtree(folder / 'in')
   (folder / 'in').mkdir()
   (folder / 'in' / 'bad.png').write_text('bad')
-  stderr = colorize_all(4, 'in')
-  assert 'Traceback' not in stderr
+  assert 'Traceback' not in colorize_all(4, 'in')
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(folder, model_file):
+  process = running.start(
+    str(folder / 'in'),
+    f'--model={model_file}',
+    f'--output={folder / "out"}',
+    door=DOOR,
+  )
+  running.wait_until(lambda: bool(contents(folder / 'out')), process)
+  process.send_signal(signal.SIGINT)
+  _, stderr = process.communicate(timeout=60)
+  assert process.returncode in (0, 130)
+  assert process.returncode == 0 or 'same command again' in stderr
 
 
 @pytest.mark.slow
 def test_kill_9_leaves_whole_files_and_the_rerun_completes(
   tmp_path, model_file
 ):
-  """Ten kills, from the first output on."""
-  for seed in range(12):
-    rgb = np.kron(tiny.images(1, 30, 40, seed)[0], np.ones((20, 20, 1)))
-    path = tmp_path / 'in' / f'{seed}.png'
-    path.parent.mkdir(exist_ok=True)
-    Image.fromarray(rgb.astype(np.uint8)).save(path)
+  """Photographs of many sizes and formats, some broken; kills at random."""
+  num_kills = int(os.environ.get('PIC_JAX_NUM_KILLS', 5))
+  rng = np.random.default_rng(0)
+  (tmp_path / 'in').mkdir()
+  num_photographs, broken = max(12, 10 * num_kills), set()
+  for seed in range(num_photographs):
+    form = ('png', 'jpg', 'webp', 'tif', 'bmp', 'gif')[seed % 6]
+    shape = rng.integers(20, 300, 2)
+    path = tmp_path / 'in' / f'{seed:03d}.{form}'
+    rgb = tiny.images(1, *shape, seed)[0]
+    Image.fromarray(rgb).save(path)
+    if seed % 7 == 3:
+      path.write_bytes(path.read_bytes()[: rng.integers(1, 60)])
+      broken.add(path.name)
   arguments = [
-    '--mode=colorize',
-    f'--checkpoint={model_file}',
-    f'--input={tmp_path / "in"}',
-    '--num_samples=2',
+    str(tmp_path / 'in'),
+    f'--model={model_file}',
+    '--num-samples=2',
   ]
-  running.run(*arguments, f'--output={tmp_path / "whole"}')
-  expected = contents(tmp_path / 'whole')
-  assert len(expected) == 24
-  output = tmp_path / 'killed'
-  rng = random.Random(0)
-  for _ in range(10):
+  whole, output = tmp_path / 'whole', tmp_path / 'killed'
+  running.run(*arguments, f'--output={whole}', code=3, door=DOOR)
+  expected = contents(whole)
+  assert len(expected) == 2 * (num_photographs - len(broken))
+  stamps = {}
+  for _ in range(num_kills):
     count = len(contents(output)) if output.exists() else 0
-    process = running.start(*arguments, f'--output={output}')
-    target = min(count + rng.randint(1, 2), 24)
+    process = running.start(*arguments, f'--output={output}', door=DOOR)
+    target = min(count + int(rng.integers(1, 9)), len(expected))
     running.wait_until(
       lambda target=target: len(contents(output)) >= target, process
     )
     time.sleep(rng.uniform(0, 0.05))
     process.kill()
     process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL)
-    for name, data in contents(output).items():
-      assert data == expected[name]
-  _, stderr = running.run(*arguments, f'--output={output}')
+    assert process.returncode in (3, -signal.SIGKILL)
+    for path in output.glob('*.[0-9].*'):
+      assert path.read_bytes() == expected[path.name]
+      assert stamps.setdefault(path.name, path.stat().st_mtime_ns) == (
+        path.stat().st_mtime_ns
+      )
+  running.run(*arguments, f'--output={output}', code=3, door=DOOR)
   assert contents(output) == expected
-  assert 'there already' in stderr
-  page = (output / 'contact_sheet.html').read_text()
-  assert page.count('<figure>') == 12 * 4
+  for name, stamp in stamps.items():
+    assert (output / name).stat().st_mtime_ns == stamp
+  report = json.loads((output / 'report.json').read_text())
+  failed = {e['file'] for e in report['files'] if e['status'] == 'failed'}
+  assert failed == broken and len(report['files']) == num_photographs
   assert not (output / '.partial').exists()
+
+
+@pytest.mark.slow
+def test_no_program_is_compiled_for_a_photographs_size(colorizer, tmp_path):
+  """After the seven shapes of the network, none."""
+  rng = np.random.default_rng(0)
+  for seed in range(30):
+    height, width = rng.integers(9, 60, 2)
+    path = tmp_path / 'in' / f'{seed:02d}.png'
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(tiny.images(1, height, width, seed)[0]).save(path)
+  run(colorizer, tmp_path)
+  (tmp_path / 'more').mkdir()
+  for seed in range(20):
+    height, width = rng.integers(60, 90, 2)
+    rgb = tiny.images(1, height, width, seed)[0]
+    Image.fromarray(rgb).save(tmp_path / 'more' / f'{seed:02d}.png')
+  with jax.log_compiles(), capturing_log() as lines:
+    run(
+      colorizer,
+      tmp_path,
+      inputs=(tmp_path / 'more',),
+      output=tmp_path / 'two',
+    )
+  assert [line for line in lines if line.startswith('Compiling')] == []
+
+
+@contextlib.contextmanager
+def capturing_log():
+  """What jax says of its compiler."""
+  lines = []
+  handler = logging.Handler()
+  handler.emit = lambda record: lines.append(record.getMessage())
+  logger = logging.getLogger('jax')
+  logger.addHandler(handler)
+  try:
+    yield lines
+  finally:
+    logger.removeHandler(handler)

@@ -1,12 +1,19 @@
 """One photograph in, several out: size, luminance, reproducible samples."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from pic_jax.images import color
+from pic_jax.images import color, image_files
 from pic_jax.photos import colorize, network_size, options
 from pic_jax.runtime import errors
 from tests import tiny
+
+ROOT = pathlib.Path(__file__).parents[2]
+CASES = ROOT / 'tests' / 'cases'
 
 
 @pytest.fixture(scope='module')
@@ -14,11 +21,13 @@ def colorizer():
   return colorize.Colorizer(*tiny.shaken_model())
 
 
-def smooth(height, width, dtype=np.uint8, seed=0):
+def smooth(height, width, seed=0):
   """A colour photograph without extreme levels."""
-  rgb = tiny.images(1, height, width, seed)[0]
-  rgb = (60 + rgb // 2).astype(dtype)
-  return rgb * 257 if dtype == np.uint16 else rgb
+  return (60 + tiny.images(1, height, width, seed)[0] // 2).astype(np.uint8)
+
+
+def to_network_size(rgb):
+  return network_size.to_network_size(rgb, 8, 2, 'point')
 
 
 @pytest.mark.parametrize(
@@ -28,20 +37,19 @@ def smooth(height, width, dtype=np.uint8, seed=0):
     (400, 300, (21, 16)),
     (16, 16, (16, 16)),
     (1, 1, (16, 16)),
-    (1, 5000, (1, 128)),  # at most 8 times as long as the trained size
-    (20000, 2, (128, 1)),
-    (100, 800, (16, 128)),
+    (1, 5000, (1, 64)),  # at most 4 times as long as the trained size
+    (20000, 2, (64, 1)),
+    (100, 400, (16, 64)),
   ],
 )
 def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
   assert network_size.chroma_shape(height, width, 32, 2) == expected
 
 
-@pytest.mark.slow
 def test_what_the_network_sees_is_padded_to_few_shapes():
   shapes = set()
-  for width in range(40, 120, 7):
-    grey = network_size.see(smooth(40, width), 8, 2, 'point')
+  for height, width in [(40, w) for w in range(40, 240, 17)] + [(90, 40)]:
+    grey = to_network_size(smooth(height, width))
     rows, columns = grey.shape
     assert (2 * rows, 2 * columns) <= grey.levels.shape
     assert grey.chroma.shape == (*(x // 2 for x in grey.levels.shape), 2)
@@ -52,25 +60,21 @@ def test_what_the_network_sees_is_padded_to_few_shapes():
       ),
     )
     shapes.add(grey.levels.shape)
-  assert len(shapes) == 5
-  assert network_size.see(smooth(40, 50)[..., :1], 8, 2, 'point').chroma is None
+  # Three aspects in each direction, and the square: at most 7 programs.
+  assert shapes == {(8, 8), (8, 12), (8, 16), (8, 32), (32, 8)}
+  assert to_network_size(smooth(40, 50)[..., :1]).chroma is None
 
 
-# In units of L; 16 bits are as exact as float32 Lab.
-@pytest.mark.parametrize(
-  'dtype,tolerance', [(np.uint8, 100 / 255), (np.uint16, 0.01)]
-)
 @pytest.mark.parametrize('height,width', [(37, 53), (300, 7), (1, 1)])
-def test_luminance_is_the_photographs_own(
-  colorizer, dtype, tolerance, height, width
-):
-  rgb = smooth(height, width, dtype)
+def test_luminance_is_the_photographs_own(colorizer, height, width):
+  tolerance = 100 / 255  # in units of L
+  rgb = smooth(height, width)
   chosen = options.Settings(num_samples=2, saturation=0.1)
-  (drawing,) = colorizer.draw([colorizer.see(rgb)], chosen)
+  (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
   before = color.rgb_to_lab(rgb)[..., 0]
   for index in range(2):
-    result, clipped = colorizer.render(drawing, index, chosen, dtype)
-    assert result.shape == (height, width, 3) and result.dtype == dtype
+    result, clipped = colorizer.render(drawing, index, chosen)
+    assert result.shape == (height, width, 3) and result.dtype == np.uint8
     after = color.rgb_to_lab(result)
     is_off = np.abs(after[..., 0] - before) > tolerance
     assert is_off.mean() <= clipped < 0.5
@@ -81,17 +85,17 @@ def test_luminance_is_the_photographs_own(
 def test_colour_out_of_the_gamut_is_counted(colorizer):
   chosen = options.Settings(num_samples=1, saturation=50.0)
   rgb = smooth(20, 30)
-  (drawing,) = colorizer.draw([colorizer.see(rgb)], chosen)
-  _, clipped = colorizer.render(drawing, 0, chosen, np.uint8)
+  (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
+  _, clipped = colorizer.render(drawing, 0, chosen)
   assert clipped > 0.5
   grey = options.Settings(num_samples=1, saturation=0.0)
-  result, clipped = colorizer.render(drawing, 0, grey, np.uint8)
+  result, clipped = colorizer.render(drawing, 0, grey)
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
 
 
 def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
   images = [smooth(20, 24 + 3 * seed, seed=seed) for seed in range(3)]
-  greys = [colorizer.see(rgb) for rgb in images]
+  greys = [colorizer.to_network_size(rgb) for rgb in images]
   assert len({grey.levels.shape for grey in greys}) == 1
   four, two = (options.Settings(num_samples=n, seed=5) for n in (4, 2))
   together = colorizer.draw(greys, four)
@@ -117,7 +121,7 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   """What `draw` says of a sample, `original_bits_per_dim` says of it, too."""
   rgb = smooth(8, 8)
   chosen = options.Settings(num_samples=1)
-  grey = colorizer.see(rgb)
+  grey = colorizer.to_network_size(rgb)
   (drawing,) = colorizer.draw([grey], chosen)
   as_original = network_size.Grey(
     grey.luminance, grey.levels, grey.shape, drawing.chroma[0]
@@ -130,13 +134,12 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
 
 def test_noise_follows_the_grey_levels():
   first, second = (
-    network_size.see(smooth(20, 24, seed=seed), 8, 2, 'point').levels
-    for seed in (0, 1)
+    to_network_size(smooth(20, 24, seed=seed)).levels for seed in (0, 1)
   )
-  words = colorize.words(first)
-  np.testing.assert_array_equal(colorize.words(first.copy()), words)
-  assert (colorize.words(second) != words).any()
-  assert (colorize.words(first.T) != words).any()
+  words = colorize.key_words(first)
+  np.testing.assert_array_equal(colorize.key_words(first.copy()), words)
+  assert (colorize.key_words(second) != words).any()
+  assert (colorize.key_words(first.T) != words).any()
 
 
 def test_ranking_keeps_probable_or_different_samples():
@@ -166,7 +169,6 @@ def test_ranking_keeps_probable_or_different_samples():
     ({'saturation': float('inf')}, 'saturation'),
     ({'seed': -1}, 'seed'),
     ({'rank': 'best'}, 'none, probable, different'),
-    ({'upsampling': 'nearest'}, 'guided'),
     ({'rank': 'probable', 'num_candidates': 3}, 'num_candidates'),
   ],
 )
@@ -186,3 +188,34 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
       colorizer(bad)
   with pytest.raises(errors.RunError):
     colorize.Colorizer.load(str(tmp_path))
+
+
+def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
+  grey = colorizer.to_network_size(smooth(8, 8))
+  (four,) = colorizer.draw([grey], options.Settings(num_samples=4))
+  (alone,) = colorizer.draw([grey], options.Settings(num_samples=1), [2])
+  np.testing.assert_array_equal(alone.chroma[0], four.chroma[2])
+
+
+@pytest.mark.parametrize('name', ['sepia', 'bluish'])
+def test_a_toned_photograph_counts_as_grey(name):
+  rgb = image_files.load_image(CASES / 'toned' / f'{name}.jpg')
+  grey = to_network_size(rgb)
+  assert grey.is_toned and grey.chroma is None
+
+
+@pytest.mark.parametrize('name', ['astronaut.png', 'china.jpg', 'rocket.jpg'])
+def test_a_colour_photograph_does_not_count_as_toned(name):
+  rgb = image_files.load_image(ROOT / 'photos' / name)
+  grey = network_size.to_network_size(rgb, 64, 4, 'area')
+  assert not grey.is_toned and grey.chroma is not None
+
+
+def test_the_package_gives_the_python_api_without_importing_jax():
+  code = (
+    'import sys, pic_jax\n'
+    'assert "jax" not in sys.modules\n'
+    'from pic_jax import colorize\n'
+    'assert colorize.Colorizer and colorize.load_image\n'
+  )
+  subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)

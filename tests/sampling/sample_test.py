@@ -86,7 +86,7 @@ def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
   # Less sharp: scales of e^-7 would turn 1e-6 of a mean into 1e-3 nats.
   params['decoder']['head']['g'] /= 5
   drawn = jax.jit(
-    lambda: sample.draw(net, params, lab.luminance, keys, num_samples=2)
+    lambda: sample.draw(net, params, lab.luminance, keys, samples=2)
   )()
   twice = lambda x: jnp.repeat(x, 2, 0)  # noqa: E731
   canvas = drawn.chroma.reshape(6, 5, 7, 2)

@@ -82,9 +82,9 @@ def test_an_unknown_name_lists_the_published_ones(tmp_path):
 @pytest.mark.slow
 def test_the_demo_colourises_every_photograph(tmp_path):
   makefile = (ROOT / 'Makefile').read_text().replace('\\\n', ' ')
-  (command,) = re.findall(r'main\.py (--mode=colorize .*) --output', makefile)
+  (command,) = re.findall(r'-m (pic_jax colorize .*) -o', makefile)
   result = subprocess.run(
-    [sys.executable, 'main.py', *command.split(), f'--output={tmp_path}'],
+    [sys.executable, '-m', *command.split(), '-o', tmp_path],
     cwd=ROOT,
     capture_output=True,
     text=True,

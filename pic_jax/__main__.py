@@ -1,0 +1,90 @@
+"""`pic-jax`, or `python -m pic_jax`: for people with photographs."""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pic_jax.photos import options
+from pic_jax.runtime import errors
+
+SOME_FAILED, ALL_FAILED = 3, 4
+
+
+class _Parser(argparse.ArgumentParser):
+  """Says in one line what is wrong."""
+
+  def error(self, message: str) -> NoReturn:
+    raise errors.UserError(f'{message} (see {self.prog} --help).')
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = _Parser(
+    prog='pic-jax', description='Colours grey photographs, many ways.'
+  )
+  commands = parser.add_subparsers(dest='command', required=True)
+  colorize = commands.add_parser(
+    'colorize', help='colour photographs, and make a page that shows them'
+  )
+  colorize.add_argument(
+    'inputs', nargs='+', metavar='INPUT', help='a photograph, or a folder'
+  )
+  colorize.add_argument(
+    '-o', '--output', default='colourised', help='folder (colourised)'
+  )
+  for fields in (options.Model, options.Settings, options.Manners):
+    options.add_to(colorize, fields)
+  commands.add_parser('models', help='name the published models')
+  return parser
+
+
+def _colorize(values: argparse.Namespace) -> int:
+  """Colours all inputs; returns the exit code."""
+  from pic_jax.photos import colorize, colorize_folder, folder_job, results
+  from pic_jax.runtime import run_log
+
+  job = folder_job.Job(
+    inputs=tuple(pathlib.Path(name) for name in values.inputs),
+    output=pathlib.Path(values.output),
+    settings=options.taken_from(values, options.Settings),
+    manners=options.taken_from(values, options.Manners),
+  )
+  found = folder_job.find(job)
+  colorizer = colorize.Colorizer.load(values.model)
+  report = colorize_folder.run(job, found, colorizer)
+  run_log.say(results.summary(report))
+  print(job.output / results.PAGE)
+  statuses = {entry['status'] for entry in report['files']}
+  if statuses == {'failed'}:
+    return ALL_FAILED
+  return SOME_FAILED if 'failed' in statuses else 0
+
+
+def _models(values: argparse.Namespace) -> int:
+  """Names the published models, and the head of each card."""
+  del values
+  from pic_jax.saved import weights_file
+
+  for name, path in weights_file.published().items():
+    card = path.with_suffix('.md').read_text(encoding='utf-8')
+    print(f'{name:<10} {card.splitlines()[0].partition(": ")[2]}')
+    print(f'{"":<10} {path.with_suffix(".md")}')
+  return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  """Parses the command line and does what it says."""
+  commands: dict[str, Any] = {'colorize': _colorize, 'models': _models}
+  # Names may hold bytes that the locale's encoding does not have.
+  for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(errors='backslashreplace')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  with errors.one_line():
+    values = _parser().parse_args(arguments)
+    sys.exit(commands[values.command](values))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,54 @@
+"""Colours of pictures of any size by programs of one size.
+
+Every new shape would be compiled, and kept: 50 MB for each photograph.
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from pic_jax.images import color
+
+CHUNK = 1 << 16  # pixels
+
+
+@jax.jit
+def _to_lab(rgb: jax.Array) -> jax.Array:
+  return color.rgb_to_lab(rgb)
+
+
+@jax.jit
+def _to_rgb(lab: jax.Array) -> tuple[jax.Array, jax.Array]:
+  return color.lab_to_rgb(lab), ~color.is_in_gamut(lab)
+
+
+def _in_chunks(
+  convert: Callable[[np.ndarray], np.ndarray | tuple[np.ndarray, ...]],
+  pixels: np.ndarray,
+) -> list[np.ndarray]:
+  """Converts [N, 3] a chunk at a time; returns arrays of N rows."""
+  parts = []
+  for first in range(0, len(pixels), CHUNK):
+    chunk = pixels[first : first + CHUNK]
+    missing = CHUNK - len(chunk)
+    padded = np.pad(chunk, ((0, missing), (0, 0))) if missing else chunk
+    parts.append([np.asarray(x)[: len(chunk)] for x in convert(padded)])
+  return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
+  """`color.rgb_to_lab` of [..., 3] uint8, as a host array."""
+  pixels = np.ascontiguousarray(rgb).reshape(-1, 3)
+  (lab,) = _in_chunks(lambda chunk: (_to_lab(chunk),), pixels)
+  return lab.reshape(rgb.shape)
+
+
+def lab_to_rgb(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Converts [..., 3] float32 in Lab units.
+
+  Returns:
+    [..., 3] uint8, and whether each colour [...] was out of sRGB's gamut.
+  """
+  rgb, clipped = _in_chunks(_to_rgb, lab.reshape(-1, 3))
+  return rgb.reshape(lab.shape), clipped.reshape(lab.shape[:-1])
