@@ -18,6 +18,7 @@ FLOORS = (  # from the ground up; folders of one floor do not know each other
 LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}
 LOOSE = {
   '__init__.py',
+  '__main__.py',
   'benchmark.py',
   'commands.py',
   'flag_values.py',
