@@ -25,7 +25,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.training.eval_every_steps = 300
   config.training.sample_every_steps = 600
   config.evaluation.batch_size = 50
-  config.evaluation.num_sampled_images = 50
   config.evaluation.num_validation_images = 200
   config.sampling.num_images = 8
   config.sampling.batch_size = 8

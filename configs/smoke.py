@@ -22,7 +22,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.training.eval_every_steps = 20
   config.training.sample_every_steps = 20
   config.evaluation.batch_size = 32
-  config.evaluation.num_sampled_images = 16
   config.evaluation.num_validation_images = 64
   config.sampling.num_images = 4
   config.sampling.num_samples = 2

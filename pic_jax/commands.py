@@ -1,15 +1,126 @@
-"""What each --mode does with the flags: results on stdout, an exit code back.
+"""What each --mode does with the flags: results on stdout.
 
 Modules are imported where they are needed: no mode waits for those of others.
 """
 
+import functools
+import json
+import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
-from pic_jax import flag_values
 from pic_jax.runtime import errors
 
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_NONE = 0, 3, 4
+# Flags that went, and what does their work.
+_PHOTOGRAPHS = '`pic-jax colorize INPUT... -o OUT` (or python -m pic_jax)'
+MOVED = {
+  'mode=colorize': _PHOTOGRAPHS,
+  **dict.fromkeys(
+    ('input', 'recursive', 'num_samples', 'seed', 'temperature', 'saturation')
+    + ('rank', 'num_candidates', 'format'),
+    _PHOTOGRAPHS,
+  ),
+  'overwrite': f'{_PHOTOGRAPHS}; of --mode=export another --output',
+  'upsampling': 'guided is the only one',
+  'max_pixels': '64 million is the limit',
+  'batch_size': 'one photograph for each device at a time',
+  'report': '--output=FILE',
+  'metrics': '--config=configs/trained.py:NAME, with '
+  '--config.evaluation.num_sampled_images=1000',
+  'figure': '--mode=figures, which makes all that the model can show',
+  'checkpoints': '--checkpoint=A,B',
+  'folders': '--config.evaluation.compare_with=X,Y',
+  'profile_steps': '--mode=benchmark',
+  'config.data.chroma_filter': '--config.model.chroma_filter',
+}
+
+
+def moved(argv: Sequence[str]) -> str:
+  """What to say of the first argument that went; '' if there is none."""
+  for argument in argv:
+    if argument.startswith('-'):
+      whole = argument.lstrip('-')
+      for name in (whole, whole.partition('=')[0]):
+        if name in MOVED:
+          return f'--{name} has gone: {MOVED[name]}.'
+  return ''
+
+
+def check(values: Any) -> None:
+  """Checks what can be told from the flags alone.
+
+  Raises:
+    UserError: a path is not one.
+  """
+  for name in ('workdir', 'checkpoint', 'output'):
+    given = getattr(values, name) or []
+    for path in [given] if isinstance(given, str) else given:
+      if not path or '://' in path:
+        raise errors.UserError(
+          f'--{name} must be a path, got {path!r}; mount a bucket, for '
+          'instance with gcsfuse.'
+        )
+  is_report = values.mode in ('eval', 'describe', 'benchmark')
+  if is_report and os.path.isdir(values.output or ''):
+    raise errors.UserError(
+      f'--output must be a file for --mode={values.mode}, '
+      f'got the folder {values.output}.'
+    )
+
+
+def _sources(values: Any) -> list[str]:
+  """--checkpoint, else --workdir, which never means a published model."""
+  if not (values.checkpoint or values.workdir):
+    raise errors.UserError(
+      f'--mode={values.mode} needs --checkpoint or --workdir'
+      f'{" or --config" if values.mode == "describe" else ""}.'
+    )
+  return values.checkpoint or [os.path.join(os.curdir, values.workdir)]
+
+
+def _source(values: Any) -> str:
+  """The only one of `_sources`."""
+  found = _sources(values)
+  if len(found) > 1:
+    raise errors.UserError(
+      f'--mode={values.mode} takes one --checkpoint, got {",".join(found)}.'
+    )
+  return found[0]
+
+
+def _load_trained(values: Any) -> tuple[Any, Any, int]:
+  """Parameters, config and step of the one --checkpoint or --workdir."""
+  from pic_jax.saved import trained_model
+
+  params, config, step = trained_model.load_trained(_source(values))
+  _use_sections(values, config)
+  return params, config, step
+
+
+def _use_sections(values: Any, config: Any) -> None:
+  """Takes data, evaluation and sampling from --config, if it is given."""
+  from pic_jax.saved import config_check
+
+  if values.config is not None:
+    with config.unlocked():
+      for section in ('data', 'evaluation', 'sampling'):
+        config[section] = values.config[section]
+    config_check.check(config)
+
+
+def _show(values: Any, text: str, report: dict) -> None:
+  """Prints a result and writes --output, if it is asked for; process 0."""
+  from pic_jax.runtime import devices
+
+  if not devices.is_main():
+    return
+  print(text)
+  if values.output:
+    path = pathlib.Path(values.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=2) + '\n'
+    path.write_text(text, encoding='utf-8')
 
 
 def train(values: Any) -> None:
@@ -20,128 +131,92 @@ def train(values: Any) -> None:
   for name in ('config', 'workdir'):
     if getattr(values, name) is None:
       raise errors.UserError(f'--mode=train needs --{name}.')
-  steps = flag_values.profile_steps(values.profile_steps)
   try:
-    loop.train_and_evaluate(values.config, values.workdir, steps)
+    loop.train_and_evaluate(values.config, values.workdir)
   except errors.Stopped:
     distributed.leave_processes()
     raise
 
 
 def evaluate(values: Any) -> None:
-  """--mode=eval: the test split."""
+  """--mode=eval: the test split; what else --config asks for."""
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import code_length, likelihood, sample_report
   from pic_jax.runtime import devices
 
-  params, config, step = flag_values.load_trained(values)
+  params, config, step = _load_trained(values)
   source = input_pipeline.open_source(config.data, config.data.test_split)
   params = devices.replicate(params)
-  sample_evaluator = None  # made before the long work, as it may refuse
-  if values.metrics == 'all':
-    sample_evaluator = sample_report.SampleEvaluator(config)
-  coder = None  # the same
-  if config.evaluation.num_coded_images:
-    coder = code_length.Coder(config)
+  # Not by the stored config alone: whoever evaluates decides what it costs.
+  asked = config.evaluation if values.config is not None else {}
+  others = [  # made before the long work, as they may refuse
+    (make(config), asked[field], to_text)
+    for field, make, to_text in (
+      (
+        'num_sampled_images',
+        sample_report.SampleEvaluator,
+        sample_report.to_text,
+      ),
+      ('num_coded_images', code_length.Coder, code_length.to_text),
+    )
+    if asked.get(field)
+  ]
   report = likelihood.Evaluator(config)(
     params, source, config.evaluation.num_images
   )
   text = likelihood.to_text(report)
-  if sample_evaluator:
-    found = sample_evaluator(
-      params, source, config.evaluation.num_sampled_images
-    )
+  for measure, num_images, to_text in others:
+    found = measure(params, source, num_images)
     report |= found
-    text = f'{text}\n{sample_report.to_text(found)}'
-  if coder:
-    found = coder(params, source, config.evaluation.num_coded_images)
-    report |= found
-    text = f'{text}\n{code_length.to_text(found)}'
-  report |= {
-    'step': step,
-    'data': config.data.name,
-    'split': config.data.test_split,
-  }
-  head = f'{config.data.name} {config.data.test_split}, step {step}'
-  flag_values.show(values, f'{head}\n{text}', report)
+    text += f'\n{to_text(found)}'
+  data, split = config.data.name, config.data.test_split
+  report |= {'step': step, 'data': data, 'split': split}
+  _show(values, f'{data} {split}, step {step}\n{text}', report)
 
 
 def sample(values: Any) -> None:
   """--mode=sample: grids of grey | samples | original, test split."""
   from pic_jax.evaluation import sample_grids
 
-  params, config, step = flag_values.load_trained(values)
+  params, config, step = _load_trained(values)
   folder = values.output or values.workdir or '.'
   for path in sample_grids.sample_grids(params, config, step, folder):
     print(path)
 
 
 def figures(values: Any) -> None:
-  """--mode=figures: the figures of the paper, on the test split."""
-  from pic_jax.evaluation import figures as paper_figures
-  from pic_jax.evaluation import learning_curve
-  from pic_jax.runtime import devices
-
-  names = [*paper_figures.FIGURES, 'compare', 'curve']
-  if values.figure not in names:
-    raise errors.UserError(
-      f'--figure must be one of {", ".join(names)}, got {values.figure!r}.'
-    )
-  for name, users in {
-    'folders': ['compare'],
-    'input': ['compare'],
-    'checkpoints': ['compare', 'curve'],
-  }.items():
-    if getattr(values, name) and values.figure not in users:
-      raise errors.UserError(f'--{name} needs --figure={" or ".join(users)}.')
-  if devices.num_processes() > 1:
-    raise errors.UserError(
-      '--mode=figures runs in one process: --distributed=off.'
-    )
-  folder = pathlib.Path(values.output or values.workdir or '.')
-  name = 'compare_folders' if values.folders else values.figure
-  path = folder / 'figures' / f'{name}.png'
-  if values.figure == 'compare':
-    _compare(values, path)
-  elif values.figure == 'curve':
-    runs = values.checkpoints or [flag_values.source_of(values)]
-    learning_curve.draw([pathlib.Path(run) for run in runs], path)
-  else:
-    params, config, _ = flag_values.load_trained(values)
-    paper_figures.make(values.figure, params, config, path)
-  print(path)
-
-
-def _compare(values: Any, path: pathlib.Path) -> None:
-  """--figure=compare: of several models, or of folders of pictures."""
+  """--mode=figures: those of the paper that the models can show."""
+  from pic_jax.evaluation import figures, learning_curve
   from pic_jax.photos import compare
+  from pic_jax.runtime import devices, run_log
   from pic_jax.saved import trained_model
 
-  names = values.checkpoints
-  if bool(values.folders) == bool(names) or (names and len(names) < 2):
+  if devices.num_processes() > 1:
     raise errors.UserError(
-      '--figure=compare needs either --checkpoints=A,B, or --folders=X,Y with '
-      f'--input, got {names or "no"} checkpoints and {values.folders or "no"} '
-      'folders.'
+      '--mode=figures runs in one process: --nodistributed.'
     )
-  if names:
-    trained = [trained_model.load_trained(name)[:2] for name in names]
-    flag_values.use_sections(values, trained[0][1])
-    compare.models(trained, path)
-  elif not values.input:
-    raise errors.UserError('--folders needs --input, the original photographs.')
-  else:
-    params, config, _ = flag_values.load_trained(values)
-    folders = [pathlib.Path(name) for name in values.folders]
-    compare.folders(params, config, pathlib.Path(values.input), folders, path)
-
-
-def colorize(values: Any) -> None:
-  """--mode=colorize: somewhere else now."""
-  raise errors.UserError(
-    '--mode=colorize went: use `pic-jax colorize INPUT... -o OUT` (or '
-    '`python -m pic_jax colorize`).'
+  folder = pathlib.Path(values.output or values.workdir or '.') / 'figures'
+  sources = _sources(values)
+  trained = [trained_model.load_trained(source)[:2] for source in sources]
+  params, config = trained[0]
+  _use_sections(values, config)
+  if config.evaluation.compare_with:
+    path = folder / 'compare_folders.png'
+    compare.folders(params, config, path)
+    print(path)
+  drawings = {'compare': functools.partial(compare.models, trained)}
+  if len(trained) == 1:
+    drawings = figures.drawings(params, config)
+  drawings['curve'] = functools.partial(
+    learning_curve.draw, [pathlib.Path(source) for source in sources]
   )
+  for name, draw in drawings.items():
+    path = folder / f'{name}.png'
+    try:
+      draw(path)
+      print(path)
+    except errors.UserError as error:
+      run_log.say(f'No {path.name}: {error}')
 
 
 def export(values: Any) -> None:
@@ -152,11 +227,9 @@ def export(values: Any) -> None:
     raise errors.UserError('--mode=export needs --output=NAME.safetensors.')
   output = pathlib.Path(values.output)
   for path in (output, output.with_suffix('.json')):
-    if path.exists() and not values.overwrite:
-      raise errors.UserError(
-        f'{path} exists: another --output, or --overwrite.'
-      )
-  params, config, step = flag_values.load_trained(values)
+    if path.exists():
+      raise errors.UserError(f'{path} exists: remove it, or another --output.')
+  params, config, step = _load_trained(values)
   weights_file.save(values.output, params, config, step)
   print(values.output)
 
@@ -167,11 +240,9 @@ def describe(values: Any) -> None:
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
 
-  config, source = values.config, values.checkpoint
-  if config is None and source is None:
-    if values.workdir is None:
-      raise errors.UserError('--mode=describe needs --config or --checkpoint.')
-    source = flag_values.source_of(values)
+  config, source = values.config, None
+  if config is None or values.checkpoint:
+    source = _source(values)
   saved, lines = {}, []
   if source:
     tree, its_config, step = trained_model.load(source)
@@ -187,27 +258,26 @@ def describe(values: Any) -> None:
     num_images, trouble = None, [str(error)]
   report = description.run(config, num_images, values.workdir)
   text = '\n'.join([description.to_text(report), *trouble, *lines])
-  flag_values.show(values, text, report | saved)
+  _show(values, text, report | saved)
 
 
 def benchmark(values: Any) -> None:
   """--mode=benchmark: a config with initial weights, or a checkpoint."""
-  from pic_jax import benchmark as benchmark_lib
+  from pic_jax import benchmark
 
   params, config, step = None, values.config, None
   if values.checkpoint:
-    params, config, step = flag_values.load_trained(values)
+    params, config, step = _load_trained(values)
   elif config is None:
     raise errors.UserError('--mode=benchmark needs --config or --checkpoint.')
-  report = benchmark_lib.run(config, params, step)
-  flag_values.show(values, benchmark_lib.to_text(report), report)
+  report = benchmark.run(config, params, step)
+  _show(values, benchmark.to_text(report), report)
 
 
 MODES = {
   'train': train,
   'eval': evaluate,
   'sample': sample,
-  'colorize': colorize,
   'figures': figures,
   'export': export,
   'describe': describe,
@@ -215,27 +285,16 @@ MODES = {
 }
 
 
-def run(values: Any) -> int:
-  """Does what the flags ask for.
-
-  Args:
-    values: the flags of `main.py`, by name.
-
-  Returns:
-    The exit code, if it is not an error that is raised.
-
-  Raises:
-    UserError, RunError, Stopped.
-  """
+def run(values: Any) -> None:
+  """Does what the flags, by name, ask for."""
   from pic_jax.runtime import devices, distributed
   from pic_jax.saved import config_check
 
-  flag_values.check(values)
+  check(values)
   heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
     config_check.check(values.config)
     heartbeat_seconds = values.config.training.heartbeat_seconds
-  if values.mode != 'colorize':  # runs in one process
-    distributed.join_processes(values.distributed, heartbeat_seconds)
+  distributed.join_processes(values.distributed, heartbeat_seconds)
   devices.check()
-  return MODES[values.mode](values) or EXIT_DONE
+  MODES[values.mode](values)

@@ -14,11 +14,13 @@ config=--config=configs/cifar10.py
 
 mkdir -p "$workdir"
 "$python" -c 'import jax; print(jax.devices())'
-"$python" main.py --mode=benchmark $config --report="$workdir/benchmark.json"
+"$python" main.py --mode=benchmark $config --output="$workdir/benchmark.json"
 "$python" main.py $config --workdir="$workdir" \
   --config.training.num_steps="$steps"
-"$python" main.py --mode=eval --metrics=all --workdir="$workdir" \
-  --report="$workdir/eval.json"
+"$python" main.py --mode=eval --workdir="$workdir" \
+  --config="configs/trained.py:$workdir" \
+  --config.evaluation.num_sampled_images=1000 --output="$workdir/eval.json"
 "$python" main.py --mode=sample --workdir="$workdir"
-"$python" main.py --mode=export --overwrite --workdir="$workdir" \
+rm -f "$workdir"/cifar10.{safetensors,json}
+"$python" main.py --mode=export --workdir="$workdir" \
   --output="$workdir/cifar10.safetensors"

@@ -81,7 +81,7 @@ run() {
   exit 1
 fi
 cd pic_jax || exit
-nohup ../pic_jax_venv/bin/python main.py --distributed=on$flags \\
+nohup ../pic_jax_venv/bin/python main.py --distributed$flags \\
   >>../pic_jax.log 2>&1 </dev/null &
 echo \$! >../pic_jax.pid"
 }

@@ -21,7 +21,6 @@ LOOSE = {
   '__main__.py',
   'benchmark.py',
   'commands.py',
-  'flag_values.py',
 }
 ROOMS = sorted(PACKAGE.glob('*/*.py'))
 MODULES = sorted([*ROOMS, *PACKAGE.glob('*.py'), ROOT / 'main.py'])

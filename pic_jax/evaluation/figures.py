@@ -1,5 +1,6 @@
 """The figures of the paper, on random, uncurated images of the test split."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -102,41 +103,41 @@ def number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
   return length if wanted < 0 else min(wanted, length)
 
 
-def make(
-  figure: str,
-  params: Any,
-  config: ml_collections.ConfigDict,
-  path: pathlib.Path,
-) -> None:
-  """Writes one figure.
+def drawings(
+  params: Any, config: ml_collections.ConfigDict
+) -> dict[str, Callable[[pathlib.Path], None]]:
+  """A function for each of `FIGURES`, which writes it to a PNG file.
+
+  All show images of one pool, drawn by the first of them.
 
   Args:
-    figure: of `FIGURES`.
     params: averaged parameters.
     config: of the model; `sampling.num_images` rows of `num_samples` samples,
       `sampling.seed` chooses images and samples.
-    path: of the PNG file.
 
-  Raises:
-    UserError: the embedding has no mixture of its own.
+  Returns:
+    By name; each raises UserError where the model cannot show the figure.
   """
   model = run_config.build_model(config)
-  if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
-    raise errors.UserError(
-      f'--figure={figure} needs an embedding with a likelihood of its own, but '
-      'this model was trained with `model.embedding_loss_weight` = 0.'
-    )
-  if figure in PICKING and not model.has_likelihood:
-    raise errors.UserError(
-      f'--figure={figure} needs a model with a likelihood, not '
-      f'`model.head={model.head}`.'
-    )
-  source = input_pipeline.open_source(config.data, config.data.test_split)
-  num_rows = number_of_rows(config, len(source))
-  count = num_rows * (POOL_PER_ROW if figure in PICKING else 1)
-  indices = random_indices(config, len(source), count)
-  looks = list(
-    figure_inputs.Study(config)(devices.replicate(params), source, indices)
-  )
-  rows = FIGURES[figure](looks, num_rows)
-  image_files.save_image(path, picture_grid.grid(rows))
+
+  @functools.cache
+  def pool() -> tuple[list[Look], int]:
+    source = input_pipeline.open_source(config.data, config.data.test_split)
+    num_rows = number_of_rows(config, len(source))
+    count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)
+    indices = random_indices(config, len(source), count)
+    study = figure_inputs.Study(config)
+    return list(study(devices.replicate(params), source, indices)), num_rows
+
+  def draw(figure: str, path: pathlib.Path) -> None:
+    if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
+      raise errors.UserError(
+        'the embedding has no likelihood of its own: trained with '
+        '`model.embedding_loss_weight` = 0.'
+      )
+    if figure in PICKING and not model.has_likelihood:
+      raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
+    rows = FIGURES[figure](*pool())
+    image_files.save_image(path, picture_grid.grid(rows))
+
+  return {figure: functools.partial(draw, figure) for figure in FIGURES}

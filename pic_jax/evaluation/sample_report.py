@@ -77,7 +77,7 @@ class SampleEvaluator:
     if config.data.image_size < metrics.SSIM_WINDOW:
       raise errors.UserError(
         f'`data.image_size` must be at least {metrics.SSIM_WINDOW} for '
-        f'--metrics=all, got {config.data.image_size}.'
+        f'`evaluation.num_sampled_images`, got {config.data.image_size}.'
       )
     self._sampling = config.sampling
     self._model = run_config.build_model(config)

@@ -22,10 +22,7 @@ from pic_jax.images import encoding, metadata, to_srgb
 from pic_jax.runtime import errors
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
-SUFFIXES = (
-  *('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif'),
-  '.avif',
-)
+SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
 HEIF_SUFFIXES = ('.heic', '.heif')
 # What a user can do about photographs that are not read.
 REMEDIES = dict.fromkeys(HEIF_SUFFIXES, '`pip install pillow-heif` reads them')
@@ -262,10 +259,9 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
 
 
 def _count_frames(image: Image.Image) -> str:
-  try:
+  with contextlib.suppress(Exception):  # a later frame is damaged
     return f'first of {image.n_frames} frames'
-  except Exception:  # a later frame is damaged
-    return 'first of several frames'
+  return 'first of several frames'
 
 
 def save_image(

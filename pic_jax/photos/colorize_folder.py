@@ -27,7 +27,7 @@ from pic_jax.photos import (
   network_size,
   results,
 )
-from pic_jax.runtime import distributed, errors, run_log
+from pic_jax.runtime import errors, lock, run_log
 
 PARTIAL = '.partial'  # folder of files that are being written
 MAX_NAME_BYTES = 255
@@ -101,7 +101,7 @@ def run(
   output = job.output
   output.mkdir(parents=True, exist_ok=True)
   with (
-    distributed.lock(output),
+    lock.hold(output),
     (output / folder_job.JOURNAL).open('a', encoding='utf-8') as journal,
   ):
     folder_job.check_case(job, found)

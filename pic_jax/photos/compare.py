@@ -62,15 +62,13 @@ def check_alike(*configs: ml_collections.ConfigDict) -> None:
   }.items():
     if len(set(values)) > 1:
       raise errors.UserError(
-        f'--checkpoints must be of one {name}, got {values[0]} and {values[1]}.'
+        f'--checkpoint must be of one {name}, got {values[0]} and {values[1]}.'
       )
 
 
 def folders(
   params: Any,
   config: ml_collections.ConfigDict,
-  originals: pathlib.Path,
-  others: Sequence[pathlib.Path],
   path: pathlib.Path,
 ) -> None:
   """Figure 8: our sample beside the pictures of other methods.
@@ -78,21 +76,28 @@ def folders(
   Args:
     params: averaged parameters of our model.
     config: of it; `sampling.seed` and `temperature` of the samples, and at
-      most `num_images` rows.
-    originals: a photograph, or a folder of photographs.
-    others: for each method a folder with NAME.*, or NAME.0.* as written by
-      --mode=colorize, for a photograph NAME.*; a photograph that has no
-      picture in one of them is named on stderr and left out.
+      most `num_images` rows. `data.data_dir` is a folder of photographs, and
+      `evaluation.compare_with` one folder for each method, with NAME.*, or
+      NAME.0.* as colorize writes it, for a photograph NAME.*; a photograph
+      that has no picture in one of them is named on stderr and left out.
     path: of the PNG file: grey | ours | picture of each folder | original.
 
   Raises:
     UserError: no photograph has a picture in every folder.
     UserError: no photographs.
   """
+  if config.data.name != 'folder':
+    raise errors.UserError(
+      '`evaluation.compare_with` needs `data.name=folder`, the photographs, '
+      f'got {config.data.name!r}.'
+    )
+  originals = pathlib.Path(config.data.data_dir)
+  others = [pathlib.Path(x) for x in config.evaluation.compare_with.split(',')]
   for folder in others:
     if not folder.is_dir():
       raise errors.UserError(
-        f'--folders={folder_job.one_line(folder)}: no such folder.'
+        f'`evaluation.compare_with`: {folder_job.one_line(folder)}: no such '
+        'folder.'
       )
   job = folder_job.Job((originals,), path.parent, options.Settings())
   known = [_pictures(folder) for folder in others]
@@ -117,9 +122,8 @@ def folders(
     rows.append(np.stack(_row(colorizer, settings, *given)))
   if not rows:
     raise errors.UserError(
-      f'No photograph of --input={folder_job.one_line(originals)} '
-      'has a picture in '
-      f'each of --folders={",".join(map(folder_job.one_line, others))}.'
+      f'No photograph of {folder_job.one_line(originals)} has a picture in '
+      f'each of {",".join(map(folder_job.one_line, others))}.'
     )
   image_files.save_image(path, grid.grid(np.stack(rows)))
 

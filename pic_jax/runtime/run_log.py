@@ -61,39 +61,6 @@ class Log:
     self._board.write_event(event)
 
 
-class Trace:
-  """A profile of a few steps, for TensorBoard or Perfetto.
-
-  Attributes:
-    folder: where it is written.
-  """
-
-  def __init__(self, steps: tuple[int, int] | None, workdir: str):
-    """Traces steps[0] to steps[1] (inclusive, counted from 1), if any."""
-    self._steps = steps
-    self._running = False
-    self.folder = pathlib.Path(workdir) / 'profile'
-
-  def before(self, step: int) -> None:
-    """Starts, if this is the first step of the trace."""
-    if self._steps and step == self._steps[0]:
-      jax.profiler.start_trace(self.folder)
-      self._running = True
-
-  def after(self, step: int, result: Any) -> None:
-    """Ends, if this is the last step; waits for its result."""
-    if self._running and step == self._steps[1]:
-      jax.block_until_ready(result)
-      self.close()
-
-  def close(self) -> None:
-    """Writes what is there."""
-    if self._running:
-      self._running = False
-      jax.profiler.stop_trace()
-      say(f'Wrote a trace to {self.folder}.')
-
-
 def say(text: str) -> None:
   """One line for the person who watches, from process 0."""
   if jax.process_index() == 0:

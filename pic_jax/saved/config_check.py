@@ -35,7 +35,6 @@ NON_POSITIVE = {
 # Numbers of images: positive, or -1 for all.
 COUNTS = (
   ('evaluation', 'num_images'),
-  ('evaluation', 'num_sampled_images'),
   ('evaluation', 'num_validation_images'),
   ('sampling', 'num_images'),
 )
@@ -117,12 +116,12 @@ def check(config: ml_collections.ConfigDict) -> None:
       count == -1 or count > 0,
       f'`{section}.{name}` must be positive, or -1 for all, got {count}.',
     )
-  count = config.evaluation.num_coded_images
-  _require(
-    count >= -1,
-    '`evaluation.num_coded_images` must not be negative, or -1 for all, '
-    f'got {count}.',
-  )
+  for name in ('num_sampled_images', 'num_coded_images'):
+    count = config.evaluation[name]
+    _require(
+      count >= -1,
+      f'`evaluation.{name}` must not be negative, or -1 for all, got {count}.',
+    )
   batch, steps = config.training.batch_size, config.training.accumulation_steps
   _require(
     batch % steps == 0,

@@ -72,9 +72,10 @@ def _evaluation() -> ml_collections.ConfigDict:
   evaluation = ml_collections.ConfigDict()
   evaluation.batch_size = 250  # images, all devices of all hosts
   evaluation.num_images = -1  # of --mode=eval; -1: all
-  evaluation.num_sampled_images = 1000  # of --metrics=all; -1: all
+  evaluation.num_sampled_images = 0  # drawn and measured, too; -1: all
   evaluation.num_coded_images = 0  # by a range coder, and decoded; -1: all
   evaluation.num_validation_images = -1  # while training; -1: all
+  evaluation.compare_with = ''  # folders X,Y of other methods' pictures
   return evaluation
 
 

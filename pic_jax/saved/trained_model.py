@@ -59,6 +59,14 @@ def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   return tree, run_config.from_json(meta['config']), int(meta['step'])
 
 
+def load_config(source: str) -> ml_collections.ConfigDict:
+  """Reads only the config of a trained model; `source` as in `load`."""
+  path = pathlib.Path(source) / run_config.CONFIG_FILE
+  if path.is_file():
+    return run_config.from_json(path.read_text(encoding='utf-8'))
+  return load(source)[1]
+
+
 def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """Reads a trained model for evaluation or sampling: `load`, averaged only."""
   tree, config, step = load(source)

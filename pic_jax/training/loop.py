@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline, sources
-from pic_jax.runtime import devices, distributed, errors, run_log
+from pic_jax.runtime import devices, errors, lock, run_log, signals
 from pic_jax.saved import config_check, run_config
 from pic_jax.training import colour_frequencies, description, train_step
 from pic_jax.training import run as run_lib
@@ -42,7 +42,6 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
 def train_and_evaluate(
   config: ml_collections.ConfigDict,
   workdir: str,
-  profile_steps: tuple[int, int] | None = None,
 ) -> train_step.TrainState:
   """Trains to `training.num_steps`; resumes what the workdir holds.
 
@@ -51,7 +50,6 @@ def train_and_evaluate(
   Args:
     config: checked.
     workdir: for checkpoints, logs and figures.
-    profile_steps: first and last step of a trace, if one is wanted.
 
   Returns:
     The final state, replicated over the local devices.
@@ -70,26 +68,22 @@ def train_and_evaluate(
   with contextlib.ExitStack() as stack:
     if devices.is_main():
       pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-      stack.enter_context(distributed.lock(workdir))
+      stack.enter_context(lock.hold(workdir))
       run_config.write(config, workdir)
-    signals = stack.enter_context(distributed.Signals())
+    stops = stack.enter_context(signals.Signals())
     run = stack.enter_context(
       contextlib.closing(run_lib.Run(config, workdir, source))
-    )
-    trace = stack.enter_context(
-      contextlib.closing(run_log.Trace(profile_steps, workdir))
     )
     stack.enter_context(_explained(config))
     run_log.say(
       description.to_text(description.run(config, len(source), workdir))
     )
-    return _train(run, signals, trace, changes)
+    return _train(run, stops, changes)
 
 
 def _train(
   run: run_lib.Run,
-  signals: distributed.Signals,
-  trace: run_log.Trace,
+  stops: signals.Signals,
   changes: dict[str, tuple],
 ) -> train_step.TrainState:
   """The loop."""
@@ -106,16 +100,14 @@ def _train(
   stop = 0  # number of the signal that asks for it
   recent = collections.deque()
   try:
-    with _breakable(signals):
+    with _breakable(stops):
       step_fn = _compile(run, state, keys)
     while step < training.num_steps and not stop:
       start = time.perf_counter()
       rgb = devices.shard(next(batches))
       meter.count_step(time.perf_counter() - start)
-      trace.before(step + 1)
-      state, parts = step_fn(state, rgb, keys, _asked(signals))
+      state, parts = step_fn(state, rgb, keys, _asked(stops))
       step += 1
-      trace.after(step, parts)
       recent.append((step, parts))
       if len(recent) > CHECK_DELAY:
         seen_step, seen_parts = recent.popleft()
@@ -123,11 +115,11 @@ def _train(
         stop = int(devices.fetch(seen_parts['stop']))
       if _is_due(run, step, training.log_every_steps) or len(recent) == 1:
         run.report(step, parts, meter)
-      _periodically(run, signals, state, step, meter)
+      _periodically(run, stops, state, step, meter)
       if jax.process_count() == 1:
-        stop = signals.received or 0
-  except distributed.StopRequested:
-    stop = signals.received  # a compilation, evaluation or grid was broken off
+        stop = stops.received or 0
+  except signals.StopRequested:
+    stop = stops.received  # a compilation, evaluation or grid was broken off
   if stop:
     run.save(state)
     run.wait_for_save()
@@ -142,17 +134,17 @@ def _train(
 
 
 def _breakable(
-  signals: distributed.Signals,
+  stops: signals.Signals,
 ) -> contextlib.AbstractContextManager[None]:
   """Lets a signal break off work, unless other processes share in it."""
   if jax.process_count() > 1:
     return contextlib.nullcontext()
-  return signals.interruptible()
+  return stops.interruptible()
 
 
-def _asked(signals: distributed.Signals) -> np.ndarray:
+def _asked(stops: signals.Signals) -> np.ndarray:
   """The signal received [D], for the step: so all processes hear of it."""
-  return np.full(jax.local_device_count(), signals.received or 0, np.int32)
+  return np.full(jax.local_device_count(), stops.received or 0, np.int32)
 
 
 def _compile(
@@ -197,7 +189,7 @@ def _is_due(run: run_lib.Run, step: int, every: int) -> bool:
 
 def _periodically(
   run: run_lib.Run,
-  signals: distributed.Signals,
+  stops: signals.Signals,
   state: train_step.TrainState,
   step: int,
   meter: run_log.Meter,
@@ -208,9 +200,9 @@ def _periodically(
   if _is_due(run, step, training.checkpoint_every_steps):
     run.save(state)
   if _is_due(run, step, training.eval_every_steps):
-    with _breakable(signals):
+    with _breakable(stops):
       run.evaluate(state, step)
   if _is_due(run, step, training.sample_every_steps):
-    with _breakable(signals):
+    with _breakable(stops):
       run.sample(state, step)
   meter.pause(time.perf_counter() - start)

@@ -55,8 +55,12 @@ def cells(path):
 
 def make(model, folder, *others):
   path = folder / 'figures' / 'compare.png'
-  names = [folder / name for name in others]
-  compare.folders(*model, folder / 'in', names, path)
+  params, config = model
+  config = config.copy_and_resolve_references()
+  config.data.name, config.data.data_dir = 'folder', str(folder / 'in')
+  names = ','.join(str(folder / name) for name in others)
+  config.evaluation.compare_with = names
+  compare.folders(params, config, path)
   return cells(path)
 
 
@@ -110,6 +114,8 @@ def test_nothing_to_compare_names_the_folders(tiny_model, folder):
   with pytest.raises(errors.UserError, match='no photographs'):
     make(tiny_model, folder, 'x')
   assert not (folder / 'figures').exists()
+  with pytest.raises(errors.UserError, match='data.name=folder.*patches'):
+    compare.folders(*tiny_model, folder / 'figures' / 'compare.png')
 
 
 @pytest.mark.slow

@@ -95,10 +95,9 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
         number,
         '--mode=eval',
         *common,
-        f'--report={report}',
+        f'--output={report}',
         '--config.evaluation.num_images=21',
         '--config.evaluation.batch_size=8',
-        '--metrics=all',
         '--config.evaluation.num_sampled_images=5',
         '--config.sampling.batch_size=4',
       )

@@ -164,7 +164,7 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
   stopped = bash(env, TPU_POD, 'stop')
   assert stopped.returncode == 0 and stopped.stdout == ''
   assert log.read_text().splitlines() == [
-    '<main.py><--distributed=on><--config=configs/cifar10.py>'
+    '<main.py><--distributed><--config=configs/cifar10.py>'
     f"<--workdir={env['WORKDIR']}><--config.data.name=it's $HOME>",
     'saved',
   ]
@@ -182,7 +182,7 @@ def test_slurm_starts_again_only_what_has_saved(status, env, tmp_path):
   requeue = ['scontrol', 'requeue', '7'] if status == 143 else []
   assert program == [
     'main.py',
-    '--distributed=on',
+    '--distributed',
     '--config=configs/cifar10.py',
     f'--workdir={env["WORKDIR"]}',
     '--config.data.data_dir=/data sets',

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 
+from configs import trained as trained_config
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.runtime import devices, errors
-from pic_jax.saved import trained_model, weights_file
+from pic_jax.saved import run_config, trained_model, weights_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Bits/dim of the seven photographs that are here, exact rule.
@@ -72,6 +73,14 @@ def test_a_workdir_is_never_a_published_model(tmp_path):
   )
   assert result.returncode == 1
   assert 'cifar10 has no checkpoint' in result.stderr.splitlines()[-1]
+
+
+def test_the_config_of_a_trained_model_is_the_stored_one(tmp_path):
+  _, config, _ = trained_model.load('photos')
+  assert trained_config.get_config('photos') == config
+  assert trained_config.get_config().data.name == 'cifar10'
+  (tmp_path / 'config.json').write_text(run_config.to_json(config))
+  assert trained_config.get_config(str(tmp_path)) == config
 
 
 def test_an_unknown_name_lists_the_published_ones(tmp_path):

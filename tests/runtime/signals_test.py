@@ -1,0 +1,43 @@
+"""Signals become requests."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pic_jax.runtime import signals
+
+
+def test_signals_are_remembered_and_handlers_restored():
+  before = signal.getsignal(signal.SIGTERM)
+  with signals.Signals() as stops:
+    assert stops.received is None
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stops.received == signal.SIGTERM
+    with pytest.raises(signals.StopRequested), stops.interruptible():
+      pytest.fail('work must not start any more')
+  assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_interruptible_work_is_broken_off_at_once():
+  with signals.Signals() as stops:
+    with pytest.raises(signals.StopRequested), stops.interruptible():
+      os.kill(os.getpid(), signal.SIGINT)
+      time.sleep(5)
+      pytest.fail('the signal must end the work')
+    assert stops.received == signal.SIGINT
+
+
+def test_a_second_interrupt_ends_the_process():
+  code = (
+    'import os, signal\n'
+    'from pic_jax.runtime import signals\n'
+    'with signals.Signals():\n'
+    '  os.kill(os.getpid(), signal.SIGINT)\n'
+    '  os.kill(os.getpid(), signal.SIGINT)\n'
+  )
+  result = subprocess.run([sys.executable, '-c', code], check=False)
+  assert result.returncode == 130
