@@ -111,7 +111,7 @@ def test_nothing_to_compare_names_the_folders(tiny_model, folder):
     make(tiny_model, folder, 'nowhere')
   for path in (folder / 'in').iterdir():
     path.unlink()
-  with pytest.raises(errors.UserError, match='no photographs'):
+  with pytest.raises(errors.UserError, match='No photographs'):
     make(tiny_model, folder, 'x')
   assert not (folder / 'figures').exists()
   with pytest.raises(errors.UserError, match='data.name=folder.*patches'):
