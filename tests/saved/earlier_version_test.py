@@ -1,0 +1,62 @@
+"""What commit 53901bf (0.1) has written is still read: a run and its export."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
+from pic_jax.runtime import devices
+from pic_jax.saved import checkpoints, run_config, trained_model
+from pic_jax.training import loop
+from tests import tiny
+
+# A narrow configs/smoke.py after three steps on 8 CPU devices, and what the
+# same version went on to print: of its test split, and of the next two steps.
+FOLDER = pathlib.Path(__file__).parent / 'written_at_53901bf'
+LOSSES = {4: 14.928114, 5: 14.027596}
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('pictures')
+  tiny.write_folder(folder, 20)
+  return str(folder)
+
+
+@pytest.mark.parametrize(
+  'name,accuracy', [('workdir', 1e-5), ('smoke.safetensors', 1e-2)]
+)
+def test_a_model_of_an_earlier_version_scores_the_same(
+  name, accuracy, pictures
+):
+  params, config, step = trained_model.load_trained(str(FOLDER / name))
+  assert step == 3 and config.model.chroma_filter == 'area'
+  config.unlock()
+  config.data.data_dir = pictures
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  report = likelihood.Evaluator(config)(devices.replicate(params), source, -1)
+  expected = json.loads((FOLDER / 'eval.json').read_text(encoding='utf-8'))
+  for score in ('bits_per_dim', 'bits_per_dim_paper', 'embedding_bits_per_dim'):
+    assert report[score] == pytest.approx(expected[score], abs=accuracy)
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_version_goes_on(pictures, tmp_path):
+  workdir = shutil.copytree(FOLDER / 'workdir', tmp_path / 'workdir')
+  tree, _ = checkpoints.restore(str(workdir))  # compares every digest
+  assert int(tree['opt_state']['0']['count']) == 3
+  text = (workdir / run_config.CONFIG_FILE).read_text(encoding='utf-8')
+  config = run_config.from_json(text)
+  config.unlock()
+  config.data.data_dir = pictures
+  config.training.num_steps = 5
+  loop.train_and_evaluate(config, str(workdir))
+  lines = (workdir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  records = [json.loads(line) for line in lines]
+  losses = {r['step']: r['loss'] for r in records if 'loss' in r}
+  for step, loss in LOSSES.items():
+    np.testing.assert_allclose(losses[step], loss, rtol=1e-4)
