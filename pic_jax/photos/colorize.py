@@ -7,7 +7,6 @@ chroma is upsampled onto the photograph's own luminance.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -80,7 +79,8 @@ class Colorizer:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8; colour is turned grey first.
       num_samples: S.
       seed: together with the grey levels it determines the samples.
-      **more: other fields of `options.Settings`.
+      **more: other fields of `options.Settings`; `samples=[5]` draws only the
+        one that is number 5 of all that this seed gives.
 
     Returns:
       [S, H, W, 3] uint8.
@@ -91,7 +91,7 @@ class Colorizer:
     settings = options.Settings(num_samples=num_samples, seed=seed, **more)
     (drawing,) = self.draw([self.to_network_size(np.asarray(rgb))], settings)
     return np.stack(
-      [self.render(drawing, s, settings)[0] for s in range(num_samples)]
+      [self.render(drawing, s, settings)[0] for s in range(len(drawing.chroma))]
     )
 
   def to_network_size(self, rgb: np.ndarray) -> network_size.Grey:
@@ -105,20 +105,14 @@ class Colorizer:
     self,
     greys: list[network_size.Grey],
     settings: options.Settings,
-    samples: Sequence[int] | None = None,
   ) -> list[Drawing]:
     """Draws samples for photographs whose `levels` all have one shape.
 
     One for each device at a time: a program of one size, so that a sample does
     not depend on what else is coloured.
-
-    Args:
-      greys: of the photographs.
-      settings: of the samples.
-      samples: numbers of those to draw; the first ones by default.
     """
     count = jax.local_device_count()
-    numbers = np.arange(settings.num_drawn) if samples is None else samples
+    numbers = settings.samples or np.arange(settings.num_drawn)
     numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
     drawings = []
     for first in range(0, len(greys), count):

@@ -54,7 +54,11 @@ class _Run:
     total: int,
   ):
     self.job, self.colorizer = job, colorizer
-    self.made_with = dataclasses.asdict(job.settings) | {
+    settings = dataclasses.asdict(job.settings)
+    # As JSON has it; and what does not use it is as it was made before.
+    samples = settings.pop('samples')
+    settings |= {'samples': list(samples)} if samples else {}
+    self.made_with = settings | {
       'format': job.manners.format,
       'checkpoint': colorizer.digest,
     }

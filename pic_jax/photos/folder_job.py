@@ -39,7 +39,7 @@ class Job:
     """
     return [
       pathlib.Path(f'{name}.{index}.{self.manners.format}')
-      for index in range(self.settings.num_samples)
+      for index in self.settings.numbers
     ]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,18 @@ def option(
   """A field with what its help says and what it may be."""
   metadata = {'help': text, 'at_least': at_least, 'choices': choices}
   return dataclasses.field(default=default, metadata=metadata)
+
+
+class Numbers(tuple):
+  """Of samples: a sequence, or '2,5'."""
+
+  def __new__(cls, values: Any = ()) -> 'Numbers':
+    if isinstance(values, str):
+      values = values.split(',')
+    return super().__new__(cls, map(int, values))
+
+  def __str__(self) -> str:
+    return ','.join(map(str, self)) or 'all'
 
 
 class _Checked:
@@ -55,6 +68,9 @@ class Settings(_Checked):
   """What a colourisation depends on, besides photograph and weights."""
 
   num_samples: int = option(4, 'colourisations of each photograph', 1)
+  samples: Numbers = option(
+    Numbers(), 'only those with these numbers, such as 5 or 2,5'
+  )
   seed: int = option(0, 'another one gives other colours', 0)
   temperature: float = option(1.0, 'below 1 calmer; 0: mode of each pixel', 0)
   saturation: float = option(1.0, 'factor of the sampled chroma', 0)
@@ -67,6 +83,15 @@ class Settings(_Checked):
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    object.__setattr__(self, 'samples', Numbers(self.samples))
+    if not all(0 <= number < 2**31 for number in self.samples):
+      raise errors.UserError(
+        f'`samples` must be from 0 to 2**31 - 1, got {tuple(self.samples)}.'
+      )
+    if self.samples and self.rank != 'none':
+      raise errors.UserError(
+        '`samples` are numbers; nothing is left to `rank`.'
+      )
     if self.num_candidates and self.num_candidates < self.num_samples:
       raise errors.UserError(
         '`num_candidates` must be at least `num_samples`, got '
@@ -77,8 +102,13 @@ class Settings(_Checked):
   def num_drawn(self) -> int:
     """Samples drawn: all candidates, if there is something to choose."""
     if self.rank == 'none':
-      return self.num_samples
+      return len(self.numbers)
     return self.num_candidates or 4 * self.num_samples
+
+  @property
+  def numbers(self) -> Sequence[int]:
+    """Of the outputs: samples, or ranks."""
+    return self.samples or range(self.num_samples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +160,7 @@ def choose(
   """
   order = np.argsort(bits_per_dim, kind='stable').tolist()
   if settings.rank == 'none':
-    return list(range(settings.num_samples))
+    return list(range(settings.num_drawn))
   if settings.rank == 'probable':
     return order[: settings.num_samples]
   kept = order[:1]  # greedy: next the one that is farthest from all kept ones

@@ -121,6 +121,17 @@ def test_a_second_run_makes_only_what_is_missing(colorizer, folder):
   assert page.count('<figure>') == 3 * 4
 
 
+def test_single_samples_are_made_by_their_numbers(colorizer, folder):
+  run(colorizer, folder, settings=options.Settings(num_samples=4))
+  four = contents(folder / 'out')
+  single = {'settings': options.Settings(samples='3,1'), 'output': folder / 'b'}
+  run(colorizer, folder, **single)
+  made = contents(folder / 'b')
+  assert made == {name: data for name, data in four.items() if name[-5] in '13'}
+  again = run(colorizer, folder, **single)
+  assert {entry['status'] for entry in again.values()} == {'skipped'}
+
+
 def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   (folder / 'out').mkdir()
   (folder / 'out' / '0.png.1.png').write_text('mine')

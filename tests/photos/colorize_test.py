@@ -164,6 +164,8 @@ def test_ranking_keeps_probable_or_different_samples():
   'changes,text',
   [
     ({'num_samples': 0}, 'num_samples'),
+    ({'samples': [-1]}, 'samples'),
+    ({'samples': [1], 'rank': 'probable'}, 'rank'),
     ({'temperature': -1.0}, 'temperature'),
     ({'temperature': float('nan')}, 'temperature'),
     ({'saturation': float('inf')}, 'saturation'),
@@ -182,6 +184,8 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
   result = colorizer(rgb, num_samples=2, seed=3)
   assert result.shape == (2, 21, 34, 3) and result.dtype == np.uint8
   np.testing.assert_array_equal(colorizer(rgb, 2, 3), result)
+  (second,) = colorizer(rgb, seed=3, samples=[1])
+  np.testing.assert_array_equal(second, result[1])
   assert colorizer(rgb[..., 0], num_samples=1).shape == (1, 21, 34, 3)
   for bad in (rgb[0, 0], rgb[..., :2], rgb.astype(float), rgb[:0]):
     with pytest.raises(ValueError, match='must be'):
@@ -193,7 +197,7 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
 def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
   grey = colorizer.to_network_size(smooth(8, 8))
   (four,) = colorizer.draw([grey], options.Settings(num_samples=4))
-  (alone,) = colorizer.draw([grey], options.Settings(num_samples=1), [2])
+  (alone,) = colorizer.draw([grey], options.Settings(samples=[2]))
   np.testing.assert_array_equal(alone.chroma[0], four.chroma[2])
 
 
