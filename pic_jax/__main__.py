@@ -36,6 +36,17 @@ def _parser() -> argparse.ArgumentParser:
   )
   for fields in (options.Model, options.Settings, options.Manners):
     options.add_to(colorize, fields)
+  app = commands.add_parser('app', help='serve a page to colour with')
+  options.add_to(app, options.Model)
+  app.add_argument(
+    '--host',
+    default='127.0.0.1',
+    help='who may connect (127.0.0.1: nobody else)',
+  )
+  app.add_argument('--port', type=int, default=8000, help='0: any (8000)')
+  app.add_argument(
+    '--no-browser', action='store_true', help='do not open the page'
+  )
   commands.add_parser('models', help='name the published models')
   return parser
 
@@ -62,6 +73,19 @@ def _colorize(values: argparse.Namespace) -> int:
   return SOME_FAILED if 'failed' in statuses else 0
 
 
+def _app(values: argparse.Namespace) -> int:
+  """Serves the page, until a signal ends it."""
+  try:
+    from pic_jax.app import serve
+  except ModuleNotFoundError as error:
+    raise errors.UserError(
+      f"`app` needs {error.name}: pip install '.[app]'."
+    ) from None
+
+  serve.run(values.model, values.host, values.port, not values.no_browser)
+  return 0
+
+
 def _models(values: argparse.Namespace) -> int:
   """Names the published models, and the head of each card."""
   del values
@@ -76,7 +100,11 @@ def _models(values: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Parses the command line and does what it says."""
-  commands: dict[str, Any] = {'colorize': _colorize, 'models': _models}
+  commands: dict[str, Any] = {
+    'app': _app,
+    'colorize': _colorize,
+    'models': _models,
+  }
   # Names may hold bytes that the locale's encoding does not have.
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='backslashreplace')

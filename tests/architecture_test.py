@@ -14,6 +14,7 @@ FLOORS = (  # from the ground up; folders of one floor do not know each other
   {'sampling', 'saved'},
   {'evaluation'},
   {'photos', 'training'},
+  {'app'},
 )
 LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}
 LOOSE = {
@@ -50,6 +51,12 @@ def test_a_folder_imports_only_lower_floors(path):
     there = name.split('.')[1]
     assert there in LEVEL, f'{path}: {name} belongs to no room'
     assert there == here or LEVEL[there] < LEVEL[here], f'{path}: {name}'
+
+
+def test_the_page_knows_photographs_only():
+  for path in (PACKAGE / 'app').glob('*.py'):
+    rooms = {name.split('.')[1] for name in imports_of(path)}
+    assert rooms <= {'app', 'photos', 'runtime'}, path
 
 
 def test_every_file_has_a_room():

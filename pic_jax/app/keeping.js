@@ -1,0 +1,53 @@
+// What a person takes away: files, a link, a command.
+
+import {page} from './state.js';
+
+export function download(blob, suffix) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = `${page.name}.${suffix}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+// A link to a version; of the photograph it has the digest only.
+export function linkTo({seed, sample, temperature}) {
+  const fields = new URLSearchParams({
+    photograph: page.photo.sha256,
+    model: page.model.sha256,
+    seed,
+    sample,
+    temperature,
+    saturation: page.saturation,
+  });
+  return `${location.origin}${location.pathname}#${fields}`;
+}
+
+// What the link that led here asks for, or null.
+export function wantedByLink() {
+  const fields = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  if (!fields.photograph) return null;
+  for (const name of ['seed', 'sample', 'temperature', 'saturation']) {
+    fields[name] = Number(fields[name]);
+  }
+  return fields;
+}
+
+// The command that writes the same picture.
+export function commandFor({seed, sample, temperature}) {
+  const words = ['pic-jax', 'colorize', quoted(page.name), '-o', 'out',
+    '--samples', sample];
+  const defaults = page.model.defaults;
+  if (page.model.name !== defaults.model) {
+    words.push('--model', quoted(page.model.name));
+  }
+  if (seed) words.push('--seed', seed);
+  if (temperature !== defaults.temperature) {
+    words.push('--temperature', temperature);
+  }
+  if (page.saturation !== 1) words.push('--saturation', page.saturation);
+  return words.join(' ');
+}
+
+const quoted = (text) => (
+  /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

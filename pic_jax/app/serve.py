@@ -1,0 +1,69 @@
+"""Serving the page: a socket, a URL, a browser."""
+
+import os
+import socket
+import sys
+import webbrowser
+
+import uvicorn
+
+from pic_jax.app import server
+from pic_jax.photos import colorize, studio
+from pic_jax.runtime import errors, run_log
+
+
+def listen(host: str, port: int) -> socket.socket:
+  """Opens a socket.
+
+  Raises:
+    UserError: the port is taken, or the host is not here.
+  """
+  family = socket.AF_INET6 if ':' in host else socket.AF_INET
+  try:
+    return socket.create_server((host, port), family=family)
+  except (OSError, OverflowError) as error:
+    reason = getattr(error, 'strerror', None) or error
+    raise errors.UserError(
+      f'--host={host} --port={port} cannot be listened on ({reason}); '
+      '--port=0 takes any free port.'
+    ) from None
+
+
+def server_of(its_studio: studio.Studio, host: str) -> uvicorn.Server:
+  """What answers; it does not listen yet."""
+  config = uvicorn.Config(
+    server.Server(its_studio, host).app,
+    log_level='warning',
+    ws='none',
+    timeout_graceful_shutdown=1,
+  )
+  return uvicorn.Server(config)
+
+
+def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
+  """Serves the page until the process is told to stop.
+
+  Args:
+    source: trained model, see `Colorizer.load`.
+    host, port: where to listen; port 0 takes any that is free.
+    is_browser_wanted: whether to open the page.
+
+  Raises:
+    UserError, and those of `Colorizer.load`.
+  """
+  with listen(host, port) as its_socket:
+    its_studio = studio.Studio(colorize.Colorizer.load(source), source)
+    its_server = server_of(its_studio, host)
+    port = its_socket.getsockname()[1]
+    url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
+    print(url, flush=True)
+    run_log.say('Photographs stay in memory here. Ctrl-C ends it.')
+    if is_browser_wanted and has_display():
+      webbrowser.open(url)
+    its_server.run(sockets=[its_socket])
+
+
+def has_display() -> bool:
+  """Whether a browser would open a window, not take the terminal over."""
+  names = ('DISPLAY', 'WAYLAND_DISPLAY')
+  return sys.platform == 'darwin' or any(os.environ.get(name) for name in names)

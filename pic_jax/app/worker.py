@@ -1,0 +1,112 @@
+"""One thread that owns the model; whoever asks takes turns."""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+
+class BusyError(RuntimeError):
+  """More requests wait than anybody would wait for."""
+
+
+@dataclasses.dataclass(eq=False)
+class Job:
+  """Steps that somebody waits for.
+
+  Attributes:
+    steps: each `next` does one step.
+    tell: is called with each result, in the thread of the worker; at the end
+      with a `StopIteration`, after a failure with its exception.
+    is_dropped: nobody waits any more; set by any thread.
+  """
+
+  steps: Iterator[Any]
+  tell: Callable[[Any], None]
+  is_dropped: bool = False
+
+
+class Worker:
+  """Runs one step of each waiting job in turn, in a thread of its own.
+
+  Two windows that draw at once both advance, and a photograph that is opened
+  meanwhile waits for one step of each.
+  """
+
+  MAX_JOBS = 64
+
+  def __init__(self) -> None:
+    self._jobs: collections.deque[Job] = collections.deque()
+    self._idle: collections.deque[Job] = collections.deque()
+    self._changed = threading.Condition()
+    threading.Thread(target=self._run, name='worker', daemon=True).start()
+
+  def when_idle(self, steps: Iterator[Any]) -> None:
+    """Adds steps that are done while nobody waits for anything else."""
+    with self._changed:
+      self._idle.append(Job(steps, lambda _: None))
+      self._changed.notify()
+
+  async def results(self, steps: Iterator[Any]) -> AsyncIterator[Any]:
+    """Yields the result of each step; leaving it early drops the rest.
+
+    Raises:
+      BusyError: nothing was begun. And whatever a step raises.
+    """
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+
+    def tell(result: Any) -> None:
+      try:
+        loop.call_soon_threadsafe(queue.put_nowait, result)
+      except RuntimeError:  # the server has stopped
+        job.is_dropped = True
+
+    job = Job(steps, tell)
+    with self._changed:
+      if len(self._jobs) >= self.MAX_JOBS:
+        raise BusyError('Too many requests at once; try again in a minute.')
+      self._jobs.append(job)
+      self._changed.notify()
+    try:
+      while True:
+        result = await queue.get()
+        if isinstance(result, StopIteration):
+          return
+        if isinstance(result, Exception):
+          raise result
+        yield result
+    finally:
+      job.is_dropped = True
+
+  async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+    """What `fn` returns: a job of one step."""
+    results = self.results(fn(*args) for _ in range(1))
+    async with contextlib.aclosing(results):
+      return await anext(results)
+
+  def _run(self) -> None:
+    while True:
+      with self._changed:
+        self._changed.wait_for(lambda: self._jobs or self._idle)
+        jobs = self._jobs or self._idle
+        job = jobs.popleft()
+      if not self._step(job):
+        continue
+      with self._changed:
+        jobs.append(job)
+
+  def _step(self, job: Job) -> bool:
+    """Does one step; whether more are to come."""
+    if job.is_dropped:
+      return False
+    try:
+      job.tell(next(job.steps))
+      return True
+    except StopIteration as end:
+      job.tell(end)
+    except Exception as error:  # the thread must outlive any photograph
+      job.tell(error)
+    return False

@@ -1,0 +1,124 @@
+"""Times the page in a browser, and watches the memory of its server.
+
+python scripts/time_app.py [PHOTOGRAPH]: from drop to the first version, for a
+program that has just started and for one in use, with a warm compilation cache;
+then 100 photographs of 100 sizes.
+"""
+
+import http.client
+import io
+import json
+import pathlib
+import re
+import sys
+import tempfile
+import time
+import urllib.parse
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.app import browser  # noqa: E402
+
+PHOTOGRAPH = ROOT / 'photos/coffee.png'
+NUM_PHOTOGRAPHS = 100
+
+
+def drop(page: browser.Page, path: pathlib.Path) -> tuple[float, float]:
+  """Seconds from a drop to the first version, and to the fourth."""
+  start = time.perf_counter()
+  page.upload(path)
+  page.wait(lambda: page.find(browser.READY))
+  first = time.perf_counter() - start
+  page.wait_for_samples(4)
+  return first, time.perf_counter() - start
+
+
+def report(what: str, times: tuple[float, float]) -> None:
+  """Prints one line."""
+  print(f'{what}: first version {times[0]:.2f} s, fourth {times[1]:.2f} s')
+
+
+def resident(pid: int) -> float:
+  """Memory of a process, MB."""
+  status = pathlib.Path(f'/proc/{pid}/status').read_text(encoding='utf-8')
+  return int(re.search(r'VmRSS:\s+(\d+)', status)[1]) / 1024
+
+
+def ask(address: str, path: str, body: bytes | dict) -> bytes:
+  """One request of the page's."""
+  where = urllib.parse.urlsplit(address)
+  connection = http.client.HTTPConnection(where.hostname, where.port, 120)
+  data = body if isinstance(body, bytes) else json.dumps(body)
+  connection.request('POST', path, data)
+  response = connection.getresponse()
+  answer = response.read()
+  connection.close()
+  assert response.status < 300, answer
+  return answer
+
+
+def colour(address: str, index: int) -> None:
+  """Opens a photograph of a size of its own, draws two versions, saves one."""
+  rng = np.random.default_rng(index)
+  width, height = 300 + 17 * index, 300 + 11 * (index * 37 % 100)
+  small = rng.integers(0, 256, (6, 6, 3), np.uint8)
+  file = io.BytesIO()
+  Image.fromarray(small).resize((width, height)).save(file, 'JPEG')
+  photo = json.loads(ask(address, '/photographs', file.getvalue()))
+  recipes = [{'seed': 0, 'sample': i, 'temperature': 1.0} for i in range(2)]
+  asked = {'recipes': recipes, 'saturation': 1.0}
+  ask(address, f'/photographs/{photo["id"]}/draw', asked)
+  asked |= {'format': 'jpg'}
+  ask(address, f'/photographs/{photo["id"]}/save', asked)
+
+
+def wait_until_ready(log: IO) -> None:
+  """Returns when the program has said that it compiled the usual shapes."""
+  while True:
+    log.seek(0)
+    if 'Ready' in log.read():
+      return
+    time.sleep(0.5)
+
+
+def main() -> None:
+  """Prints times and memory."""
+  path = pathlib.Path(sys.argv[1]) if sys.argv[1:] else PHOTOGRAPH
+  # The first program fills the compilation cache.
+  with (
+    tempfile.TemporaryFile('w+') as log,
+    browser.serving(stderr=log) as (
+      address,
+      _,
+    ),
+  ):
+    colour(address, 0)
+    wait_until_ready(log)
+  with (
+    tempfile.TemporaryFile('w+') as log,
+    browser.serving(stderr=log, JAX_LOG_COMPILES='1') as (address, pid),
+  ):
+    with browser.showing(address) as page:
+      report('just started', drop(page, path))
+      wait_until_ready(log)
+      page.driver.get(address)
+      report('in use', drop(page, path))
+    for index in range(NUM_PHOTOGRAPHS):
+      start = time.perf_counter()
+      colour(address, index)
+      if index in (0, 9, 19, 49, 99):
+        log.seek(0)
+        print(
+          f'{index + 1} photographs: {resident(pid):.0f} MB, '
+          f'{log.read().count("Finished XLA compilation")} compilations, '
+          f'the last one {time.perf_counter() - start:.2f} s'
+        )
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,165 @@
+"""The page in a real browser, for tests and for scripts/time_app.py."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import IO
+
+ROOT = pathlib.Path(__file__).parents[2]
+DRIVER, BROWSER = 'chromedriver', 'chromium'
+FLAGS = (
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-proxy-server',
+)
+READY = '.sample:not(.waiting)'
+
+
+def missing() -> str:
+  """Why there is no browser, in a line; '' if there is one."""
+  if not (shutil.which(DRIVER) and shutil.which(BROWSER)):
+    return 'no browser: apt-get install chromium chromium-driver'
+  try:
+    import selenium  # noqa: F401
+  except ImportError:
+    return 'no selenium: pip install -r tests/requirements.txt'
+  return ''
+
+
+@contextlib.contextmanager
+def serving(
+  *arguments: str, stderr: IO | None = None, **env: str
+) -> Iterator[tuple[str, int]]:
+  """Runs the app on a free port; yields its address and process number."""
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'pic_jax', 'app', '--port=0', '--no-browser']
+    + list(arguments),
+    cwd=ROOT,
+    env=os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'} | env,
+    stdout=subprocess.PIPE,
+    stderr=stderr,
+    text=True,
+  )
+  with process:
+    try:
+      yield process.stdout.readline().strip(), process.pid
+    finally:
+      process.terminate()
+
+
+class Page:
+  """A window that shows the page.
+
+  Attributes:
+    driver: of selenium.
+    downloads: folder of what the page saves.
+  """
+
+  def __init__(self, address: str, folder: pathlib.Path, size=(1100, 760)):
+    from selenium import webdriver
+
+    self.downloads = folder / 'downloads'
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which(BROWSER)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+    options.add_experimental_option(
+      'prefs', {'download.default_directory': str(self.downloads)}
+    )
+    for flag in (*FLAGS, f'--user-data-dir={folder}/profile'):
+      options.add_argument(flag)
+    service = webdriver.ChromeService(shutil.which(DRIVER))
+    self.driver = webdriver.Chrome(options, service)
+    self.resize(*size)
+    self.address = address
+    self.driver.get(address)
+
+  def resize(self, width: int, height: int) -> None:
+    """Makes the page as large as this: a window has a least width."""
+    self.driver.execute_cdp_cmd(
+      'Emulation.setDeviceMetricsOverride',
+      {
+        'width': width,
+        'height': height,
+        'deviceScaleFactor': 1,
+        'mobile': width < 500,
+      },
+    )
+
+  def find(self, selector: str) -> list:
+    """Elements that are shown or not."""
+    return self.driver.find_elements('css selector', selector)
+
+  def click(self, selector: str) -> None:
+    """Clicks the first such element, wherever it is on the page."""
+    (element, *_) = self.find(selector)
+    self.driver.execute_script(
+      'arguments[0].scrollIntoView({block: "center"})', element
+    )
+    element.click()
+
+  def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
+    """Returns when a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+      assert time.monotonic() < deadline, self.message()
+      time.sleep(0.02)
+
+  def upload(self, path: pathlib.Path) -> None:
+    """Chooses a file."""
+    self.find('#file')[0].send_keys(str(path))
+
+  def wait_for_samples(self, count: int) -> None:
+    """Returns when so many are drawn, and none is waited for."""
+    self.wait(
+      lambda: len(self.find(READY)) == count == len(self.find('.sample'))
+    )
+
+  def numbers(self) -> list[int]:
+    """Of the samples, in the order shown."""
+    return [int(label.text[1:]) for label in self.find('.sample b')]
+
+  def sources(self) -> dict[int, str]:
+    """Pictures of the samples, by number."""
+    images = [image.get_attribute('src') for image in self.find('.sample img')]
+    return dict(zip(self.numbers(), images, strict=True))
+
+  def message(self) -> str:
+    """What the page says."""
+    return self.find('#message')[0].text
+
+  def downloaded(self, name: str) -> pathlib.Path:
+    """Waits for a file that the page saved."""
+    path = self.downloads / name
+    self.wait(path.exists)
+    return path
+
+  def complaints(self) -> list[str]:
+    """What the browser's console was told since the last time."""
+    return [entry['message'] for entry in self.driver.get_log('browser')]
+
+  def close(self) -> None:
+    """Ends the browser."""
+    self.driver.quit()
+
+
+@contextlib.contextmanager
+def showing(address: str, size=(1100, 760)) -> Iterator[Page]:
+  """Opens a browser with a profile of its own."""
+  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    page = Page(address, pathlib.Path(folder), size)
+    try:
+      yield page
+    finally:
+      page.close()

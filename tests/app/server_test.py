@@ -1,0 +1,292 @@
+"""What the page's server answers to the page, to strangers and to nonsense."""
+
+import base64
+import contextlib
+import http.client
+import io
+import json
+import re
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pic_jax.app import serve, server
+from pic_jax.photos import colorize, studio
+from tests import tiny
+
+RECIPE = {'seed': 0, 'sample': 0, 'temperature': 1.0}
+
+
+class Client:
+  """Asks a server, one connection for each request."""
+
+  def __init__(self, port):
+    self.port = port
+
+  @contextlib.contextmanager
+  def asking(self, method, path, body=None, **headers):
+    connection = http.client.HTTPConnection('127.0.0.1', self.port, 120)
+    try:
+      connection.request(method, path, body, headers)
+      yield connection.getresponse()
+    finally:
+      connection.close()
+
+  def ask(self, method, path, body=None, **headers):
+    """Status and body; JSON is decoded."""
+    if isinstance(body, dict | list):
+      body = json.dumps(body)
+    with self.asking(method, path, body, **headers) as response:
+      data = response.read()
+      is_json = response.headers['content-type'] == 'application/json'
+      return response.status, json.loads(data) if is_json else data
+
+  def open(self, rgb):
+    status, facts = self.ask('POST', '/photographs', png(rgb))
+    assert status == 201
+    return facts
+
+  def draw(self, photo, recipes, saturation=1.0):
+    status, lines = self.ask(
+      'POST',
+      f'/photographs/{photo["id"]}/draw',
+      {'recipes': recipes, 'saturation': saturation},
+    )
+    assert status == 200
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.fixture(scope='module')
+def colorizer():
+  return colorize.Colorizer(*tiny.shaken_model(), 'digest')
+
+
+@pytest.fixture(scope='module')
+def its_studio(colorizer):
+  return studio.Studio(colorizer, 'tiny', aspects=())
+
+
+@pytest.fixture(scope='module')
+def client(its_studio):
+  with serve.listen('127.0.0.1', 0) as its_socket:
+    its_server = serve.server_of(its_studio, '127.0.0.1')
+    thread = threading.Thread(target=its_server.run, args=([its_socket],))
+    thread.start()
+    yield Client(its_socket.getsockname()[1])
+    its_server.should_exit = True
+    thread.join()
+
+
+def png(rgb):
+  file = io.BytesIO()
+  Image.fromarray(rgb).save(file, 'PNG')
+  return file.getvalue()
+
+
+def pixels(data):
+  return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_a_photograph_is_opened_drawn_and_saved(client, colorizer):
+  rgb = tiny.images(1, 21, 34)[0]
+  photo = client.open(rgb)
+  assert (photo['height'], photo['width']) == (21, 34) and photo['has_colours']
+  assert client.ask('GET', f'/photographs/{photo["id"]}') == (200, photo)
+  recipes = [RECIPE | {'seed': 3, 'sample': sample} for sample in (2, 0)]
+  lines = client.draw(photo, recipes)
+  expected = colorizer(rgb, num_samples=3, seed=3)[[2, 0]]
+  for recipe, line, wanted in zip(recipes, lines, expected, strict=True):
+    shown = pixels(base64.b64decode(line['picture']))
+    assert shown.shape == rgb.shape
+    assert np.abs(shown.astype(int) - wanted).mean() < 4  # of a JPEG
+    assert line['bits_per_dim'] > 0 and line['original_bits_per_dim'] > 0
+    status, data = client.ask(
+      'POST',
+      f'/photographs/{photo["id"]}/save',
+      {'recipes': [recipe], 'saturation': 1, 'format': 'png'},
+    )
+    assert status == 200
+    np.testing.assert_array_equal(pixels(data), wanted)
+  assert lines[0]['bits_per_dim'] != lines[1]['bits_per_dim']
+
+
+def test_saturation_renders_what_was_drawn(client, colorizer):
+  rgb = tiny.images(1, 20, 26)[0]
+  photo = client.open(rgb)
+  plain, grey = (client.draw(photo, [RECIPE], value)[0] for value in (1, 0))
+  assert plain['bits_per_dim'] == grey['bits_per_dim']
+  levels = pixels(base64.b64decode(grey['picture'])).astype(int)
+  assert np.ptp(levels, -1).max() <= 3
+  _, data = client.ask('GET', f'/photographs/{photo["id"]}/grey')
+  assert np.abs(pixels(data).astype(int) - levels).mean() < 2
+  _, data = client.ask('GET', f'/photographs/{photo["id"]}/original')
+  assert np.abs(pixels(data).astype(int) - rgb).mean() < 6
+
+
+def test_the_most_different_come_one_after_the_other(client, its_studio):
+  photo = client.open(tiny.images(1, 20, 20, seed=7)[0])
+  recipes = [RECIPE | {'sample': sample} for sample in range(5)]
+  lines = client.draw(photo, recipes)
+  status, order = client.ask(
+    'POST',
+    f'/photographs/{photo["id"]}/order',
+    {'recipes': recipes, 'saturation': 1},
+  )
+  assert status == 200 and sorted(order) == list(range(5))
+  bits = [line['bits_per_dim'] for line in lines]
+  assert order[0] == int(np.argmin(bits))
+  drawings = list(its_studio.find(photo['id']).drawings.values())
+  away = [
+    np.linalg.norm(drawing.chroma - drawings[order[0]].chroma, axis=-1).mean()
+    for drawing in drawings
+  ]
+  assert order[1] == int(np.argmax(away))
+
+
+@pytest.mark.parametrize('host', ['evil.example', 'evil.example:80', '', '::'])
+def test_a_strangers_name_is_refused(client, host):
+  status, answer = client.ask('GET', '/', Host=host)
+  assert status == 403 and 'no name of this page' in answer['error']
+
+
+@pytest.mark.parametrize('host', ['localhost', '127.0.0.1:1', '[::1]:8000'])
+def test_own_names_are_answered(client, host):
+  assert client.ask('GET', '/', Host=host)[0] == 200
+
+
+def test_only_the_page_itself_may_ask(client):
+  data = png(tiny.images(1, 20, 20)[0])
+  for origin in ('http://evil.example', 'null', 'http://127.0.0.1:1'):
+    status, answer = client.ask('POST', '/photographs', data, Origin=origin)
+    assert (status, answer['error']) == (403, 'Another site asked for this.')
+  own = f'http://127.0.0.1:{client.port}'
+  assert client.ask('POST', '/photographs', data, Origin=own)[0] == 201
+
+
+@pytest.mark.parametrize(
+  'data,text',
+  [
+    (b'', 'empty'),
+    (b'no photograph', 'no readable JPEG'),
+    (png(tiny.images(1, 20, 20)[0])[:200], 'damaged'),
+    (png(np.zeros((8001, 8001), np.uint8)), 'more than the limit'),
+  ],
+  ids=['empty', 'text', 'cut', 'bomb'],
+)
+def test_a_hostile_file_gives_one_line(client, data, text):
+  status, answer = client.ask('POST', '/photographs', data)
+  assert status == 422 and text in answer['error']
+  assert '\n' not in answer['error']
+
+
+def test_no_body_is_longer_than_its_limit(client, monkeypatch):
+  monkeypatch.setattr(studio, 'MAX_BYTES', 1000)
+  monkeypatch.setattr(server, 'MAX_REQUEST_BYTES', 1000)
+  photo = client.open(np.zeros((20, 20, 3), np.uint8))
+  draw = f'/photographs/{photo["id"]}/draw'
+  for path in ('/photographs', draw):
+    status, answer = client.ask('POST', path, b'0' * 1001)
+    assert status == 413 and answer['error'].startswith('More than 1,000 bytes')
+
+
+@pytest.mark.parametrize(
+  'asked',
+  [
+    '{',
+    '[' * 100_000,
+    '[]',
+    {},
+    {'recipes': [], 'saturation': 1},
+    {'recipes': [RECIPE] * 65, 'saturation': 1},
+    {'recipes': [{}], 'saturation': 1},
+    {'recipes': [RECIPE | {'sample': -1}], 'saturation': 1},
+    {'recipes': [RECIPE | {'sample': 1.5}], 'saturation': 1},
+    {'recipes': [RECIPE | {'seed': 2**40}], 'saturation': 1},
+    {'recipes': [RECIPE | {'temperature': 'warm'}], 'saturation': 1},
+    {'recipes': [RECIPE], 'saturation': float('nan')},
+    {'recipes': [RECIPE], 'saturation': []},
+  ],
+  ids=lambda asked: str(asked)[:40],
+)
+def test_nonsense_is_refused_in_one_line(client, asked):
+  photo = client.open(np.zeros((20, 20, 3), np.uint8))
+  path = f'/photographs/{photo["id"]}/draw'
+  status, answer = client.ask('POST', path, asked)
+  assert status == 400 and '\n' not in answer['error']
+
+
+def test_what_is_not_there_is_said(client):
+  assert client.ask('GET', '/passwd')[0] == 404
+  assert client.ask('GET', '/photographs')[0] == 404
+  status, answer = client.ask('GET', '/photographs/unknown')
+  assert status == 404 and 'open it again' in answer['error']
+
+
+def test_the_oldest_photographs_are_forgotten(client, monkeypatch):
+  monkeypatch.setattr(studio, 'MAX_PHOTOGRAPHS', 2)
+  first, second = (client.open(tiny.images(1, 20, 20)[0]) for _ in range(2))
+  client.ask('GET', f'/photographs/{first["id"]}')  # is used last
+  third = client.open(tiny.images(1, 20, 20)[0])
+  answers = [
+    client.ask('GET', f'/photographs/{photo["id"]}')[0]
+    for photo in (first, second, third)
+  ]
+  assert answers == [200, 404, 200]
+
+
+def test_what_nobody_waits_for_is_not_drawn(client, its_studio):
+  photo = client.open(tiny.images(1, 20, 20, seed=3)[0])
+  recipes = [RECIPE | {'sample': sample} for sample in range(64)]
+  with client.asking(
+    'POST',
+    f'/photographs/{photo["id"]}/draw',
+    json.dumps({'recipes': recipes, 'saturation': 1}),
+  ) as response:
+    response.readline()
+  # This one comes after all that was still to be drawn.
+  assert len(client.draw(photo, [RECIPE | {'sample': 99}])) == 1
+  drawn = len(its_studio.find(photo['id']).drawings)
+  client.draw(photo, [RECIPE | {'sample': 100}])
+  assert len(its_studio.find(photo['id']).drawings) == drawn + 1 < 64
+
+
+def test_two_windows_do_not_disturb_each_other(client):
+  photos = [client.open(tiny.images(1, 20, 26, seed)[0]) for seed in (1, 2)]
+  recipes = [RECIPE | {'sample': sample} for sample in range(4)]
+  alone = [client.draw(photo, recipes) for photo in photos]
+  again = [client.open(tiny.images(1, 20, 26, seed)[0]) for seed in (1, 2)]
+  together = [None, None]
+
+  def window(index):
+    together[index] = client.draw(again[index], recipes)
+
+  threads = [threading.Thread(target=window, args=(i,)) for i in range(2)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert together == alone and alone[0] != alone[1]
+
+
+def test_the_page_loads_nothing_from_elsewhere(client):
+  for name in ('', *server.FILES):
+    with client.asking('GET', f'/{name}') as response:
+      text = response.read().decode()
+      assert response.status == 200
+      policy = response.headers['content-security-policy']
+    assert "default-src 'none'" in policy and 'http' not in policy
+    assert not re.findall(r'https?:|[\'"(]//', text)
+  names = {path.name for path in server.HERE.iterdir() if path.is_file()}
+  assert names == {*server.FILES} | {name for name in names if '.py' in name}
+
+
+def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
+  connection = http.client.HTTPConnection('127.0.0.1', client.port, 120)
+  connection.putrequest('POST', '/photographs')
+  connection.putheader('Content-Length', '1000')
+  connection.endheaders(b'the beginning')
+  connection.close()
+  assert client.ask('POST', '/photographs', b'')[0] == 422
+  assert 'Traceback' not in capfd.readouterr().err

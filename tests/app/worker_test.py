@@ -1,0 +1,93 @@
+"""One thread, many who wait: turns, dropped work, failures."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+
+from pic_jax.app import worker
+
+
+def test_jobs_take_turns():
+  steps, ready = [], threading.Event()
+
+  def job(name):
+    ready.wait()
+    for index in range(3):
+      steps.append((name, index))
+      yield index
+
+  async def wait_for(its_worker, name):
+    return [result async for result in its_worker.results(job(name))]
+
+  async def both():
+    its_worker = worker.Worker()
+    tasks = [asyncio.create_task(wait_for(its_worker, name)) for name in 'ab']
+    await asyncio.sleep(0.1)
+    ready.set()
+    return await asyncio.gather(*tasks)
+
+  assert asyncio.run(both()) == [[0, 1, 2], [0, 1, 2]]
+  assert steps == [(name, index) for index in range(3) for name in 'ab']
+
+
+def test_who_leaves_ends_his_job_and_no_other():
+  steps = []
+
+  def endless():
+    while True:
+      steps.append(len(steps))
+      yield
+
+  async def leave():
+    its_worker = worker.Worker()
+    results = its_worker.results(endless())
+    async with contextlib.aclosing(results):
+      await anext(results)
+    assert await its_worker.call(lambda: 'next') == 'next'
+    count = len(steps)
+    assert await its_worker.call(lambda: 'last') == 'last'
+    return count
+
+  count = asyncio.run(leave())
+  assert len(steps) == count
+
+
+def test_a_failure_is_told_and_the_thread_goes_on():
+  async def fail():
+    its_worker = worker.Worker()
+    with pytest.raises(ZeroDivisionError):
+      await its_worker.call(lambda: 1 // 0)
+    return await its_worker.call(lambda: 5)
+
+  assert asyncio.run(fail()) == 5
+
+
+def test_work_for_idle_times_waits():
+  order, ready = [], threading.Event()
+
+  async def work():
+    its_worker = worker.Worker()
+    first = asyncio.create_task(its_worker.call(ready.wait))
+    await asyncio.sleep(0.05)
+    its_worker.when_idle(order.append('idle') for _ in range(1))
+    second = asyncio.create_task(its_worker.call(order.append, 'asked'))
+    await asyncio.sleep(0.05)
+    ready.set()
+    await asyncio.gather(first, second)
+    while len(order) < 2:
+      await asyncio.sleep(0.01)
+
+  asyncio.run(work())
+  assert order == ['asked', 'idle']
+
+
+def test_too_many_are_refused(monkeypatch):
+  monkeypatch.setattr(worker.Worker, 'MAX_JOBS', 0)
+
+  async def ask():
+    await worker.Worker().call(lambda: None)
+
+  with pytest.raises(worker.BusyError):
+    asyncio.run(ask())
