@@ -17,7 +17,7 @@ import numpy as np
 from pic_jax.evaluation import likelihood
 from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, run_log
-from pic_jax.sampling import sample
+from pic_jax.sampling import conditions, sample
 from pic_jax.saved import checkpoints, run_config
 from pic_jax.training import train_step
 
@@ -137,7 +137,7 @@ def _sample_rows(
 
   @jax.jit
   def prepare(params: Any, luminance: jax.Array, keys: jax.Array) -> tuple:
-    return sample.prepare(model, params, luminance, keys, 1, 1.0)
+    return conditions.prepare(model, params, luminance, keys, 1, 1.0)
 
   @jax.jit
   def one_pass(params: Any, embedding: jax.Array, chroma: jax.Array) -> Any:

@@ -25,6 +25,7 @@ class EmbeddingNet(nn.Module):
     pooling: side of the squares whose means the last stage gets.
     backbone: module that sees the whole luminance; what it gives is added to
       the last stage's convolution, before its blocks.
+    reads_hints: whether it can be told cells of the chroma map.
     head_scale, head_mean: [features] deviation and mean with which the output
       channels start (data-dependent initialisation), or one number.
   """
@@ -39,10 +40,24 @@ class EmbeddingNet(nn.Module):
   dtype: Any = jnp.float32
   pooling: int = 1
   backbone: nn.Module | None = None
+  reads_hints: bool = False
 
   @nn.compact
-  def __call__(self, luminance: jax.Array, train: bool = False) -> jax.Array:
-    """Embeds luminance [B, H, W, 1] to float32 [B, h, w, E]."""
+  def __call__(
+    self,
+    luminance: jax.Array,
+    train: bool = False,
+    hints: jax.Array | None = None,
+  ) -> jax.Array:
+    """Embeds luminance [B, H, W, 1] to float32 [B, h, w, E].
+
+    Args:
+      luminance: in network units.
+      train: whether to apply dropout.
+      hints: [B, h, w, 3], see `hints`.
+    """
+    if hints is not None and not self.reads_hints:
+      raise ValueError('The model reads no hints: `model.hint_share` is 0.')
     conv = functools.partial(
       layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
     )
@@ -60,6 +75,8 @@ class EmbeddingNet(nn.Module):
       x = x.astype(jnp.float32)
       if is_last and self.backbone is not None:
         x = x + self.backbone(luminance, x.shape[1:3])
+      if is_last and self.reads_hints:
+        x = self._add_hints(x, hints)
       for index in range(num_blocks):
         x = block(
           width,
@@ -76,3 +93,15 @@ class EmbeddingNet(nn.Module):
       name='head',
     )
     return head(x).astype(jnp.float32)
+
+  def _add_hints(self, x: jax.Array, hints: jax.Array | None) -> jax.Array:
+    """Adds a convolution of the hints [B, h, w, 3], which starts at 0.
+
+    Plain, and without a bias: most hints are 0 everywhere, for which a start
+    from data would set an infinite gain, and must then change nothing.
+    """
+    shape = (3, 3, 3, x.shape[-1])
+    kernel = self.param('hints', nn.initializers.zeros, shape)
+    if hints is None:
+      return x
+    return x + layers.convolve(hints, kernel, 'SAME')

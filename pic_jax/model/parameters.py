@@ -42,7 +42,7 @@ def initial(
 
   def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
     # Kernels are drawn; g and b are vectors, which the pass below overwrites.
-    if len(leaf.shape) == 1:
+    if len(leaf.shape) == 1 or path[-1].key == 'hints':
       return np.zeros(leaf.shape, np.float32)
     # As short as published: Adam's steps do not grow with the directions, so
     # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
@@ -62,3 +62,16 @@ def initial(
   if backbone is not None:
     backbone_embedding.params_of(params).update(backbone)
   return initialize(params, batch.luminance, batch.chroma)
+
+
+def completed(params: dict, expected: dict) -> dict:
+  """Older parameters, with a kernel of 0 for the hints that they cannot read.
+
+  Args:
+    params: of a model that may read no hints.
+    expected: shapes of the model that is to have them, see `shapes`.
+  """
+  if 'hints' not in expected['embedding'] or 'hints' in params['embedding']:
+    return params
+  zeros = np.zeros(expected['embedding']['hints'].shape, np.float32)
+  return params | {'embedding': params['embedding'] | {'hints': zeros}}

@@ -66,6 +66,8 @@ class PIC(nn.Module):
     dropout_rate: in every block, while training.
     embedding_loss_weight: weight of the auxiliary likelihood that the first P
       channels of the embedding give as a mixture of their own; 0 for none.
+    hint_share: of the images while training, how many of them are given some
+      cells (`hints`); 0: the embedding reads no hints.
     remat: recompute each block's activations in the backward pass.
     dtype: of what convolutions read and give: 'float32', 'bfloat16', or 'auto'
       for bfloat16 on TPU and GPU and float32 on CPU. The sums of residual
@@ -86,6 +88,7 @@ class PIC(nn.Module):
   gated: bool = True
   dropout_rate: float = 0.5
   embedding_loss_weight: float = 1.0
+  hint_share: float = 0.0
   remat: bool = False
   dtype: str = 'auto'
 
@@ -164,6 +167,7 @@ class PIC(nn.Module):
     return embedding_net.EmbeddingNet(
       stages=tuple(tuple(stage) for stage in self.embedding_stages),
       features=self.embedding_features,
+      reads_hints=self.hint_share > 0,
       pooling=self.chroma_factor // strides,
       backbone=backbone_embedding.build(self),
       gated=self.gated,
@@ -234,7 +238,11 @@ class PIC(nn.Module):
       self.decoder = self.build_decoder()
 
   def __call__(
-    self, luminance: jax.Array, chroma: jax.Array, train: bool = False
+    self,
+    luminance: jax.Array,
+    chroma: jax.Array,
+    train: bool = False,
+    hints: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
     """Predicts every pixel's chroma from luminance and the pixels before it.
 
@@ -242,12 +250,13 @@ class PIC(nn.Module):
       luminance: [B, H, W, 1] in network units.
       chroma: [B, h, w, 2] in network units, on the integer grid.
       train: whether to apply dropout.
+      hints: [B, h, w, 3], cells that are given; see `hints`.
 
     Returns:
       theta [B, h, w, P] and embedding [B, h, w, E], float32. Without a decoder
       theta is the embedding's first P channels.
     """
-    embedded = self.embedding(luminance, train)
+    embedded = self.embedding(luminance, train, hints)
     if not self.has_decoder:
       return embedded[..., : self.num_outputs], embedded
     return self.decoder(chroma, embedded, train), embedded

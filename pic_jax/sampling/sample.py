@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from pic_jax.model import incremental_decoder, logistic_mixture, pic
+from pic_jax.sampling import conditions
 
 # Passes of the parallel method between two looks at whether anything changes.
 PASSES_PER_CHECK = 2
@@ -21,59 +22,13 @@ def image_keys(seed: int | jax.Array, indices: jax.Array) -> jax.Array:
   return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), indices)
 
 
-def draw_noise(
-  keys: jax.Array,
-  samples: int | jax.Array,
-  shape: tuple[int, int, int],
-) -> jax.Array:
-  """Noise of some samples of each image.
-
-  Args:
-    keys: [B], one PRNG key per image.
-    samples: [S] their numbers, or how many, from number 0 on.
-    shape: h, w, K + 2.
-
-  Returns:
-    [B S, h, w, K + 2].
-  """
-
-  def of_sample(key: jax.Array, index: jax.Array) -> jax.Array:
-    return logistic_mixture.noise(jax.random.fold_in(key, index), shape)
-
-  if isinstance(samples, int):
-    samples = jnp.arange(samples)
-  noise = jax.vmap(lambda key: jax.vmap(lambda s: of_sample(key, s))(samples))(
-    keys
-  )  # [B, S, h, w, K + 2]
-  return noise.reshape(-1, *shape)
-
-
-class Conditions(NamedTuple):
-  """What every method is given, of N = B S canvases.
-
-  Attributes:
-    embedding: [B, h, w, E].
-    luminance: [N, h, w, 1] in network units.
-    noise: [N, h, w, K + 2], times the temperature.
-  """
-
-  embedding: jax.Array
-  luminance: jax.Array
-  noise: jax.Array
-
-  def embedding_of_each(self) -> jax.Array:
-    """[N, h, w, E]."""
-    repeats = len(self.noise) // len(self.embedding)
-    return jnp.repeat(self.embedding, repeats, 0)
-
-
 class Samples(NamedTuple):
   """Colourisations, and how probable they are.
 
   Attributes:
     chroma: [B, S, h, w, 2] in network units, on the integer grid.
-    log_prob: [B, S, h, w] in nats; NaN where nothing gives it: methods but
-      'cached', and heads without a likelihood.
+    log_prob: [B, S, h, w] in nats, 0 in cells that are given; NaN where
+      nothing gives it: methods but 'cached', heads without a likelihood.
     num_passes: of the whole decoder; 0 for 'cached', which makes none.
   """
 
@@ -82,27 +37,7 @@ class Samples(NamedTuple):
   num_passes: jax.Array
 
 
-def prepare(
-  model: pic.PIC,
-  params: dict,
-  luminance: jax.Array,
-  keys: jax.Array,
-  samples: int | jax.Array,
-  temperature: float | jax.Array,
-) -> Conditions:
-  """Computes what every method is given; arguments as in `draw`."""
-  embedding = model.build_embedding().apply(
-    {'params': params['embedding']}, luminance
-  )
-  small = model.subsample(luminance)
-  shape = (*small.shape[1:3], model.num_components + 2)
-  noise = temperature * draw_noise(keys, samples, shape)
-  return Conditions(
-    embedding, jnp.repeat(small, len(noise) // len(small), 0), noise
-  )
-
-
-def cached(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+def cached(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
   """Scans the pixels: every layer computes every pixel once.
 
   Returns:
@@ -112,8 +47,9 @@ def cached(model: pic.PIC, params: dict, given: Conditions) -> tuple:
   def pixel_fn(
     theta: jax.Array, row: jax.Array, col: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    level = given.luminance[:, row, col]
-    chroma = logistic_mixture.sample(theta, level, given.noise[:, row, col])
+    place = (slice(None), row, col)
+    chroma = given.sample(theta, place)
+    level = given.luminance[place]
     return chroma, logistic_mixture.log_prob(theta, level, chroma)
 
   canvas, log_prob = incremental_decoder.decode(
@@ -126,7 +62,7 @@ def cached(model: pic.PIC, params: dict, given: Conditions) -> tuple:
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
 
-def naive(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+def naive(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
   """Runs the whole decoder for each pixel: the oracle of the tests.
 
   Returns:
@@ -138,17 +74,17 @@ def naive(model: pic.PIC, params: dict, given: Conditions) -> tuple:
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
     row, col = position // width, position % width
     theta = net.apply({'params': params['decoder']}, canvas, embedding)
-    chroma = logistic_mixture.sample(
-      theta[:, row, col], given.luminance[:, row, col], given.noise[:, row, col]
-    )
-    return canvas.at[:, row, col].set(chroma)
+    place = (slice(None), row, col)
+    return canvas.at[place].set(given.sample(theta[place], place))
 
   canvas = jnp.zeros((count, height, width, 2))
   canvas = jax.lax.fori_loop(0, height * width, fill, canvas)
   return canvas, None, height * width
 
 
-def parallel(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+def parallel(
+  model: pic.PIC, params: dict, given: conditions.Conditions
+) -> tuple:
   """Iterates to the fixed point.
 
   With its noise fixed, every pixel is a function of the pixels before it, and
@@ -164,7 +100,7 @@ def parallel(model: pic.PIC, params: dict, given: Conditions) -> tuple:
 
   def one_pass(canvas: jax.Array) -> jax.Array:
     theta = net.apply({'params': params['decoder']}, canvas, embedding)
-    return logistic_mixture.sample(theta, given.luminance, given.noise)
+    return given.sample(theta)
 
   def passes(carry: tuple) -> tuple:
     canvas, _, count = carry
@@ -182,7 +118,9 @@ def parallel(model: pic.PIC, params: dict, given: Conditions) -> tuple:
   return canvas, None, num_passes
 
 
-def feed_forward(model: pic.PIC, params: dict, given: Conditions) -> tuple:
+def feed_forward(
+  model: pic.PIC, params: dict, given: conditions.Conditions
+) -> tuple:
   """Chroma of a model without decoder, every pixel by itself (sec. 4.3).
 
   Returns:
@@ -193,7 +131,7 @@ def feed_forward(model: pic.PIC, params: dict, given: Conditions) -> tuple:
   theta = given.embedding_of_each()[..., : model.num_outputs]
   if not model.has_likelihood:
     return model.estimate(theta, given.luminance), None, 0
-  canvas = logistic_mixture.sample(theta, given.luminance, given.noise)
+  canvas = given.sample(theta)
   log_prob = logistic_mixture.log_prob(theta, given.luminance, canvas)
   return canvas, log_prob, 0
 
@@ -209,6 +147,7 @@ def draw(
   samples: int | jax.Array = 1,
   temperature: float | jax.Array = 1.0,
   method: str = 'cached',
+  hints: jax.Array | None = None,
 ) -> Samples:
   """Draws colourisations of grey images, and says how probable they are.
 
@@ -219,11 +158,15 @@ def draw(
       f'`method` must be one of {", ".join(METHODS)}, got {method!r}.'
     )
   model = model.clone(remat=False)
-  given = prepare(model, params, luminance, keys, samples, temperature)
+  given = conditions.prepare(
+    model, params, luminance, keys, samples, temperature, hints
+  )
   fill = METHODS[method] if model.has_decoder else feed_forward
   canvas, log_prob, num_passes = fill(model, params, given)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
+  if given.given is not None:
+    log_prob = jnp.where(given.given[..., 2] > 0, 0.0, log_prob)
   shape = (len(keys), -1, *canvas.shape[1:])
   return Samples(
     canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)
@@ -238,6 +181,7 @@ def sample_chroma(
   num_samples: int = 1,
   temperature: float | jax.Array = 1.0,
   method: str = 'cached',
+  hints: jax.Array | None = None,
 ) -> jax.Array:
   """Draws colourisations of grey images.
 
@@ -251,12 +195,13 @@ def sample_chroma(
     method: 'cached' (every layer computes every pixel once), 'parallel'
       (fixed-point iteration over whole maps), or 'naive' (the whole decoder
       for every pixel).
+    hints: [B, h, w, 3], cells that are given; see `hints`.
 
   Returns:
     [B, S, h, w, 2] chroma in network units, on the integer grid.
   """
   return draw(
-    model, params, luminance, keys, num_samples, temperature, method
+    model, params, luminance, keys, num_samples, temperature, method, hints
   ).chroma
 
 
@@ -278,7 +223,7 @@ def sample_independently(
     [B, S, h, w, 2] chroma in network units, on the integer grid.
   """
   shape = (*theta.shape[1:3], theta.shape[-1] // 8 + 2)
-  noise = draw_noise(keys, num_samples, shape)
+  noise = conditions.draw_noise(keys, num_samples, shape)
   return jax.vmap(
     lambda noise: logistic_mixture.sample(theta, luminance, noise, temperature),
     1,

@@ -30,6 +30,7 @@ NON_POSITIVE = {
   'cooldown_share',
   'eval_every_steps',
   'frozen_parts',
+  'hint_share',
   'sample_every_steps',
 }
 # Numbers of images: positive, or -1 for all.
@@ -96,6 +97,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     ('optimizer', 'cooldown_share'),
     ('training', 'rebalancing_share'),
     ('data', 'smallest_crop'),
+    ('model', 'hint_share'),
   ):
     share = config[section][name]
     _require(

@@ -33,6 +33,7 @@ def _model() -> ml_collections.ConfigDict:
   model.gated = True  # sec. 4.4
   model.dropout_rate = 0.5  # authors' code
   model.embedding_loss_weight = 1.0  # authors' code: auxiliary mixture
+  model.hint_share = 0.0  # of training images, some cells are given; 0: none
   model.remat = False  # recompute activations to save memory
   model.dtype = 'auto'  # bfloat16 on TPU and GPU, float32 on CPU
   return model

@@ -108,6 +108,7 @@ class Run:
       for network in sorted(params.keys() - shapes.keys()):
         run_log.say(f'The {network} of {source} is left out.')
         del params[network]
+      params = parameters.completed(params, shapes)
       checkpoints.check_fit(params, shapes, source)
       run_log.say(f'Starting from {source}, step {step}, optimiser fresh.')
     else:

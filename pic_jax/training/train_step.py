@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from pic_jax.evaluation import metrics
-from pic_jax.model import backbone_embedding, logistic_mixture, pic
+from pic_jax.model import backbone_embedding, hints, logistic_mixture, pic
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -142,11 +142,16 @@ def loss_fn(
     The loss [], and its parts.
   """
   lab = model.split_lab(rgb)
+  given = None
+  if model.hint_share:
+    key = jax.random.fold_in(dropout_key, 1)
+    given = hints.draw(key, lab.chroma, model.hint_share)
   theta, embedding = model.apply(
     {'params': params},
     lab.luminance,
     lab.chroma,
     train=True,
+    hints=given,
     rngs={'dropout': dropout_key},
   )
 
@@ -158,7 +163,7 @@ def loss_fn(
     log_prob = logistic_mixture.log_prob(
       outputs, lab.luminance_small, lab.chroma
     )
-    return metrics.bits_per_dim(log_prob).mean()
+    return metrics.bits_per_dim(log_prob, given).mean()
 
   loss = bits = mean_bits(theta)
   parts = {'bits_per_dim': bits}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color
-from pic_jax.model import logistic_mixture
+from pic_jax.model import hints, logistic_mixture
 from pic_jax.runtime import devices
-from pic_jax.sampling import grids, pictures, sample
+from pic_jax.sampling import conditions, grids, pictures, sample
 from tests import tiny
 
 
@@ -111,6 +111,36 @@ def test_temperature_zero_takes_the_mode_given_the_pixels_before():
   )
 
 
+def test_given_cells_keep_their_value_whatever_the_method():
+  net, params, lab, keys = prepare(hint_share=0.5)
+  kernel = params['embedding']['hints']
+  params['embedding']['hints'] = 3.0 * jax.random.normal(
+    jax.random.key(0), kernel.shape
+  )
+  mask = np.zeros((3, 5, 7), bool)
+  mask[1, 3, 4] = mask[1, 0, 2] = True
+  known = lab.chroma.at[1, 3, 4].set(-lab.chroma[1, 3, 4])
+  given = hints.from_mask(known, mask)
+  fill = jax.jit(
+    lambda given: sample.draw(net, params, lab.luminance, keys, 2, hints=given)
+  )
+  plain, sampled = fill(jnp.zeros_like(given)), fill(given)
+  cached = sampled.chroma
+  for method in ('naive', 'parallel'):
+    other = draw(
+      net, params, lab, keys, num_samples=2, method=method, hints=given
+    )
+    np.testing.assert_array_equal(cached, other)
+  for row, col in ((3, 4), (0, 2)):
+    values = cached[1, :, row, col]
+    np.testing.assert_array_equal(values, known[1, row, col][None].repeat(2, 0))
+  changed = np.asarray(cached != plain.chroma).any(-1)
+  assert not changed[[0, 2]].any()  # noise is that of the key
+  assert changed[1, :, 2, 3].any()  # before the hint at (3, 4)
+  none = np.asarray(sampled.log_prob == 0)
+  assert none[mask[:, None].repeat(2, 1)].all() and none.mean() < 0.1
+
+
 def test_parallel_needs_fewer_passes_than_pixels():
   net, params, lab, keys = prepare()
   drawn = jax.jit(
@@ -172,7 +202,7 @@ def test_parallel_ends_at_the_fixed_point_and_not_before(seed):
   keys = jax.random.split(jax.random.key(seed), 2)
   canvas = draw(net, params, lab, keys, method='parallel')[:, 0]
   theta, _ = jax.jit(net.apply)({'params': params}, lab.luminance, canvas)
-  noise = sample.draw_noise(keys, 1, (16, 16, net.num_components + 2))
+  noise = conditions.draw_noise(keys, 1, (16, 16, net.num_components + 2))
   again = logistic_mixture.sample(theta, lab.luminance_small, noise)
   np.testing.assert_array_equal(again, canvas)
 
