@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 import webbrowser
 
 import uvicorn
@@ -58,6 +59,8 @@ def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
     run_log.say('Photographs stay in memory here. Ctrl-C ends it.')
+    # A thread of its own: a photograph does not wait for shapes of others.
+    threading.Thread(target=its_studio.warm_up, daemon=True).start()
     if is_browser_wanted and has_display():
       webbrowser.open(url)
     its_server.run(sockets=[its_socket])

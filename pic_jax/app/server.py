@@ -148,7 +148,6 @@ class Server:
     """Of a studio, which from now on belongs to one thread."""
     self._studio = its_studio
     self._worker = worker.Worker()
-    self._worker.when_idle(its_studio.warm_up())
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [
       Route('/', self.file),

@@ -40,15 +40,8 @@ class Worker:
 
   def __init__(self) -> None:
     self._jobs: collections.deque[Job] = collections.deque()
-    self._idle: collections.deque[Job] = collections.deque()
     self._changed = threading.Condition()
     threading.Thread(target=self._run, name='worker', daemon=True).start()
-
-  def when_idle(self, steps: Iterator[Any]) -> None:
-    """Adds steps that are done while nobody waits for anything else."""
-    with self._changed:
-      self._idle.append(Job(steps, lambda _: None))
-      self._changed.notify()
 
   async def results(self, steps: Iterator[Any]) -> AsyncIterator[Any]:
     """Yields the result of each step; leaving it early drops the rest.
@@ -90,13 +83,11 @@ class Worker:
   def _run(self) -> None:
     while True:
       with self._changed:
-        self._changed.wait_for(lambda: self._jobs or self._idle)
-        jobs = self._jobs or self._idle
-        job = jobs.popleft()
-      if not self._step(job):
-        continue
-      with self._changed:
-        jobs.append(job)
+        self._changed.wait_for(lambda: self._jobs)
+        job = self._jobs.popleft()
+      if self._step(job):
+        with self._changed:
+          self._jobs.append(job)
 
   def _step(self, job: Job) -> bool:
     """Does one step; whether more are to come."""

@@ -11,7 +11,7 @@ import io
 import math
 import operator
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -114,16 +114,10 @@ class Opened:
 class Studio:
   """Keeps the photographs that were used last; for one thread."""
 
-  def __init__(
-    self,
-    colorizer: colorize.Colorizer,
-    name: str,
-    aspects: Sequence[tuple[int, int]] = ASPECTS,
-  ):
-    """Of a model, how it is called, and what `warm_up` prepares for."""
+  def __init__(self, colorizer: colorize.Colorizer, name: str):
+    """Of a model, and how it is called."""
     self._colorizer = colorizer
     self._name = name
-    self._aspects = aspects
     self._opened: dict[str, Opened] = {}  # the one used last is last
 
   def facts(self) -> dict[str, Any]:
@@ -134,14 +128,13 @@ class Studio:
       'defaults': {'model': 'photos', 'temperature': 1.0},
     }
 
-  def warm_up(self) -> Iterator[None]:
-    """Compiles, one after the other, what photographs usually need."""
-    for height, width in self._aspects:
+  def warm_up(self) -> None:
+    """Compiles what photographs need; any thread may do it meanwhile."""
+    for height, width in ASPECTS:
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       grey = self._colorizer.to_network_size(blank)
-      self._colorizer.draw([grey], options.Settings(num_samples=1))
-      yield
-    run_log.say('Ready: photographs of the usual shapes wait for no compiler.')
+      self._colorizer.draw([grey], options.Settings(samples=[0]))
+    run_log.say('Ready: no photograph waits for the compiler.')
 
   def open(self, data: bytes) -> Opened:
     """Reads a photograph.

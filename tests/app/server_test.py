@@ -65,7 +65,7 @@ def colorizer():
 
 @pytest.fixture(scope='module')
 def its_studio(colorizer):
-  return studio.Studio(colorizer, 'tiny', aspects=())
+  return studio.Studio(colorizer, 'tiny')
 
 
 @pytest.fixture(scope='module')
@@ -290,3 +290,21 @@ def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
   connection.close()
   assert client.ask('POST', '/photographs', b'')[0] == 422
   assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
+  its_colorizer = colorize.Colorizer(*tiny.shaken_model())
+  compiled = set()
+
+  def draw(greys, settings):
+    compiled.add((greys[0].levels.shape, len(settings.numbers)))
+
+  monkeypatch.setattr(its_colorizer, 'draw', draw)
+  studio.Studio(its_colorizer, 'tiny').warm_up()
+  recipe = studio.Recipe.from_json(RECIPE | {'sample': 5})
+  for width in (1, 30, 90, 100, 101, 130, 150, 160, 199, 210, 300, 500, 1000):
+    blank = np.zeros((100, width), np.uint8)
+    for rgb in (blank, blank.T):
+      shape = its_colorizer.to_network_size(rgb).levels.shape
+      assert (shape, len(recipe.settings().numbers)) in compiled
+  assert len(compiled) == 7

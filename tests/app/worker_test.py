@@ -64,25 +64,6 @@ def test_a_failure_is_told_and_the_thread_goes_on():
   assert asyncio.run(fail()) == 5
 
 
-def test_work_for_idle_times_waits():
-  order, ready = [], threading.Event()
-
-  async def work():
-    its_worker = worker.Worker()
-    first = asyncio.create_task(its_worker.call(ready.wait))
-    await asyncio.sleep(0.05)
-    its_worker.when_idle(order.append('idle') for _ in range(1))
-    second = asyncio.create_task(its_worker.call(order.append, 'asked'))
-    await asyncio.sleep(0.05)
-    ready.set()
-    await asyncio.gather(first, second)
-    while len(order) < 2:
-      await asyncio.sleep(0.01)
-
-  asyncio.run(work())
-  assert order == ['asked', 'idle']
-
-
 def test_too_many_are_refused(monkeypatch):
   monkeypatch.setattr(worker.Worker, 'MAX_JOBS', 0)
 
