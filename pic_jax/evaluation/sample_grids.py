@@ -9,7 +9,7 @@ import ml_collections
 from pic_jax.data import input_pipeline
 from pic_jax.images import grid, image_files
 from pic_jax.runtime import devices, run_log
-from pic_jax.sampling import grids
+from pic_jax.sampling import conditions, grids
 from pic_jax.saved import run_config
 
 
@@ -39,6 +39,7 @@ def sample_grids(
     sampling.num_samples,
     sampling.temperature,
     sampling.method,
+    conditions.guidance_of(sampling),
   )
   params = devices.replicate(params)
   done = 0

@@ -10,7 +10,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.model import pic
 from pic_jax.runtime import devices
-from pic_jax.sampling import pictures, sample
+from pic_jax.sampling import conditions, pictures, sample
 
 
 class Sampler:
@@ -22,11 +22,12 @@ class Sampler:
     num_samples: int,
     temperature: float,
     method: str,
+    guidance: conditions.Guidance | None = None,
   ):
     def draw(params: dict, rgb: jax.Array, seeds: jax.Array) -> jax.Array:
       lab = model.split_lab(rgb)
       keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
-      chroma = sample.sample_chroma(
+      chroma = sample.draw(
         model,
         params,
         lab.luminance,
@@ -34,7 +35,8 @@ class Sampler:
         num_samples,
         temperature,
         method,
-      )
+        guidance=guidance,
+      ).chroma
       grey = pictures.grey_picture(model, lab)
       colourised = pictures.to_rgb(model, lab.luminance, chroma)
       return jnp.concatenate([grey[:, None], colourised, rgb[:, None]], 1)

@@ -57,7 +57,7 @@ def cached(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
     params['decoder'],
     given.embedding,
     pixel_fn,
-    len(given.noise) // len(given.embedding),
+    len(given.luminance) // len(given.embedding),
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
@@ -69,7 +69,7 @@ def naive(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
     Canvases [N, h, w, 2], None, and the number of passes.
   """
   net, embedding = model.build_decoder(), given.embedding_of_each()
-  count, height, width, _ = given.noise.shape
+  count, height, width, _ = given.luminance.shape
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
     row, col = position // width, position % width
@@ -96,7 +96,7 @@ def parallel(
     Canvases [N, h, w, 2], None, and the number of passes.
   """
   net, embedding = model.build_decoder(), given.embedding_of_each()
-  count, height, width, _ = given.noise.shape
+  count, height, width, _ = given.luminance.shape
 
   def one_pass(canvas: jax.Array) -> jax.Array:
     theta = net.apply({'params': params['decoder']}, canvas, embedding)
@@ -148,10 +148,12 @@ def draw(
   temperature: float | jax.Array = 1.0,
   method: str = 'cached',
   hints: jax.Array | None = None,
+  guidance: conditions.Guidance | None = None,
 ) -> Samples:
   """Draws colourisations of grey images, and says how probable they are.
 
-  Args: as of `sample_chroma`, but `samples` as of `draw_noise`.
+  Args: as of `sample_chroma`, but `samples` as of `conditions.draw_noise`;
+    `guidance` changes what is drawn, not the probabilities, the decoder's own.
   """
   if method not in METHODS:
     raise ValueError(
@@ -159,7 +161,7 @@ def draw(
     )
   model = model.clone(remat=False)
   given = conditions.prepare(
-    model, params, luminance, keys, samples, temperature, hints
+    model, params, luminance, keys, samples, temperature, hints, guidance
   )
   fill = METHODS[method] if model.has_decoder else feed_forward
   canvas, log_prob, num_passes = fill(model, params, given)

@@ -30,6 +30,7 @@ NON_POSITIVE = {
   'cooldown_share',
   'eval_every_steps',
   'frozen_parts',
+  'guidance',
   'hint_share',
   'sample_every_steps',
 }
@@ -130,11 +131,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     '`training.batch_size` must divide by `training.accumulation_steps`, '
     f'got {batch} and {steps}.',
   )
-  _require(
-    config.sampling.temperature >= 0,
-    '`sampling.temperature` must be at least 0, '
-    f'got {config.sampling.temperature}.',
-  )
+  for name in ('temperature', 'guidance'):
+    value = config.sampling[name]
+    _require(value >= 0, f'`sampling.{name}` must be at least 0, got {value}.')
 
 
 def _check_choices(config: ml_collections.ConfigDict) -> None:
@@ -213,6 +212,12 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     '`model.embedding_features` must be at least the outputs of '
     f'`model.head={model.head}`, {model.num_outputs}, '
     f'got {config.model.embedding_features}.',
+  )
+  _require(
+    not config.sampling.guidance
+    or (model.has_decoder and model.embedding_has_likelihood),
+    '`sampling.guidance` must be 0 without a decoder, or an embedding that has '
+    'a likelihood (`model.embedding_loss_weight`).',
   )
   _check_sizes(config)
   _check_backbone(config)

@@ -87,6 +87,8 @@ def _sampling() -> ml_collections.ConfigDict:
   sampling.num_images = 16  # the first ones; -1: all
   sampling.num_samples = 6  # colourisations per image
   sampling.temperature = 1.0  # 0: the mode of every pixel
+  sampling.guidance = 0.0  # by the embedding; 0: the model's own samples
+  sampling.num_candidates = 16  # for each pixel, where something guides
   sampling.method = 'cached'  # 'cached', 'parallel' or 'naive'
   return sampling
 

@@ -15,7 +15,7 @@ from pic_jax.evaluation import likelihood
 from pic_jax.images import grid, image_files
 from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, run_log
-from pic_jax.sampling import grids
+from pic_jax.sampling import conditions, grids
 from pic_jax.saved import (
   backbone_weights,
   checkpoints,
@@ -177,6 +177,7 @@ class Run:
         sampling.num_samples,
         sampling.temperature,
         sampling.method,
+        conditions.guidance_of(sampling),
       )
     rows = next(
       self._sampler.batches(state.ema_params, self.validation_source, sampling)

@@ -111,6 +111,75 @@ def test_temperature_zero_takes_the_mode_given_the_pixels_before():
   )
 
 
+def test_guidance_chooses_the_same_candidate_whatever_the_method():
+  net, params, lab, keys = prepare()
+  params['embedding']['head']['g'] = 10 * params['embedding']['head']['g']
+
+  @jax.jit
+  def by_strength(strength):
+    guidance = conditions.Guidance(strength, 4)
+    given = [net, params, lab.luminance, keys, 2, 1.0]
+    found = [
+      sample.draw(*given, method, None, guidance).chroma
+      for method in ('naive', 'cached', 'parallel')
+    ]
+    theta = net.build_embedding().apply(
+      {'params': params['embedding']}, lab.luminance
+    )[:, None, ..., : net.num_outputs]
+    own = logistic_mixture.log_prob(
+      theta, lab.luminance_small[:, None], found[0]
+    )
+    return found, own.mean()
+
+  plain = draw(net, params, lab, keys, num_samples=2)
+  one = jax.eval_shape(  # one candidate: nothing to choose from
+    lambda: conditions.prepare(
+      net, params, lab.luminance, keys, 2, 1.0, None, conditions.Guidance(5, 1)
+    )
+  )
+  assert one.choice is None and one.noise.shape == (6, 5, 7, 4)
+  scores = []
+  for strength in (0.0, 5.0):
+    (naive, cached, parallel), own = by_strength(strength)
+    np.testing.assert_array_equal(cached, naive)
+    np.testing.assert_array_equal(parallel, naive)
+    assert (naive != plain).any()
+    scores.append(own)
+  assert scores[1] > scores[0] + 0.5  # more probable to the embedding
+
+
+def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
+  """Two candidates of known probability, over many pixels."""
+  pixels = 40_000
+  theta = jnp.tile(
+    jnp.array([0.0, 0, 0, 0, 0.0, -2.0, 0.0, -2.0]).reshape(1, 1, 1, 8),
+    (1, 1, pixels, 1),
+  )
+  noise = jnp.zeros((2, 1, 1, pixels, 3)).at[1, ..., 1].set(2.0)
+  given = conditions.Conditions(
+    embedding=theta,
+    luminance=jnp.zeros((1, 1, pixels, 1)),
+    noise=noise,
+    own_theta=theta,
+    choice=logistic_mixture.noise(jax.random.key(0), (2, 1, 1, pixels, 3))[
+      ..., 0
+    ],
+    strength=0.5,
+  )
+  chroma = given.sample(theta)
+  candidates = [
+    logistic_mixture.sample(theta, given.luminance, x) for x in noise
+  ]
+  logs = [
+    float(logistic_mixture.log_prob(theta, given.luminance, x)[0, 0, 0])
+    for x in candidates
+  ]
+  expected = 1 / (1 + np.exp(0.5 * (logs[0] - logs[1])))
+  found = (chroma == candidates[1]).all(-1).mean()
+  assert 0.2 < expected < 0.45
+  assert abs(found - expected) < 4 * (0.25 / pixels) ** 0.5
+
+
 def test_given_cells_keep_their_value_whatever_the_method():
   net, params, lab, keys = prepare(hint_share=0.5)
   kernel = params['embedding']['hints']

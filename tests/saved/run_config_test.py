@@ -132,6 +132,7 @@ def change(section, name, value):
     ('evaluation', 'num_coded_images', -2, 'not be negative, or -1 for all'),
     ('evaluation', 'num_sampled_images', -2, 'not be negative, or -1'),
     ('sampling', 'method', 'fast', '`sampling.method` must be one of'),
+    ('sampling', 'guidance', -1.0, '`sampling.guidance` must be at least'),
     (
       'sampling',
       'temperature',
