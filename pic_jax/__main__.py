@@ -34,6 +34,13 @@ def _parser() -> argparse.ArgumentParser:
   colorize.add_argument(
     '-o', '--output', default='colourised', help='folder (colourised)'
   )
+  colorize.add_argument(
+    '--hints',
+    type=pathlib.Path,
+    metavar='FILE',
+    help='colours that are known of one photograph: a .csv of x,y,#rrggbb, or '
+    'a picture of its size, transparent where nothing is known',
+  )
   for fields in (options.Model, options.Settings, options.Manners):
     options.add_to(colorize, fields)
   app = commands.add_parser('app', help='serve a page to colour with')
@@ -61,6 +68,7 @@ def _colorize(values: argparse.Namespace) -> int:
     output=pathlib.Path(values.output),
     settings=options.taken_from(values, options.Settings),
     manners=options.taken_from(values, options.Manners),
+    hints=values.hints,
   )
   found = folder_job.find(job)
   colorizer = colorize.Colorizer.load(values.model)

@@ -7,6 +7,7 @@ chroma is upsampled onto the photograph's own luminance.
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,7 +16,9 @@ import ml_collections
 import numpy as np
 
 from pic_jax.images import color, image_files
+from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
+from pic_jax.photos import hints as hint_points
 from pic_jax.photos import network_size, options
 from pic_jax.runtime import compilation_cache, devices
 from pic_jax.sampling import sample
@@ -71,7 +74,12 @@ class Colorizer:
     return cls(tree['ema_params'], config, digest)
 
   def __call__(
-    self, rgb: np.ndarray, num_samples: int = 4, seed: int = 0, **more: Any
+    self,
+    rgb: np.ndarray,
+    num_samples: int = 4,
+    seed: int = 0,
+    hints: Sequence[hint_points.Point] = (),
+    **more: Any,
   ) -> np.ndarray:
     """Colourises one photograph.
 
@@ -79,6 +87,7 @@ class Colorizer:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8; colour is turned grey first.
       num_samples: S.
       seed: together with the grey levels it determines the samples.
+      hints: colours that are known, (x, y, (r, g, b)) in pixels.
       **more: other fields of `options.Settings`; `samples=[5]` draws only the
         one that is number 5 of all that this seed gives.
 
@@ -89,7 +98,10 @@ class Colorizer:
       ValueError: not an image, or an impossible setting.
     """
     settings = options.Settings(num_samples=num_samples, seed=seed, **more)
-    (drawing,) = self.draw([self.to_network_size(np.asarray(rgb))], settings)
+    grey = self.to_network_size(np.asarray(rgb))
+    if hints:
+      grey = self.give(grey, hints)
+    (drawing,) = self.draw([grey], settings)
     return np.stack(
       [self.render(drawing, s, settings)[0] for s in range(len(drawing.chroma))]
     )
@@ -101,6 +113,12 @@ class Colorizer:
       rgb, self._size, model.chroma_factor, model.chroma_filter
     )
 
+  def give(
+    self, grey: network_size.Grey, known: hint_points.Known
+  ) -> network_size.Grey:
+    """Tells what is known of a photograph's colours; see `hints.give`."""
+    return hint_points.give(grey, known, self._model)
+
   def draw(
     self,
     greys: list[network_size.Grey],
@@ -111,7 +129,7 @@ class Colorizer:
     One for each device at a time: a program of one size, so that a sample does
     not depend on what else is coloured.
     """
-    count = jax.local_device_count()
+    count, factor = jax.local_device_count(), self._model.chroma_factor
     numbers = settings.samples or np.arange(settings.num_drawn)
     numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
     drawings = []
@@ -120,16 +138,22 @@ class Colorizer:
       padded = group + group[-1:] * (count - len(group))
       levels = devices.shard(np.stack([grey.levels for grey in padded]))
       names = [key_words(grey.levels) for grey in padded]
+      given = None
+      if self._model.hint_share:
+        given = devices.shard(
+          np.stack([hint_points.of(grey, factor) for grey in padded])
+        )
       drawn = self._draw(
         self._params,
         levels,
+        given,
         devices.shard(np.stack(names)),
         np.full(count, settings.seed, np.uint32),
         np.full(count, settings.temperature, np.float32),
         numbers,
       )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      originals = self._score_originals(padded, levels)
+      originals = self._score_originals(padded, levels, given)
       drawings += [
         _drawing(*args, settings)
         for args in zip(group, chroma, log_prob, originals, strict=False)
@@ -137,7 +161,10 @@ class Colorizer:
     return drawings
 
   def _score_originals(
-    self, greys: list[network_size.Grey], levels: np.ndarray
+    self,
+    greys: list[network_size.Grey],
+    levels: np.ndarray,
+    given: np.ndarray | None,
   ) -> np.ndarray:
     """Log-probabilities [B, h, w] of own chroma; of grey ones, nonsense."""
     factor = self._model.chroma_factor
@@ -145,7 +172,9 @@ class Colorizer:
     zeros = np.zeros((height // factor, width // factor, 2), np.float32)
     own = [zeros if grey.chroma is None else grey.chroma for grey in greys]
     own = devices.shard(np.stack(own))
-    return np.asarray(devices.unshard(self._score(self._params, levels, own)))
+    return np.asarray(
+      devices.unshard(self._score(self._params, levels, given, own))
+    )
 
   def render(
     self, drawing: Drawing, index: int, settings: options.Settings
@@ -165,6 +194,7 @@ class Colorizer:
     self,
     params: Any,
     levels: jax.Array,
+    given: jax.Array | None,
     words: jax.Array,
     seed: jax.Array,
     temperature: jax.Array,
@@ -183,17 +213,24 @@ class Colorizer:
       keys,
       samples,
       temperature,
+      hints=given,
     )
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
 
   def _score_fn(
-    self, params: Any, levels: jax.Array, chroma: jax.Array
+    self,
+    params: Any,
+    levels: jax.Array,
+    given: jax.Array | None,
+    chroma: jax.Array,
   ) -> jax.Array:
     """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
     luminance = self._network_luminance(levels)
-    chroma = color.chroma_to_network(chroma)
-    theta, _ = self._model.apply({'params': params}, luminance, chroma)
+    chroma = hint_maps.put(color.chroma_to_network(chroma), given)
+    theta, _ = self._model.apply(
+      {'params': params}, luminance, chroma, hints=given
+    )
     if not self._model.has_likelihood:
       return jnp.full(theta.shape[:-1], jnp.nan)
     small = self._model.subsample(luminance)
@@ -210,7 +247,10 @@ def _drawing(
   """Cuts the padding off and keeps what `rank` asks for."""
   height, width = grey.shape
   chroma = chroma[:, :height, :width]
-  bits = _bits_per_dim(log_prob[:, :height, :width])
+  others = np.ones((height, width))
+  if grey.hints is not None:
+    others -= grey.hints[..., 2]
+  bits = _bits_per_dim(log_prob[:, :height, :width], others)
   differences = np.stack(
     [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
   )
@@ -219,7 +259,7 @@ def _drawing(
   pairs = len(kept) * (len(kept) - 1)
   own = None
   if grey.chroma is not None:
-    own = float(_bits_per_dim(original[None, :height, :width])[0])
+    own = float(_bits_per_dim(original[None, :height, :width], others)[0])
   return Drawing(
     grey=grey,
     chroma=chroma[kept],
@@ -229,12 +269,14 @@ def _drawing(
   )
 
 
-def _bits_per_dim(log_prob: np.ndarray) -> np.ndarray:
+def _bits_per_dim(log_prob: np.ndarray, others: np.ndarray) -> np.ndarray:
   """[B] of log-probabilities [B, h, w], two chroma values a pixel.
 
-  In numpy: photographs have too many shapes to compile for.
+  In numpy: photographs have too many shapes to compile for. Cells that are
+  given are left out: `others` [h, w] is 0 there.
   """
-  return -log_prob.mean((1, 2)) / (2 * np.log(2.0))
+  bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
+  return bits / max(1.0, others.sum())
 
 
 def key_words(levels: np.ndarray) -> np.ndarray:

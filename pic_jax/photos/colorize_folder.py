@@ -24,6 +24,7 @@ from pic_jax.photos import (
   colorize,
   contact_sheet,
   folder_job,
+  hints,
   network_size,
   results,
 )
@@ -62,6 +63,8 @@ class _Run:
       'format': job.manners.format,
       'checkpoint': colorizer.digest,
     }
+    if job.hints:
+      self.made_with['hints'] = hints.digest(job.hints)
     self.before = folder_job.read_journal(job.output)
     self._journal = journal
     self._start = time.perf_counter()
@@ -174,6 +177,8 @@ def _open(at: _Run, path: pathlib.Path, result: results.Result) -> _Task | None:
   if not _may_be_made(at, result):
     return None
   grey = at.colorizer.to_network_size(rgb)
+  if at.job.hints:
+    grey = at.colorizer.give(grey, at.job.hints)
   if grey.is_toned:
     result.notes.append('toned: its one tone is left out')
   if grey.chroma is not None and at.job.manners.skip_colour:

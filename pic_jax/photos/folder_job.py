@@ -24,12 +24,14 @@ class Job:
     output: folder.
     settings: of the samples.
     manners: of reading and writing.
+    hints: file of what is known of the one photograph; None: nothing is.
   """
 
   inputs: tuple[pathlib.Path, ...]
   output: pathlib.Path
   settings: options.Settings
   manners: options.Manners = options.Manners()
+  hints: pathlib.Path | None = None
 
   def targets(self, name: str) -> list[pathlib.Path]:
     """Outputs of a photograph, relative to the output folder.
@@ -86,6 +88,10 @@ def find(job: Job) -> Found:
     raise errors.UserError(
       f'No photographs ({", ".join(image_files.suffixes())}) in '
       f'{", ".join(map(one_line, job.inputs))}{hint}.'
+    )
+  if job.hints and len(photographs) > 1:
+    raise errors.UserError(
+      f'--hints are of one photograph, got {len(photographs)}.'
     )
   _refuse_equal_names(photographs, str)
   return Found(photographs, dict(sorted(left_out.items())))

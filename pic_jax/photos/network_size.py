@@ -27,6 +27,7 @@ class Grey:
     chroma: [H' / factor, W' / factor, 2] Lab integers of a colour photograph,
       padded like `levels`; None for a grey or toned one.
     is_toned: whether it is grey but for one tone.
+    hints: [h, w, 3], cells that are given; None: none.
   """
 
   luminance: np.ndarray
@@ -34,6 +35,7 @@ class Grey:
   shape: tuple[int, int]
   chroma: np.ndarray | None
   is_toned: bool = False
+  hints: np.ndarray | None = None
 
 
 def chroma_shape(
