@@ -65,7 +65,8 @@ def ask(address: str, path: str, body: bytes | dict) -> bytes:
 def colour(address: str, index: int) -> None:
   """Opens a photograph of a size of its own, draws two versions, saves one."""
   rng = np.random.default_rng(index)
-  width, height = 300 + 17 * index, 300 + 11 * (index * 37 % 100)
+  # All different, and not in order of size.
+  width, height = 300 + 17 * (index * 61 % 100), 300 + 11 * (index * 37 % 100)
   small = rng.integers(0, 256, (6, 6, 3), np.uint8)
   file = io.BytesIO()
   Image.fromarray(small).resize((width, height)).save(file, 'JPEG')

@@ -30,10 +30,10 @@ def listen(host: str, port: int) -> socket.socket:
     ) from None
 
 
-def server_of(its_studio: studio.Studio, host: str) -> uvicorn.Server:
+def server_of(page: server.Server) -> uvicorn.Server:
   """What answers; it does not listen yet."""
   config = uvicorn.Config(
-    server.Server(its_studio, host).app,
+    page.app,
     log_level='warning',
     ws='none',
     timeout_graceful_shutdown=1,
@@ -54,16 +54,16 @@ def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
   """
   with listen(host, port) as its_socket:
     its_studio = studio.Studio(colorize.Colorizer.load(source), source)
-    its_server = server_of(its_studio, host)
+    page = server.Server(its_studio, host)
     port = its_socket.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
     run_log.say('Photographs stay in memory here. Ctrl-C ends it.')
     # A thread of its own: a photograph does not wait for shapes of others.
-    threading.Thread(target=its_studio.warm_up, daemon=True).start()
+    threading.Thread(target=page.warm_up, daemon=True).start()
     if is_browser_wanted and has_display():
       webbrowser.open(url)
-    its_server.run(sockets=[its_socket])
+    server_of(page).run(sockets=[its_socket])
 
 
 def has_display() -> bool:

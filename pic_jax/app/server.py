@@ -170,6 +170,10 @@ class Server:
       middleware=[Middleware(SameSite, host=host)],
     )
 
+  def warm_up(self) -> None:
+    """Prepares the model; meanwhile, those who ask go first."""
+    self._studio.warm_up(self._worker.wait_until_quiet)
+
   async def explain(self, _: Request, error: Exception) -> Response:
     """Every failure is one line for the page."""
     if isinstance(error, HTTPException):

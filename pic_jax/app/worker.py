@@ -4,7 +4,9 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import math
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -41,7 +43,13 @@ class Worker:
   def __init__(self) -> None:
     self._jobs: collections.deque[Job] = collections.deque()
     self._changed = threading.Condition()
+    self._last = time.monotonic()  # when a step ended
     threading.Thread(target=self._run, name='worker', daemon=True).start()
+
+  def wait_until_quiet(self, seconds: float) -> None:
+    """Returns when nobody has asked for anything for so long."""
+    while self._jobs or time.monotonic() - self._last < seconds:
+      time.sleep(seconds / 10)
 
   async def results(self, steps: Iterator[Any]) -> AsyncIterator[Any]:
     """Yields the result of each step; leaving it early drops the rest.
@@ -85,8 +93,11 @@ class Worker:
       with self._changed:
         self._changed.wait_for(lambda: self._jobs)
         job = self._jobs.popleft()
-      if self._step(job):
-        with self._changed:
+        self._last = math.inf
+      goes_on = self._step(job)
+      with self._changed:
+        self._last = time.monotonic()
+        if goes_on:
           self._jobs.append(job)
 
   def _step(self, job: Job) -> bool:

@@ -11,7 +11,7 @@ import io
 import math
 import operator
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,9 @@ from pic_jax.photos import colorize, network_size, options
 from pic_jax.runtime import run_log
 
 SCREEN_SIDE = 1600  # pixels of the long side of what is shown
-MAX_PHOTOGRAPHS = 32
-MAX_KEPT_BYTES = 600_000_000
+MAX_PHOTOGRAPHS = 16
+MAX_KEPT_BYTES = 300_000_000  # of files
+QUIET_SECONDS = 1.0
 MAX_DRAWINGS = 1000  # kept of one photograph
 FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
 # All shapes that the network sees, the usual ones first.
@@ -82,8 +83,7 @@ class Opened:
     sha256: of the file.
     size: height and width of the upright photograph.
     notes: see `image_files.Photograph`.
-    screen: [H, W, C] uint8, its colours at most `SCREEN_SIDE` long.
-    grey: what the network sees; its luminance is that of `screen`.
+    grey: what the network sees; its luminance at most `SCREEN_SIDE` long.
     drawings: of the samples drawn so far.
   """
 
@@ -92,7 +92,6 @@ class Opened:
   sha256: str
   size: tuple[int, int]
   notes: tuple[str, ...]
-  screen: np.ndarray
   grey: network_size.Grey
   drawings: dict[Recipe, colorize.Drawing] = dataclasses.field(
     default_factory=dict
@@ -105,7 +104,7 @@ class Opened:
       'sha256': self.sha256,
       'height': self.size[0],
       'width': self.size[1],
-      'screen_width': self.screen.shape[1],
+      'screen_width': self.grey.luminance.shape[1],
       'notes': self.notes,
       'has_colours': self.grey.chroma is not None,
     }
@@ -128,9 +127,10 @@ class Studio:
       'defaults': {'model': 'photos', 'temperature': 1.0},
     }
 
-  def warm_up(self) -> None:
-    """Compiles what photographs need; any thread may do it meanwhile."""
+  def warm_up(self, wait: Callable[[float], None]) -> None:
+    """Compiles what photographs need, each time after `wait(QUIET_SECONDS)`."""
     for height, width in ASPECTS:
+      wait(QUIET_SECONDS)
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       grey = self._colorizer.to_network_size(blank)
       self._colorizer.draw([grey], options.Settings(samples=[0]))
@@ -143,8 +143,7 @@ class Studio:
       RunError: it cannot be read.
     """
     photograph = image_files.decode_photograph(data)
-    screen = on_screen(photograph.rgb, photograph.alpha)
-    luminance = self._colorizer.to_network_size(screen).luminance
+    luminance = self._colorizer.to_network_size(on_screen(photograph)).luminance
     grey = dataclasses.replace(
       self._colorizer.to_network_size(photograph.rgb), luminance=luminance
     )
@@ -154,7 +153,6 @@ class Studio:
       sha256=hashlib.sha256(data).hexdigest(),
       size=photograph.rgb.shape[:2],
       notes=photograph.notes,
-      screen=screen,
       grey=grey,
     )
     self._opened[opened.key] = opened
@@ -226,7 +224,7 @@ class Studio:
 
   def original(self, opened: Opened) -> bytes:
     """The photograph in its own colours, a JPEG for the screen."""
-    return encode('JPEG', opened.screen)
+    return encode('JPEG', on_screen(image_files.decode_photograph(opened.data)))
 
   def by_difference(
     self, opened: Opened, recipes: Sequence[Recipe]
@@ -242,9 +240,9 @@ class Studio:
     )
 
 
-def on_screen(rgb: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+def on_screen(photograph: image_files.Photograph) -> np.ndarray:
   """At most `SCREEN_SIDE` long, uint8 [H, W, C], over white."""
-  rgb = to_srgb.over_white(rgb, alpha)
+  rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
   height, width = rgb.shape[:2]
   scale = min(1.0, SCREEN_SIDE / max(height, width))
   size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -71,7 +71,7 @@ def its_studio(colorizer):
 @pytest.fixture(scope='module')
 def client(its_studio):
   with serve.listen('127.0.0.1', 0) as its_socket:
-    its_server = serve.server_of(its_studio, '127.0.0.1')
+    its_server = serve.server_of(server.Server(its_studio, '127.0.0.1'))
     thread = threading.Thread(target=its_server.run, args=([its_socket],))
     thread.start()
     yield Client(its_socket.getsockname()[1])
@@ -300,7 +300,7 @@ def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
     compiled.add((greys[0].levels.shape, len(settings.numbers)))
 
   monkeypatch.setattr(its_colorizer, 'draw', draw)
-  studio.Studio(its_colorizer, 'tiny').warm_up()
+  studio.Studio(its_colorizer, 'tiny').warm_up(lambda seconds: None)
   recipe = studio.Recipe.from_json(RECIPE | {'sample': 5})
   for width in (1, 30, 90, 100, 101, 130, 150, 160, 199, 210, 300, 500, 1000):
     blank = np.zeros((100, width), np.uint8)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 
 import pytest
 
@@ -62,6 +63,30 @@ def test_a_failure_is_told_and_the_thread_goes_on():
     return await its_worker.call(lambda: 5)
 
   assert asyncio.run(fail()) == 5
+
+
+def test_quiet_is_when_nobody_has_asked_for_some_time():
+  its_worker, steps = worker.Worker(), []
+
+  def job():
+    for _ in range(5):
+      time.sleep(0.05)
+      steps.append(time.monotonic())
+      yield
+
+  async def work():
+    return [result async for result in its_worker.results(job())]
+
+  async def both():
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0.02)
+    await asyncio.to_thread(its_worker.wait_until_quiet, 0.2)
+    quiet = time.monotonic()
+    await task
+    return quiet
+
+  quiet = asyncio.run(both())
+  assert len(steps) == 5 and quiet - steps[-1] >= 0.19
 
 
 def test_too_many_are_refused(monkeypatch):
