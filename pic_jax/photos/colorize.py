@@ -18,30 +18,11 @@ import numpy as np
 from pic_jax.images import color, image_files
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
+from pic_jax.photos import drawn_samples, network_size, options
 from pic_jax.photos import hints as hint_points
-from pic_jax.photos import network_size, options
 from pic_jax.runtime import compilation_cache, devices
-from pic_jax.sampling import sample
+from pic_jax.sampling import conditions, sample
 from pic_jax.saved import digests, run_config, trained_model
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-  """Samples of one photograph, not yet at its size.
-
-  Attributes:
-    grey: of the photograph.
-    chroma: [S, h, w, 2] Lab units, without padding.
-    bits_per_dim: [S] of the samples; NaN of a model without a likelihood.
-    original_bits_per_dim: of the photograph's own chroma; None if it is grey.
-    difference: mean distance in (a, b) over all pairs of samples, Lab units.
-  """
-
-  grey: network_size.Grey
-  chroma: np.ndarray
-  bits_per_dim: np.ndarray
-  original_bits_per_dim: float | None
-  difference: float
 
 
 class Colorizer:
@@ -56,7 +37,7 @@ class Colorizer:
   ):
     self.digest = digest
     self._params = devices.replicate(params)
-    self._size = config.data.image_size
+    self._size, self._sampling = config.data.image_size, config.sampling
     self._model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draw = devices.pmap(self._draw_fn)
@@ -106,6 +87,17 @@ class Colorizer:
       [self.render(drawing, s, settings)[0] for s in range(len(drawing.chroma))]
     )
 
+  def complete(self, settings: options.Settings) -> options.Settings:
+    """With the model's own values where none were chosen."""
+    own = {
+      'temperature': self._sampling.photo_temperature,
+      'guidance': self._sampling.photo_guidance,
+    }
+    return dataclasses.replace(
+      settings,
+      **{k: v for k, v in own.items() if getattr(settings, k) is None},
+    )
+
   def to_network_size(self, rgb: np.ndarray) -> network_size.Grey:
     """Turns a photograph grey and small."""
     model = self._model
@@ -123,16 +115,17 @@ class Colorizer:
     self,
     greys: list[network_size.Grey],
     settings: options.Settings,
-  ) -> list[Drawing]:
+  ) -> list[drawn_samples.Drawing]:
     """Draws samples for photographs whose `levels` all have one shape.
 
     One for each device at a time: a program of one size, so that a sample does
     not depend on what else is coloured.
     """
+    settings = self.complete(settings)
     count, factor = jax.local_device_count(), self._model.chroma_factor
     numbers = settings.samples or np.arange(settings.num_drawn)
     numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
-    drawings = []
+    found = []
     for first in range(0, len(greys), count):
       group = greys[first : first + count]
       padded = group + group[-1:] * (count - len(group))
@@ -150,15 +143,19 @@ class Colorizer:
         devices.shard(np.stack(names)),
         np.full(count, settings.seed, np.uint32),
         np.full(count, settings.temperature, np.float32),
+        # None compiles the program without candidates to choose from.
+        np.full(count, settings.guidance, np.float32)
+        if settings.guidance
+        else None,
         numbers,
       )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       originals = self._score_originals(padded, levels, given)
-      drawings += [
-        _drawing(*args, settings)
+      found += [
+        drawn_samples.make(*args, settings)
         for args in zip(group, chroma, log_prob, originals, strict=False)
       ]
-    return drawings
+    return found
 
   def _score_originals(
     self,
@@ -177,7 +174,7 @@ class Colorizer:
     )
 
   def render(
-    self, drawing: Drawing, index: int, settings: options.Settings
+    self, drawing: drawn_samples.Drawing, index: int, settings: options.Settings
   ) -> tuple[np.ndarray, float]:
     """One sample at the photograph's size [H, W, 3] uint8; share clipped."""
     return network_size.to_photograph(
@@ -198,6 +195,7 @@ class Colorizer:
     words: jax.Array,
     seed: jax.Array,
     temperature: jax.Array,
+    strength: jax.Array | None,
     samples: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
     """Lab chroma [b, S, h, w, 2] and log-probabilities [b, S, h, w]."""
@@ -206,6 +204,10 @@ class Colorizer:
         jax.random.fold_in, word, jax.random.key(seed)
       )
     )(words)
+    guidance = None
+    if strength is not None:
+      count = self._sampling.num_candidates
+      guidance = conditions.Guidance(strength, count)
     drawn = sample.draw(
       self._model,
       params,
@@ -214,6 +216,7 @@ class Colorizer:
       samples,
       temperature,
       hints=given,
+      guidance=guidance,
     )
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
@@ -235,48 +238,6 @@ class Colorizer:
       return jnp.full(theta.shape[:-1], jnp.nan)
     small = self._model.subsample(luminance)
     return logistic_mixture.log_prob(theta, small, chroma)
-
-
-def _drawing(
-  grey: network_size.Grey,
-  chroma: np.ndarray,
-  log_prob: np.ndarray,
-  original: np.ndarray,
-  settings: options.Settings,
-) -> Drawing:
-  """Cuts the padding off and keeps what `rank` asks for."""
-  height, width = grey.shape
-  chroma = chroma[:, :height, :width]
-  others = np.ones((height, width))
-  if grey.hints is not None:
-    others -= grey.hints[..., 2]
-  bits = _bits_per_dim(log_prob[:, :height, :width], others)
-  differences = np.stack(
-    [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
-  )
-  kept = options.choose(settings, bits, differences)
-  differences = differences[np.ix_(kept, kept)]
-  pairs = len(kept) * (len(kept) - 1)
-  own = None
-  if grey.chroma is not None:
-    own = float(_bits_per_dim(original[None, :height, :width], others)[0])
-  return Drawing(
-    grey=grey,
-    chroma=chroma[kept],
-    bits_per_dim=bits[kept],
-    original_bits_per_dim=own,
-    difference=float(differences.sum() / max(1, pairs)),
-  )
-
-
-def _bits_per_dim(log_prob: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """[B] of log-probabilities [B, h, w], two chroma values a pixel.
-
-  In numpy: photographs have too many shapes to compile for. Cells that are
-  given are left out: `others` [h, w] is 0 there.
-  """
-  bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
-  return bits / max(1.0, others.sum())
 
 
 def key_words(levels: np.ndarray) -> np.ndarray:

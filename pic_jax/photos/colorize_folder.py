@@ -23,6 +23,7 @@ from pic_jax.images import image_files
 from pic_jax.photos import (
   colorize,
   contact_sheet,
+  drawn_samples,
   folder_job,
   hints,
   network_size,
@@ -55,10 +56,12 @@ class _Run:
     total: int,
   ):
     self.job, self.colorizer = job, colorizer
-    settings = dataclasses.asdict(job.settings)
+    settings = dataclasses.asdict(colorizer.complete(job.settings))
     # As JSON has it; and what does not use it is as it was made before.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
+    if not settings['guidance']:
+      del settings['guidance']
     self.made_with = settings | {
       'format': job.manners.format,
       'checkpoint': colorizer.digest,
@@ -226,7 +229,7 @@ def _colour(at: _Run, group: list[_Task]) -> None:
     _finish(at, task, drawing)
 
 
-def _finish(at: _Run, task: _Task, drawing: colorize.Drawing) -> None:
+def _finish(at: _Run, task: _Task, drawing: drawn_samples.Drawing) -> None:
   """Writes the outputs of one photograph."""
   result, photograph, output = task.result, task.photograph, at.job.output
   pictures = []

@@ -102,24 +102,23 @@ def folders(
   job = folder_job.Job((originals,), path.parent, options.Settings())
   known = [_pictures(folder) for folder in others]
   sampling = config.sampling
-  settings = options.Settings(
-    num_samples=1, seed=sampling.seed, temperature=sampling.temperature
-  )
+  given = {name: sampling[name] for name in ('seed', 'temperature', 'guidance')}
+  settings = options.Settings(num_samples=1, **given)
   colorizer = colorize.Colorizer(params, config)
   rows = []
   for photograph, _ in folder_job.find(job).photographs:
     if len(rows) == sampling.num_images:
       break
     try:
-      given = [image_files.load_image(photograph)]
+      shown = [image_files.load_image(photograph)]
       for folder, pictures in zip(others, known, strict=True):
-        given.append(
+        shown.append(
           image_files.load_image(_find(photograph, folder, pictures))
         )
     except errors.RunError as error:
       run_log.say(f'left out: {error}')
       continue
-    rows.append(np.stack(_row(colorizer, settings, *given)))
+    rows.append(np.stack(_row(colorizer, settings, *shown)))
   if not rows:
     raise errors.UserError(
       f'No photograph of {folder_job.one_line(originals)} has a picture in '

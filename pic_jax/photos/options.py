@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,9 +48,8 @@ class _Checked:
           f'`{field.name}` must be one of {", ".join(about["choices"])}, got '
           f'{value!r}.'
         )
-      if about['at_least'] is not None and not (
-        about['at_least'] <= value < 2**31
-      ):
+      is_limited = about['at_least'] is not None and value is not None
+      if is_limited and not about['at_least'] <= value < 2**31:
         raise errors.UserError(
           f'`{field.name}` must be from {about["at_least"]} to 2**31 - 1, got '
           f'{value}.'
@@ -72,7 +72,12 @@ class Settings(_Checked):
     Numbers(), 'only those with these numbers, such as 5 or 2,5'
   )
   seed: int = option(0, 'another one gives other colours', 0)
-  temperature: float = option(1.0, 'below 1 calmer; 0: mode of each pixel', 0)
+  temperature: float | None = option(
+    None, 'below 1 calmer; 0: mode of each pixel', 0
+  )
+  guidance: float | None = option(
+    None, 'more makes samples follow the grey levels; 0: exact samples', 0
+  )
   saturation: float = option(1.0, 'factor of the sampled chroma', 0)
   rank: str = option(
     'none',
@@ -128,13 +133,16 @@ def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
     if field.type is bool:
       about |= {'action': 'store_true', 'help': field.metadata['help']}
     else:
+      kind, default = field.type, field.default
+      if default is None:
+        kind, default = typing.get_args(kind)[0], "the model's own"
       about |= {
-        'type': field.type,
+        'type': kind,
         'choices': field.metadata['choices'],
-        'help': f'{field.metadata["help"]} ({field.default})',
+        'help': f'{field.metadata["help"]} ({default})',
       }
       if not field.metadata['choices']:
-        about['metavar'] = field.type.__name__.upper()
+        about['metavar'] = kind.__name__.upper()
     parser.add_argument(f'--{field.name.replace("_", "-")}', **about)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pic_jax.images import encoding, image_files, to_srgb
-from pic_jax.photos import colorize, network_size, options
+from pic_jax.photos import colorize, drawn_samples, network_size, options
 from pic_jax.runtime import run_log
 
 SCREEN_SIDE = 1600  # pixels of the long side of what is shown
@@ -93,7 +93,7 @@ class Opened:
   size: tuple[int, int]
   notes: tuple[str, ...]
   grey: network_size.Grey
-  drawings: dict[Recipe, colorize.Drawing] = dataclasses.field(
+  drawings: dict[Recipe, drawn_samples.Drawing] = dataclasses.field(
     default_factory=dict
   )
 
@@ -121,10 +121,11 @@ class Studio:
 
   def facts(self) -> dict[str, Any]:
     """Of the model, for a page."""
+    own = self._colorizer.complete(options.Settings())
     return {
       'name': self._name,
       'sha256': self._colorizer.digest,
-      'defaults': {'model': 'photos', 'temperature': 1.0},
+      'defaults': {'model': 'photos', 'temperature': own.temperature},
     }
 
   def warm_up(self, wait: Callable[[float], None]) -> None:
@@ -175,7 +176,7 @@ class Studio:
     self._opened[key] = self._opened.pop(key)
     return self._opened[key]
 
-  def _draw(self, opened: Opened, recipe: Recipe) -> colorize.Drawing:
+  def _draw(self, opened: Opened, recipe: Recipe) -> drawn_samples.Drawing:
     """Draws a sample, or finds it."""
     if recipe not in opened.drawings:
       (drawing,) = self._colorizer.draw([opened.grey], recipe.settings())
@@ -199,7 +200,7 @@ class Studio:
     return numbers, self._render(drawing, recipe.settings(saturation))
 
   def _render(
-    self, drawing: colorize.Drawing, settings: options.Settings
+    self, drawing: drawn_samples.Drawing, settings: options.Settings
   ) -> bytes:
     rgb, _ = self._colorizer.render(drawing, 0, settings)
     return encode('JPEG', rgb)
@@ -219,7 +220,7 @@ class Studio:
   def grey(self, opened: Opened) -> bytes:
     """The photograph without colours, a JPEG for the screen."""
     chroma = np.zeros((1, *opened.grey.shape, 2), np.float32)
-    none = colorize.Drawing(opened.grey, chroma, np.zeros(1), None, 0.0)
+    none = drawn_samples.Drawing(opened.grey, chroma, np.zeros(1), None, 0.0)
     return self._render(none, options.Settings())
 
   def original(self, opened: Opened) -> bytes:

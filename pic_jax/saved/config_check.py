@@ -31,6 +31,8 @@ NON_POSITIVE = {
   'eval_every_steps',
   'frozen_parts',
   'guidance',
+  'photo_guidance',
+  'photo_temperature',
   'hint_share',
   'sample_every_steps',
 }
@@ -131,8 +133,17 @@ def check(config: ml_collections.ConfigDict) -> None:
     '`training.batch_size` must divide by `training.accumulation_steps`, '
     f'got {batch} and {steps}.',
   )
-  for name in ('temperature', 'guidance'):
-    value = config.sampling[name]
+  _check_sampling(config.sampling)
+
+
+def _check_sampling(sampling: ml_collections.ConfigDict) -> None:
+  for name in (
+    'temperature',
+    'guidance',
+    'photo_temperature',
+    'photo_guidance',
+  ):
+    value = sampling[name]
     _require(value >= 0, f'`sampling.{name}` must be at least 0, got {value}.')
 
 
@@ -214,7 +225,7 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     f'got {config.model.embedding_features}.',
   )
   _require(
-    not config.sampling.guidance
+    not (config.sampling.guidance or config.sampling.photo_guidance)
     or (model.has_decoder and model.embedding_has_likelihood),
     '`sampling.guidance` must be 0 without a decoder, or an embedding that has '
     'a likelihood (`model.embedding_loss_weight`).',

@@ -89,6 +89,8 @@ def _sampling() -> ml_collections.ConfigDict:
   sampling.temperature = 1.0  # 0: the mode of every pixel
   sampling.guidance = 0.0  # by the embedding; 0: the model's own samples
   sampling.num_candidates = 16  # for each pixel, where something guides
+  sampling.photo_temperature = 1.0  # of pic-jax, where it is not told another
+  sampling.photo_guidance = 0.0  # likewise
   sampling.method = 'cached'  # 'cached', 'parallel' or 'naive'
   return sampling
 

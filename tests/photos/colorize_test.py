@@ -201,6 +201,23 @@ def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
   np.testing.assert_array_equal(alone.chroma[0], four.chroma[2])
 
 
+def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
+  params, config = tiny.shaken_model()
+  config.sampling.photo_temperature = 0.0
+  calm = colorize.Colorizer(params, config)
+  grey = calm.to_network_size(smooth(8, 8))
+  (own,) = calm.draw([grey], options.Settings(num_samples=2))
+  np.testing.assert_array_equal(own.chroma[0], own.chroma[1])
+  chosen = options.Settings(num_samples=2, temperature=1.0)
+  assert calm.complete(chosen).temperature == 1.0
+  (exact,) = colorizer.draw([grey], options.Settings(num_samples=2))
+  (guided,) = colorizer.draw(
+    [grey], options.Settings(num_samples=2, guidance=5.0)
+  )
+  assert (guided.chroma != exact.chroma).any()
+  assert colorizer.complete(options.Settings()).guidance == 0.0
+
+
 @pytest.mark.parametrize('name', ['sepia', 'bluish'])
 def test_a_toned_photograph_counts_as_grey(name):
   rgb = image_files.load_image(CASES / 'toned' / f'{name}.jpg')

@@ -1,0 +1,68 @@
+"""Samples of a photograph's chroma, and which of them are kept."""
+
+import dataclasses
+
+import numpy as np
+
+from pic_jax.photos import network_size, options
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+  """Samples of one photograph, not yet at its size.
+
+  Attributes:
+    grey: of the photograph.
+    chroma: [S, h, w, 2] Lab units, without padding.
+    bits_per_dim: [S] of the samples; NaN of a model without a likelihood.
+    original_bits_per_dim: of the photograph's own chroma; None if it is grey.
+    difference: mean distance in (a, b) over all pairs of samples, Lab units.
+  """
+
+  grey: network_size.Grey
+  chroma: np.ndarray
+  bits_per_dim: np.ndarray
+  original_bits_per_dim: float | None
+  difference: float
+
+
+def make(
+  grey: network_size.Grey,
+  chroma: np.ndarray,
+  log_prob: np.ndarray,
+  original: np.ndarray,
+  settings: options.Settings,
+) -> Drawing:
+  """Cuts the padding off and keeps what `rank` asks for."""
+  height, width = grey.shape
+  chroma = chroma[:, :height, :width]
+  others = np.ones((height, width))
+  if grey.hints is not None:
+    others -= grey.hints[..., 2]
+  bits = _bits_per_dim(log_prob[:, :height, :width], others)
+  differences = np.stack(
+    [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
+  )
+  kept = options.choose(settings, bits, differences)
+  differences = differences[np.ix_(kept, kept)]
+  pairs = len(kept) * (len(kept) - 1)
+  own = None
+  if grey.chroma is not None:
+    own = float(_bits_per_dim(original[None, :height, :width], others)[0])
+  return Drawing(
+    grey=grey,
+    chroma=chroma[kept],
+    bits_per_dim=bits[kept],
+    original_bits_per_dim=own,
+    difference=float(differences.sum() / max(1, pairs)),
+  )
+
+
+def _bits_per_dim(log_prob: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """[B] of log-probabilities [B, h, w], two chroma values a pixel.
+
+  In numpy: photographs have too many shapes to compile for. Cells that are
+  given are left out: `others` [h, w] is 0 there.
+  """
+  bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
+  return bits / max(1.0, others.sum())
