@@ -19,7 +19,7 @@ from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, run_log
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import checkpoints, run_config
-from pic_jax.training import train_step
+from pic_jax.training import optimizers, train_step
 
 # A call is repeated for at least so many seconds, and this several times.
 MIN_SECONDS, REPEATS = 0.2, 5
@@ -95,7 +95,7 @@ def _batch_rows(
   config: ml_collections.ConfigDict, params: Any, batch: int
 ) -> Iterator[dict[str, Any]]:
   """A step of training, and scores by both rules, on all local devices."""
-  optimizer = train_step.make_optimizer(config)
+  optimizer = optimizers.make_optimizer(config)
   step = train_step.train_step_fn(
     run_config.build_model(config),
     optimizer,

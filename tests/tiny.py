@@ -26,6 +26,7 @@ CONFIGS = (
   'cifar10_medium',
   'cifar10_medium_2',
   'cifar10_medium_3',
+  'cifar10_muon',
   'cifar10_small',
   'demo',
   'imagenet128',

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import causal_conv, layers
+from pic_jax.model import causal_attention, causal_conv, layers
 
 
 class CausalDecoder(nn.Module):
@@ -24,6 +24,8 @@ class CausalDecoder(nn.Module):
     features: channels of every convolution (160 in the paper).
     num_blocks: gated residual blocks of each stream (4 in the paper).
     num_outputs: width P of theta.
+    attention_heads: of the look at all earlier pixels, which is added to the
+      input of the down-right stream; 0 for none.
     head_mean: [P] means with which theta starts.
     dtype: of the convolutions within blocks; the streams are float32.
   """
@@ -31,6 +33,7 @@ class CausalDecoder(nn.Module):
   features: int = 160
   num_blocks: int = 4
   num_outputs: int = 80
+  attention_heads: int = 0
   gated: bool = True
   dropout_rate: float = 0.0
   remat: bool = False
@@ -44,6 +47,10 @@ class CausalDecoder(nn.Module):
     self.above_input = conv((2, 3))
     self.row_input = conv((1, 3))
     self.pixel_input = conv((2, 1), left=0, right=0)
+    if self.attention_heads:
+      self.attention = causal_attention.CausalAttention(
+        self.features, self.attention_heads
+      )
     conv = functools.partial(causal_conv.CausalConv, dtype=self.dtype)
     block = layers.GatedBlock
     if self.remat:
@@ -85,6 +92,8 @@ class CausalDecoder(nn.Module):
     down, down_right = self.rows_in(canvas)
     down_right = layers.shift_down(down_right)
     down_right += layers.shift_right(self.pixel_input(self._input(canvas)))
+    if self.attention_heads:
+      down_right += self.attention(canvas, embedding)
     conditioning = [block.condition(embedding) for block in self.down_blocks]
     maps = self.down_stack(layers.shift_down(down), conditioning, train)
     conditioning = [
@@ -106,7 +115,10 @@ class CausalDecoder(nn.Module):
 
   def pixel_in(self, canvas: jax.Array, col: jax.Array) -> jax.Array:
     """Convolves one pixel [N, 1, 1, C] for its right neighbour."""
-    return self.pixel_input.pixel(self._input(canvas), col)
+    right = self.pixel_input.pixel(self._input(canvas), col)
+    if self.attention_heads:
+      right += self.attention.pixel(canvas, col)
+    return right
 
   def down_stack(
     self, x: jax.Array, conditioning: list[jax.Array], train: bool = False
@@ -145,6 +157,8 @@ class CausalDecoder(nn.Module):
     self.above_input.start(num_canvases, width, by_pixel=False)
     self.row_input.start(num_canvases, width, by_pixel=False)
     self.pixel_input.start(num_canvases, width, by_pixel=True)
+    if self.attention_heads:
+      self.attention.start(embedding, num_canvases)
     for block in self.down_blocks:
       block.start(num_canvases, width, by_pixel=False)
     for block in self.down_right_blocks:
@@ -162,27 +176,32 @@ class CausalDecoder(nn.Module):
 
   def start_row(
     self,
-    rows_above: jax.Array,
+    down: jax.Array,
+    down_right: jax.Array,
     down_conditioning: list[jax.Array],
     down_right_conditioning: list[jax.Array],
-  ) -> list[jax.Array]:
+  ) -> tuple[jax.Array, list[jax.Array]]:
     """Does all of a row that its own pixels do not change.
 
     Args:
-      rows_above: [N, 1, w, F] of `rows_in` for the row above, 0 in row 0.
+      down, down_right: [N, 1, w, F] of `rows_in` for the row above, 0 in row 0.
       down_conditioning, down_right_conditioning: this row of what `start`
         returned, [N, 1, w, F] for each block.
 
     Returns:
-      Conditioning of the down-right stream, [N, 1, w, F] for each block.
+      What enters the down-right stream from above, [N, 1, w, F]; its
+      conditioning, the same for each block.
     """
-    maps = self.down_stack(rows_above, down_conditioning)
+    maps = self.down_stack(down, down_conditioning)
     self.pixel_input.start_row()
+    if self.attention_heads:
+      down_right += self.attention.start_row()
     for block in self.down_right_blocks:
       block.start_row()
-    return [
+    conditioning = [
       block.condition_part(x, 0, with_bias=False) + projected
       for block, x, projected in zip(
         self.down_right_blocks, maps, down_right_conditioning, strict=True
       )
     ]
+    return down_right, conditioning

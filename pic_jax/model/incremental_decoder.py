@@ -87,9 +87,11 @@ def _row_step(
   conditioning = jax.tree.map(
     lambda x: jnp.repeat(x, num_samples, 0), conditioning
   )
-  conditioning, cache = step_fn(cache, down, *conditioning, method='start_row')
+  from_above, cache = step_fn(
+    cache, down, down_right, *conditioning, method='start_row'
+  )
   by_column = jax.tree.map(
-    lambda x: jnp.moveaxis(x, 2, 0)[:, :, :, None], (down_right, conditioning)
+    lambda x: jnp.moveaxis(x, 2, 0)[:, :, :, None], from_above
   )  # [w, N, 1, 1, F]
   from_left = jnp.zeros_like(down_right[:, :, :1])
   (cache, _), (values, collected) = jax.lax.scan(

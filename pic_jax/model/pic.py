@@ -61,6 +61,8 @@ class PIC(nn.Module):
       made that the model learns.
     decoder_features: channels of the decoder.
     decoder_blocks: blocks of each of its two streams.
+    attention_heads: of the decoder's look at all earlier pixels that look
+      alike, see `causal_attention`; 0 for none (the paper).
     num_components: logistics K of the mixture.
     gated: gating non-linearity (paper sec. 4.4), in both networks.
     dropout_rate: in every block, while training.
@@ -84,6 +86,7 @@ class PIC(nn.Module):
   chroma_filter: str = 'point'
   decoder_features: int = 160
   decoder_blocks: int = 4
+  attention_heads: int = 0
   num_components: int = 10
   gated: bool = True
   dropout_rate: float = 0.5
@@ -185,6 +188,7 @@ class PIC(nn.Module):
       features=self.decoder_features,
       num_blocks=self.decoder_blocks,
       num_outputs=self.num_outputs,
+      attention_heads=self.attention_heads,
       gated=self.gated,
       dropout_rate=self.dropout_rate,
       remat=self.remat,

@@ -25,6 +25,7 @@ NON_POSITIVE = {
   'num_coded_images',
   'num_validation_images',
   'temperature',
+  'attention_heads',
   'dropout_rate',
   'embedding_loss_weight',
   'cooldown_share',
@@ -154,6 +155,7 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
     'sampling.method': ('cached', 'naive', 'parallel'),
     'model.dtype': ('auto', 'float32', 'bfloat16'),
     'model.head': pic.HEADS,
+    'optimizer.name': ('adam', 'muon'),
     'model.backbone': backbone_embedding.BACKBONES,
     'model.point_estimate': classification_head.POINT_ESTIMATES,
   }
@@ -206,6 +208,10 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
   rate = config.model.dropout_rate
   _require(
     0 <= rate < 1, f'`model.dropout_rate` must be in [0, 1), got {rate}.'
+  )
+  heads = config.model.attention_heads
+  _require(
+    heads >= 0, f'`model.attention_heads` must be at least 0, got {heads}.'
   )
   weight = config.model.embedding_loss_weight
   _require(

@@ -29,6 +29,7 @@ def _model() -> ml_collections.ConfigDict:
   model.chroma_filter = 'point'  # 'point' (paper) or 'area'
   model.decoder_features = 160  # channels, sec. 4.1
   model.decoder_blocks = 4  # per stream, sec. 4.1
+  model.attention_heads = 0  # looks at all earlier pixels; none in the paper
   model.num_components = 10  # logistics, sec. 3.2
   model.gated = True  # sec. 4.4
   model.dropout_rate = 0.5  # authors' code
@@ -41,8 +42,10 @@ def _model() -> ml_collections.ConfigDict:
 
 def _optimizer() -> ml_collections.ConfigDict:
   optimizer = ml_collections.ConfigDict()
-  optimizer.learning_rate = 1e-3  # sec. 3.3
-  optimizer.decay_rate = 1.0  # factor of the rate, per step
+  optimizer.name = 'adam'  # sec. 3.3; 'muon': hidden directions by Muon
+  optimizer.learning_rate = 1e-3  # of Adam, sec. 3.3
+  optimizer.muon_learning_rate = 0.02  # radians per step
+  optimizer.decay_rate = 1.0  # factor of the rates, per step
   optimizer.cooldown_share = 0.0  # of all steps: at the end, in a line to 0
   optimizer.b1 = 0.95  # sec. 3.3
   optimizer.b2 = 0.9995  # sec. 3.3

@@ -13,7 +13,8 @@ from pic_jax.saved import config_check, config_fields
 
 # The config of a run, in its workdir.
 CONFIG_FILE = 'config.json'
-# Of model and data, what may change when a run is resumed.
+# What a run that is resumed keeps, but for `MAY_CHANGE`.
+FIXED = ('model.', 'data.', 'optimizer.name')
 MAY_CHANGE = {
   'model.remat',
   'data.data_dir',
@@ -108,7 +109,7 @@ def changes(
   fatal = [
     f'{name}: {old!r} there, {new!r} now'
     for name, (old, new) in found.items()
-    if name.startswith(('model.', 'data.')) and name not in MAY_CHANGE
+    if name.startswith(FIXED) and name not in MAY_CHANGE
   ]
   if fatal:
     raise errors.UserError(

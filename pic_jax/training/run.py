@@ -22,7 +22,7 @@ from pic_jax.saved import (
   run_config,
   trained_model,
 )
-from pic_jax.training import train_step
+from pic_jax.training import optimizers, train_step
 
 # Updates in a row that may be left out before the run ends.
 MAX_SKIPPED_IN_ROW = 10
@@ -54,7 +54,7 @@ class Run:
     self.config = config
     self.workdir = pathlib.Path(workdir)
     self.model = run_config.build_model(config)
-    self.optimizer = train_step.make_optimizer(config)
+    self.optimizer = optimizers.make_optimizer(config)
     self.train_source = source
     self.dataset = input_pipeline.train_dataset(
       self.train_source,
@@ -258,7 +258,9 @@ class Run:
       score = f'{values["bits_per_dim"]:.4f} bits/dim'
     training = self.config.training
     rates = meter.rates(training.batch_size, training.num_steps - step)
-    rate = train_step.learning_rate_fn(self.config)(step)
+    rate = optimizers.learning_rate_fn(
+      self.config, self.config.optimizer.learning_rate
+    )(step)
     self.log.scalars(step, values | rates | {'learning_rate': float(rate)})
     run_log.say(
       f'step {step}/{training.num_steps}: '

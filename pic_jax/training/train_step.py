@@ -5,17 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.struct
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import optax
 
 from pic_jax.evaluation import metrics
-from pic_jax.model import backbone_embedding, hints, logistic_mixture, pic
+from pic_jax.model import hints, logistic_mixture, pic
 from pic_jax.runtime import devices
-from pic_jax.saved import run_config
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -25,7 +22,7 @@ class TrainState(flax.struct.PyTreeNode):
     step: [] int32, steps done.
     params: parameters of `PIC`.
     ema_params: their exponential moving average (Polyak averaging).
-    opt_state: of optax Adam.
+    opt_state: of the optimiser, see `optimizers`.
     num_skipped: [] int32, updates left out because the loss or the gradient
       was not finite.
     skipped_in_row: [] int32, the same since the last good one.
@@ -37,53 +34,6 @@ class TrainState(flax.struct.PyTreeNode):
   opt_state: Any
   num_skipped: jax.Array
   skipped_in_row: jax.Array
-
-
-def learning_rate_fn(config: ml_collections.ConfigDict) -> optax.Schedule:
-  """Learning rate of a step, counted from 0; of a whole config.
-
-  It decays by a constant factor every step, and over the last steps falls to 0
-  as a line on top of that.
-  """
-  optimizer, num_steps = config.optimizer, config.training.num_steps
-  decay = optax.exponential_decay(
-    optimizer.learning_rate,
-    transition_steps=1,
-    decay_rate=optimizer.decay_rate,
-  )
-  cooldown_steps = round(optimizer.cooldown_share * num_steps)
-  if not cooldown_steps:
-    return decay
-  cooldown = optax.linear_schedule(
-    1.0, 0.0, cooldown_steps, num_steps - cooldown_steps
-  )
-  return lambda step: decay(step) * cooldown(step)
-
-
-def make_optimizer(
-  config: ml_collections.ConfigDict,
-) -> optax.GradientTransformation:
-  """Adam as optax has it (epsilon outside the bias correction)."""
-  optimizer = config.optimizer
-  adam = optax.adam(
-    learning_rate_fn(config),
-    b1=optimizer.b1,
-    b2=optimizer.b2,
-    eps=optimizer.eps,
-  )
-  model = run_config.build_model(config)
-  if model.backbone == 'none':
-    return adam
-  # What is frozen has gradients of 0, which stay as they are; no moments.
-  return optax.masked(
-    adam,
-    functools.partial(
-      flax.traverse_util.path_aware_map,
-      lambda path, _: (
-        not backbone_embedding.is_frozen(path, model.frozen_parts)
-      ),
-    ),
-  )
 
 
 def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:

@@ -15,7 +15,7 @@ from pic_jax.model import (
   parameters,
 )
 from pic_jax.saved import config_check, run_config
-from pic_jax.training import train_step
+from pic_jax.training import optimizers
 from tests import tiny
 
 FROZEN = 16  # of 17 parts: the head learns
@@ -62,7 +62,7 @@ def test_a_backbone_starts_from_its_weights_alone():
 def test_what_is_frozen_has_neither_updates_nor_moments():
   _, given, _, params = started()
   config_check.check(config())
-  optimizer = train_step.make_optimizer(config())
+  optimizer = optimizers.make_optimizer(config())
   opt_state = optimizer.init(params)
   moments = {x.shape for x in jax.tree.leaves(opt_state)}
   assert given['head']['kernel'].shape in moments

@@ -32,9 +32,11 @@ def run(net, params, canvas, embedding):
 
 
 @pytest.mark.parametrize('num_blocks', [1, 3])
-@pytest.mark.parametrize('gated', [True, False])
-def test_incremental_pass_equals_whole_map_pass(num_blocks, gated):
-  net, params, canvas, embedding = build(num_blocks, gated)
+@pytest.mark.parametrize('gated,heads', [(True, 0), (False, 0), (True, 2)])
+def test_incremental_pass_equals_whole_map_pass(num_blocks, gated, heads):
+  net, params, canvas, embedding = build(
+    num_blocks, gated, attention_heads=heads
+  )
   whole = run(net, params, canvas, embedding)
 
   def true_pixel(theta, row, col):

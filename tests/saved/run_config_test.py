@@ -24,6 +24,7 @@ PARAMETERS = {
   'cifar10_medium': 994_272,
   'cifar10_medium_2': 994_272,
   'cifar10_medium_3': 994_272,
+  'cifar10_muon': 1_303_574,
   'cifar10_small': 445_424,
   'demo': 445_424,
   'imagenet128': 113_124_352,

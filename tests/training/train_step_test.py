@@ -111,36 +111,6 @@ def test_ema_is_the_weighted_mean_written_out():
   assert devices.fetch(state.step) == 2
 
 
-def test_learning_rate_decays_every_step_and_cools_down_to_zero():
-  config = tiny.config('cifar10')
-  config.training.num_steps = 2000
-  schedule = train_step.learning_rate_fn(config)
-  for step in (0, 1, 1000):
-    np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
-  config.optimizer.cooldown_share = 0.4
-  cooled = train_step.learning_rate_fn(config)
-  for step, share in ((0, 1), (1200, 1), (1400, 0.75), (1900, 1 / 8)):
-    np.testing.assert_allclose(cooled(step), share * schedule(step), rtol=1e-4)
-  assert cooled(2000) == 0
-
-
-def test_adam_is_the_formula_with_the_numbers_of_the_config():
-  """Two steps with gradients 1 and -2, written out; eps large enough to see."""
-  config = tiny.config('cifar10')
-  config.optimizer.eps, config.optimizer.decay_rate = 0.1, 0.5
-  optimizer = train_step.make_optimizer(config)
-  state = optimizer.init(jnp.zeros(()))
-  mean = square = 0.0
-  for step, gradient in enumerate([1.0, -2.0]):
-    update, state = optimizer.update(jnp.asarray(gradient), state)
-    mean = 0.95 * mean + 0.05 * gradient
-    square = 0.9995 * square + 0.0005 * gradient**2
-    m = mean / (1 - 0.95 ** (step + 1))
-    v = square / (1 - 0.9995 ** (step + 1))
-    expected = -1e-3 * 0.5**step * m / (np.sqrt(v) + 0.1)
-    np.testing.assert_allclose(update, expected, rtol=1e-4)
-
-
 def test_every_step_draws_new_dropout_masks():
   net, params, rgb = prepare()
   step = devices.pmap(train_step.train_step_fn(net, optax.sgd(0.0), 0.999))

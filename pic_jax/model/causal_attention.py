@@ -1,0 +1,208 @@
+"""Attention to earlier chroma, keyed by luminance (not in the paper).
+
+Two parts of one object can be far from each other, and a decoder whose
+receptive field is a few pixels colours them differently (the paper's figure
+5). Here a pixel looks at the chroma of all earlier pixels that look like it.
+Queries and keys come from the embedding only, so that the weights exist before
+sampling starts and are shared by the samples of an image.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.model import layers
+
+KEY_FEATURES = 16
+# Chroma is mostly below 0.2 in network units.
+VALUE_SCALE = 5.0
+# Fall of the logits per pixel of distance, from the first head to the last.
+SLOPES = (0.02, 0.52)
+# Rows of queries that are in memory at once; 2 are faster than 4 and 16.
+ROWS_PER_CHUNK = 2
+
+
+def _values(canvas: jax.Array) -> jax.Array:
+  """What is averaged: [..., 2] in network units -> [..., 5].
+
+  With the squares a pixel sees whether what it looks at agrees, with the ones
+  how much there was to look at.
+  """
+  ab = VALUE_SCALE * canvas
+  return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
+
+
+class CausalAttention(nn.Module):
+  """Means of earlier chroma, projected; the protocol of `CausalConv`.
+
+  `__call__` takes whole maps. In sampling, `start_row` gives what the rows
+  before contribute to every pixel of a row, and `pixel` what the pixels of the
+  row up to this one contribute to the next: together they are the whole.
+
+  Cache of N canvases:
+    row: [] int32, of the next row.
+    canvas: [N, h, w, 2] rows that are finished; zeros elsewhere.
+    pixels: [N, w, 2] of the current row as far as written.
+    weights: [B, heads, w, w] within the current row.
+
+  Attributes:
+    features: number of output channels.
+    num_heads: how many sets of weights.
+  """
+
+  features: int
+  num_heads: int
+
+  def setup(self) -> None:
+    self.queries_and_keys = layers.WeightNormConv(
+      2 * self.num_heads * KEY_FEATURES
+    )
+    self.log_sharpness = self._of_heads('log_sharpness')
+    self.log_slope = self._of_heads('log_slope')
+    self.nothing = self._of_heads('nothing')
+    self.project = layers.WeightNormConv(self.features)
+
+  def _of_heads(self, name: str) -> jax.Array:
+    """A parameter [heads], or what `start` has kept of it."""
+    if self.has_variable('constants', name):
+      return self.get_variable('constants', name)
+    return self.param(name, nn.initializers.zeros, (self.num_heads,))
+
+  def __call__(self, canvas: jax.Array, embedding: jax.Array) -> jax.Array:
+    """Reads whole maps, a few rows of queries at a time.
+
+    Args:
+      canvas: [B, h, w, 2] in network units.
+      embedding: [B, h, w, E].
+
+    Returns:
+      [B, h, w, features]; of a pixel before which nothing is, the bias.
+    """
+    batch, height, width, _ = canvas.shape
+    queries, keys = self._queries_and_keys(embedding)
+    values = _values(canvas).reshape(batch, height * width, -1)
+
+    means = []
+    for row in range(0, height, ROWS_PER_CHUNK):
+      first, end = row * width, min(row + ROWS_PER_CHUNK, height) * width
+      weights = self._weights(
+        queries[:, first:end], keys[:, :end], width, first
+      )
+      means.append(self._mean(weights, values[:, :end]))
+    means = jnp.concatenate(means, 1)  # [B, h w, heads 5]
+    return self.project(means.reshape(batch, height, width, -1))
+
+  def _queries_and_keys(
+    self, embedding: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Projects [B, h, w, E] to two of [B, h w, heads, KEY_FEATURES]."""
+    both = self.queries_and_keys(layers.concat_elu(embedding))
+    shape = (len(both), -1, 2, self.num_heads, KEY_FEATURES)
+    queries, keys = jnp.moveaxis(both.reshape(shape), 2, 0)
+    sharpness = jnp.exp(self.log_sharpness) / np.sqrt(KEY_FEATURES)
+    return queries * sharpness[None, None, :, None], keys
+
+  def _weights(
+    self,
+    queries: jax.Array,
+    keys: jax.Array,
+    width: int,
+    first: int | jax.Array,
+  ) -> jax.Array:
+    """Weights of the keys of earlier pixels; they add up to less than 1.
+
+    The pixel itself stands for nothing to look at, and takes the rest.
+
+    Args:
+      queries: [B, I, heads, KEY_FEATURES] of successive pixels.
+      keys: [B, J, heads, KEY_FEATURES] of the first pixels.
+      width: w of the maps.
+      first: number of the first query.
+
+    Returns:
+      [B, heads, I, J].
+    """
+    i = first + jnp.arange(queries.shape[1])[None, :, None]
+    j = jnp.arange(keys.shape[1])[None, None]
+    squares = (i // width - j // width) ** 2 + (i % width - j % width) ** 2
+    slope = np.linspace(*SLOPES, self.num_heads, dtype=np.float32)
+    slope = (slope * jnp.exp(self.log_slope))[:, None, None]
+    bias = -slope * jnp.sqrt(squares.astype(jnp.float32))
+    bias = jnp.where(i == j, self.nothing[:, None, None], bias)[None]
+    logits = jnp.einsum('bihd,bjhd->bhij', queries, keys, precision='highest')
+    logits = jnp.where((i >= j)[None], logits + bias, -jnp.inf)
+    return jnp.where((i > j)[None], jax.nn.softmax(logits), 0.0)
+
+  def start(self, embedding: jax.Array, num_canvases: int) -> None:
+    """Makes queries and keys of [B, h, w, E] once; writes an empty cache."""
+    batch, height, width, _ = embedding.shape
+    queries, keys = self._queries_and_keys(embedding)
+    for name, value in (
+      ('queries', queries),
+      ('keys', keys),
+      ('log_sharpness', self.log_sharpness),
+      ('log_slope', self.log_slope),
+      ('nothing', self.nothing),
+    ):
+      self.put_variable('constants', name, value)
+    self.project.fold()
+    for name, shape in (
+      ('canvas', (num_canvases, height, width, 2)),
+      ('pixels', (num_canvases, width, 2)),
+      ('weights', (batch, self.num_heads, width, width)),
+    ):
+      self.put_variable('cache', name, jnp.zeros(shape))
+    self.put_variable('cache', 'row', jnp.zeros((), jnp.int32))
+
+  def start_row(self) -> jax.Array:
+    """Moves the finished row into the canvas; reads the rows above.
+
+    Returns:
+      [N, 1, w, features] for the pixels of the next row, with the bias.
+    """
+    row = self.get_variable('cache', 'row')
+    pixels = self.get_variable('cache', 'pixels')
+    canvas = self.get_variable('cache', 'canvas')
+    # Before the first row this writes zeros, into row 0.
+    canvas = jax.lax.dynamic_update_slice_in_dim(
+      canvas, pixels[:, None], jnp.maximum(row - 1, 0), 1
+    )
+    count, height, width, _ = canvas.shape
+    first = row * width
+    queries = jax.lax.dynamic_slice_in_dim(
+      self.get_variable('constants', 'queries'), first, width, 1
+    )
+    keys = self.get_variable('constants', 'keys')
+    weights = self._weights(queries, keys, width, first)
+    here = jax.lax.dynamic_slice_in_dim(weights, first, width, 3)
+    self.put_variable('cache', 'row', row + 1)
+    self.put_variable('cache', 'canvas', canvas)
+    self.put_variable('cache', 'weights', here)
+    is_above = jnp.arange(height * width) < first
+    above = jnp.where(is_above[None, None, None], weights, 0.0)
+    values = _values(canvas).reshape(count, height * width, -1)
+    return self.project(self._mean(above, values)[:, None])
+
+  def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
+    """Writes a pixel [N, 1, 1, 2]; reads this row for its right neighbour.
+
+    Returns:
+      [N, 1, 1, features], without what `start_row` gave.
+    """
+    pixels = jax.lax.dynamic_update_slice_in_dim(
+      self.get_variable('cache', 'pixels'), x[:, 0], col, 1
+    )
+    self.put_variable('cache', 'pixels', pixels)
+    weights = jax.lax.dynamic_slice_in_dim(
+      self.get_variable('cache', 'weights'), col + 1, 1, 2
+    )
+    means = self._mean(weights, _values(pixels))[:, None]
+    kernel = self.project.get_variable('constants', 'kernel')
+    return layers.convolve(means, kernel)
+
+  def _mean(self, weights: jax.Array, values: jax.Array) -> jax.Array:
+    """[B, heads, I, J] and [N, J, 5] -> [N, I, heads 5], N = B S."""
+    values = values.reshape(len(weights), -1, *values.shape[1:])
+    means = jnp.einsum('bhij,bsjc->bsihc', weights, values, precision='highest')
+    return means.reshape(-1, weights.shape[2], self.num_heads * values.shape[3])

@@ -1,0 +1,131 @@
+"""Weights, causality, and chunks, rows and pixels that are the whole map."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.model import causal_attention
+
+HEIGHT, WIDTH, HEADS = 5, 7, 2
+COUNT = HEIGHT * WIDTH
+
+
+@pytest.fixture(scope='module')
+def case():
+  """A module, its parameters, two canvases of either of three images."""
+  net = causal_attention.CausalAttention(features=6, num_heads=HEADS)
+  keys = jax.random.split(jax.random.key(0), 7)
+  canvas = jax.random.uniform(keys[0], (6, HEIGHT, WIDTH, 2), minval=-1)
+  embedding = jax.random.normal(keys[1], (3, HEIGHT, WIDTH, 4))
+  params = jax.jit(net.init)(keys[2], canvas[::2], embedding)['params']
+  for key, name in zip(
+    keys[3:], ('log_sharpness', 'log_slope', 'nothing'), strict=False
+  ):
+    params[name] = 0.3 * jax.random.normal(key, (HEADS,))
+  return net, params, canvas, embedding
+
+
+def test_rows_and_pixels_give_what_the_whole_map_gives(case):
+  """The samples of an image share its weights; the slots are strictly earlier.
+
+  Written out in float64: softmax over earlier pixels and the empty slot.
+  """
+  net, params, canvas, embedding = case
+  whole = net.apply({'params': params}, canvas, jnp.repeat(embedding, 2, 0))
+
+  def steps(net):
+    net.start(embedding, 6)
+    rows = []
+    for row in range(HEIGHT):
+      above = net.start_row()
+      here = [jnp.zeros_like(above[:, :, :1])]
+      for col in range(WIDTH):
+        pixel = canvas[:, row : row + 1, col : col + 1]
+        here.append(net.pixel(pixel, jnp.asarray(col)))
+      rows.append(above + jnp.concatenate(here[:-1], 2))
+    return jnp.concatenate(rows, 1)
+
+  stepwise, variables = jax.jit(
+    lambda: net.apply(
+      {'params': params}, method=steps, mutable=['cache', 'constants']
+    )
+  )()
+  np.testing.assert_allclose(stepwise, whole, atol=1e-5)
+  # The last row is in `pixels`; nothing of the embedding is kept per sample.
+  cache = variables['cache']
+  assert cache['canvas'].shape == canvas.shape
+  np.testing.assert_array_equal(cache['canvas'][:, :-1], canvas[:, :-1])
+  assert cache['weights'].shape == (3, HEADS, WIDTH, WIDTH)
+
+
+def test_output_is_the_formula_in_float64(case):
+  net, params, canvas, embedding = case
+  canvas = canvas[::2]
+  queries, keys = net.apply(
+    {'params': params}, embedding, method='_queries_and_keys'
+  )
+  logits = np.einsum('bihd,bjhd->bhij', *map(np.float64, (queries, keys)))
+  rows, cols = np.divmod(np.arange(COUNT), WIDTH)
+  distance = np.hypot(rows[:, None] - rows, cols[:, None] - cols)
+  slopes = np.linspace(0.02, 0.52, HEADS) * np.exp(params['log_slope'])
+  logits -= slopes[:, None, None] * distance
+  own = np.arange(COUNT)
+  logits[:, :, own, own] += np.asarray(params['nothing'])[:, None]
+  weights = np.tril(np.exp(logits))
+  weights /= weights.sum(-1, keepdims=True)
+  weights[:, :, own, own] = 0
+  ab = 5 * np.float64(canvas).reshape(3, COUNT, 2)
+  values = np.concatenate([ab, ab**2, np.ones((3, COUNT, 1))], -1)
+  means = np.einsum('bhij,bjc->bihc', weights, values)
+  means = means.reshape(3, HEIGHT, WIDTH, -1)
+  V, g, b = (np.float64(params['project'][name]) for name in 'Vgb')
+  kernel = g * V[0, 0] / np.linalg.norm(V[0, 0], axis=0)
+  found = net.apply({'params': params}, canvas, embedding)
+  np.testing.assert_allclose(found, means @ kernel + b, atol=1e-5)
+
+
+def test_all_earlier_pixels_have_influence_and_no_other(case):
+  net, params, canvas, embedding = case
+  jacobian = jax.jit(
+    jax.jacrev(
+      lambda x: net.apply({'params': params}, x, embedding[:1]).sum(-1)[0]
+    )
+  )(canvas[:1])  # [h, w, 1, h, w, 2]
+  influence = np.abs(jacobian).sum((2, 5)).reshape(COUNT, COUNT) > 0
+  np.testing.assert_array_equal(influence, np.tri(COUNT, k=-1, dtype=bool))
+
+
+def test_no_full_square_of_weights_is_in_memory():
+  """At 32 x 32 it would take 8 MB."""
+  net = causal_attention.CausalAttention(features=6, num_heads=HEADS)
+  shapes = jnp.zeros((1, 32, 32, 2)), jnp.zeros((1, 32, 32, 4))
+  params = jax.eval_shape(net.init, jax.random.key(0), *shapes)['params']
+  compiled = jax.jit(net.apply).lower({'params': params}, *shapes).compile()
+  square = HEADS * 1024**2 * 4
+  used = compiled.memory_analysis().temp_size_in_bytes
+  assert used < square / 2, used
+
+
+def test_distant_pixels_that_look_alike_outweigh_others():
+  """Equal embeddings at two ends of a map: the later one looks at the first."""
+  net = causal_attention.CausalAttention(features=6, num_heads=1)
+  embedding = jax.random.normal(jax.random.key(0), (1, HEIGHT, WIDTH, 8))
+  embedding = embedding.at[0, -1, -1].set(embedding[0, 0, 0])
+  canvas = jnp.zeros((1, HEIGHT, WIDTH, 2))
+  params = net.init(jax.random.key(1), canvas, embedding)['params']
+  # Keys that equal the queries: what looks alike has the largest product.
+  V = params['queries_and_keys']['V']
+  half = V.shape[-1] // 2
+  params['queries_and_keys'] = {
+    'V': jnp.concatenate([V[..., :half]] * 2, -1),
+    'g': jnp.full(2 * half, 1.5),
+    'b': jnp.zeros(2 * half),
+  }
+  queries, keys = net.apply(
+    {'params': params}, embedding, method='_queries_and_keys'
+  )
+  weights = net.apply(
+    {'params': params}, queries, keys, WIDTH, 0, method='_weights'
+  )
+  assert weights[0, 0, -1].argmax() == 0

@@ -1,0 +1,112 @@
+"""Schedules; Adam and Muon beside loops in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.model import parameters
+from pic_jax.training import optimizers
+from tests import tiny
+
+
+def test_learning_rate_decays_every_step_and_cools_down_to_zero():
+  config = tiny.config('cifar10')
+  config.training.num_steps = 2000
+  schedule = optimizers.learning_rate_fn(config, 1e-3)
+  for step in (0, 1, 1000):
+    np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
+  config.optimizer.cooldown_share = 0.4
+  cooled = optimizers.learning_rate_fn(config, 1e-3)
+  for step, share in ((0, 1), (1200, 1), (1400, 0.75), (1900, 1 / 8)):
+    np.testing.assert_allclose(cooled(step), share * schedule(step), rtol=1e-4)
+  assert cooled(2000) == 0
+
+
+def test_adam_is_the_formula_with_the_numbers_of_the_config():
+  """Two steps with gradients 1 and -2, written out; eps large enough to see."""
+  config = tiny.config('cifar10')
+  config.optimizer.eps, config.optimizer.decay_rate = 0.1, 0.5
+  optimizer = optimizers.make_optimizer(config)
+  state = optimizer.init(jnp.zeros(()))
+  mean = square = 0.0
+  for step, gradient in enumerate([1.0, -2.0]):
+    update, state = optimizer.update(jnp.asarray(gradient), state)
+    mean = 0.95 * mean + 0.05 * gradient
+    square = 0.9995 * square + 0.0005 * gradient**2
+    m = mean / (1 - 0.95 ** (step + 1))
+    v = square / (1 - 0.9995 ** (step + 1))
+    expected = -1e-3 * 0.5**step * m / (np.sqrt(v) + 0.1)
+    np.testing.assert_allclose(update, expected, rtol=1e-4)
+
+
+def orthogonal_factor(x):
+  """Newton-Schulz, written out in float64."""
+  x = x / np.linalg.norm(x)
+  for a, b, c in optimizers.NEWTON_SCHULZ:
+    gram = x @ x.T
+    x = a * x + b * gram @ x + c * gram @ gram @ x
+  return x
+
+
+@pytest.mark.parametrize(
+  'shape', [(3, 3, 32, 32), (3, 3, 64, 64), (1, 1, 10, 32)]
+)
+def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
+  """Two steps; taller than square, as a 3x3 kernel is, and wider."""
+  beta, rng = 0.95, np.random.default_rng(0)
+  V = rng.normal(size=shape) * rng.uniform(0.1, 3, shape[-1])
+  params = {'V': jnp.asarray(V, jnp.float32)}
+  optimizer = optimizers.muon(lambda step: 0.5)
+  state, momentum = optimizer.init(params), 0.0
+  for _ in range(2):
+    gradient = 1e-6 * rng.normal(size=shape)
+    update, state = optimizer.update(
+      {'V': jnp.asarray(gradient, jnp.float32)}, state, params
+    )
+    momentum = beta * momentum + (1 - beta) * gradient
+    ahead = beta * momentum + (1 - beta) * gradient
+    factor = orthogonal_factor(ahead.reshape(-1, shape[-1]))
+    factor *= max(1, factor.shape[1] / factor.shape[0]) ** 0.5
+    lengths = np.linalg.norm(V.reshape(factor.shape), axis=0)
+    found = -np.asarray(update['V']).reshape(factor.shape) / 0.5
+    expected = factor * lengths
+    error = np.linalg.norm(found - expected)
+    assert error < 1e-3 * np.linalg.norm(expected)
+    if shape[0] == 3:
+      singular = np.linalg.svd(found / lengths, compute_uv=False)
+      assert singular.min() > 0.6 and singular.max() < 1.2
+      turned = np.linalg.norm(found, axis=0) / lengths
+      assert 0.8 < turned.min() and turned.max() < 1.2
+
+
+def test_muon_takes_the_hidden_directions_and_adam_the_rest():
+  """Which is which shows in the first update: Adam's is the learning rate."""
+  config = tiny.config('cifar10')
+  config.optimizer.name = 'muon'
+  config.optimizer.learning_rate, config.optimizer.eps = 1e-5, 1e-12
+  net = tiny.net(attention_heads=2)
+  params = jax.tree.map(
+    lambda leaf: jnp.ones(leaf.shape), parameters.shapes(net, 4)
+  )
+  optimizer = optimizers.make_optimizer(config)
+  updates = jax.jit(
+    lambda: optimizer.update(params, optimizer.init(params), params)[0]
+  )()
+  by_adam = {
+    '/'.join(key.key for key in path)
+    for path, update in jax.tree_util.tree_leaves_with_path(updates)
+    if np.allclose(update, -1e-5, rtol=1e-3)
+  }
+  directions = {name[:-2] for name in by_adam if name.endswith('/V')}
+  assert directions == {
+    'embedding/stage_0',
+    'embedding/head',
+    'decoder/above_input',
+    'decoder/row_input',
+    'decoder/pixel_input',
+    'decoder/head',
+  }
+  assert len(by_adam) - len(directions) == sum(
+    leaf.ndim == 1 for leaf in jax.tree.leaves(params)
+  )
