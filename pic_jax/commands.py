@@ -3,7 +3,6 @@
 Modules are imported where they are needed: no mode waits for those of others.
 """
 
-import functools
 import json
 import os
 import pathlib
@@ -186,9 +185,8 @@ def sample(values: Any) -> None:
 
 def figures(values: Any) -> None:
   """--mode=figures: those of the paper that the models can show."""
-  from pic_jax.evaluation import figures, learning_curve
-  from pic_jax.photos import compare
-  from pic_jax.runtime import devices, run_log
+  from pic_jax.evaluation import figures
+  from pic_jax.runtime import devices
   from pic_jax.saved import trained_model
 
   if devices.num_processes() > 1:
@@ -198,25 +196,9 @@ def figures(values: Any) -> None:
   folder = pathlib.Path(values.output or values.workdir or '.') / 'figures'
   sources = _sources(values)
   trained = [trained_model.load_trained(source)[:2] for source in sources]
-  params, config = trained[0]
-  _use_sections(values, config)
-  if config.evaluation.compare_with:
-    path = folder / 'compare_folders.png'
-    compare.folders(params, config, path)
+  _use_sections(values, trained[0][1])
+  for path in figures.make_all(sources, trained, folder):
     print(path)
-  drawings = {'compare': functools.partial(compare.models, trained)}
-  if len(trained) == 1:
-    drawings = figures.drawings(params, config)
-  drawings['curve'] = functools.partial(
-    learning_curve.draw, [pathlib.Path(source) for source in sources]
-  )
-  for name, draw in drawings.items():
-    path = folder / f'{name}.png'
-    try:
-      draw(path)
-      print(path)
-    except errors.UserError as error:
-      run_log.say(f'No {path.name}: {error}')
 
 
 def export(values: Any) -> None:

@@ -93,7 +93,11 @@ class TfdsSource:
 
 
 class FolderSource:
-  """Images of a folder; a split is a subfolder, or a slice of all files."""
+  """Images of a folder; a split is a subfolder, or a slice of all files.
+
+  Attributes:
+    files: of the images, in their order.
+  """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
     folder = pathlib.Path(config.data_dir)
@@ -106,17 +110,17 @@ class FolderSource:
     if (folder / name).is_dir():
       folder = folder / name
     files = _image_files(folder)
-    self._files = files[parse_split(split, len(files))[1]]
-    if not self._files:
+    self.files = files[parse_split(split, len(files))[1]]
+    if not self.files:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
     self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:
-    return len(self._files)
+    return len(self.files)
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
-    return resizing.fit(_load(self._files[index]), self._size, self._resize)
+    return resizing.fit(_load(self.files[index]), self._size, self._resize)
 
 
 class ArraySource:

@@ -1,5 +1,7 @@
 """All that the paper's figures show of an image: samples, means, scores."""
 
+import os
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,10 +12,10 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
-from pic_jax.images import color
+from pic_jax.images import color, image_files, resizing
 from pic_jax.model import logistic_mixture
-from pic_jax.runtime import devices
-from pic_jax.sampling import pictures, sample
+from pic_jax.runtime import devices, errors, run_log
+from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
 # L under which figure 6 shows chroma by itself.
@@ -55,10 +57,7 @@ class Study:
       chosen, devices.round_up(self._sampling.batch_size)
     ):
       numbers = np.asarray(indices)[places]
-      seeds = np.stack(
-        [np.full_like(numbers, self._sampling.seed), numbers], -1
-      ).astype(np.uint32)
-      found = self._look(params, *devices.shard((rgb, seeds)))
+      found = self._look(params, *devices.shard((rgb, numbers)))
       found = devices.unshard(found)
       for place in np.flatnonzero(mask):
         yield {name: x[place] for name, x in found.items()} | {
@@ -66,13 +65,13 @@ class Study:
         }
 
   def _look_fn(
-    self, params: dict, rgb: jax.Array, seeds: jax.Array
+    self, params: dict, rgb: jax.Array, numbers: jax.Array
   ) -> dict[str, jax.Array]:
-    """For each of [b, H, W, 3] images with (seed, number) [b, 2]."""
+    """For each of [b, H, W, 3] images with their numbers [b]."""
     model, chosen = self._model, self._sampling
     lab = model.split_lab(rgb)
-    keys = sample.image_keys(seeds[0, 0], seeds[:, 1])
-    samples = sample.sample_chroma(
+    keys = sample.image_keys(chosen.seed, numbers)
+    samples = sample.draw(
       model,
       params,
       lab.luminance,
@@ -80,7 +79,8 @@ class Study:
       chosen.num_samples,
       chosen.temperature,
       chosen.method,
-    )
+      guidance=conditions.guidance_of(chosen),
+    ).chroma
 
     flat = jnp.full_like(
       lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
@@ -118,3 +118,72 @@ class Study:
         'flat_mode': pictures.to_rgb(model, flat, mode)[:, 0],
       }
     return look
+
+
+def pictures_of_others(
+  config: ml_collections.ConfigDict,
+) -> dict[int, np.ndarray]:
+  """What other methods made of the photographs of `data.name=folder`.
+
+  Args:
+    config: `evaluation.compare_with` has one folder for each method, with
+      NAME.* or NAME.0.* (with or without its own ending) for a photograph; one
+      that has no picture in some folder is named on stderr and left out.
+
+  Returns:
+    By the number of the image, at most `sampling.num_images` of them:
+    [folders, H, W, 3] uint8, fitted as the photographs are.
+
+  Raises:
+    UserError: no such folder, or no photograph has a picture in each.
+  """
+  if not config.evaluation.compare_with:
+    return {}
+  if config.data.name != 'folder':
+    raise errors.UserError(
+      '`evaluation.compare_with` needs `data.name=folder`, the photographs, '
+      f'got {config.data.name!r}.'
+    )
+  folders = {}
+  for name in config.evaluation.compare_with.split(','):
+    if not os.path.isdir(name):
+      raise errors.UserError(
+        f'`evaluation.compare_with`: {name}: no such folder.'
+      )
+    files = sorted(pathlib.Path(name).iterdir(), reverse=True)
+    folders[name] = {path.stem: path for path in files}
+    folders[name] |= {path.name: path for path in files}
+  given = {}
+  source = input_pipeline.open_images(config.data, config.data.test_split)
+  for index, photograph in enumerate(source.files):
+    if len(given) == config.sampling.num_images:
+      break
+    try:
+      pictures = [_picture_of(photograph, *item) for item in folders.items()]
+    except errors.RunError as error:
+      run_log.say(f'left out: {error}')
+      continue
+    size, method = config.data.image_size, config.data.resize
+    given[index] = np.stack(
+      [resizing.fit(picture, size, method) for picture in pictures]
+    )
+  if not given:
+    raise errors.UserError(
+      f'No photograph of {config.data.data_dir} has a picture in each of '
+      f'{config.evaluation.compare_with}.'
+    )
+  return given
+
+
+def _picture_of(
+  photograph: pathlib.Path, folder: str, files: dict[str, pathlib.Path]
+) -> np.ndarray:
+  """A method's picture; `RunError` if there is none, or it is damaged."""
+  name, stem = photograph.name, photograph.stem
+  for candidate in (name, stem, f'{name}.0', f'{stem}.0'):
+    if candidate in files:
+      return image_files.load_image(files[candidate])
+  raise errors.RunError(
+    f'{image_files.in_one_line(folder)} has no picture of '
+    f'{image_files.in_one_line(name)}: neither its name, nor with .0 behind.'
+  )

@@ -2,23 +2,24 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.evaluation import figure_inputs
+from pic_jax.evaluation import figure_inputs, learning_curve
 from pic_jax.images import grid as picture_grid
 from pic_jax.images import image_files
-from pic_jax.runtime import devices, errors
+from pic_jax.runtime import devices, errors, run_log
 from pic_jax.saved import run_config
 
 # Images looked at for each row of a figure that picks extremes.
 POOL_PER_ROW = 8
 
-Look = dict[str, Any]  # what `study.Study` gives of an image
+Look = dict[str, Any]  # what `figure_inputs.Study` gives of an image
+Trained = tuple[Any, ml_collections.ConfigDict]  # averaged parameters, config
 
 
 def _columns(look: Look, *names: str) -> np.ndarray:
@@ -89,6 +90,77 @@ PICKING = ('diversity', 'failures')
 NEED_MIXTURE = ('pixelwise', 'ablation')
 
 
+def make_all(
+  names: Sequence[str], trained: Sequence[Trained], folder: pathlib.Path
+) -> Iterator[pathlib.Path]:
+  """Writes every figure that the models can show, and says what they cannot.
+
+  Args:
+    names: workdirs or other names of the models, for their learning curves.
+    trained: one model for figures 1, 3 to 6 and 8, or several for figure 7.
+      The first one's config names the images: `sampling.num_images` rows of
+      `num_samples` samples; `sampling.seed` chooses images and samples.
+    folder: of the PNG files.
+
+  Yields:
+    The path of each, once it is written.
+
+  Raises:
+    UserError: `evaluation.compare_with` asks for what is not there.
+  """
+  several = {'compare': functools.partial(models, trained)}
+  rows = _of_one_model(*trained[0]) if len(trained) == 1 else several
+  drawings = {name: functools.partial(_save, fn) for name, fn in rows.items()}
+  drawings['curve'] = functools.partial(
+    learning_curve.draw, [pathlib.Path(name) for name in names]
+  )
+  for name, draw in drawings.items():
+    path = folder / f'{name}.png'
+    try:
+      draw(path)
+    except errors.UserError as error:
+      run_log.say(f'No {path.name}: {error}')
+    else:
+      yield path
+
+
+def _save(rows_fn: Callable[[], np.ndarray], path: pathlib.Path) -> None:
+  image_files.save_image(path, picture_grid.grid(rows_fn()))
+
+
+def _of_one_model(
+  params: Any, config: ml_collections.ConfigDict
+) -> dict[str, Callable[[], np.ndarray]]:
+  """By name, what gives the rows of a figure; one pass over the images."""
+  model = run_config.build_model(config)
+  given = figure_inputs.pictures_of_others(config)
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  num_rows = number_of_rows(config, len(source))
+  count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)
+  pool = random_indices(config, len(source), count)
+  looks = {
+    look['index']: look
+    for look in figure_inputs.Study(config)(
+      devices.replicate(params), source, list(dict.fromkeys([*pool, *given]))
+    )
+  }
+
+  def draw(figure: str) -> np.ndarray:
+    if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
+      raise errors.UserError(
+        'the embedding has no likelihood of its own: trained with '
+        '`model.embedding_loss_weight` = 0.'
+      )
+    if figure in PICKING and not model.has_likelihood:
+      raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
+    return FIGURES[figure]([looks[index] for index in pool], num_rows)
+
+  drawings = {name: functools.partial(draw, name) for name in FIGURES}
+  if given:
+    drawings['compare_folders'] = functools.partial(methods, looks, given)
+  return drawings
+
+
 def random_indices(
   config: ml_collections.ConfigDict, length: int, count: int
 ) -> list[int]:
@@ -103,41 +175,58 @@ def number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
   return length if wanted < 0 else min(wanted, length)
 
 
-def drawings(
-  params: Any, config: ml_collections.ConfigDict
-) -> dict[str, Callable[[pathlib.Path], None]]:
-  """A function for each of `FIGURES`, which writes it to a PNG file.
+def models(trained: Sequence[Trained]) -> np.ndarray:
+  """Figure 7: grey | samples of each model, of the same noise | original.
 
-  All show images of one pool, drawn by the first of them.
+  Raises:
+    UserError: images, chroma or noise differ in shape.
+  """
+  config = trained[0][1]
+  for _, other in trained:
+    check_alike(config, other)
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  num_rows = number_of_rows(config, len(source))
+  indices = random_indices(config, len(source), num_rows)
+  columns = []
+  for params, other in trained:
+    other = other.copy_and_resolve_references()
+    with other.unlocked():
+      other.sampling = config.sampling
+    study = figure_inputs.Study(other)
+    looks = list(study(devices.replicate(params), source, indices))
+    columns.append(rows_of(looks, 'samples'))
+  columns = [rows_of(looks, 'grey'), *columns, rows_of(looks, 'original')]
+  return np.concatenate(columns, 1)
+
+
+def check_alike(*configs: ml_collections.ConfigDict) -> None:
+  """`UserError`, unless images, chroma and noise have the same shape."""
+  nets = [run_config.build_model(config) for config in configs]
+  for name, values in {
+    '`data.image_size`': [config.data.image_size for config in configs],
+    'chroma factor': [net.chroma_factor for net in nets],
+    '`model.num_components`': [net.num_components for net in nets],
+  }.items():
+    if len(set(values)) > 1:
+      raise errors.UserError(
+        f'--checkpoint must be of one {name}, got {values[0]} and {values[1]}.'
+      )
+
+
+def methods(looks: dict[int, Look], given: dict[int, np.ndarray]) -> np.ndarray:
+  """Figure 8: grey | our first sample | pictures of others | original.
 
   Args:
-    params: averaged parameters.
-    config: of the model; `sampling.num_images` rows of `num_samples` samples,
-      `sampling.seed` chooses images and samples.
-
-  Returns:
-    By name; each raises UserError where the model cannot show the figure.
+    looks: at our model, by the number of the image.
+    given: see `figure_inputs.pictures_of_others`.
   """
-  model = run_config.build_model(config)
-
-  @functools.cache
-  def pool() -> tuple[list[Look], int]:
-    source = input_pipeline.open_source(config.data, config.data.test_split)
-    num_rows = number_of_rows(config, len(source))
-    count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)
-    indices = random_indices(config, len(source), count)
-    study = figure_inputs.Study(config)
-    return list(study(devices.replicate(params), source, indices)), num_rows
-
-  def draw(figure: str, path: pathlib.Path) -> None:
-    if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
-      raise errors.UserError(
-        'the embedding has no likelihood of its own: trained with '
-        '`model.embedding_loss_weight` = 0.'
-      )
-    if figure in PICKING and not model.has_likelihood:
-      raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
-    rows = FIGURES[figure](*pool())
-    image_files.save_image(path, picture_grid.grid(rows))
-
-  return {figure: functools.partial(draw, figure) for figure in FIGURES}
+  return rows_of(
+    [
+      looks[index] | {'ours': looks[index]['samples'][:1], 'others': others}
+      for index, others in given.items()
+    ],
+    'grey',
+    'ours',
+    'others',
+    'original',
+  )

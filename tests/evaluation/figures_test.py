@@ -1,11 +1,15 @@
 """Figures of the paper: what stands where, and which images are picked."""
 
+import pathlib
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from pic_jax.evaluation import figure_inputs, figures, likelihood
+from pic_jax.images import image_files
+from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import grids, pictures, sample
 from pic_jax.saved import run_config
@@ -82,7 +86,7 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
     {'params': params['embedding']}, lab.luminance
   )
   noise = np.zeros((*lab.luminance_small.shape[:3], net.num_components + 2))
-  chroma = figures.study.logistic_mixture.sample(
+  chroma = logistic_mixture.sample(
     embedding[..., : net.num_outputs], lab.luminance_small, noise, 0.0
   )
   expected = pictures.to_rgb(net, lab.luminance, chroma[:, None])[:, 0]
@@ -122,24 +126,86 @@ def test_diversity_and_failures_pick_extremes():
   assert figures.grid(found, 2).shape == (2, 3, 2, 2, 3)
 
 
+def test_other_methods_stand_between_our_first_sample_and_the_original():
+  looks = {index: fake(index, 0, 0) for index in (3, 7)}
+  given = {
+    7: np.stack([np.full((2, 2, 3), level, np.uint8) for level in (1, 2)]),
+    3: np.stack([np.full((2, 2, 3), level, np.uint8) for level in (8, 9)]),
+  }
+  rows = figures.methods(looks, given)
+  assert rows[..., 0, 0, 0].tolist() == [
+    [7, 57, 1, 2, 107],
+    [3, 53, 8, 9, 103],
+  ]
+
+
 @pytest.mark.slow
-def test_every_figure_is_written(trained, tmp_path):
-  path = tmp_path / 'figure.png'
-  drawings = figures.drawings(*trained)
-  assert drawings.keys() == figures.FIGURES.keys()
-  for draw in drawings.values():
-    draw(path)
-    with Image.open(path) as image:
-      assert image.size[1] > 64 and image.size[0] > 100
-    path.unlink()
-
-
-def test_a_figure_that_cannot_be_shown_says_why(trained, tmp_path):
+def test_every_figure_of_a_model_is_made_from_one_pass(
+  trained, tmp_path, monkeypatch, capsys
+):
   params, config = trained
   config = config.copy_and_resolve_references()
-  with config.unlocked():
-    config.model.embedding_loss_weight = 0.0
-  drawings = figures.drawings(params, config)
-  for name in ('pixelwise', 'ablation'):
-    with pytest.raises(errors.UserError, match='embedding_loss'):
-      drawings[name](tmp_path / 'figure.png')
+  picture = tiny.images(1, 9, 12)[0]
+  image_files.save_image(tmp_path / 'other' / '004.jpg', picture)
+  config.evaluation.compare_with = str(tmp_path / 'other')
+  studies = []
+  study = figure_inputs.Study
+  monkeypatch.setattr(
+    figure_inputs, 'Study', lambda x: studies.append(x) or study(x)
+  )
+  paths = list(figures.make_all(['x'], [(params, config)], tmp_path))
+  assert [path.stem for path in paths] == [*figures.FIGURES, 'compare_folders']
+  for path in paths:
+    with Image.open(path) as image:
+      assert image.size[1] >= 64 and image.size[0] > 100
+  assert len(studies) == 1
+  assert 'No curve.png: x is not' in capsys.readouterr().err
+
+
+def test_a_figure_that_cannot_be_shown_says_why(trained, monkeypatch, capsys):
+  params, config = trained
+  config = config.copy_and_resolve_references()
+  looks = [fake(index, 0, 0) for index in range(21)]
+  monkeypatch.setattr(
+    figure_inputs,
+    'Study',
+    lambda _: lambda *given: [looks[i] for i in given[2]],
+  )
+  written = []
+  monkeypatch.setattr(
+    figures, '_save', lambda rows, path: written.append((path.stem, rows()))
+  )
+  for head, weight, expected, said in (
+    ('decoder', 0.0, ['grid', 'diversity', 'failures'], 'embedding_loss'),
+    ('regression', 0.0, ['grid'], 'model.head=regression'),
+  ):
+    config.model.update(head=head, embedding_loss_weight=weight)
+    list(figures.make_all(['x'], [(params, config)], pathlib.Path()))
+    assert [name for name, _ in written] == expected
+    assert said in capsys.readouterr().err
+    written.clear()
+
+
+@pytest.mark.slow
+def test_compared_models_see_the_same_images_and_noise(trained):
+  rows = figures.models([trained, trained])
+  assert rows.shape[1] == 8  # grey, 2 x 3 samples, original
+  np.testing.assert_array_equal(rows[:, 1:4], rows[:, 4:7])
+  assert (rows[:, 1] != rows[:, 2]).any()
+
+
+@pytest.mark.parametrize(
+  'name,value,text',
+  [
+    ('num_components', 3, 'model.num_components.*got 2 and 3'),
+    ('embedding_stages', ((8, 2, 1, 1), (8, 2, 1, 1)), 'factor, got 2 and 4'),
+  ],
+)
+def test_models_whose_noise_differs_are_refused(name, value, text, tmp_path):
+  config = tiny.narrow_config('smoke', tmp_path)
+  other = tiny.narrow_config('smoke', tmp_path)
+  other.model[name] = value
+  if name == 'num_components':
+    other.model.embedding_features = 24
+  with pytest.raises(errors.UserError, match=text):
+    figures.check_alike(config, other)
