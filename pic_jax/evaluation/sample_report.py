@@ -14,7 +14,7 @@ from pic_jax.evaluation import (
   metrics,
   sample_scores,
 )
-from pic_jax.runtime import devices, errors
+from pic_jax.runtime import devices, errors, run_log
 from pic_jax.sampling import sample
 from pic_jax.saved import run_config
 
@@ -156,7 +156,5 @@ def to_text(report: dict[str, Any]) -> str:
     cells = [row for row in cells if any(row[1:])]
     if cells:
       cells.insert(0, ('', *(head.format(n=number) for head in columns)))
-    for label, *values in cells:
-      text = ''.join(f'{value:<20}' for value in values)
-      lines.append(f'{label:<25}{text}'.rstrip())
+      lines.append(run_log.table(cells))
   return '\n'.join(lines)

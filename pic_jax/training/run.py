@@ -15,7 +15,7 @@ from pic_jax.evaluation import likelihood
 from pic_jax.images import grid, image_files
 from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, run_log
-from pic_jax.sampling import conditions, grids
+from pic_jax.sampling import grids
 from pic_jax.saved import (
   backbone_weights,
   checkpoints,
@@ -170,18 +170,9 @@ class Run:
 
   def sample(self, state: train_step.TrainState, step: int) -> None:
     """Writes a grid of held-out training images: grey | samples | original."""
-    sampling = self.config.sampling
     if self._sampler is None:
-      self._sampler = grids.Sampler(
-        self.model,
-        sampling.num_samples,
-        sampling.temperature,
-        sampling.method,
-        conditions.guidance_of(sampling),
-      )
-    rows = next(
-      self._sampler.batches(state.ema_params, self.validation_source, sampling)
-    )
+      self._sampler = grids.Sampler(self.model, self.config.sampling)
+    rows = next(self._sampler.batches(state.ema_params, self.validation_source))
     if not devices.is_main():
       return
     picture = grid.grid(rows)

@@ -47,9 +47,7 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
   assert [look['index'] for look in found] == list(range(2, 11))
   replicated = devices.replicate(params)
   net = run_config.build_model(config)
-  rows = grids.Sampler(net, 3, 1.0, 'cached')(
-    replicated, rgb[2:], config.sampling.seed, np.arange(2, 11)
-  )
+  rows = grids.Sampler(net, config.sampling)(replicated, rgb[2:], range(2, 11))
   report = likelihood.Evaluator(config)(replicated, rgb[2:], -1)
   for look, row in zip(found, rows, strict=True):
     np.testing.assert_array_equal(look['grey'], row[0])

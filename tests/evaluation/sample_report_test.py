@@ -114,9 +114,8 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
       assert np.isfinite(report[key]).all(), key
 
   net = run_config.build_model(config)
-  rows = grids.Sampler(net, 8, 1.0, 'cached')(
-    replicated, rgb, config.sampling.seed, np.arange(COUNT)
-  )
+  config.sampling.num_samples = 8
+  rows = grids.Sampler(net, config.sampling)(replicated, rgb, range(COUNT))
   ssim = np.array(
     [
       [

@@ -225,10 +225,11 @@ def test_parallel_needs_fewer_passes_than_pixels():
 def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   net, params, lab, _ = prepare(count=5, chroma_filter='area')
   rgb = tiny.images(5)
-  draw_rows = grids.Sampler(net, 2, 0.5, 'cached')
-  rows = draw_rows(
-    devices.replicate(params), rgb, seed=3, indices=range(10, 15)
-  )
+  sampling = tiny.config('smoke').sampling
+  with sampling.unlocked():
+    sampling.update(seed=3, num_samples=2, temperature=0.5)
+  draw_rows = grids.Sampler(net, sampling)
+  rows = draw_rows(devices.replicate(params), rgb, range(10, 15))
   assert rows.shape == (5, 4, 10, 14, 3)
   keys = jax.vmap(jax.random.fold_in, (None, 0))(
     jax.random.key(3), jnp.arange(10, 15)

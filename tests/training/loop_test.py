@@ -13,11 +13,11 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from pic_jax.data import input_pipeline
-from pic_jax.evaluation import likelihood, metrics, sample_grids
+from pic_jax.evaluation import likelihood, metrics
 from pic_jax.images import image_files
 from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices, errors
-from pic_jax.sampling import sample
+from pic_jax.sampling import grids, sample
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
 from pic_jax.training import loop, run, train_step
 from tests import tiny
@@ -231,7 +231,8 @@ def test_sample_mode_streams_every_image_once(finished, tmp_path):
   config.data.test_split = 'train[:11]'
   config.sampling.batch_size = 8
   config.sampling.num_images = -1
-  paths = list(sample_grids.sample_grids(params, config, step, str(tmp_path)))
+  model = run_config.build_model(config)
+  paths = list(grids.save(model, params, config, step, str(tmp_path)))
   assert [path.name[-17:-4] for path in paths] == [
     '000000-000007',
     '000008-000010',
