@@ -71,7 +71,8 @@ def colour(address: str, index: int) -> None:
   file = io.BytesIO()
   Image.fromarray(small).resize((width, height)).save(file, 'JPEG')
   photo = json.loads(ask(address, '/photographs', file.getvalue()))
-  recipes = [{'seed': 0, 'sample': i, 'temperature': 1.0} for i in range(2)]
+  plain = {'seed': 0, 'temperature': 1.0, 'pins': []}
+  recipes = [plain | {'sample': index} for index in range(2)]
   asked = {'recipes': recipes, 'saturation': 1.0}
   ask(address, f'/photographs/{photo["id"]}/draw', asked)
   asked |= {'format': 'jpg'}

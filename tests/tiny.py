@@ -70,6 +70,15 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
   return trained_like(small, batch), result
 
 
+def hinted_model() -> tuple[dict, ml_collections.ConfigDict]:
+  """The same, but it reads hints and knows what to make of them."""
+  params, result = shaken_model()
+  result.model.hint_share = 0.5
+  kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 8))
+  params['embedding']['hints'] = kernel.astype(np.float32)
+  return params, result
+
+
 def write_folder(folder, count: int, size=(20, 16)) -> None:
   """Writes images of different sizes as PNG files."""
   folder.mkdir(parents=True, exist_ok=True)

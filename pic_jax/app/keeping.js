@@ -11,7 +11,7 @@ export function download(blob, suffix) {
 }
 
 // A link to a version; of the photograph it has the digest only.
-export function linkTo({seed, sample, temperature}) {
+export function linkTo({seed, sample, temperature, pins}) {
   const fields = new URLSearchParams({
     photograph: page.photo.sha256,
     model: page.model.sha256,
@@ -19,6 +19,7 @@ export function linkTo({seed, sample, temperature}) {
     sample,
     temperature,
     saturation: page.saturation,
+    pins: pins.map((pin) => pin.join(',')).join(' '),
   });
   return `${location.origin}${location.pathname}#${fields}`;
 }
@@ -30,11 +31,16 @@ export function wantedByLink() {
   for (const name of ['seed', 'sample', 'temperature', 'saturation']) {
     fields[name] = Number(fields[name]);
   }
+  const pins = (fields.pins ?? '').split(' ').filter(Boolean);
+  fields.pins = pins.map((text) => {
+    const [x, y, colour] = text.split(',');
+    return [Number(x), Number(y), colour];
+  });
   return fields;
 }
 
 // The command that writes the same picture.
-export function commandFor({seed, sample, temperature}) {
+export function commandFor({seed, sample, temperature, pins}) {
   const words = ['pic-jax', 'colorize', quoted(page.name), '-o', 'out',
     '--samples', sample];
   const defaults = page.model.defaults;
@@ -45,6 +51,7 @@ export function commandFor({seed, sample, temperature}) {
   if (temperature !== defaults.temperature) {
     words.push('--temperature', temperature);
   }
+  if (pins.length) words.push('--hints', quoted(`${page.name}.pins.csv`));
   if (page.saturation !== 1) words.push('--saturation', page.saturation);
   return words.join(' ');
 }

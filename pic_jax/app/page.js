@@ -1,6 +1,7 @@
 // The page: opens a photograph, and connects the parts.
 
 import {commandFor, download, linkTo, wantedByLink} from './keeping.js';
+import {Pins} from './pins.js';
 import * as requests from './requests.js';
 import {Stage} from './stage.js';
 import {attempt, element, page, say} from './state.js';
@@ -11,6 +12,17 @@ const SHARPEN_AFTER_MS = 400;
 
 const stage = new Stage({onZoom: () => sharpen()});
 const versions = new Versions(about, showChosen);
+const pins = new Pins({
+  stage,
+  about,
+  recipes: () => versions.cards.filter((card) => card.url).map(
+    (card) => card.recipe),
+  onChange: () => {
+    page.pins = pins.points;
+    versions.redo();
+    return versions.draw();
+  },
+});
 let wanted = wantedByLink();
 
 // Asks about the photograph; opens it again if the server has forgotten it.
@@ -25,7 +37,6 @@ async function about(fn) {
 }
 
 async function openFile(file) {
-  versions.clear();
   say('');
   document.body.classList.add('busy');
   try {
@@ -36,7 +47,8 @@ async function openFile(file) {
     document.body.classList.remove('busy');
     element('file').value = '';
   }
-  Object.assign(page, {file, name: file.name, seed: 0});
+  versions.clear();
+  Object.assign(page, {file, name: file.name, seed: 0, pins: []});
   if (wanted) followLink();
   begin();
   await versions.draw();
@@ -72,6 +84,8 @@ function begin() {
     showValue(id);
   }
   stage.begin(width, height);
+  element('pins').hidden = !page.model.reads_pins;
+  pins.replace(page.pins, false);
   showBefore();
   remember();
 }
@@ -135,10 +149,11 @@ async function save(format) {
 
 function remember() {
   if (!page.photo) return;
-  const {photo: {id}, name, seed, temperature, saturation} = page;
+  const {photo: {id}, name, seed, temperature, saturation, pins} = page;
   const cards = versions.cards.map(({recipe, kept}) => ({recipe, kept}));
   history.replaceState({
-    id, name, seed, temperature, saturation, cards, next: versions.next}, '');
+    id, name, seed, temperature, saturation, pins, cards,
+    next: versions.next}, '');
 }
 
 async function recall({id, cards, next, ...settings}) {
@@ -167,6 +182,13 @@ on('more', 'click', () => {
   return versions.draw();
 });
 on('own', 'change', showBefore);
+on('pins-save', 'click', () => download(
+  new Blob([pins.toCsv()], {type: 'text/csv'}), 'pins.csv'));
+on('pins-file', 'change', async () => {
+  const [file] = element('pins-file').files;
+  element('pins-file').value = '';
+  await pins.load(file);
+});
 on('save-png', 'click', () => save('png'));
 on('save-jpg', 'click', () => save('jpg'));
 on('link', 'click', async () => {

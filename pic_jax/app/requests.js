@@ -54,6 +54,10 @@ export async function* draw(id, asked, signal) {
   }
 }
 
+export async function palette(id, asked) {
+  return (await answered(`photographs/${id}/palette`, asJson(asked))).json();
+}
+
 export async function order(id, asked) {
   return (await answered(`photographs/${id}/order`, asJson(asked))).json();
 }

@@ -7,14 +7,15 @@ const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 const element = (id) => document.getElementById(id);
 
 export class Stage {
-  // `onTap` gets a place as shares of width and height; `onZoom` the number of
-  // screen pixels for each pixel of a picture of this width.
-  constructor({onTap = () => {}, onZoom = () => {}}) {
+  // `onZoom` is called when the scale has changed. `onTap` and `onMarkerMoved`,
+  // which others set, get a place as shares of width and height.
+  constructor({onZoom}) {
     this.root = element('stage');
     this.sheet = element('sheet');
     this.divider = element('divider');
-    this.onTap = onTap;
     this.onZoom = onZoom;
+    this.onTap = this.onMarkerTap = this.onMarkerMoved = () => {};
+    this.markers = new Map(); // places by elements
     this.width = this.height = 1;
     this.share = 0.2;
     this.pointers = new Map();
@@ -55,7 +56,10 @@ export class Stage {
       height: `${height}px`,
       transform: `translate(${this.x}px, ${this.y}px) scale(${this.scale})`,
     });
-    this.sheet.style.setProperty('--scale', this.scale);
+    for (const [marker, [u, v]] of this.markers) {
+      marker.style.left = `${this.x + u * width * this.scale}px`;
+      marker.style.top = `${this.y + v * height * this.scale}px`;
+    }
     const [left, right] = this.visible();
     const middle = left + this.share * (right - left);
     this.divider.style.left = `${middle}px`;
@@ -64,6 +68,21 @@ export class Stage {
     element('after').style.clipPath = `inset(0 0 0 ${hidden}px)`;
     this.root.classList.toggle('zoomed', this.scale > 1);
     element('zoom-level').value = `${Math.round(100 * this.scale)} %`;
+  }
+
+  addMarker(marker, u, v) {
+    this.root.append(marker);
+    this.moveMarker(marker, u, v);
+  }
+
+  moveMarker(marker, u, v) {
+    this.markers.set(marker, [u, v]);
+    this.place();
+  }
+
+  removeMarker(marker) {
+    this.markers.delete(marker);
+    marker.remove();
   }
 
   // The part of the stage, from left to right, that the picture covers.
@@ -85,7 +104,7 @@ export class Stage {
     this.y = y - (y - this.y) * (scale / this.scale);
     this.scale = scale;
     this.place();
-    this.onZoom(this.base * this.scale * window.devicePixelRatio);
+    this.onZoom();
   }
 
   zoomCentre(factor) {
@@ -134,9 +153,10 @@ export class Stage {
   press(event) {
     if (event.button || event.target.closest('#zoom')) return;
     this.root.setPointerCapture(event.pointerId);
+    const [start, now] = [this.at(event), this.at(event)];
     const slides = event.target.closest('#divider') !== null;
-    this.pointers.set(
-      event.pointerId, {start: this.at(event), now: this.at(event), slides});
+    const marker = event.target.closest('.pin');
+    this.pointers.set(event.pointerId, {start, now, slides, marker});
     this.hasMoved = this.pointers.size > 1 || slides;
   }
 
@@ -152,7 +172,10 @@ export class Stage {
     const [dx, dy] = [0, 1].map((i) => pointer.now[i] - pointer.start[i]);
     this.hasMoved ||= Math.hypot(dx, dy) > TAP_PIXELS;
     if (!this.hasMoved) return;
-    if (pointer.slides || this.scale === 1) {
+    if (pointer.marker) {
+      this.moveMarker(pointer.marker, ...this.on(event).map(
+        (share) => clamp(share, 0, 0.999999)));
+    } else if (pointer.slides || this.scale === 1) {
       this.slideTo(pointer.now[0]);
     } else {
       this.x += pointer.now[0] - before[0];
@@ -171,8 +194,18 @@ export class Stage {
   }
 
   release(event) {
-    if (!this.pointers.delete(event.pointerId) || this.hasMoved) return;
-    const [x, y] = this.on(event);
-    if (x >= 0 && x < 1 && y >= 0 && y < 1) this.onTap(x, y, event);
+    const pointer = this.pointers.get(event.pointerId);
+    this.pointers.delete(event.pointerId);
+    if (pointer?.marker) {
+      const {marker} = pointer;
+      if (this.hasMoved) {
+        this.onMarkerMoved(marker, ...this.markers.get(marker));
+      } else {
+        this.onMarkerTap(marker);
+      }
+    } else if (pointer && !this.hasMoved) {
+      const [u, v] = this.on(event);
+      if (u >= 0 && u < 1 && v >= 0 && v < 1) this.onTap(u, v);
+    }
   }
 }

@@ -10,6 +10,7 @@ export const page = {
   seed: 0,
   temperature: 1,
   saturation: 1,
+  pins: [], // [x, y, colour], pixels of the photograph
 };
 
 let timer;

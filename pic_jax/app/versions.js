@@ -32,7 +32,8 @@ export class Versions {
 
   // A version of a sample that is drawn by the settings of the page.
   recipe(sample) {
-    return {seed: page.seed, sample, temperature: page.temperature};
+    const {seed, temperature, pins} = page;
+    return {seed, sample, temperature, pins};
   }
 
   add(count) {

@@ -29,6 +29,8 @@ class Colorizer:
   """A trained model that colourises photographs of any size.
 
   Attributes:
+    model: the network.
+    params: its parameters, on every device.
     digest: sha256 of the weights.
   """
 
@@ -36,9 +38,9 @@ class Colorizer:
     self, params: Any, config: ml_collections.ConfigDict, digest: str = ''
   ):
     self.digest = digest
-    self._params = devices.replicate(params)
+    self.params = devices.replicate(params)
     self._size, self._sampling = config.data.image_size, config.sampling
-    self._model = run_config.build_model(config).clone(remat=False)
+    self.model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draw = devices.pmap(self._draw_fn)
 
@@ -100,7 +102,7 @@ class Colorizer:
 
   def to_network_size(self, rgb: np.ndarray) -> network_size.Grey:
     """Turns a photograph grey and small."""
-    model = self._model
+    model = self.model
     return network_size.to_network_size(
       rgb, self._size, model.chroma_factor, model.chroma_filter
     )
@@ -109,7 +111,7 @@ class Colorizer:
     self, grey: network_size.Grey, known: hint_points.Known
   ) -> network_size.Grey:
     """Tells what is known of a photograph's colours; see `hints.give`."""
-    return hint_points.give(grey, known, self._model)
+    return hint_points.give(grey, known, self.model)
 
   def draw(
     self,
@@ -122,7 +124,7 @@ class Colorizer:
     not depend on what else is coloured.
     """
     settings = self.complete(settings)
-    count, factor = jax.local_device_count(), self._model.chroma_factor
+    count, factor = jax.local_device_count(), self.model.chroma_factor
     numbers = settings.samples or np.arange(settings.num_drawn)
     numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
     found = []
@@ -132,12 +134,12 @@ class Colorizer:
       levels = devices.shard(np.stack([grey.levels for grey in padded]))
       names = [key_words(grey.levels) for grey in padded]
       given = None
-      if self._model.hint_share:
+      if self.model.hint_share:
         given = devices.shard(
           np.stack([hint_points.of(grey, factor) for grey in padded])
         )
       drawn = self._draw(
-        self._params,
+        self.params,
         levels,
         given,
         devices.shard(np.stack(names)),
@@ -164,13 +166,13 @@ class Colorizer:
     given: np.ndarray | None,
   ) -> np.ndarray:
     """Log-probabilities [B, h, w] of own chroma; of grey ones, nonsense."""
-    factor = self._model.chroma_factor
+    factor = self.model.chroma_factor
     height, width = greys[0].levels.shape
     zeros = np.zeros((height // factor, width // factor, 2), np.float32)
     own = [zeros if grey.chroma is None else grey.chroma for grey in greys]
     own = devices.shard(np.stack(own))
     return np.asarray(
-      devices.unshard(self._score(self._params, levels, given, own))
+      devices.unshard(self._score(self.params, levels, given, own))
     )
 
   def render(
@@ -180,8 +182,8 @@ class Colorizer:
     return network_size.to_photograph(
       drawing.grey,
       np.float32(settings.saturation) * drawing.chroma[index],
-      self._model.chroma_factor,
-      self._model.chroma_filter,
+      self.model.chroma_factor,
+      self.model.chroma_filter,
     )
 
   def _network_luminance(self, levels: jax.Array) -> jax.Array:
@@ -209,7 +211,7 @@ class Colorizer:
       count = self._sampling.num_candidates
       guidance = conditions.Guidance(strength, count)
     drawn = sample.draw(
-      self._model,
+      self.model,
       params,
       self._network_luminance(levels),
       keys,
@@ -231,12 +233,12 @@ class Colorizer:
     """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
     luminance = self._network_luminance(levels)
     chroma = hint_maps.put(color.chroma_to_network(chroma), given)
-    theta, _ = self._model.apply(
+    theta, _ = self.model.apply(
       {'params': params}, luminance, chroma, hints=given
     )
-    if not self._model.has_likelihood:
+    if not self.model.has_likelihood:
       return jnp.full(theta.shape[:-1], jnp.nan)
-    small = self._model.subsample(luminance)
+    small = self.model.subsample(luminance)
     return logistic_mixture.log_prob(theta, small, chroma)
 
 

@@ -45,6 +45,23 @@ def _as_hints(
   return np.concatenate([mask * np.asarray(chroma), mask], -1)
 
 
+def cell_of(
+  place: tuple[float, float], size: tuple[int, int], shape: tuple[int, int]
+) -> tuple[int, int]:
+  """Row and column of the cell of (x, y); see `of_points`.
+
+  Raises:
+    UserError: it lies outside the photograph.
+  """
+  x, y = place
+  if not (0 <= x < size[1] and 0 <= y < size[0]):
+    raise errors.UserError(
+      f'The hint at ({x:g}, {y:g}) lies outside the photograph, which is '
+      f'{size[1]} x {size[0]}.'
+    )
+  return int(y * shape[0] / size[0]), int(x * shape[1] / size[1])
+
+
 def of_points(
   points: Sequence[Point], size: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
@@ -61,12 +78,8 @@ def of_points(
   Raises:
     UserError: a point outside the photograph, or no colour.
   """
+  cells = [cell_of((x, y), size, shape) for x, y, _ in points]
   for x, y, rgb in points:
-    if not (0 <= x < size[1] and 0 <= y < size[0]):
-      raise errors.UserError(
-        f'The hint at ({x:g}, {y:g}) lies outside the photograph, which is '
-        f'{size[1]} x {size[0]}.'
-      )
     if len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb):
       raise errors.UserError(
         f'The hint at ({x:g}, {y:g}) must have a colour (r, g, b) of 0 to 255, '
@@ -75,9 +88,7 @@ def of_points(
   if not points:
     return np.zeros((*shape, 3), np.float32)
   colours = np.array([rgb for _, _, rgb in points], np.uint8)
-  x, y = np.array([point[:2] for point in points]).T
-  rows = (y * shape[0] / size[0]).astype(int)
-  columns = (x * shape[1] / size[1]).astype(int)
+  rows, columns = np.array(cells).T
   total, count = _means(colours, rows, columns, shape)
   return _as_hints(total, count, count > 0)
 
@@ -178,10 +189,21 @@ def give(
     UserError: it does not fit the photograph, or the model reads no hints.
     RunError: a picture that cannot be read.
   """
-  if not model.hint_share:
-    raise errors.UserError('This model reads no hints.')
   read_fn = read if isinstance(known, pathlib.Path) else of_points
   hints = read_fn(known, grey.luminance.shape, grey.shape)
+  return given(grey, hints, model)
+
+
+def given(
+  grey: network_size.Grey, hints: np.ndarray, model: pic.PIC
+) -> network_size.Grey:
+  """The photograph with hints [h, w, 3] of its cells.
+
+  Raises:
+    UserError: the model reads no hints.
+  """
+  if not model.hint_share:
+    raise errors.UserError('This model reads no hints.')
   return dataclasses.replace(grey, hints=hints)
 
 

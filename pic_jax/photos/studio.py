@@ -6,26 +6,30 @@ be drawn again, here or by the command line.
 """
 
 import dataclasses
-import hashlib
 import io
 import math
-import operator
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from pic_jax.images import encoding, image_files, to_srgb
-from pic_jax.photos import colorize, drawn_samples, network_size, options
+from pic_jax.images import encoding, image_files
+from pic_jax.photos import (
+  colorize,
+  drawn_samples,
+  hints,
+  network_size,
+  opened_photograph,
+  options,
+  palette,
+  sample_recipe,
+)
 from pic_jax.runtime import run_log
 
-SCREEN_SIDE = 1600  # pixels of the long side of what is shown
 MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000  # of files
 QUIET_SECONDS = 1.0
-MAX_DRAWINGS = 1000  # kept of one photograph
+MAX_DRAWINGS, MAX_EXPECTED = 1000, 4  # kept of one photograph
 FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
 # All shapes that the network sees, the usual ones first.
 ASPECTS = ((3, 2), (2, 3), (1, 1), (2, 1), (1, 2), (4, 1), (1, 4))
@@ -36,80 +40,6 @@ class GoneError(LookupError):
   """A photograph that is not, or no longer, in memory."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-  """All that a sample depends on, besides photograph and weights.
-
-  Attributes:
-    seed, sample, temperature: see `options.Settings`.
-  """
-
-  seed: int
-  sample: int
-  temperature: float
-
-  @classmethod
-  def from_json(cls, fields: dict[str, Any]) -> 'Recipe':
-    """Checks what comes from a page.
-
-    Raises:
-      LookupError, TypeError, ValueError: not a recipe.
-    """
-    recipe = cls(
-      seed=operator.index(fields['seed']),
-      sample=operator.index(fields['sample']),
-      temperature=float(fields['temperature']),
-    )
-    recipe.settings()
-    return recipe
-
-  def settings(self, saturation: float = 1.0) -> options.Settings:
-    """The same as the command line has it."""
-    return options.Settings(
-      samples=[self.sample],
-      seed=self.seed,
-      temperature=self.temperature,
-      saturation=saturation,
-    )
-
-
-@dataclasses.dataclass
-class Opened:
-  """A photograph in memory.
-
-  Attributes:
-    key: names it; nobody guesses it.
-    data: the file.
-    sha256: of the file.
-    size: height and width of the upright photograph.
-    notes: see `image_files.Photograph`.
-    grey: what the network sees; its luminance at most `SCREEN_SIDE` long.
-    drawings: of the samples drawn so far.
-  """
-
-  key: str
-  data: bytes
-  sha256: str
-  size: tuple[int, int]
-  notes: tuple[str, ...]
-  grey: network_size.Grey
-  drawings: dict[Recipe, drawn_samples.Drawing] = dataclasses.field(
-    default_factory=dict
-  )
-
-  def facts(self) -> dict[str, Any]:
-    """For a page."""
-    return {
-      'id': self.key,
-      'sha256': self.sha256,
-      'height': self.size[0],
-      'width': self.size[1],
-      'screen_width': self.grey.luminance.shape[1],
-      'notes': self.notes,
-      'has_colours': self.grey.chroma is not None,
-    }
-
-
 class Studio:
   """Keeps the photographs that were used last; for one thread."""
 
@@ -117,7 +47,9 @@ class Studio:
     """Of a model, and how it is called."""
     self._colorizer = colorizer
     self._name = name
-    self._opened: dict[str, Opened] = {}  # the one used last is last
+    self._expect = palette.Expectation(colorizer)
+    # The one used last is last.
+    self._opened: dict[str, opened_photograph.Opened] = {}
 
   def facts(self) -> dict[str, Any]:
     """Of the model, for a page."""
@@ -125,7 +57,11 @@ class Studio:
     return {
       'name': self._name,
       'sha256': self._colorizer.digest,
-      'defaults': {'model': 'photos', 'temperature': own.temperature},
+      'reads_pins': self._colorizer.model.hint_share > 0,
+      'defaults': {
+        'model': options.Model().model,
+        'temperature': own.temperature,
+      },
     }
 
   def warm_up(self, wait: Callable[[float], None]) -> None:
@@ -135,27 +71,16 @@ class Studio:
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       grey = self._colorizer.to_network_size(blank)
       self._colorizer.draw([grey], options.Settings(samples=[0]))
+      self._expect(grey)
     run_log.say('Ready: no photograph waits for the compiler.')
 
-  def open(self, data: bytes) -> Opened:
+  def open(self, data: bytes) -> opened_photograph.Opened:
     """Reads a photograph.
 
     Raises:
       RunError: it cannot be read.
     """
-    photograph = image_files.decode_photograph(data)
-    luminance = self._colorizer.to_network_size(on_screen(photograph)).luminance
-    grey = dataclasses.replace(
-      self._colorizer.to_network_size(photograph.rgb), luminance=luminance
-    )
-    opened = Opened(
-      key=secrets.token_urlsafe(16),
-      data=data,
-      sha256=hashlib.sha256(data).hexdigest(),
-      size=photograph.rgb.shape[:2],
-      notes=photograph.notes,
-      grey=grey,
-    )
+    opened = opened_photograph.read(data, self._colorizer)
     self._opened[opened.key] = opened
     while len(self._opened) > 1 and self._is_full():
       del self._opened[next(iter(self._opened))]
@@ -165,7 +90,7 @@ class Studio:
     kept = sum(len(opened.data) for opened in self._opened.values())
     return len(self._opened) > MAX_PHOTOGRAPHS or kept > MAX_KEPT_BYTES
 
-  def find(self, key: str) -> Opened:
+  def find(self, key: str) -> opened_photograph.Opened:
     """A photograph that was opened.
 
     Raises:
@@ -176,17 +101,31 @@ class Studio:
     self._opened[key] = self._opened.pop(key)
     return self._opened[key]
 
-  def _draw(self, opened: Opened, recipe: Recipe) -> drawn_samples.Drawing:
+  def _draw(
+    self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
+  ) -> drawn_samples.Drawing:
     """Draws a sample, or finds it."""
     if recipe not in opened.drawings:
-      (drawing,) = self._colorizer.draw([opened.grey], recipe.settings())
-      if len(opened.drawings) >= MAX_DRAWINGS:
-        del opened.drawings[next(iter(opened.drawings))]
-      opened.drawings[recipe] = drawing
+      grey = self._given(opened, recipe.pins)
+      (drawing,) = self._colorizer.draw([grey], recipe.settings())
+      _keep(opened.drawings, recipe, drawing, MAX_DRAWINGS)
     return opened.drawings[recipe]
 
+  def _given(
+    self, opened: opened_photograph.Opened, pins: sample_recipe.Pins
+  ) -> network_size.Grey:
+    """The photograph, with what is known of it."""
+    if not pins:
+      return opened.grey
+    # By the photograph's own pixels, as the command line has it.
+    given = hints.of_points(pins, opened.size, opened.grey.shape)
+    return hints.given(opened.grey, given, self._colorizer.model)
+
   def show(
-    self, opened: Opened, recipe: Recipe, saturation: float
+    self,
+    opened: opened_photograph.Opened,
+    recipe: sample_recipe.Recipe,
+    saturation: float,
   ) -> tuple[dict[str, float | None], bytes]:
     """Bits/dim of a sample and of the original, and a JPEG for the screen."""
     drawing = self._draw(opened, recipe)
@@ -206,7 +145,11 @@ class Studio:
     return encode('JPEG', rgb)
 
   def save(
-    self, opened: Opened, recipe: Recipe, saturation: float, form: str
+    self,
+    opened: opened_photograph.Opened,
+    recipe: sample_recipe.Recipe,
+    saturation: float,
+    form: str,
   ) -> bytes:
     """A sample at the photograph's size, as the command line writes it."""
     photograph = image_files.decode_photograph(opened.data)
@@ -217,18 +160,65 @@ class Studio:
     rgb, _ = self._colorizer.render(drawing, 0, recipe.settings(saturation))
     return encode(form, rgb, photograph.alpha, photograph.metadata)
 
-  def grey(self, opened: Opened) -> bytes:
+  def grey(self, opened: opened_photograph.Opened) -> bytes:
     """The photograph without colours, a JPEG for the screen."""
     chroma = np.zeros((1, *opened.grey.shape, 2), np.float32)
     none = drawn_samples.Drawing(opened.grey, chroma, np.zeros(1), None, 0.0)
     return self._render(none, options.Settings())
 
-  def original(self, opened: Opened) -> bytes:
+  def original(self, opened: opened_photograph.Opened) -> bytes:
     """The photograph in its own colours, a JPEG for the screen."""
-    return encode('JPEG', on_screen(image_files.decode_photograph(opened.data)))
+    return encode(
+      'JPEG',
+      opened_photograph.on_screen(image_files.decode_photograph(opened.data)),
+    )
+
+  def palette(
+    self,
+    opened: opened_photograph.Opened,
+    place: tuple[int, int],
+    pins: sample_recipe.Pins,
+    recipes: Sequence[sample_recipe.Recipe],
+  ) -> list[palette.Colour]:
+    """Colours that are likely at a place.
+
+    Args:
+      opened: the photograph.
+      place: x, y in its pixels.
+      pins: what is known elsewhere.
+      recipes: of samples that are looked at, too.
+
+    Raises:
+      UserError: the place, or a pin, lies outside.
+    """
+    row, column = hints.cell_of(place, opened.size, opened.grey.shape)
+    if pins not in opened.expected:
+      expected = self._expect(self._given(opened, pins))
+      _keep(opened.expected, pins, expected, MAX_EXPECTED)
+    shares = []
+    if opened.expected[pins] is not None:
+      theta, luminance = opened.expected[pins]
+      shares.append(palette.bins_of(theta[row, column], luminance[row, column]))
+    drawings = [self._draw(opened, recipe) for recipe in recipes]
+    chroma = [
+      drawing.chroma[0, row, column]
+      for drawing in drawings
+      if drawing.grey.hints is None or not drawing.grey.hints[row, column, 2]
+    ]
+    if chroma:
+      shares.append(palette.bins_of_samples(np.stack(chroma)))
+    if not shares:
+      return []
+    height, width = opened.grey.luminance.shape
+    lightness = opened.grey.luminance[
+      place[1] * height // opened.size[0], place[0] * width // opened.size[1]
+    ]
+    return palette.colours(np.mean(shares, 0), float(lightness))
 
   def by_difference(
-    self, opened: Opened, recipes: Sequence[Recipe]
+    self,
+    opened: opened_photograph.Opened,
+    recipes: Sequence[sample_recipe.Recipe],
   ) -> list[int]:
     """Positions of samples: the most probable, then what differs most."""
     drawings = [self._draw(opened, recipe) for recipe in recipes]
@@ -241,16 +231,11 @@ class Studio:
     )
 
 
-def on_screen(photograph: image_files.Photograph) -> np.ndarray:
-  """At most `SCREEN_SIDE` long, uint8 [H, W, C], over white."""
-  rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
-  height, width = rgb.shape[:2]
-  scale = min(1.0, SCREEN_SIDE / max(height, width))
-  size = (max(1, round(width * scale)), max(1, round(height * scale)))
-  image = Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
-  if image.size != size:
-    image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-  return np.atleast_3d(np.asarray(image))
+def _keep(memory: dict, key: Any, value: Any, most: int) -> None:
+  """Puts a value into a memory that forgets the oldest."""
+  if len(memory) >= most:
+    del memory[next(iter(memory))]
+  memory[key] = value
 
 
 def encode(form: str, rgb: np.ndarray, *more: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The page in a real browser, with the published model."""
+"""The page in a real browser, with a tiny model that reads hints."""
 
 import contextlib
 import functools
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import running
+from pic_jax.saved import weights_file
+from tests import running, tiny
 from tests.app import browser
 
 pytestmark = [
@@ -20,8 +21,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope='module')
-def address():
-  with browser.serving() as (address, _):
+def address(tmp_path_factory):
+  path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
+  weights_file.save(path, *tiny.hinted_model(), 0)
+  with browser.serving(f'--model={path}') as (address, _):
     yield address
 
 
@@ -134,6 +137,85 @@ def test_versions_can_be_ordered(page, photograph):
   page.wait(lambda: page.numbers() == numbers and bits() == drawn)
 
 
+def tap(page, u, v):
+  """Clicks the photograph at shares of its width and height."""
+  from selenium.webdriver import ActionChains
+
+  (sheet,) = page.find('#sheet')
+  size = sheet.rect
+  actions = ActionChains(page.driver, duration=20)
+  actions.move_to_element_with_offset(
+    sheet,
+    round((u - 0.5) * size['width']),
+    round((v - 0.5) * size['height']),
+  )
+  actions.click().perform()
+
+
+def pin(page, u, v):
+  """Gives a spot the likeliest colour; returns it."""
+  tap(page, u, v)
+  page.wait(lambda: page.find('.swatch'))
+  colour = page.find('.swatch')[0].get_attribute('data-colour')
+  page.click('.swatch')
+  return colour
+
+
+def test_a_pin_from_the_palette_is_kept_by_all_that_comes(page, photograph):
+  page.upload(photograph)
+  page.wait_for_samples(4)
+  before = page.sources()
+  page.click('.sample:nth-child(2) .keep')
+  pin(page, 0.7, 0.4)
+  page.wait_for_samples(4)
+  after = page.sources()
+  # The same samples, with the pin; the kept one has none.
+  assert [after[n] == before[n] for n in range(4)] == [
+    False,
+    True,
+    False,
+    False,
+  ]
+  page.click('#again')
+  page.wait(lambda: page.numbers() == [1, 4, 5, 6])
+  page.wait_for_samples(4)
+  recipes = page.driver.execute_script('return history.state.cards')
+  assert [len(card['recipe']['pins']) for card in recipes] == [0, 1, 1, 1]
+  ((x, y, _),) = recipes[1]['recipe']['pins']
+  assert (x, y) == (pytest.approx(105, abs=1), pytest.approx(40, abs=1))
+  drag(page, page.find('.pin')[0], -150, 60)  # moves it
+  page.wait_for_samples(4)
+  (card, *_) = page.driver.execute_script('return history.state.cards')[1:]
+  ((moved, lower, _),) = card['recipe']['pins']
+  assert moved < x - 10 and lower > y + 3
+  page.click('.pin')
+  page.click('#unpin')
+  page.wait_for_samples(4)
+  assert not page.find('.pin')
+
+
+def test_pins_are_saved_and_loaded(page, photograph, tmp_path):
+  page.upload(photograph)
+  page.wait_for_samples(4)
+  colour = pin(page, 0.7, 0.4)
+  page.wait_for_samples(4)
+  pinned = page.sources()
+  page.click('#pins-save')
+  saved = page.downloaded('my cat.png.pins.csv')
+  assert saved.read_text().strip() == f'105,40,{colour}'
+  page.click('#pins-clear')
+  page.wait_for_samples(4)
+  assert page.sources()[0] != pinned[0]
+  page.find('#pins-file')[0].send_keys(str(saved))
+  page.wait(lambda: page.find('.pin'))
+  page.wait_for_samples(4)
+  assert page.sources() == pinned
+  saved.write_text('1,2\n')
+  page.find('#pins-file')[0].send_keys(str(saved))
+  page.wait(lambda: 'line 1: must be' in page.message())
+  saved.unlink()
+
+
 @pytest.mark.parametrize('suffix', ['png', 'jpg'])
 def test_what_is_saved_is_what_the_command_line_makes(
   page, photograph, tmp_path, suffix
@@ -142,13 +224,18 @@ def test_what_is_saved_is_what_the_command_line_makes(
   page.wait_for_samples(4)
   set_value(page, 'saturation', 1.5)
   set_value(page, 'temperature', 0.8)
+  pin(page, 0.3, 0.6)
   page.wait_for_samples(4)
   page.click('.sample:nth-child(3) .pick')
   page.click(f'#save-{suffix}')
+  page.click('#pins-save')
   saved = page.downloaded(f'my cat.png.2.{suffix}')
+  known = page.downloaded('my cat.png.pins.csv')
+  # The command that the page shows, run beside photograph and pins.
   (shown,) = page.find('#command')
   _, verb, name, *more = shlex.split(shown.get_attribute('textContent'))
-  assert name == 'my cat.png' and more[:2] == ['-o', 'out']
+  assert name == 'my cat.png' and known.name in more
+  more = [str(known) if word == known.name else word for word in more]
   running.run(
     verb,
     str(photograph),
@@ -157,10 +244,10 @@ def test_what_is_saved_is_what_the_command_line_makes(
     f'--format={suffix}',
     door='-m pic_jax',
   )
-  made = tmp_path / saved.name
-  with Image.open(saved) as ours, Image.open(made) as theirs:
+  with Image.open(saved) as ours, Image.open(tmp_path / saved.name) as theirs:
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
   saved.unlink()
+  known.unlink()
 
 
 def set_value(page, name, value):
@@ -179,6 +266,8 @@ def test_a_link_leads_to_the_same_version(page, photograph, address):
   page.wait_for_samples(4)
   set_value(page, 'saturation', 1.5)
   page.wait_for_samples(4)
+  pin(page, 0.5, 0.5)
+  page.wait_for_samples(4)
   page.click('.sample:nth-child(4) .pick')
   wanted = page.sources()[3]
   page.click('#link')
@@ -193,6 +282,7 @@ def test_a_link_leads_to_the_same_version(page, photograph, address):
   page.upload(photograph)
   page.wait_for_samples(1)
   assert page.sources() == {3: wanted}
+  assert len(page.find('.pin')) == 1
 
 
 def test_a_broken_file_gets_one_line_and_nothing_else_changes(

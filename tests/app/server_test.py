@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.app import serve, server
-from pic_jax.photos import colorize, studio
+from pic_jax.app import boundary, serve, server
+from pic_jax.photos import (
+  colorize,
+  opened_photograph,
+  sample_recipe,
+  studio,
+)
 from tests import tiny
 
-RECIPE = {'seed': 0, 'sample': 0, 'temperature': 1.0}
+RECIPE = {'seed': 0, 'sample': 0, 'temperature': 1.0, 'pins': []}
 
 
 class Client:
@@ -60,7 +65,7 @@ class Client:
 
 @pytest.fixture(scope='module')
 def colorizer():
-  return colorize.Colorizer(*tiny.shaken_model(), 'digest')
+  return colorize.Colorizer(*tiny.hinted_model(), 'digest')
 
 
 @pytest.fixture(scope='module')
@@ -110,6 +115,51 @@ def test_a_photograph_is_opened_drawn_and_saved(client, colorizer):
     assert status == 200
     np.testing.assert_array_equal(pixels(data), wanted)
   assert lines[0]['bits_per_dim'] != lines[1]['bits_per_dim']
+
+
+def test_pins_hold_and_are_what_the_command_line_calls_hints(
+  client, colorizer, monkeypatch
+):
+  monkeypatch.setattr(opened_photograph, 'SCREEN_SIDE', 16)  # not by its pixels
+  rgb = tiny.images(1, 21, 34)[0]
+  photo = client.open(rgb)
+  pins = [[3, 4, '#c81e28'], [33, 20, '#1e28c8']]
+  recipe = RECIPE | {'sample': 2, 'pins': pins}
+  (line,) = client.draw(photo, [recipe])
+  assert pixels(base64.b64decode(line['picture'])).shape == (10, 16, 3)
+  status, data = client.ask(
+    'POST',
+    f'/photographs/{photo["id"]}/save',
+    {'recipes': [recipe], 'saturation': 1, 'format': 'png'},
+  )
+  known = [(3, 4, (200, 30, 40)), (33, 20, (30, 40, 200))]
+  (wanted,) = colorizer(rgb, hints=known, samples=[2])
+  np.testing.assert_array_equal(pixels(data), wanted)
+  assert (colorizer(rgb, samples=[2])[0] != wanted).any()
+
+
+def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
+  photo = client.open(tiny.images(1, 20, 26)[0])
+  recipes = [RECIPE | {'sample': sample} for sample in range(3)]
+  client.draw(photo, recipes)
+
+  def palette(**changes):
+    status, found = client.ask(
+      'POST',
+      f'/photographs/{photo["id"]}/palette',
+      {'x': 9, 'y': 12, 'pins': [], 'recipes': []} | changes,
+    )
+    assert status == 200
+    shares = [colour['share'] for colour in found]
+    assert shares == sorted(shares, reverse=True) and 0.5 < sum(shares) < 1.01
+    return found
+
+  alone, drawn = palette(), palette(recipes=recipes)
+  assert alone != drawn
+  # A pin elsewhere is heard of; samples that had one here say nothing new.
+  assert palette(pins=[[11, 12, '#c81e28']]) != alone
+  pinned = [recipe | {'pins': [[9, 12, '#c81e28']]} for recipe in recipes]
+  assert palette(recipes=pinned) == alone
 
 
 def test_saturation_renders_what_was_drawn(client, colorizer):
@@ -183,7 +233,7 @@ def test_a_hostile_file_gives_one_line(client, data, text):
 
 def test_no_body_is_longer_than_its_limit(client, monkeypatch):
   monkeypatch.setattr(studio, 'MAX_BYTES', 1000)
-  monkeypatch.setattr(server, 'MAX_REQUEST_BYTES', 1000)
+  monkeypatch.setattr(boundary, 'MAX_REQUEST_BYTES', 1000)
   photo = client.open(np.zeros((20, 20, 3), np.uint8))
   draw = f'/photographs/{photo["id"]}/draw'
   for path in ('/photographs', draw):
@@ -207,6 +257,10 @@ def test_no_body_is_longer_than_its_limit(client, monkeypatch):
     {'recipes': [RECIPE | {'temperature': 'warm'}], 'saturation': 1},
     {'recipes': [RECIPE], 'saturation': float('nan')},
     {'recipes': [RECIPE], 'saturation': []},
+    {'recipes': [RECIPE | {'pins': [[1, 2]]}], 'saturation': 1},
+    {'recipes': [RECIPE | {'pins': [[1, 2, 'red']]}], 'saturation': 1},
+    {'recipes': [RECIPE | {'pins': [[1, 2.5, '#000000']]}], 'saturation': 1},
+    {'recipes': [RECIPE | {'pins': 7}], 'saturation': 1},
   ],
   ids=lambda asked: str(asked)[:40],
 )
@@ -292,6 +346,13 @@ def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
   assert 'Traceback' not in capfd.readouterr().err
 
 
+def test_a_pin_outside_is_said_in_a_line(client):
+  photo = client.open(np.zeros((20, 20, 3), np.uint8))
+  recipe = RECIPE | {'pins': [[20, 3, '#000000']]}
+  (line,) = client.draw(photo, [recipe])
+  assert 'outside' in line['error']
+
+
 def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
   its_colorizer = colorize.Colorizer(*tiny.shaken_model())
   compiled = set()
@@ -301,7 +362,7 @@ def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
 
   monkeypatch.setattr(its_colorizer, 'draw', draw)
   studio.Studio(its_colorizer, 'tiny').warm_up(lambda seconds: None)
-  recipe = studio.Recipe.from_json(RECIPE | {'sample': 5})
+  recipe = sample_recipe.Recipe.from_json(RECIPE | {'sample': 5})
   for width in (1, 30, 90, 100, 101, 130, 150, 160, 199, 210, 300, 500, 1000):
     blank = np.zeros((100, width), np.uint8)
     for rgb in (blank, blank.T):

@@ -23,12 +23,7 @@ RED, BLUE = (200, 30, 40), (30, 40, 200)
 
 @pytest.fixture(scope='module')
 def colorizer():
-  """A model that reads hints and knows what to make of them."""
-  params, config = tiny.shaken_model()
-  config.model.hint_share = 0.5
-  kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 8))
-  params['embedding']['hints'] = kernel.astype(np.float32)
-  return colorize.Colorizer(params, config)
+  return colorize.Colorizer(*tiny.hinted_model())
 
 
 def chroma_of(rgb) -> np.ndarray:

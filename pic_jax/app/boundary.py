@@ -1,0 +1,122 @@
+"""What may come in from a browser, and how a refusal goes out."""
+
+import ipaddress
+import json
+import traceback
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pic_jax.app import worker
+from pic_jax.photos import studio
+from pic_jax.runtime import errors
+
+MAX_REQUEST_BYTES = 1_000_000  # of anything but a photograph
+HEADERS = {
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': (
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+  ),
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+}
+
+
+class RequestError(ValueError):
+  """A request that this page does not send; the text says what is wrong."""
+
+
+class TooLargeError(ValueError):
+  """A body that is longer than anything of its kind."""
+
+
+# What a request may fail by, with the status of the answer.
+STATUSES = {
+  RequestError: 400,
+  TooLargeError: 413,
+  studio.GoneError: 404,
+  errors.UserError: 400,
+  errors.RunError: 422,
+  worker.BusyError: 503,
+  ClientDisconnect: 400,  # in the middle of a file: nobody reads the answer
+}
+
+
+class SameSite:
+  """Refuses what other sites' pages send through a browser.
+
+  A stranger's page may have its name resolve to this machine: then Host is the
+  stranger's name. It may also send a request here: then Origin is.
+  """
+
+  def __init__(self, app: ASGIApp, host: str):
+    self._app = app
+    self._host = host
+
+  async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    app = self._app
+    if scope['type'] == 'http':
+      headers = dict(scope['headers'])
+      host = headers.get(b'host', b'').decode('latin-1')
+      origin = headers.get(b'origin', b'').decode('latin-1')
+      if not self._is_ours(host):
+        app = refusal(f'{host!a} is no name of this page.', 403)
+      elif origin and urllib.parse.urlsplit(origin).netloc != host:
+        app = refusal('Another site asked for this.', 403)
+    await app(scope, receive, send)
+
+  def _is_ours(self, host: str) -> bool:
+    try:
+      name = urllib.parse.urlsplit(f'//{host}').hostname
+      # Whoever says an address needed no name that resolves to it.
+      return name in ('localhost', self._host) or bool(
+        ipaddress.ip_address(name)
+      )
+    except ValueError:
+      return False
+
+
+def refusal(text: str, status: int) -> Response:
+  """An error that the page shows."""
+  return JSONResponse({'error': text}, status, HEADERS)
+
+
+def picture(data: bytes, media_type: str = 'image/jpeg') -> Response:
+  """A file for the page."""
+  return Response(data, media_type=media_type, headers=HEADERS)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+  """Reads a body, and never more than `max_bytes` of it."""
+  parts, length = [], 0
+  async for part in request.stream():
+    length += len(part)
+    if length > max_bytes:
+      raise TooLargeError(f'More than {max_bytes:,} bytes; scale it down.')
+    parts.append(part)
+  return b''.join(parts)
+
+
+async def read_json(request: Request, parse: Callable[[Any], Any]) -> Any:
+  """Reads JSON and makes of it what is asked for."""
+  body = await read_body(request, MAX_REQUEST_BYTES)
+  try:
+    return parse(json.loads(body))
+  except (LookupError, TypeError, ValueError, RecursionError) as error:
+    raise RequestError(f'A request that cannot be read: {error}') from None
+
+
+def reason_and_status(error: Exception) -> tuple[str, int]:
+  """The line that the page shows; what nobody foresaw goes to the terminal."""
+  for kind, status in STATUSES.items():
+    if isinstance(error, kind):
+      return str(error), status
+  traceback.print_exception(error)
+  return 'The program failed; its terminal says where.', 500

@@ -1,0 +1,44 @@
+"""The cells of the notebook run, one after the other."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+NOTEBOOKS = pathlib.Path(__file__).parents[2] / 'notebooks'
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_notebook_run():
+  text = (NOTEBOOKS / 'colorize.ipynb').read_text(encoding='utf-8')
+  cells = json.loads(text)['cells']
+  lines = [
+    line
+    for cell in cells
+    if cell['cell_type'] == 'code'
+    for line in (*''.join(cell['source']).splitlines(), '')
+  ]
+  # What only a notebook knows; here the package is installed.
+  lines = [
+    line.replace('%pip', 'raise SystemExit #') if '%pip' in line else line
+    for line in lines
+  ]
+  result = subprocess.run(
+    [sys.executable, '-c', '\n'.join(lines)],
+    cwd=NOTEBOOKS,
+    env=os.environ
+    | {
+      'MPLBACKEND': 'Agg',
+      'PYTHONPATH': str(NOTEBOOKS.parent),
+      'XLA_FLAGS': '',
+    },
+    capture_output=True,
+    text=True,
+  )
+  assert result.returncode == 0, result.stderr[-3000:]
+  assert 'pixels that differ: ' in result.stdout
+  assert 'bits/dim' in result.stdout
+  assert not any(cell.get('outputs') for cell in cells)
