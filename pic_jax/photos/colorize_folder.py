@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
-from pic_jax.images import image_files
+from pic_jax.images import encoding, image_files
 from pic_jax.photos import (
   colorize,
   contact_sheet,
@@ -86,9 +86,14 @@ class _Run:
       f'{text}, ETA {run_log.format_duration(left)}'
     )
 
+  def made_before(self, result: results.Result) -> dict[str, Any]:
+    """What the journal says of outputs that are there: not of a failure."""
+    before = self.before.get(result.file, {})
+    return before if before.get('status') in ('started', 'done') else {}
+
   def fail(self, result: results.Result, reason: str) -> None:
     result.status, result.reason = 'failed', reason
-    if self.before.get(result.file, {}).get('status') != 'done':
+    if not self.made_before(result):
       self.log(result)
     self.say(result, f'failed: {folder_job.one_line(reason)}')
 
@@ -193,9 +198,13 @@ def _open(at: _Run, path: pathlib.Path, result: results.Result) -> _Task | None:
 
 def _may_be_made(at: _Run, result: results.Result) -> bool:
   """False for what is there, or would be in the way of something else."""
-  before = at.before.get(result.file, {})
+  before = at.made_before(result)
   is_ours = before.get('made_with') == result.made_with
   targets, manners = at.job.targets(result.file), at.job.manners
+  side = encoding.MAX_SIDES.get(manners.format, np.inf)
+  if max(result.height, result.width) > side:
+    at.fail(result, f'more than {side} pixels a side: --format png.')
+    return False
   if max(len(os.fsencode(path.name)) for path in targets) > MAX_NAME_BYTES:
     at.fail(result, 'its name is too long for a name of an output.')
     return False
@@ -225,6 +234,10 @@ def _colour(at: _Run, group: list[_Task]) -> None:
   greys = [task.grey for task in group]
   drawings = at.colorizer.draw(greys, at.job.settings)
   for task, drawing in zip(group, drawings, strict=True):
+    if at.job.manners.overwrite:
+      # First, lest a kill leaves them where the journal tells of new ones.
+      for target in at.job.targets(task.result.file):
+        (at.job.output / target).unlink(missing_ok=True)
     at.log(task.result)  # 'started': after a kill its files are known as ours
     _finish(at, task, drawing)
 
@@ -273,8 +286,8 @@ def _save(
   photograph: image_files.Photograph,
   job: folder_job.Job,
 ) -> None:
-  """Writes one output, unless it is there and may not be overwritten."""
-  if os.path.lexists(path) and not job.manners.overwrite:
+  """Writes one output, unless it is there."""
+  if os.path.lexists(path):
     return
   temporary = job.output / PARTIAL / f'output.{job.manners.format}'
   image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)

@@ -155,7 +155,7 @@ def one_line(path: str | os.PathLike) -> str:
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
-  """The last entry of every file."""
+  """The last entry of every file, as commit 53901bf wrote it, too."""
   path = output / JOURNAL
   entries = {}
   if not path.exists():
@@ -165,5 +165,5 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
       entry = json.loads(line)
     except ValueError:
       continue  # cut off when the process was killed
-    entries[entry['file']] = entry
+    entries[entry['file']] = {'pictures': [], 'reason': ''} | entry
   return entries

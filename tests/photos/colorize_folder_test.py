@@ -135,9 +135,10 @@ def test_single_samples_are_made_by_their_numbers(colorizer, folder):
 def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   (folder / 'out').mkdir()
   (folder / 'out' / '0.png.1.png').write_text('mine')
-  entries = run(colorizer, folder)
-  assert entries['0.png']['status'] == 'failed'
-  assert 'overwrite' in entries['0.png']['reason']
+  for _ in range(2):  # what failed has made nothing ours
+    entries = run(colorizer, folder)
+    assert entries['0.png']['status'] == 'failed'
+    assert 'overwrite' in entries['0.png']['reason']
   assert (folder / 'out' / '0.png.1.png').read_text() == 'mine'
   other = options.Settings(num_samples=2, seed=1)
   before = contents(folder / 'out')
@@ -150,6 +151,53 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   assert all(after[name] != before[name] for name in before)
   write(folder / 'in' / '0.png', seed=7)  # another photograph of this name
   assert run(colorizer, folder, settings=other)['0.png']['status'] == 'failed'
+
+
+def test_what_overwrites_and_is_stopped_leaves_nothing_mixed(
+  colorizer, folder, monkeypatch
+):
+  run(colorizer, folder)
+  save, saved = colorize_folder._save, []
+
+  def save_one(path, *more):
+    if saved:
+      raise KeyboardInterrupt
+    saved.append(path)
+    save(path, *more)
+
+  monkeypatch.setattr(colorize_folder, '_save', save_one)
+  other = {'settings': options.Settings(num_samples=2, seed=1)}
+  with pytest.raises(errors.Stopped, match='same command again'):
+    run(colorizer, folder, overwrite=True, **other)
+  monkeypatch.undo()
+  run(colorizer, folder, **other)
+  run(colorizer, folder, output=folder / 'fresh', **other)
+  after, fresh = contents(folder / 'out'), contents(folder / 'fresh')
+  for index in range(2):
+    assert after[f'0.png.{index}.png'] == fresh[f'0.png.{index}.png']
+
+
+def test_a_journal_of_an_older_version_is_read(colorizer, folder):
+  (folder / 'out').mkdir()
+  older = [
+    {'file': 'old.png', 'status': 'done', 'pictures': []},
+    {'file': 'bad.png', 'status': 'failed', 'reason': 'torn'},
+  ]
+  text = '\n'.join(map(json.dumps, older))
+  (folder / 'out' / folder_job.JOURNAL).write_text(text, encoding='utf-8')
+  assert len(run(colorizer, folder)) == 3
+  assert 'torn' in (folder / 'out' / 'contact_sheet.html').read_text()
+
+
+def test_a_side_that_a_format_cannot_have_ends_no_run(colorizer, folder):
+  Image.new('L', (16_384, 3)).save(folder / 'in' / '1.png')
+  entries = run(colorizer, folder, format='webp')
+  assert [entry['status'] for entry in entries.values()] == [
+    'done',
+    'failed',
+    'done',
+  ]
+  assert '--format png' in entries['1.png']['reason']
 
 
 @pytest.mark.parametrize('case', ['collide', 'neigh'])
