@@ -26,6 +26,9 @@ PNG_TEXTS = {
   'Author': _BASE.Artist,
   'Copyright': _BASE.Copyright,
 }
+RESOLUTION = (_BASE.XResolution, _BASE.YResolution)
+INCH, CENTIMETRE = 2, 3  # values of ResolutionUnit
+MAX_BYTES = 65_533  # of EXIF data in a JPEG
 
 
 def of(image: Image.Image) -> dict[str, Any]:
@@ -37,19 +40,37 @@ def of(image: Image.Image) -> dict[str, Any]:
   kept = Image.Exif()
   found: dict[str, Any] = {}
   with contextlib.suppress(Exception):  # damaged: as if there were none
+    found['dpi'] = _dots_per_inch(image)
+    kept.update(zip(RESOLUTION, found['dpi'], strict=True))
+    kept[_BASE.ResolutionUnit] = INCH
+  with contextlib.suppress(Exception):
     exif = image.getexif()
     for name, tag in PNG_TEXTS.items():
       if isinstance(text := image.info.get(name), str):
-        kept[tag] = text
-    kept.update({tag: exif[tag] for tag in KEPT if tag in exif})
+        kept[tag] = text.encode()
+    kept.update({tag: _as_stored(exif[tag]) for tag in KEPT if tag in exif})
     inner = exif.get_ifd(ExifTags.IFD.Exif)
     dates = {tag: inner[tag] for tag in KEPT_OF_EXIF if tag in inner}
     if dates:
       kept.get_ifd(ExifTags.IFD.Exif).update(dates)
-    if len(kept) or dates:
-      found['exif'] = kept.tobytes()
-  with contextlib.suppress(TypeError, ValueError):
-    across, down = (float(x) for x in image.info.get('dpi', ()))
-    if across > 1 and down > 1:
-      found['dpi'] = (across, down)
+    if len(data := kept.tobytes()) <= MAX_BYTES and (len(kept) or dates):
+      found['exif'] = data
   return found
+
+
+def _as_stored(value: Any) -> Any:
+  """Pillow reads text as Latin-1, and would write all but ASCII as '?'."""
+  return value.encode('latin-1') if isinstance(value, str) else value
+
+
+def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
+  """Across and down; raises some error if nothing is known."""
+  if 'dpi' in image.info:
+    across, down = map(float, image.info['dpi'])
+  else:
+    exif = image.getexif()
+    unit = 2.54 if exif[_BASE.ResolutionUnit] == CENTIMETRE else 1.0
+    across, down = (unit * float(exif[tag]) for tag in RESOLUTION)
+  if not 1 < min(across, down) <= max(across, down) < 1e6:
+    raise ValueError
+  return across, down

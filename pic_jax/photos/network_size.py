@@ -14,6 +14,7 @@ ASPECTS = (1.0, 1.5, 2.0, 4.0)
 # A photograph whose (a, b) stay this near (root mean square, Lab units) to a
 # curve over luminance was toned, not coloured: sepia, cyanotype, a bluish scan.
 TONE_TOLERANCE = 2.5
+GREY_TOLERANCE = 1.0  # of (a, b) themselves: what a JPEG leaves of grey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,12 @@ def _is_toned(lab: np.ndarray) -> bool:
   lab = lab.reshape(-1, 3)
   powers = np.vander(lab[:, 0] / 100.0, 4)
   fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
-  rest = lab[:, 1:] - powers @ fit
-  return bool(np.sqrt(np.square(rest).sum(-1).mean()) < TONE_TOLERANCE)
+  return _deviation(lab[:, 1:] - powers @ fit) < TONE_TOLERANCE
+
+
+def _deviation(chroma: np.ndarray) -> float:
+  """Root of the mean square of (a, b) [..., 2]."""
+  return float(np.sqrt(np.square(chroma).sum(-1).mean()))
 
 
 def to_network_size(
@@ -117,8 +122,10 @@ def to_network_size(
   if rgb.shape[-1] == 1 or (rgb == rgb[..., :1]).all():
     return Grey(luminance, levels, shape, None)
   lab = any_shape.rgb_to_lab(_pad(_resize(rgb, large), padded))
-  if _is_toned(lab[: large[0], : large[1]]):
-    return Grey(luminance, levels, shape, None, is_toned=True)
+  inside = lab[: large[0], : large[1]]
+  if _is_toned(inside):
+    is_toned = _deviation(inside[..., 1:]) > GREY_TOLERANCE
+    return Grey(luminance, levels, shape, None, is_toned)
   chroma = color.subsample(lab[None, ..., 1:], factor, chroma_filter)
   return Grey(
     luminance, levels, shape, np.asarray(color.round_chroma(chroma))[0]

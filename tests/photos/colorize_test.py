@@ -225,6 +225,14 @@ def test_a_toned_photograph_counts_as_grey(name):
   assert grey.is_toned and grey.chroma is None
 
 
+def test_grey_that_a_jpeg_has_stored_as_colours_is_not_called_toned():
+  levels = tiny.images(1, 40, 60)[0].mean(-1, keepdims=True)
+  noise = np.random.default_rng(0).integers(0, 2, (40, 60, 3))
+  rgb = np.clip(levels + noise, 0, 255).astype(np.uint8)
+  grey = to_network_size(rgb)
+  assert grey.chroma is None and not grey.is_toned
+
+
 @pytest.mark.parametrize('name', ['astronaut.png', 'china.jpg', 'rocket.jpg'])
 def test_a_colour_photograph_does_not_count_as_toned(name):
   rgb = image_files.load_image(ROOT / 'photos' / name)

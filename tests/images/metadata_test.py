@@ -1,0 +1,34 @@
+"""Who, when and what of a photograph, from one format to the next."""
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+from pic_jax.images import image_files
+from tests import tiny
+
+
+def test_any_alphabet_and_the_resolution_come_through_every_format(tmp_path):
+  rgb = tiny.images(1, 12, 16)[0]
+  exif = Image.Exif()
+  exif[ExifTags.Base.Artist] = 'Jörg 写真'.encode()
+  about = {'exif': exif, 'dpi': (300, 300)}
+  Image.fromarray(rgb).save(tmp_path / 'a.jpg', **about)
+  name = 'a.jpg'
+  for form in ('webp', 'png', 'jpg'):  # each from the one before
+    about = image_files.load_photograph(tmp_path / name).metadata
+    name = f'b.{form}'
+    image_files.save_image(tmp_path / name, rgb, about=about)
+    with Image.open(tmp_path / name) as image:
+      tags = image.getexif()
+      artist = tags[ExifTags.Base.Artist].encode('latin-1').decode()
+      assert artist == 'Jörg 写真'
+      assert abs(tags[ExifTags.Base.XResolution] - 300) < 1
+
+
+def test_text_that_is_too_long_for_a_jpeg_does_not_prevent_one(tmp_path):
+  rgb = tiny.images(1, 12, 16)[0]
+  texts = PngImagePlugin.PngInfo()
+  texts.add_text('Description', 'x' * 70_000)
+  Image.fromarray(rgb).save(tmp_path / 'long.png', pnginfo=texts)
+  about = image_files.load_photograph(tmp_path / 'long.png').metadata
+  image_files.save_image(tmp_path / 'long.jpg', rgb, about=about)
+  assert (tmp_path / 'long.jpg').is_file()
