@@ -13,12 +13,12 @@ import stat
 import uuid
 import warnings
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pic_jax.images import encoding, metadata, to_srgb
+from pic_jax.images import encoding, low_bytes, metadata, to_srgb
 from pic_jax.runtime import errors
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
@@ -106,7 +106,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     raise errors.RunError('an empty file; fetch it again.')
   if len(data) > MAX_BYTES:
     raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
-  return _decode(io.BytesIO(data), max_pixels)
+  return _decode(data, max_pixels)
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
@@ -168,17 +168,20 @@ def _too_large(size: str, max_pixels: int) -> str:
   return f'{size} pixels, more than the limit of {max_pixels:,}; scale it down.'
 
 
-def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
+def _decode(data: bytes, max_pixels: int) -> Photograph:
   notes = []
   formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
-  with _plain_errors(max_pixels), Image.open(file, formats=formats) as image:
+  with (
+    _plain_errors(max_pixels),
+    Image.open(io.BytesIO(data), formats=formats) as image,
+  ):
     if image.format == 'TIFF':
       _seek_largest(image, notes)
     for width, height in _sizes(image):
       if width * height > max_pixels:
         raise errors.RunError(_too_large(f'{width} x {height}', max_pixels))
     _check_samples(image, notes)
-    image.load()
+    low_bytes.load(image, data)
     convert = to_srgb.eight_bits
     if image.mode.startswith('I'):
       low, high = image.getextrema() if image.mode == 'I' else (0, 0)
@@ -194,11 +197,8 @@ def _decode(file: BinaryIO, max_pixels: int) -> Photograph:
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
   if alpha is not None:
-    alpha = (
-      None
-      if alpha.min() == 255
-      else np.ascontiguousarray(to_srgb.turned(alpha, turn))
-    )
+    turned = np.ascontiguousarray(to_srgb.turned(alpha, turn))
+    alpha = None if alpha.min() == 255 else turned
   if (rgb[..., :1] == rgb[..., 1:]).all():
     rgb = rgb[..., :1]
   rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
@@ -242,7 +242,7 @@ def _check_samples(image: Image.Image, notes: list[str]) -> None:
     bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
   if bits > 8 and not image.mode.startswith('I'):
     if isinstance(key, tuple):
-      image.info['transparency'] = tuple(level >> 8 for level in key)
+      image.info['transparency'] = tuple((level + 128) // 257 for level in key)
     elif image.format == 'TIFF' and image.tag_v2.get(PLANES) == 2:
       raise errors.RunError(
         '16-bit colours in separate planes; save it as PNG.'

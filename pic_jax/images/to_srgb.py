@@ -43,10 +43,9 @@ def sixteen_bits(
       return np.asarray(grey)[..., None], alpha
     except errors.RunError as error:
       notes.append(str(error))
-  levels = to_8_bits(levels)
-  if curve := _gamma_curve(image):
-    levels = np.array(curve, np.uint8)[levels]
-  return levels[..., None], alpha
+  if (curve := _gamma_curve(image, 65535, notes)) is not None:
+    levels = curve[levels]
+  return to_8_bits(levels)[..., None], alpha
 
 
 def eight_bits(
@@ -65,9 +64,9 @@ def eight_bits(
   mode = 'CMYK' if image.mode == 'CMYK' else 'RGB'
   mode = 'L' if image.mode in ('1', 'L', 'LA', 'La') else mode
   to_srgb = None
-  if curve := _gamma_curve(image):
-    to_srgb = lambda part: part.point(curve * len(part.getbands()))  # noqa: E731
-    notes.append(f'gamma {image.info["gamma"]:g} of the file heeded')
+  if (curve := _gamma_curve(image, 255, notes)) is not None:
+    lut = curve.tolist()
+    to_srgb = lambda part: part.point(lut * len(part.getbands()))  # noqa: E731
   if profile := image.info.get('icc_profile'):
     try:
       if mode == 'L' and _space_of(profile) == SPACES['RGB']:
@@ -124,8 +123,10 @@ def to_8_bits(levels: np.ndarray) -> np.ndarray:
   return result
 
 
-def _gamma_curve(image: Image.Image) -> list[int] | None:
-  """sRGB levels of the 256 levels of a PNG that names another gamma.
+def _gamma_curve(
+  image: Image.Image, top: int, notes: list[str]
+) -> np.ndarray | None:
+  """sRGB levels [top + 1] uint16 of a PNG's, if it names another gamma.
 
   Of gAMA alone: a profile or an sRGB chunk say it better (PNG, sec. 13.13).
   """
@@ -134,11 +135,12 @@ def _gamma_curve(image: Image.Image) -> list[int] | None:
     return None
   if 'icc_profile' in image.info or abs(gamma - 1 / 2.2) < 0.01:
     return None
-  linear = (np.arange(256) / 255.0) ** (1.0 / gamma)
+  notes.append(f'gamma {gamma:g} of the file heeded')
+  linear = np.linspace(0.0, 1.0, top + 1) ** (1.0 / gamma)
   encoded = np.where(
     linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
   )
-  return np.round(255.0 * np.clip(encoded, 0.0, 1.0)).astype(int).tolist()
+  return np.round(top * np.clip(encoded, 0.0, 1.0)).astype(np.uint16)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:

@@ -78,13 +78,14 @@ def lines_of(rows):
 
 
 def tiff(data, width, height, bits, photometric, **more):
-  """A little-endian TIFF without compression, one strip per sample."""
+  """A little-endian TIFF without compression, one strip per plane."""
   samples = more.pop('samples', 1)
-  size = len(data) // samples
+  planes = more.pop('planes', samples)
+  size = len(data) // planes
   tags = {256: [width], 257: [height], 258: [bits], 259: [1]}
   tags |= {262: [photometric], 277: [samples], 278: [height]}
-  tags |= {273: [8 + i * size for i in range(samples)], 279: [size] * samples}
-  tags |= {284: [2 if samples > 1 else 1]}
+  tags |= {273: [8 + i * size for i in range(planes)], 279: [size] * planes}
+  tags |= {284: [2 if planes > 1 else 1]}
   far_at = 8 + len(data) + 2 + 12 * len(tags) + 4
   entries, far = b'', b''
   for tag, values in sorted(tags.items()):
@@ -257,8 +258,35 @@ def colour16():
   rgb = levels_of(5, 7, 3, dtype=np.uint16)
   data = png(7, 5, 16, 2, lines_of(rgb.astype('>u2')))
   note = 'colours of 16 bits per channel read with 8'
-  # The decoder drops the low byte.
-  return Case(data, (rgb >> 8).astype(np.uint8), notes=(note,))
+  return Case(data, rgb, notes=(note,))
+
+
+def colour16_with_alpha():
+  rgba = levels_of(5, 7, 4, dtype=np.uint16)
+  data = png(7, 5, 16, 6, lines_of(rgba.astype('>u2')))
+  alpha = np.round(rgba[..., 3] / 257)
+  return colour16()._replace(data=data, rgb=rgba[..., :3], alpha=alpha)
+
+
+def grey16_with_alpha():
+  both = levels_of(5, 7, 2, dtype=np.uint16)
+  data = png(7, 5, 16, 4, lines_of(both.astype('>u2')))
+  alpha = np.round(both[..., 1] / 257)
+  return colour16()._replace(data=data, rgb=both[..., 0], alpha=alpha)
+
+
+def colour16_tiff():
+  rgb = levels_of(5, 7, 3, dtype=np.uint16)
+  data = tiff(rgb.tobytes(), 7, 5, 16, 2, samples=3, planes=1)
+  return colour16()._replace(data=data)
+
+
+def grey16_of_another_gamma():
+  levels = levels_of(5, 7, dtype=np.uint16)
+  gamma = chunk(b'gAMA', struct.pack('>I', 100_000))
+  data = png(7, 5, 16, 0, lines_of(levels.astype('>u2')), gamma)
+  expected = np.round(65535 * srgb_of(levels / 65535)).astype(np.uint16)
+  return Case(data, expected, notes=('gamma 1 of the file heeded',))
 
 
 def colour16_with_a_transparent_one():
@@ -463,6 +491,10 @@ CASES = [
   colour_with_a_transparent_one,
   colour16,
   colour16_with_a_transparent_one,
+  colour16_with_alpha,
+  colour16_tiff,
+  grey16_with_alpha,
+  grey16_of_another_gamma,
   colour_of_equal_channels,
   inks,
   inks_in_a_jpeg,
