@@ -100,11 +100,9 @@ def _batch_rows(
     run_config.build_model(config),
     optimizer,
     config.optimizer.ema_decay,
-    config.training.accumulation_steps,
   )
   count = jax.local_device_count()
-  multiple = count * config.training.accumulation_steps
-  batch = -(-batch // multiple) * multiple
+  batch = -(-batch // count) * count
   rgb = devices.shard(_random_images(config, batch)[0])
   args = rgb, devices.replicate(jax.random.key(0))
   state = devices.replicate(train_step.create(params, optimizer))

@@ -32,6 +32,7 @@ MOVED = {
   'folders': '--config.evaluation.compare_with=X,Y',
   'profile_steps': '--mode=benchmark',
   'config.data.chroma_filter': '--config.model.chroma_filter',
+  'config.training.accumulation_steps': '--config.model.remat=True',
 }
 
 
@@ -148,16 +149,13 @@ def evaluate(values: Any) -> None:
   params = devices.replicate(params)
   # Not by the stored config alone: whoever evaluates decides what it costs.
   asked = config.evaluation if values.config is not None else {}
+  kinds = (
+    ('num_sampled_images', sample_report.SampleEvaluator, sample_report),
+    ('num_coded_images', code_length.Coder, code_length),
+  )
   others = [  # made before the long work, as they may refuse
-    (make(config), asked[field], to_text)
-    for field, make, to_text in (
-      (
-        'num_sampled_images',
-        sample_report.SampleEvaluator,
-        sample_report.to_text,
-      ),
-      ('num_coded_images', code_length.Coder, code_length.to_text),
-    )
+    (make(config), asked[field], module.to_text)
+    for field, make, module in kinds
     if asked.get(field)
   ]
   report = likelihood.Evaluator(config)(

@@ -128,12 +128,6 @@ def check(config: ml_collections.ConfigDict) -> None:
       count >= -1,
       f'`evaluation.{name}` must not be negative, or -1 for all, got {count}.',
     )
-  batch, steps = config.training.batch_size, config.training.accumulation_steps
-  _require(
-    batch % steps == 0,
-    '`training.batch_size` must divide by `training.accumulation_steps`, '
-    f'got {batch} and {steps}.',
-  )
   _check_sampling(config.sampling)
 
 
@@ -272,9 +266,9 @@ def _check_backbone(config: ml_collections.ConfigDict) -> None:
 
 def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
   """Checks that the training batch divides over all devices of all hosts."""
-  batch, steps = config.training.batch_size, config.training.accumulation_steps
+  batch = config.training.batch_size
   _require(
-    batch % (num_devices * steps) == 0,
-    '`training.batch_size` must divide by devices x '
-    f'`training.accumulation_steps`, got {batch} and {num_devices} x {steps}.',
+    batch % num_devices == 0,
+    '`training.batch_size` must divide by the number of devices, '
+    f'got {batch} and {num_devices}.',
   )

@@ -58,7 +58,6 @@ def _training() -> ml_collections.ConfigDict:
   training = ml_collections.ConfigDict()
   training.seed = 0  # directions, order, flips, dropout
   training.batch_size = 64  # images per step, all devices; sec. 4.1
-  training.accumulation_steps = 1  # micro-batches per step
   training.num_steps = 1000
   training.init_from = ''  # workdir, workdir@step or .safetensors
   training.backbone_weights = ''  # what a backbone starts from, .safetensors

@@ -58,6 +58,7 @@ def from_json(text: str) -> ml_collections.ConfigDict:
           'remove the former.'
         )
       sections['model'] |= moved
+    sections['training'].pop('accumulation_steps', None)  # until 0.1
     model = sections['model']
     strides = [stride for _, stride, _, _ in model['embedding_stages']]
     model.setdefault('chroma_factor', math.prod(strides))  # as until 0.1

@@ -33,9 +33,8 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
     training = config.training
     raise errors.RunError(
       'Out of device memory: lower `training.batch_size` '
-      f'({training.batch_size}), raise `training.accumulation_steps` '
-      f'({training.accumulation_steps}) or set `model.remat` '
-      f'({config.model.remat}).'
+      f'({training.batch_size}), set `model.remat` ({config.model.remat}) or '
+      'use more devices.'
     ) from None
 
 
@@ -156,7 +155,6 @@ def _compile(
     run.model,
     run.optimizer,
     run.config.optimizer.ema_decay,
-    run.config.training.accumulation_steps,
     colour_frequencies.class_weights(
       run.model,
       run.train_source,

@@ -71,109 +71,63 @@ def average(mean: Any, new: Any, decay: jax.Array) -> Any:
 
 
 def loss_fn(
-  params: Any,
-  rgb: jax.Array,
-  dropout_key: jax.Array,
-  model: pic.PIC,
-  class_weights: np.ndarray | None = None,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+  model: pic.PIC, class_weights: np.ndarray | None = None
+) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
   """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
 
   Of a head without a likelihood: its own loss.
 
   Args:
-    params: parameters of `model`.
-    rgb: [B, H, W, 3] uint8.
-    dropout_key: PRNG key.
     model: the network.
-    class_weights: [Q], see `classification.class_weights`.
+    class_weights: [Q], see `classification_head.class_weights`.
 
   Returns:
-    The loss [], and its parts.
+    (params, rgb [B, H, W, 3] uint8, dropout_key) -> the loss [], and its parts.
   """
-  lab = model.split_lab(rgb)
-  given = None
-  if model.hint_share:
-    key = jax.random.fold_in(dropout_key, 1)
-    given = hints.draw(key, lab.chroma, model.hint_share)
-  theta, embedding = model.apply(
-    {'params': params},
-    lab.luminance,
-    lab.chroma,
-    train=True,
-    hints=given,
-    rngs={'dropout': dropout_key},
-  )
 
-  if not model.has_likelihood:
-    loss = model.point_loss(theta, lab.chroma, class_weights).mean()
-    return loss, {'loss': loss}
-
-  def mean_bits(outputs: jax.Array) -> jax.Array:
-    log_prob = logistic_mixture.log_prob(
-      outputs, lab.luminance_small, lab.chroma
+  def loss(
+    params: Any, rgb: jax.Array, dropout_key: jax.Array
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    lab = model.split_lab(rgb)
+    given = None
+    if model.hint_share:
+      key = jax.random.fold_in(dropout_key, 1)
+      given = hints.draw(key, lab.chroma, model.hint_share)
+    theta, embedding = model.apply(
+      {'params': params},
+      lab.luminance,
+      lab.chroma,
+      train=True,
+      hints=given,
+      rngs={'dropout': dropout_key},
     )
-    return metrics.bits_per_dim(log_prob, given).mean()
 
-  loss = bits = mean_bits(theta)
-  parts = {'bits_per_dim': bits}
-  if model.embedding_loss_weight:
-    parts['embedding_bits_per_dim'] = mean_bits(
-      embedding[..., : model.num_outputs]
-    )
-    loss += model.embedding_loss_weight * parts['embedding_bits_per_dim']
-  return loss, parts | {'loss': loss}
+    if not model.has_likelihood:
+      total = model.point_loss(theta, lab.chroma, class_weights).mean()
+      return total, {'loss': total}
 
+    def mean_bits(outputs: jax.Array) -> jax.Array:
+      log_prob = logistic_mixture.log_prob(
+        outputs, lab.luminance_small, lab.chroma
+      )
+      return metrics.bits_per_dim(log_prob, given).mean()
 
-def gradients(
-  params: Any,
-  rgb: jax.Array,
-  key: jax.Array,
-  model: pic.PIC,
-  accumulation_steps: int,
-  class_weights: np.ndarray | None = None,
-) -> tuple[Any, dict[str, jax.Array]]:
-  """Gradients and parts of the loss, averaged over micro-batches.
+    total = bits = mean_bits(theta)
+    parts = {'bits_per_dim': bits}
+    if model.embedding_loss_weight:
+      parts['embedding_bits_per_dim'] = mean_bits(
+        embedding[..., : model.num_outputs]
+      )
+      total += model.embedding_loss_weight * parts['embedding_bits_per_dim']
+    return total, parts | {'loss': total}
 
-  Args:
-    params: parameters of `model`.
-    rgb: [B, H, W, 3] uint8; B divides by `accumulation_steps`.
-    key: for dropout.
-    model: the network.
-    accumulation_steps: number of micro-batches, one after another in memory.
-    class_weights: see `loss_fn`.
-  """
-  grad_fn = functools.partial(
-    jax.grad(loss_fn, has_aux=True),
-    model=model,
-    class_weights=class_weights,
-  )
-  if accumulation_steps == 1:
-    return grad_fn(params, rgb, key)
-
-  def add(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-    micro_batch, index = xs
-    new = grad_fn(params, micro_batch, jax.random.fold_in(key, index))
-    return jax.tree.map(jnp.add, total, new), None
-
-  micro_batches = rgb.reshape(accumulation_steps, -1, *rgb.shape[1:])
-  shapes = jax.eval_shape(lambda: grad_fn(params, micro_batches[0], key))
-  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  total, _ = jax.lax.scan(
-    add,
-    zeros,
-    (micro_batches, jnp.arange(accumulation_steps)),
-    # The gradient of a convolution in a loop is 18 times slower on CPU.
-    unroll=accumulation_steps if jax.default_backend() == 'cpu' else 1,
-  )
-  return jax.tree.map(lambda x: x / accumulation_steps, total)
+  return loss
 
 
 def train_step_fn(
   model: pic.PIC,
   optimizer: optax.GradientTransformation,
   ema_decay: float,
-  accumulation_steps: int = 1,
   class_weights: np.ndarray | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Makes the step that `devices.pmap` maps.
@@ -183,22 +137,14 @@ def train_step_fn(
     metrics are averaged over all devices, dropout differs on each of them. A
     loss or gradient that is not finite changes nothing but the counters.
   """
+  grad_fn = jax.grad(loss_fn(model, class_weights), has_aux=True)
 
   def train_step(
     state: TrainState, rgb: jax.Array, key: jax.Array
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     key = jax.random.fold_in(key, state.step)
     key = jax.random.fold_in(key, devices.index())
-    grads, parts = devices.mean(
-      gradients(
-        state.params,
-        rgb,
-        key,
-        model,
-        accumulation_steps,
-        class_weights,
-      )
-    )
+    grads, parts = devices.mean(grad_fn(state.params, rgb, key))
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = ema_decay_at(state.step, ema_decay)

@@ -61,7 +61,7 @@ def test_help_is_quick_and_lists_the_modes():
     (['--config=configs/trained.py:none', '--mode=sample'], 'cifar10, photos'),
     (
       [SMOKE, '--workdir={tmp}/w', '--config.training.accumulation_steps=7'],
-      'batch_size',
+      '--config.model.remat=True',
     ),
     ([SMOKE, '--config.data.chroma_filter=area'], 'model.chroma_filter'),
     (['train'], 'train'),

@@ -1,4 +1,4 @@
-"""One step: averaged over devices, EMA as algebra, accumulation."""
+"""One step: averaged over devices, EMA as algebra."""
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +49,8 @@ def test_eight_devices_average_to_the_gradient_of_one():
   net, params, rgb = prepare(dropout_rate=0.0)
   state, parts = one_step(net, params, rgb)
   (loss, _), gradient = jax.jit(
-    jax.value_and_grad(train_step.loss_fn, has_aux=True),
-    static_argnames='model',
-  )(params, rgb, jax.random.key(0), model=net)
+    jax.value_and_grad(train_step.loss_fn(net), has_aux=True)
+  )(params, rgb, jax.random.key(0))
   np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
   found = jax.tree.map(lambda old, new: old - new, params, state.params)
   # The difference of parameters of size 1 has lost digits of small gradients.
@@ -72,19 +71,11 @@ def test_every_device_draws_a_dropout_mask_of_its_own():
   _, parts = one_step(net, params, same)
   key = jax.random.fold_in(jax.random.key(5), 0)
   loss_fn = jax.jit(
-    lambda key: train_step.loss_fn(params, rgb[:1], key, net)[0]
+    lambda key: train_step.loss_fn(net)(params, rgb[:1], key)[0]
   )
   losses = [float(loss_fn(jax.random.fold_in(key, d))) for d in range(8)]
   assert len(set(losses)) == 8
   np.testing.assert_allclose(parts['loss'], np.mean(losses), rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_accumulated_micro_batches_give_the_same_step():
-  net, params, rgb = prepare(dropout_rate=0.0)
-  once, _ = one_step(net, params, rgb)
-  twice, _ = one_step(net, params, rgb, accumulation_steps=2)
-  assert_close(twice.params, once.params, 1e-5)
 
 
 def test_ema_is_the_weighted_mean_written_out():
@@ -124,30 +115,12 @@ def test_every_step_draws_new_dropout_masks():
 
 
 @pytest.mark.slow
-def test_every_micro_batch_draws_its_own_dropout_mask():
-  net, params, rgb = prepare()
-  same = np.repeat(rgb[:1], 2, 0)
-  key = jax.random.key(3)
-  _, parts = jax.jit(lambda: train_step.gradients(params, same, key, net, 2))()
-  loss_fn = jax.jit(
-    lambda key: train_step.loss_fn(params, rgb[:1], key, net)[0]
-  )
-  losses = [float(loss_fn(jax.random.fold_in(key, i))) for i in range(2)]
-  assert losses[0] != losses[1]
-  np.testing.assert_allclose(parts['loss'], np.mean(losses), rtol=1e-5)
-
-
-@pytest.mark.slow
 def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
   net, params, rgb = prepare(dropout_rate=0.0, embedding_features=24)
 
   def parts_of(params, weight):
-    return train_step.loss_fn(
-      params,
-      rgb,
-      jax.random.key(0),
-      net.clone(embedding_loss_weight=weight),
-    )[1]
+    loss_fn = train_step.loss_fn(net.clone(embedding_loss_weight=weight))
+    return loss_fn(params, rgb, jax.random.key(0))[1]
 
   with_it, without = parts_of(params, 0.5), parts_of(params, 0.0)
   assert 'embedding_bits_per_dim' not in without
