@@ -1,6 +1,5 @@
 """The state of training and one step of it (paper sec. 3.3, eq. 3)."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
