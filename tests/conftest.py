@@ -16,6 +16,14 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
 
 import jax
+import pytest
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_default_matmul_precision', 'highest')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def forget_programs():
+  """Else a worker keeps every program of every test: 11 GB in the end."""
+  yield
+  jax.clear_caches()

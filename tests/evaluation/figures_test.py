@@ -196,7 +196,7 @@ def test_compared_models_see_the_same_images_and_noise(trained):
   'name,value,text',
   [
     ('num_components', 3, 'model.num_components.*got 2 and 3'),
-    ('embedding_stages', ((8, 2, 1, 1), (8, 2, 1, 1)), 'factor, got 2 and 4'),
+    ('chroma_factor', 4, 'factor, got 2 and 4'),
   ],
 )
 def test_models_whose_noise_differs_are_refused(name, value, text, tmp_path):

@@ -36,7 +36,8 @@ def test_all_methods_draw_identical_chroma(gated, temperature):
   heads = 2 if gated else 0
   net, params, lab, keys = prepare(gated=gated, attention_heads=heads)
   if heads:  # squares of wild chroma, fed back, drive all to the edges
-    params['decoder']['attention']['project']['g'] /= 1000
+    params['decoder']['attention']['project']['g'] *= 0.1
+    params['decoder']['head']['g'] *= 0.1
   naive, cached, parallel = (
     draw(
       net,
