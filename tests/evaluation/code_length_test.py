@@ -46,7 +46,7 @@ def tiny_coder():
   config.sampling.batch_size = 3
   model = run_config.build_model(config)
   rgb = tiny.images(5, 8, 8)
-  params = pic.initial_params(model, model.split_lab(rgb), 0)
+  params = parameters.initial(model, model.split_lab(rgb), 0)
   return code_length.Coder(config), params, rgb
 
 
