@@ -9,7 +9,7 @@ import pytest
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import code_length
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices, errors
 from pic_jax.saved import run_config, trained_model
 from tests import tiny
