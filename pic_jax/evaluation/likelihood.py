@@ -9,7 +9,7 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
-from pic_jax.model import logistic_mixture
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -85,7 +85,8 @@ class Evaluator:
         {'params': params}, lab.luminance, lab.chroma
       )
       if not model.has_likelihood:
-        return {'loss': model.point_loss(theta, lab.chroma).mean((1, 2))}
+        head = pic.HEADS[model.head]
+        return {'loss': head.loss(theta, lab.chroma).mean((1, 2))}
       outputs = {'': theta}
       if model.has_decoder and model.embedding_has_likelihood:
         outputs['embedding_'] = embedding[..., : model.num_outputs]

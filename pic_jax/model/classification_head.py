@@ -6,6 +6,7 @@ ours are the two margins of one histogram).
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 
 from pic_jax.images import color
 
-POINT_ESTIMATES = ('annealed_mean', 'median')
+log_prob = None  # it has no likelihood
 # Zhang et al. 2016, sec. 2: side of a bin and width of the soft assignment to
 # its nearest bins, Lab units; temperature of the annealed mean.
 GRID = 10.0
@@ -36,6 +37,17 @@ def bins() -> np.ndarray:
   with jax.ensure_compile_time_eval():
     chroma = np.asarray(color.rgb_to_lab(cube))[:, 1:]
   return GRID * np.unique(np.round(chroma / GRID), axis=0).astype(np.float32)
+
+
+def num_outputs(model: Any) -> int:
+  """Width Q of theta: a logit of every bin."""
+  del model
+  return len(bins())
+
+
+def initial_theta(model: Any) -> tuple[float, ...]:
+  """[Q] mean of each output at the start of training."""
+  return (0.0,) * num_outputs(model)
 
 
 def _squared_distances(chroma: jax.Array) -> jax.Array:
@@ -103,13 +115,14 @@ def loss(
 
   Args:
     theta: [..., Q] logits.
-    chroma: [..., 2] in Lab units.
+    chroma: [..., 2] in network units, on the integer grid.
     weights: [Q], of `class_weights`, each pixel's by its nearest bin; None for
       1.
 
   Returns:
     [...] nats.
   """
+  chroma = color.round_chroma(color.chroma_from_network(chroma))
   targets = soft_targets(chroma)
   entropy = -(targets * jax.nn.log_softmax(theta, -1)).sum(-1)
   if weights is None:
@@ -117,19 +130,23 @@ def loss(
   return entropy * jnp.asarray(weights)[targets.argmax(-1)]
 
 
-def estimate(theta: jax.Array, point_estimate: str) -> jax.Array:
-  """One colour of every pixel.
+def estimate(theta: jax.Array, luminance: jax.Array, model: Any) -> jax.Array:
+  """Chroma [..., 2] of theta [..., Q], in network units, on the grid."""
+  del luminance
+  summary = POINT_ESTIMATES[model.point_estimate]
+  return color.chroma_to_network(color.round_chroma(summary(theta)))
 
-  Args:
-    theta: [..., Q] logits.
-    point_estimate: 'annealed_mean' (Zhang et al. 2016, sec. 2.3: the mean after
-      sharpening) or 'median' (Larsson et al. 2016: of a and of b).
 
-  Returns:
-    [..., 2] in Lab units, not rounded.
+def annealed_mean(theta: jax.Array) -> jax.Array:
+  """Chroma [..., 2] in Lab units of theta [..., Q]: the mean after sharpening.
+
+  Zhang et al. 2016, sec. 2.3.
   """
-  if point_estimate == 'annealed_mean':
-    return _product(jax.nn.softmax(theta / TEMPERATURE, -1), bins())
+  return _product(jax.nn.softmax(theta / TEMPERATURE, -1), bins())
+
+
+def median(theta: jax.Array) -> jax.Array:
+  """The medians of a and of b, as `annealed_mean` (Larsson et al. 2016)."""
   probabilities = jax.nn.softmax(theta, -1)
   return jnp.stack(
     [_median(probabilities, bins()[:, channel]) for channel in range(2)], -1
@@ -154,3 +171,6 @@ def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
   )
   start = jnp.asarray(levels)[place] - 0.5 * GRID
   return (start + GRID * share)[..., 0]
+
+
+POINT_ESTIMATES = {'annealed_mean': annealed_mean, 'median': median}

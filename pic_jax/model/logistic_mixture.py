@@ -4,7 +4,7 @@ Salimans et al. 2017, sec. 2.1 and 2.2, for the two channels a and b. Values
 are in network units: level k = 0..255 of a channel is (k - 127.5) / 127.5.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +37,9 @@ class Mixture(NamedTuple):
   log_scales: jax.Array
 
 
-def num_outputs(num_components: int) -> int:
+def num_outputs(model: Any) -> int:
   """Width P of theta: K logits, 3 K coeffs, 2 K means, 2 K log-scales."""
-  return 8 * num_components
+  return 8 * model.num_components
 
 
 def unpack(theta: jax.Array) -> Mixture:
@@ -68,12 +68,14 @@ def unpack(theta: jax.Array) -> Mixture:
   )
 
 
-def initial_theta(num_components: int) -> np.ndarray:
+def initial_theta(model: Any) -> tuple[float, ...]:
   """[P] mean of each output at the start of training."""
+  num_components = model.num_components
   means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, num_components)
   channel = [means, np.full(num_components, INITIAL_LOG_SCALE)]
   zeros = np.zeros(4 * num_components)
-  return np.concatenate([zeros, *channel, *channel]).astype(np.float32)
+  theta = np.concatenate([zeros, *channel, *channel])
+  return tuple(theta.astype(np.float32).tolist())
 
 
 def conditional_means(
@@ -265,3 +267,9 @@ def mode(theta: jax.Array, luminance: jax.Array) -> jax.Array:
   num_components = theta.shape[-1] // 8
   zeros = jnp.zeros((*theta.shape[:-1], num_components + 2))
   return sample(theta, luminance, zeros)
+
+
+def estimate(theta: jax.Array, luminance: jax.Array, model: Any) -> jax.Array:
+  """The one most sensible colour of every pixel, for a model: `mode`."""
+  del model
+  return mode(theta, luminance)

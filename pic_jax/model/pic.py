@@ -6,7 +6,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from pic_jax.images import color
 from pic_jax.model import (
@@ -20,9 +19,16 @@ from pic_jax.model import (
 
 # Gain of the heads at the start: theta is nearly the same everywhere.
 HEAD_SCALE = 0.1
-# What predicts the chroma: the decoder, or the embedding network alone, whose
-# first P channels are then theta.
-HEADS = ('decoder', 'mixture', 'regression', 'classification')
+# What theta means, by what gives it: the decoder, or the embedding network
+# alone, whose first P channels it then is. A module has `num_outputs(model)`,
+# `initial_theta(model)`, `estimate(theta, luminance, model)`, `log_prob`; where
+# the last is None, `loss(theta, chroma, weights)`.
+HEADS = {
+  'decoder': logistic_mixture,
+  'mixture': logistic_mixture,
+  'regression': regression_head,
+  'classification': classification_head,
+}
 
 
 class LabBatch(NamedTuple):
@@ -98,11 +104,7 @@ class PIC(nn.Module):
   @property
   def num_outputs(self) -> int:
     """Width P of theta."""
-    if self.head == 'regression':
-      return regression_head.NUM_OUTPUTS
-    if self.head == 'classification':
-      return len(classification_head.bins())
-    return logistic_mixture.num_outputs(self.num_components)
+    return HEADS[self.head].num_outputs(self)
 
   @property
   def has_decoder(self) -> bool:
@@ -112,7 +114,7 @@ class PIC(nn.Module):
   @property
   def has_likelihood(self) -> bool:
     """Whether theta is a mixture of logistics, not a point estimate."""
-    return self.head in ('decoder', 'mixture')
+    return HEADS[self.head].log_prob is not None
 
   @property
   def embedding_has_likelihood(self) -> bool:
@@ -177,7 +179,7 @@ class PIC(nn.Module):
       dropout_rate=self.dropout_rate,
       remat=self.remat,
       head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * rest,
-      head_mean=(*self._initial_theta(), *(0.0,) * rest),
+      head_mean=(*HEADS[self.head].initial_theta(self), *(0.0,) * rest),
       dtype=self.compute_dtype,
     )
 
@@ -193,48 +195,9 @@ class PIC(nn.Module):
       dropout_rate=self.dropout_rate,
       remat=self.remat,
       head_scale=HEAD_SCALE,
-      head_mean=self._initial_theta(),
+      head_mean=HEADS[self.head].initial_theta(self),
       dtype=self.compute_dtype,
     )
-
-  @nn.nowrap
-  def _initial_theta(self) -> tuple[float, ...]:
-    if not self.has_likelihood:
-      return (0.0,) * self.num_outputs
-    return tuple(logistic_mixture.initial_theta(self.num_components).tolist())
-
-  @nn.nowrap
-  def point_loss(
-    self,
-    theta: jax.Array,
-    chroma: jax.Array,
-    class_weights: np.ndarray | None = None,
-  ) -> jax.Array:
-    """Loss [...] of a head without a likelihood; chroma in network units."""
-    chroma = color.round_chroma(color.chroma_from_network(chroma))
-    if self.head == 'regression':
-      return regression_head.loss(theta, chroma)
-    return classification_head.loss(theta, chroma, class_weights)
-
-  @nn.nowrap
-  def estimate(self, theta: jax.Array, luminance: jax.Array) -> jax.Array:
-    """The most sensible single colour of every pixel.
-
-    Args:
-      theta: [..., P].
-      luminance: [..., 1] in network units.
-
-    Returns:
-      [..., 2] in network units, on the integer grid: the mode of the mixture,
-      or the point estimate of the head.
-    """
-    if self.has_likelihood:
-      return logistic_mixture.mode(theta, luminance)
-    if self.head == 'regression':
-      chroma = regression_head.estimate(theta)
-    else:
-      chroma = classification_head.estimate(theta, self.point_estimate)
-    return color.chroma_to_network(color.round_chroma(chroma))
 
   def setup(self) -> None:
     self.embedding = self.build_embedding()

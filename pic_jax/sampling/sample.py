@@ -130,7 +130,8 @@ def feed_forward(
   del params  # the embedding is all there is
   theta = given.embedding_of_each()[..., : model.num_outputs]
   if not model.has_likelihood:
-    return model.estimate(theta, given.luminance), None, 0
+    estimate = pic.HEADS[model.head].estimate
+    return estimate(theta, given.luminance, model), None, 0
   canvas = given.sample(theta)
   log_prob = logistic_mixture.log_prob(theta, given.luminance, canvas)
   return canvas, log_prob, 0

@@ -102,7 +102,8 @@ def loss_fn(
     )
 
     if not model.has_likelihood:
-      total = model.point_loss(theta, lab.chroma, class_weights).mean()
+      head = pic.HEADS[model.head]
+      total = head.loss(theta, lab.chroma, class_weights).mean()
       return total, {'loss': total}
 
     def mean_bits(outputs: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ from pic_jax.images import color
 from pic_jax.model import (
   classification_head,
   logistic_mixture,
+  pic,
   regression_head,
 )
 from pic_jax.runtime import devices
@@ -77,6 +78,7 @@ def test_cross_entropy_is_least_for_the_targets_and_weighted_by_colour():
   targets = classification_head.soft_targets(chroma)
   best = np.log(np.maximum(targets, 1e-30))
   entropy = -np.sum(np.asarray(targets * best), -1)
+  chroma = color.chroma_to_network(chroma)
   np.testing.assert_allclose(
     classification_head.loss(best, chroma), entropy, rtol=1e-5
   )
@@ -97,13 +99,13 @@ def test_annealed_mean_and_median_of_two_colours():
   theta[(bins == [40, 20]).all(-1)] = np.log(0.25)
   share = 0.25 ** (1 / 0.38) / (0.25 ** (1 / 0.38) + 0.75 ** (1 / 0.38))
   np.testing.assert_allclose(
-    classification_head.estimate(theta, 'annealed_mean'),
+    classification_head.annealed_mean(theta),
     [40 * share, 20 * share],
     rtol=1e-4,
   )
   # Half of all is reached at two thirds of the bin from -5 to 5.
   np.testing.assert_allclose(
-    classification_head.estimate(theta, 'median'), [5 / 3, 5 / 3], rtol=1e-4
+    classification_head.median(theta), [5 / 3, 5 / 3], rtol=1e-4
   )
 
 
@@ -123,11 +125,14 @@ def test_counted_colours_are_those_of_the_images():
 
 def test_regression_is_the_squared_error_of_its_estimate():
   rng = np.random.default_rng(0)
-  theta, chroma = rng.normal(0, 1, (2, 5, 2)).astype(np.float32)
-  error = np.asarray(regression_head.estimate(theta)) - chroma
+  theta, chroma = rng.integers(-50, 50, (2, 5, 2)).astype(np.float32)
+  theta /= regression_head.SCALE
+  found = color.chroma_from_network(
+    regression_head.estimate(theta, None, tiny.net(head='regression'))
+  )
   np.testing.assert_allclose(
-    regression_head.loss(theta, chroma),
-    (error**2).sum(-1) / regression_head.SCALE**2,
+    regression_head.loss(theta, color.chroma_to_network(chroma)),
+    np.square(found - chroma).sum(-1) / regression_head.SCALE**2,
     rtol=1e-5,
   )
 
@@ -175,7 +180,7 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   report = likelihood.Evaluator(config)(devices.replicate(params), rgb, -1)
   assert 'bits_per_dim' not in report
   np.testing.assert_allclose(
-    report['loss'], net.point_loss(theta, lab.chroma).mean(), rtol=1e-4
+    report['loss'], pic.HEADS[head].loss(theta, lab.chroma).mean(), rtol=1e-4
   )
   with config.unlocked():
     config.data.image_size = 12  # SSIM needs 11 pixels
