@@ -1,11 +1,12 @@
 """Where a run writes what happens: stderr, metrics.jsonl, TensorBoard."""
 
+import contextlib
 import json
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -98,14 +99,20 @@ class Meter:
     self._paused = 0.0
     self._steps = 0
 
-  def count_step(self, waited: float) -> None:
-    """Counts a step, before which the loop waited for data."""
+  @contextlib.contextmanager
+  def waiting(self) -> Iterator[None]:
+    """Time in which a step waits for its data; counts the step."""
+    start = time.perf_counter()
+    yield
+    self._waited += time.perf_counter() - start
     self._steps += 1
-    self._waited += waited
 
-  def pause(self, seconds: float) -> None:
-    """Leaves out time spent on evaluation, sampling or saving."""
-    self._paused += seconds
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Time that is left out: of evaluation, sampling or saving."""
+    start = time.perf_counter()
+    yield
+    self._paused += time.perf_counter() - start
 
   def rates(self, batch_size: int, steps_left: int) -> dict[str, float]:
     """Images/s, share of time waiting for data, seconds to go."""

@@ -23,8 +23,13 @@ class Signals:
     received: number of the signal, or None.
   """
 
-  def __init__(self) -> None:
+  def __init__(self, is_alone: bool = True):
+    """With other processes, which must all stop at one step, `is_alone` is not.
+
+    Nothing can be broken off then: they share in all work.
+    """
     self.received: int | None = None
+    self._is_alone = is_alone
     self._interruptible = False
     self._before: dict[int, signal.Handlers] = {}
 
@@ -48,9 +53,9 @@ class Signals:
   @contextlib.contextmanager
   def interruptible(self) -> Iterator[None]:
     """Work that a signal may break off: it changes nothing that is saved."""
-    if self.received is not None:
+    if self.received is not None and self._is_alone:
       raise StopRequested
-    self._interruptible = True
+    self._interruptible = self._is_alone
     try:
       yield
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import input_pipeline, sources
 from pic_jax.images import color, resizing
 from pic_jax.model import (
   backbone_embedding,
@@ -128,6 +128,8 @@ def check(config: ml_collections.ConfigDict) -> None:
       count >= -1,
       f'`evaluation.{name}` must not be negative, or -1 for all, got {count}.',
     )
+  for name in ('train_split', 'validation_split', 'test_split'):
+    sources.parse_split(config.data[name], 0)
   _check_sampling(config.sampling)
 
 

@@ -4,18 +4,25 @@ import collections
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline, sources
+from pic_jax.data import input_pipeline
 from pic_jax.runtime import devices, errors, lock, run_log, signals
-from pic_jax.saved import config_check, run_config
-from pic_jax.training import colour_frequencies, description, train_step
-from pic_jax.training import run as run_lib
+from pic_jax.saved import checkpoints, config_check, run_config
+from pic_jax.training import (
+  colour_frequencies,
+  description,
+  finite,
+  optimizers,
+  periodic,
+  start,
+  train_step,
+)
 
 # Steps after which the counters of a step are looked at: by then the device
 # has them, so that the host does not wait.
@@ -39,8 +46,7 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
 
 
 def train_and_evaluate(
-  config: ml_collections.ConfigDict,
-  workdir: str,
+  config: ml_collections.ConfigDict, workdir: str
 ) -> train_step.TrainState:
   """Trains to `training.num_steps`; resumes what the workdir holds.
 
@@ -55,112 +61,124 @@ def train_and_evaluate(
 
   Raises:
     Stopped: SIGTERM or SIGINT came; the state is saved.
+    UserError: the workdir or the data set does not go with the config.
     RunError: the loss or the gradient stays infinite, the device's memory is
       too small, saving or restoring failed, or another process writes to the
       workdir.
   """
   config_check.check_devices(config, jax.device_count())
-  changes = run_config.changes(config, workdir)
-  for split in ('train_split', 'validation_split', 'test_split'):
-    sources.parse_split(config.data[split], 0)
-  source = input_pipeline.open_training(config.data)
   with contextlib.ExitStack() as stack:
     if devices.is_main():
       pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
       stack.enter_context(lock.hold(workdir))
+    changes = {}
+    if checkpoints.saved_steps(workdir):
+      changes = run_config.changes(config, workdir)
+    source = input_pipeline.open_training(config.data)
+    if devices.is_main():
       run_config.write(config, workdir)
-    stops = stack.enter_context(signals.Signals())
-    run = stack.enter_context(
-      contextlib.closing(run_lib.Run(config, workdir, source))
-    )
+    stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
     stack.enter_context(_explained(config))
+    model = run_config.build_model(config)
     run_log.say(
       description.to_text(description.run(config, len(source), workdir))
     )
-    return _train(run, stops, changes)
+    optimizer = optimizers.make_optimizer(config)
+    state = start.first_state(config, workdir, model, optimizer, source)
+    actions = stack.enter_context(
+      contextlib.closing(periodic.Periodic(config, workdir, model))
+    )
+    if changes:
+      actions.log.scalars(int(state.step), {'config_changes': changes})
+      run_log.say(f'Changed since the last start: {", ".join(changes)}.')
+    step_fn = train_step.train_step_fn(
+      model,
+      optimizer,
+      config.optimizer.ema_decay,
+      colour_frequencies.class_weights(
+        model, source, config.training.rebalancing_share
+      ),
+    )
+    return _train(config, state, step_fn, source, actions, stop)
 
 
 def _train(
-  run: run_lib.Run,
-  stops: signals.Signals,
-  changes: dict[str, tuple],
+  config: ml_collections.ConfigDict,
+  state: train_step.TrainState,
+  step_fn: Callable[..., Any],
+  source: Sequence[np.ndarray],
+  actions: periodic.Periodic,
+  stop: signals.Signals,
 ) -> train_step.TrainState:
-  """The loop."""
-  training = run.config.training
-  state = run.first_state()
-  step = int(state.step)
-  if changes:
-    run.log.scalars(step, {'config_changes': changes})
-    run_log.say(f'Changed since the last start: {", ".join(changes)}.')
+  """The loop; `state` is on the host."""
+  training, step = config.training, int(state.step)
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))
-  batches = input_pipeline.train_batches(run.dataset, step)
-  meter = run_log.Meter()
-  stop = 0  # number of the signal that asks for it
-  recent = collections.deque()
+  dataset = input_pipeline.train_dataset(
+    source,
+    training.batch_size,
+    training.seed,
+    jax.process_index(),
+    jax.process_count(),
+    config.data.smallest_crop,
+  )
+  batches = input_pipeline.train_batches(dataset, step)
+  meter, recent, stop_signal = run_log.Meter(), collections.deque(), 0
+
+  def is_due(every: int) -> bool:
+    return every > 0 and (step % every == 0 or step == training.num_steps)
+
   try:
-    with _breakable(stops):
-      step_fn = _compile(run, state, keys)
-    while step < training.num_steps and not stop:
-      start = time.perf_counter()
-      rgb = devices.shard(next(batches))
-      meter.count_step(time.perf_counter() - start)
-      state, parts = step_fn(state, rgb, keys, _asked(stops))
+    with stop.interruptible():
+      step_fn = _compile(step_fn, state, devices.shard(dataset[0]), keys)
+    while step < training.num_steps and not stop_signal:
+      with meter.waiting():
+        rgb = devices.shard(next(batches))
+      state, parts = step_fn(state, rgb, keys, _asked(stop))
       step += 1
       recent.append((step, parts))
       if len(recent) > CHECK_DELAY:
-        seen_step, seen_parts = recent.popleft()
-        run.check_skipped(seen_step, state, seen_parts)
-        stop = int(devices.fetch(seen_parts['stop']))
-      if _is_due(run, step, training.log_every_steps) or len(recent) == 1:
-        run.report(step, parts, meter)
-      _periodically(run, stops, state, step, meter)
-      if jax.process_count() == 1:
-        stop = stops.received or 0
+        seen_step, seen = recent.popleft()
+        finite.check_updates(seen_step, seen, state)
+        stop_signal = int(devices.fetch(seen['stop']))
+      if is_due(training.log_every_steps) or len(recent) == 1:
+        actions.report(step, parts, meter)
+      with meter.paused():
+        with stop.interruptible():
+          if is_due(training.eval_every_steps):
+            actions.score(step, state)
+          if is_due(training.sample_every_steps):
+            actions.draw(step, state)
+        # The last, so that a score is on disk before its state.
+        if is_due(training.checkpoint_every_steps):
+          actions.save(step, state)
   except signals.StopRequested:
-    stop = stops.received  # a compilation, evaluation or grid was broken off
-  if stop:
-    run.save(state)
-    run.wait_for_save()
+    stop_signal = stop.received
+  if stop_signal:
+    actions.save(step, state)
     raise errors.Stopped(
-      stop,
-      f'saved step {step} in {run.workdir}; run the same command again to '
+      stop_signal,
+      f'saved step {step} in {actions.workdir}; run the same command again to '
       'resume.',
     )
-  for seen_step, seen_parts in recent:
-    run.check_skipped(seen_step, state, seen_parts)
+  for seen_step, seen in recent:
+    finite.check_updates(seen_step, seen, state)
   return state
 
 
-def _breakable(
-  stops: signals.Signals,
-) -> contextlib.AbstractContextManager[None]:
-  """Lets a signal break off work, unless other processes share in it."""
-  if jax.process_count() > 1:
-    return contextlib.nullcontext()
-  return stops.interruptible()
-
-
-def _asked(stops: signals.Signals) -> np.ndarray:
+def _asked(stop: signals.Signals) -> np.ndarray:
   """The signal received [D], for the step: so all processes hear of it."""
-  return np.full(jax.local_device_count(), stops.received or 0, np.int32)
+  return np.full(jax.local_device_count(), stop.received or 0, np.int32)
 
 
 def _compile(
-  run: run_lib.Run, state: train_step.TrainState, keys: jax.Array
+  step_fn: Callable[..., Any],
+  state: train_step.TrainState,
+  rgb: np.ndarray,
+  keys: jax.Array,
 ) -> Callable[..., Any]:
   """Compiles the step; says how long it took."""
-  start = time.perf_counter()
-  step_fn = train_step.train_step_fn(
-    run.model,
-    run.optimizer,
-    run.config.optimizer.ema_decay,
-    colour_frequencies.class_weights(
-      run.model,
-      run.train_source,
-      run.config.training.rebalancing_share,
-    ),
-  )
+  begin = time.perf_counter()
 
   def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:
     state, parts = step_fn(state, rgb, key)
@@ -171,36 +189,8 @@ def _compile(
     # Ahead of time pmap compiles for the arrays of all processes, but is then
     # called with those of one: the first call has to compile.
     return step
-  rgb = devices.shard(run.dataset[0])
   asked = np.zeros(jax.local_device_count(), np.int32)
   compiled = step.lower(state, rgb, keys, asked).compile()
-  seconds = time.perf_counter() - start
+  seconds = time.perf_counter() - begin
   run_log.say(f'Compiled the step in {run_log.format_duration(seconds)}.')
   return compiled
-
-
-def _is_due(run: run_lib.Run, step: int, every: int) -> bool:
-  return every > 0 and (
-    step % every == 0 or step == run.config.training.num_steps
-  )
-
-
-def _periodically(
-  run: run_lib.Run,
-  stops: signals.Signals,
-  state: train_step.TrainState,
-  step: int,
-  meter: run_log.Meter,
-) -> None:
-  """Saves, evaluates and samples where it is due; left out of the rates."""
-  start = time.perf_counter()
-  training = run.config.training
-  if _is_due(run, step, training.checkpoint_every_steps):
-    run.save(state)
-  if _is_due(run, step, training.eval_every_steps):
-    with _breakable(stops):
-      run.evaluate(state, step)
-  if _is_due(run, step, training.sample_every_steps):
-    with _breakable(stops):
-      run.sample(state, step)
-  meter.pause(time.perf_counter() - start)

@@ -109,7 +109,7 @@ def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
   lines = [line for line in result.stderr.splitlines() if 'pic_jax:' in line]
   assert len(lines) == 1 and text in lines[0]
   assert 'Traceback' not in result.stderr
-  assert not (tmp_path / 'w').exists()
+  assert not (tmp_path / 'w' / 'config.json').exists()
 
 
 @pytest.mark.parametrize('platform', ['cuda', 'none'])

@@ -192,16 +192,17 @@ from configs import smoke
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood as evaluate
 from pic_jax.runtime import devices
-from pic_jax.saved import digests
-from pic_jax.training import run as run_lib
+from pic_jax.saved import digests, run_config
+from pic_jax.training import optimizers, start
 import flax.serialization
 config, workdir = smoke.get_config(), sys.argv[1]
 source = input_pipeline.open_source(config.data, config.data.test_split)
-run = run_lib.Run(config, workdir, source)
-state = devices.replicate(run.first_state())
+net = run_config.build_model(config)
+optimizer = optimizers.make_optimizer(config)
+state = start.first_state(config, workdir, net, optimizer, source)
+state = devices.replicate(state)
 tree = flax.serialization.to_state_dict(devices.fetch(state))
 report = evaluate.Evaluator(config)(state.ema_params, source, 50)
-run.close()
 print(json.dumps([digests.of_state(tree), report['bits_per_dim']]))
 """
 

@@ -102,6 +102,7 @@ def change(section, name, value):
   [
     ('model', 'decoder_feature', 8, 'nearest is `model.decoder_features`'),
     ('training', 'batchsize', 8, 'nearest is `training.batch_size`'),
+    ('data', 'test_split', 'test[', "must look like 'train[:90%]'"),
     ('training', 'batch_size', 8.5, '`training.batch_size` must be of type'),
     ('training', 'batch_size', 0, '`training.batch_size` must be positive'),
     ('training', 'batch_size', True, '`training.batch_size` must be of type'),

@@ -1,5 +1,6 @@
 """Whole runs on a tiny folder: every config, resuming, fine-tuning."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,11 +16,11 @@ from tensorboardX.proto import event_pb2
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood, metrics
 from pic_jax.images import image_files
-from pic_jax.model import logistic_mixture
-from pic_jax.runtime import devices, errors
+from pic_jax.model import logistic_mixture, parameters
+from pic_jax.runtime import devices, errors, lock
 from pic_jax.sampling import grids, sample
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
-from pic_jax.training import loop, run, train_step
+from pic_jax.training import loop, optimizers, periodic, train_step
 from tests import tiny
 
 
@@ -200,13 +201,10 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   assert int(state['step']) == 1
   adam = state['opt_state']['inner_states']['adam']['inner_state']
   assert int(adam['0']['count']) == 1
-  moved = max(
-    np.abs(x - y).max()
-    for x, y in zip(
-      jax.tree.leaves(state['params']), jax.tree.leaves(params), strict=True
-    )
+  moved = jax.tree.map(
+    lambda x, y: np.abs(x - y).max(), state['params'], params
   )
-  assert 0 < moved < 1.1e-3  # one step of Adam at 1e-3
+  assert 0 < moved['decoder']['head']['g'] < 1.1e-3  # Adam's step, at 1e-3
   config.model.decoder_features = 5
   config.training.init_from = str(workdir)
   with pytest.raises(errors.RunError, match='decoder/above_input/V'):
@@ -300,13 +298,14 @@ def stop_in(monkeypatch, where, name, number, at=1):
   [
     (loop, '_compile', signal.SIGTERM, 0),
     pytest.param(
-      *(run.Run, 'report', signal.SIGTERM, 1), marks=pytest.mark.slow
+      *(periodic.Periodic, 'report', signal.SIGTERM, 1),
+      marks=pytest.mark.slow,
     ),
     pytest.param(
-      *(run.Run, 'evaluate', signal.SIGINT, 3), marks=pytest.mark.slow
+      *(periodic.Periodic, 'score', signal.SIGINT, 3), marks=pytest.mark.slow
     ),
     pytest.param(
-      *(run.Run, 'sample', signal.SIGTERM, 3), marks=pytest.mark.slow
+      *(periodic.Periodic, 'draw', signal.SIGTERM, 3), marks=pytest.mark.slow
     ),
   ],
 )
@@ -375,13 +374,25 @@ def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
 
 def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
-  a_run = run.Run(config, str(tmp_path), tiny.images(16, 8, 8))
-  state = a_run.initial_state()
-  state.params['embedding']['stage_0']['V'] *= np.nan
-  with pytest.raises(errors.RunError, match='embedding/stage_0.*step 0'):
-    a_run.save(devices.replicate(state))
-  a_run.close()
+  net = run_config.build_model(config)
+  params = parameters.initial(net, net.split_lab(tiny.images(16, 8, 8)), 0)
+  params['embedding']['stage_0']['V'] *= np.nan
+  state = train_step.create(params, optimizers.make_optimizer(config))
+  with contextlib.closing(
+    periodic.Periodic(config, str(tmp_path), net)
+  ) as actions:
+    with pytest.raises(errors.RunError, match='embedding/stage_0.*step 0'):
+      actions.save(0, devices.replicate(state))
   assert checkpoints.saved_steps(tmp_path) == []
+
+
+def test_a_workdir_in_use_is_refused_before_the_data_is_read(
+  folder, tmp_path, monkeypatch
+):
+  config = tiny.narrow_config('cifar10', folder)
+  monkeypatch.setattr(input_pipeline, 'open_training', pytest.fail)
+  with lock.hold(tmp_path), pytest.raises(errors.RunError, match='in use'):
+    loop.train_and_evaluate(config, str(tmp_path))
 
 
 @pytest.mark.slow

@@ -1,0 +1,146 @@
+"""What happens every so many steps: report, score, draw, save."""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import ml_collections
+import numpy as np
+
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
+from pic_jax.images import grid, image_files
+from pic_jax.model import pic
+from pic_jax.runtime import devices, run_log
+from pic_jax.sampling import grids
+from pic_jax.saved import checkpoints
+from pic_jax.training import finite, optimizers, train_step
+
+
+class Periodic:
+  """Reports, scores, draws and saves; what each needs is made when needed.
+
+  Every process calls it; process 0 writes.
+  """
+
+  def __init__(
+    self, config: ml_collections.ConfigDict, workdir: str, model: pic.PIC
+  ):
+    """Opens the logs.
+
+    Args:
+      config: checked.
+      workdir: holds the checkpoint that is resumed, if any, and none after it.
+      model: of the config.
+    """
+    self._config = config
+    self.workdir = pathlib.Path(workdir)
+    self._model = model
+    saved = checkpoints.saved_steps(workdir)
+    self._last_saved = saved[-1] if saved else None
+    self._saver = None
+    self.log = run_log.Log(workdir)
+
+  @functools.cached_property
+  def _validation(self) -> Sequence[np.ndarray]:
+    data = self._config.data
+    return input_pipeline.open_source(data, data.validation_split)
+
+  @functools.cached_property
+  def _evaluator(self) -> likelihood.Evaluator:
+    return likelihood.Evaluator(self._config)
+
+  @functools.cached_property
+  def _sampler(self) -> grids.Sampler:
+    return grids.Sampler(self._model, self._config.sampling)
+
+  def report(
+    self, step: int, parts: dict[str, jax.Array], meter: run_log.Meter
+  ) -> None:
+    """Writes scalars and a progress line; waits for the device."""
+    values = {
+      name: float(x)
+      for name, x in devices.fetch(parts).items()
+      if name != 'group_norms'
+    }
+    score = f'loss {values["loss"]:.4f}'
+    if self._model.has_likelihood:
+      score = f'{values["bits_per_dim"]:.4f} bits/dim'
+    training = self._config.training
+    rates = meter.rates(training.batch_size, training.num_steps - step)
+    rate_fn = optimizers.learning_rate_fn(
+      self._config, self._config.optimizer.learning_rate
+    )
+    rate = float(rate_fn(step))
+    self.log.scalars(step, values | rates | {'learning_rate': rate})
+    run_log.say(
+      f'step {step}/{training.num_steps}: '
+      f'{score}, '
+      f'gradient {values["grad_norm"]:.2f}, '
+      f'learning rate {rate:.2g}, '
+      f'{rates["images_per_second"]:.1f} images/s '
+      f'({rates["images_per_second_per_device"]:.1f} per device), '
+      f'data wait {100 * rates["data_wait_share"]:.0f} %, '
+      f'last checkpoint {self._last_saved}, '
+      f'ETA {run_log.format_duration(rates["seconds_left"])}'
+    )
+    meter.reset()
+
+  def score(self, step: int, state: train_step.TrainState) -> None:
+    """Scores the averaged parameters on held-out training images."""
+    report = self._evaluator(
+      state.ema_params,
+      self._validation,
+      self._config.evaluation.num_validation_images,
+    )
+    self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
+    scores = f'loss {report.get("loss", 0):.4f}'
+    if self._model.has_likelihood:
+      scores = (
+        f'{report["bits_per_dim"]:.4f} bits/dim '
+        f"({report['bits_per_dim_paper']:.4f} by the paper's rule)"
+      )
+    run_log.say(
+      f'step {step}: validation {scores}, {report["num_images"]} images'
+    )
+
+  def draw(self, step: int, state: train_step.TrainState) -> None:
+    """Writes a grid of held-out training images: grey | samples | original."""
+    rows = next(self._sampler.batches(state.ema_params, self._validation))
+    if not devices.is_main():
+      return
+    picture = grid.grid(rows)
+    path = self.workdir / 'figures' / f'step_{step:07d}.png'
+    image_files.save_image(path, picture)
+    self.log.picture(step, 'samples', picture)
+    run_log.say(f'step {step}: wrote {path}')
+
+  def save(self, step: int, state: train_step.TrainState) -> None:
+    """Starts to write a checkpoint of a replicated state, unless it is there.
+
+    Raises:
+      RunError: the state is not finite, or this or an earlier write failed.
+    """
+    if step == self._last_saved or not devices.is_main():
+      return
+    host_state = devices.fetch(state)
+    finite.check_state(host_state)
+    if self._saver is None:
+      self._saver = checkpoints.Saver(
+        str(self.workdir), self._config, self._config.training.num_checkpoints
+      )
+    self._saver.save(host_state)
+    self._last_saved = step
+
+  def close(self) -> None:
+    """Waits for the last checkpoint and closes the logs.
+
+    Raises:
+      RunError: it could not be written.
+    """
+    try:
+      if self._saver is not None:
+        self._saver.close()
+    finally:
+      self.log.close()

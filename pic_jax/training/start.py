@@ -1,0 +1,107 @@
+"""The state that training starts with: resumed, fine-tuned or fresh."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.serialization
+import jax
+import ml_collections
+import numpy as np
+import optax
+
+from pic_jax.data import input_pipeline
+from pic_jax.model import parameters, pic
+from pic_jax.runtime import devices, errors, run_log
+from pic_jax.saved import backbone_weights, checkpoints, trained_model
+from pic_jax.training import train_step
+
+
+def first_state(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  model: pic.PIC,
+  optimizer: optax.GradientTransformation,
+  source: Sequence[np.ndarray],
+) -> train_step.TrainState:
+  """The last good checkpoint of the workdir, else step 0; on the host.
+
+  Process 0 reads or makes it, the others get it from there.
+
+  Args:
+    config: checked.
+    workdir: exists.
+    model: of the config.
+    optimizer: of the config.
+    source: images of the training split.
+
+  Raises:
+    RunError: a checkpoint cannot be read, or does not fit the model.
+  """
+  shapes = jax.eval_shape(
+    lambda params: train_step.create(params, optimizer),
+    parameters.shapes(model, config.data.image_size),
+  )
+  if devices.is_main():
+    state = resumed(workdir, shapes)
+    if state is None:
+      if config.training.init_from:
+        params = init_from(config.training.init_from, shapes.params)
+      else:
+        params = fresh(config, model, source)
+      state = train_step.create(params, optimizer)
+  else:
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+  return devices.broadcast(state)
+
+
+def resumed(
+  workdir: str, shapes: train_step.TrainState
+) -> train_step.TrainState | None:
+  """The last good checkpoint; None if there is none."""
+  restored = checkpoints.restore(workdir)
+  if restored is None:
+    return None
+  tree, meta = restored
+  step = int(meta['step'])
+  run_log.say(f'Resuming {workdir} at step {step}.')
+  checkpoints.set_aside_after(workdir, step)
+  checkpoints.check_fit(tree['params'], shapes.params, f'{workdir} at {step}')
+  try:
+    return flax.serialization.from_state_dict(shapes, tree)
+  except (ValueError, KeyError) as error:
+    raise errors.RunError(
+      f'{workdir} was written by another version: {error} Start from its '
+      'weights with `--config.training.init_from`.'
+    ) from None
+
+
+def init_from(source: str, shapes: Any) -> Any:
+  """Averaged parameters of a trained model; of its networks, those we have."""
+  params, _, step = trained_model.load_trained(source)
+  for network in sorted(params.keys() - shapes.keys()):
+    run_log.say(f'The {network} of {source} is left out.')
+    del params[network]
+  params = parameters.completed(params, shapes)
+  checkpoints.check_fit(params, shapes, source)
+  run_log.say(f'Starting from {source}, step {step}, optimiser fresh.')
+  return params
+
+
+def fresh(
+  config: ml_collections.ConfigDict,
+  model: pic.PIC,
+  source: Sequence[np.ndarray],
+) -> Any:
+  """Random directions; gains and biases from the first global batch."""
+  first = input_pipeline.train_dataset(
+    source,
+    config.training.batch_size,
+    config.training.seed,
+    smallest_crop=config.data.smallest_crop,
+  )[0]
+  backbone = None
+  if config.training.backbone_weights:
+    backbone = backbone_weights.load(config.training.backbone_weights)
+  return parameters.initial(
+    model, model.split_lab(first), config.training.seed, backbone
+  )
