@@ -94,7 +94,7 @@ def config(name: str) -> ml_collections.ConfigDict:
 
 
 def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
-  """The same stages, strides and switches at a width of 4, on a folder."""
+  """The same stages, strides and switches, narrow and shallow, on a folder."""
   result = config(name)
   result.data.name = 'folder'
   result.data.data_dir = str(folder)
@@ -106,13 +106,14 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
     factor *= stride
   result.data.image_size = 4 * factor
   result.model.embedding_stages = tuple(
-    (4, stride, blocks, dilation)
+    (4, stride, min(blocks, 1), dilation)
     for _, stride, blocks, dilation in result.model.embedding_stages
   )
   # Wide enough for the 260 bins of a classification.
   wide = result.model.head == 'classification'
   result.model.embedding_features = 260 if wide else 24
   result.model.decoder_features = 4
+  result.model.decoder_blocks = 1
   result.model.num_components = 2
   training = result.training
   training.init_from = ''
