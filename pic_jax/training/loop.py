@@ -114,14 +114,7 @@ def _train(
   training, step = config.training, int(state.step)
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))
-  dataset = input_pipeline.train_dataset(
-    source,
-    training.batch_size,
-    training.seed,
-    jax.process_index(),
-    jax.process_count(),
-    config.data.smallest_crop,
-  )
+  dataset = _dataset(config, source)
   batches = input_pipeline.train_batches(dataset, step)
   meter, recent, stop_signal = run_log.Meter(), collections.deque(), 0
 
@@ -164,6 +157,20 @@ def _train(
   for seen_step, seen in recent:
     finite.check_updates(seen_step, seen, state)
   return state
+
+
+def _dataset(
+  config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
+) -> Sequence[np.ndarray]:
+  """Batches of this process, by the number of the step."""
+  return input_pipeline.train_dataset(
+    source,
+    config.training.batch_size,
+    config.training.seed,
+    jax.process_index(),
+    jax.process_count(),
+    config.data.smallest_crop,
+  )
 
 
 def _asked(stop: signals.Signals) -> np.ndarray:
