@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
 
 from pic_jax.runtime import errors
 
@@ -95,9 +96,16 @@ def round_up(batch_size: int) -> int:
 
 
 def broadcast(tree: Any) -> Any:
-  """What process 0 has, on every process; all give the same shapes."""
-  if jax.process_count() == 1:
+  """What process 0 has, on every process; all give the same shapes.
+
+  The others wait an hour for process 0 to make it: collectives of CPUs alone
+  break off after 30 s.
+  """
+  count = jax.process_count()
+  if count == 1:
     return tree
+  everyone = set(range(count))
+  multihost.sync_global_processes('broadcast', timeout=3600, processes=everyone)
   return multihost_utils.broadcast_one_to_all(tree)
 
 
