@@ -31,6 +31,7 @@ CONFIGS = (
   'demo',
   'imagenet128',
   'imagenet128_embedding',
+  'photos128',
   'photos64',
   'smoke',
 )
@@ -115,6 +116,8 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
   result.model.decoder_features = 4
   result.model.decoder_blocks = 1
   result.model.num_components = 2
+  result.model.backbone = 'none'  # which is not to be had any narrower
+  result.data.mixture = ()
   training = result.training
   training.init_from = ''
   training.batch_size = 8

@@ -56,13 +56,15 @@ def open_source(
 def open_training(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
   """Opens `data.train_split` and what `data.mixture` adds to it.
 
+  Its rows are (share, name, data_dir, split); without a folder that of `data`.
+
   Raises:
     UserError: see `open_images`.
   """
   parts, shares = [open_source(config, config.train_split)], []
   for share, name, data_dir, split in config.mixture:
     other = config.copy_and_resolve_references()
-    other.name, other.data_dir = name, data_dir
+    other.name, other.data_dir = name, data_dir or config.data_dir
     parts.append(open_source(other, split))
     shares.append(share)
   if not shares:

@@ -205,7 +205,7 @@ def test_an_array_is_read_from_its_file(tmp_path):
   expected = resizing.fit(tiny.images(5, 8, 12)[4], 16, 'crop')
   np.testing.assert_array_equal(wide[4], expected)
   config.train_split = 'big'
-  config.mixture = ((0.25, 'array', str(tmp_path), 'wide[1:]'),)
+  config.mixture = ((0.25, 'array', '', 'wide[1:]'),)
   both = input_pipeline.open_training(config)
   assert len(both) == 13 and both.shares == (0.75, 0.25)
   np.testing.assert_array_equal(both[12], wide[4])
