@@ -61,13 +61,12 @@ def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
   # Imported here, because only this needs it.
   import matplotlib.figure
 
-  places = [pathlib.Path(os.path.abspath(run)) for run in runs]
-  names = [place.name for place in places]
+  names = [os.path.basename(os.path.abspath(run)) for run in runs]
   figure = matplotlib.figure.Figure((6, 3.5), layout='constrained')
   axes = figure.subplots()
-  for place, name in zip(places, names, strict=True):
-    curve = read(place)
-    name = name if names.count(name) == 1 else str(place)
+  for run, name in zip(runs, names, strict=True):
+    curve = read(run)
+    name = name if names.count(name) == 1 else str(run)
     axes.plot(list(curve), list(curve.values()), marker='.', label=name)
   axes.set_xlabel('images')
   axes.set_ylabel('validation bits/dim, exact rule')
