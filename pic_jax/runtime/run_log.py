@@ -22,7 +22,7 @@ class Log:
   """
 
   def __init__(self, workdir: str):
-    self._file = self._board = None
+    self._workdir, self._file, self._board = workdir, None, None
     if jax.process_index() == 0:
       path = pathlib.Path(workdir) / 'metrics.jsonl'
       is_cut_off = path.exists() and path.read_bytes()[-1:] not in (b'', b'\n')
@@ -39,23 +39,35 @@ class Log:
     """Appends one line of JSON and the TensorBoard scalars of a step."""
     if self._file is None:
       return
-    self._file.write(json.dumps({'step': step, **values}) + '\n')
-    self._file.flush()
-    for name, value in values.items():
-      if isinstance(value, int | float):
-        self._show(step, summary.scalar(name, value))
-    self._board.flush()
+    with self._naming_the_folder():
+      self._file.write(json.dumps({'step': step, **values}) + '\n')
+      self._file.flush()
+      for name, value in values.items():
+        if isinstance(value, int | float):
+          self._show(step, summary.scalar(name, value))
+      self._board.flush()
 
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
     """Shows [H, W, 3] uint8 in TensorBoard."""
     if self._board is not None:
-      self._show(step, summary.image(name, rgb, dataformats='HWC'))
-      self._board.flush()
+      with self._naming_the_folder():
+        self._show(step, summary.image(name, rgb, dataformats='HWC'))
+        self._board.flush()
 
   def close(self) -> None:
     if self._file is not None:
-      self._file.close()
-      self._board.close()
+      with self._naming_the_folder():
+        self._file.close()
+        self._board.close()
+
+  @contextlib.contextmanager
+  def _naming_the_folder(self) -> Iterator[None]:
+    """Puts it into an `OSError`: one of an open file does not know its name."""
+    try:
+      yield
+    except OSError as error:
+      error.filename = error.filename or self._workdir
+      raise
 
   def _show(self, step: int, content: Any) -> None:
     event = event_pb2.Event(summary=content, step=step, wall_time=time.time())
