@@ -29,6 +29,7 @@ PARAMETERS = {
   'demo': 445_424,
   'imagenet128': 113_124_352,
   'imagenet128_embedding': 100_520_192,
+  'photos128': 4_937_606,
   'photos64': 994_272,
   'smoke': 24_520,
 }
