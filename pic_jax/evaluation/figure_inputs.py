@@ -184,6 +184,6 @@ def _picture_of(
     if candidate in files:
       return image_files.load_image(files[candidate])
   raise errors.RunError(
-    f'{image_files.in_one_line(folder)} has no picture of '
-    f'{image_files.in_one_line(name)}: neither its name, nor with .0 behind.'
+    f'{errors.in_one_line(folder)} has no picture of '
+    f'{errors.in_one_line(name)}: neither its name, nor with .0 behind.'
   )

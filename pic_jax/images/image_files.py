@@ -93,7 +93,7 @@ def load_photograph(
   try:
     return decode_photograph(_read(path), max_pixels)
   except errors.RunError as error:
-    raise errors.RunError(f'{in_one_line(path)}: {error}') from None
+    raise errors.RunError(f'{errors.in_one_line(path)}: {error}') from None
 
 
 def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
@@ -118,11 +118,6 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
   photograph = load_photograph(path)
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
   return np.repeat(rgb, 3 // rgb.shape[-1], -1)
-
-
-def in_one_line(text: object) -> str:
-  """Escapes line breaks, control characters and undecodable bytes."""
-  return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def _read(path: str | os.PathLike) -> bytes:
@@ -160,7 +155,7 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
   # The decoders raise a dozen more kinds on damaged files, from SyntaxError
   # and struct.error to ZeroDivisionError and MemoryError.
   except Exception as error:
-    reason = in_one_line(error)[:80] or type(error).__name__
+    reason = errors.in_one_line(error)[:80] or type(error).__name__
     raise errors.RunError(f'damaged ({reason}); save it anew as PNG.') from None
 
 
@@ -283,7 +278,7 @@ def save_image(
     RunError: another suffix, or the file cannot be written.
   """
   path = pathlib.Path(path)
-  name, form = in_one_line(path), WRITTEN.get(path.suffix.lower())
+  name, form = errors.in_one_line(path), WRITTEN.get(path.suffix.lower())
   if form is None:
     raise errors.RunError(f'{name}: unknown suffix; use .png, .jpg or .webp.')
   temporary = path.with_name(f'.{uuid.uuid4().hex}')
@@ -293,7 +288,7 @@ def save_image(
       encoding.write(file, form, rgb, alpha, about)
     temporary.replace(path)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
-    reason = in_one_line(getattr(error, 'strerror', None) or error)
+    reason = errors.in_one_line(getattr(error, 'strerror', None) or error)
     raise errors.RunError(f'{name}: cannot be written ({reason}).') from None
   finally:
     with contextlib.suppress(OSError, ValueError):

@@ -82,7 +82,7 @@ class _Run:
     elapsed = time.perf_counter() - self._start
     left = elapsed / self.num_seen * (self._total - self.num_seen)
     run_log.say(
-      f'{self.num_seen}/{self._total} {folder_job.one_line(result.file)}: '
+      f'{self.num_seen}/{self._total} {errors.in_one_line(result.file)}: '
       f'{text}, ETA {run_log.format_duration(left)}'
     )
 
@@ -95,7 +95,7 @@ class _Run:
     result.status, result.reason = 'failed', reason
     if not self.made_before(result):
       self.log(result)
-    self.say(result, f'failed: {folder_job.one_line(reason)}')
+    self.say(result, f'failed: {errors.in_one_line(reason)}')
 
 
 def run(
@@ -137,7 +137,7 @@ def run(
     shutil.rmtree(output / PARTIAL)
   report = {
     'settings': at.made_with,
-    'left_out': found.left_out,
+    'left_out': [str(path) for path in found.left_out],
     'files': [dataclasses.asdict(result) for result in files],
   }
   results.write(output / results.REPORT, json.dumps(report, indent=2) + '\n')
@@ -213,7 +213,7 @@ def _may_be_made(at: _Run, result: results.Result) -> bool:
     what = 'was made with other settings' if before else 'is not of this job'
     at.fail(
       result,
-      f'{folder_job.one_line(at.job.output / existing[0])} exists and {what}: '
+      f'{errors.in_one_line(at.job.output / existing[0])} exists and {what}: '
       '--overwrite, or choose another --output.',
     )
     return False

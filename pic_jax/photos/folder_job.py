@@ -1,6 +1,5 @@
 """Which photographs are coloured, under which names, and what was before."""
 
-import collections
 import dataclasses
 import json
 import os
@@ -51,11 +50,11 @@ class Found:
 
   Attributes:
     photographs: path of each, and its name: inside its folder, or alone.
-    left_out: how many other files there are, by kind.
+    left_out: all other files.
   """
 
   photographs: list[tuple[pathlib.Path, str]]
-  left_out: dict[str, int]
+  left_out: list[pathlib.Path]
 
 
 def find(job: Job) -> Found:
@@ -66,41 +65,46 @@ def find(job: Job) -> Found:
   """
   output = job.output
   if output.exists() and not output.is_dir():
-    raise errors.UserError(f'{one_line(output)} must be a folder (--output).')
-  photographs, left_out = [], collections.Counter()
+    raise errors.UserError(
+      f'{errors.in_one_line(output)} must be a folder (--output).'
+    )
+  photographs, left_out = [], []
   for source in job.inputs:
     if not os.path.lexists(source):
-      raise errors.UserError(f'{one_line(source)}: no such file or folder.')
+      raise errors.UserError(
+        f'{errors.in_one_line(source)}: no such file or folder.'
+      )
     if not source.is_dir():
       photographs.append((source, source.name))
       continue
     if output.exists() and output.samefile(source):
       raise errors.UserError(
-        f'{one_line(output)} is both input and output: choose another --output.'
+        f'{errors.in_one_line(output)} is both input and output: choose '
+        'another --output.'
       )
     inside, others = _walk(source, output, job.manners.recursive)
     photographs += [(path, str(path.relative_to(source))) for path in inside]
-    left_out.update(others)
+    left_out += others
   if not photographs:
     hint = (
       '' if job.manners.recursive else '; --recursive looks into subfolders'
     )
     raise errors.UserError(
       f'No photographs ({", ".join(image_files.suffixes())}) in '
-      f'{", ".join(map(one_line, job.inputs))}{hint}.'
+      f'{", ".join(map(errors.in_one_line, job.inputs))}{hint}.'
     )
   if job.hints and len(photographs) > 1:
     raise errors.UserError(
       f'--hints are of one photograph, got {len(photographs)}.'
     )
   _refuse_equal_names(photographs, str)
-  return Found(photographs, dict(sorted(left_out.items())))
+  return Found(photographs, left_out)
 
 
 def _walk(
   source: pathlib.Path, output: pathlib.Path, recursive: bool
-) -> tuple[list[pathlib.Path], list[str]]:
-  """Photographs of a folder, and the kinds of its other files."""
+) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+  """Photographs of a folder, and its other files."""
   photographs, others = [], []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
@@ -113,13 +117,11 @@ def _walk(
       and not (output.exists() and (here / name).samefile(output))
     ]
     for name in names:
-      suffix = pathlib.Path(name).suffix.lower()
       if not name.startswith('.'):
-        if suffix in image_files.suffixes():
-          photographs.append(here / name)
-        else:
-          others.append(suffix or 'no suffix')
-  return sorted(photographs, key=os.fsencode), others
+        suffix = pathlib.Path(name).suffix.lower()
+        is_photograph = suffix in image_files.suffixes()
+        (photographs if is_photograph else others).append(here / name)
+  return sorted(photographs, key=os.fsencode), sorted(others, key=os.fsencode)
 
 
 def _refuse_equal_names(
@@ -130,8 +132,8 @@ def _refuse_equal_names(
     first = seen.setdefault(key(name), path)
     if first is not path:
       raise errors.UserError(
-        f'{one_line(first)} and {one_line(path)} would have outputs of one '
-        'name: colour them into two --output folders.'
+        f'{errors.in_one_line(first)} and {errors.in_one_line(path)} would '
+        'have outputs of one name: colour them into two --output folders.'
       )
 
 
@@ -145,13 +147,6 @@ def check_case(job: Job, found: Found) -> None:
     other = pathlib.Path(file.name)
     if other.with_name(other.name.swapcase()).exists():
       _refuse_equal_names(found.photographs, str.casefold)
-
-
-def one_line(path: str | os.PathLike) -> str:
-  """A path on one line, whatever bytes it has."""
-  return image_files.in_one_line(
-    os.fsencode(path).decode('utf-8', 'backslashreplace')
-  )
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:

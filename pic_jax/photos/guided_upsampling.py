@@ -17,8 +17,6 @@ from pic_jax.images import color
 # varies less than its root, 7, chroma hardly follows it. From 32 to 128, errors
 # on photographs, with 16 or 32 cells per side, differ by less than 3 %.
 EPSILON = np.float32(50.0)
-# With 6,000 pixels in a row, the arrays of one strip take about 100 MB.
-STRIP_ROWS = 256
 
 
 class Maps(NamedTuple):
@@ -141,11 +139,3 @@ def upsample_rows(
   detail = luminance - rows_of(maps.luminance)
   chroma = rows_of(maps.chroma) + rows_of(maps.slope) * detail
   return np.clip(chroma, rows_of(maps.low), rows_of(maps.high))
-
-
-def strips(height: int) -> list[slice]:
-  """Covers rows by slices of `STRIP_ROWS`: temporaries stay small."""
-  return [
-    slice(first, min(first + STRIP_ROWS, height))
-    for first in range(0, height, STRIP_ROWS)
-  ]

@@ -130,7 +130,7 @@ def _read_points(path: pathlib.Path) -> list[Point]:
         points.append((float(x), float(y), (red, green, blue)))
       except ValueError:
         raise errors.UserError(
-          f'{image_files.in_one_line(path)}, line {number}: must be '
+          f'{errors.in_one_line(path)}, line {number}: must be '
           f'x,y,#rrggbb or x,y,r,g,b, got {",".join(row)!r}.'
         ) from None
   return points
@@ -153,13 +153,11 @@ def read(
     try:
       return of_points(_read_points(path), size, shape)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-      raise errors.UserError(
-        f'{image_files.in_one_line(path)}: {error}.'
-      ) from None
+      raise errors.UserError(f'{errors.in_one_line(path)}: {error}.') from None
   picture = image_files.load_photograph(path)
   if picture.rgb.shape[:2] != size or picture.alpha is None:
     raise errors.UserError(
-      f'{image_files.in_one_line(path)} must be as large as the photograph, '
+      f'{errors.in_one_line(path)} must be as large as the photograph, '
       f'{size[1]} x {size[0]}, and transparent where nothing is known.'
     )
   rgb = np.broadcast_to(picture.rgb, (*size, 3))
@@ -176,7 +174,7 @@ def digest(path: pathlib.Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
   except OSError as error:
     raise errors.UserError(
-      f'{image_files.in_one_line(path)}: {error.strerror}.'
+      f'{errors.in_one_line(path)}: {error.strerror}.'
     ) from None
 
 

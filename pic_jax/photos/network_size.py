@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from pic_jax.images import any_shape, color
+from pic_jax.images import any_shape, color, to_srgb
 from pic_jax.photos import guided_upsampling
 
 # Long sides that the network sees, over the short one: 7 shapes to compile.
@@ -111,7 +111,7 @@ def to_network_size(
     )
   height, width = rgb.shape[:2]
   luminance = np.empty((height, width), np.float32)
-  for strip in guided_upsampling.strips(height):
+  for strip in to_srgb.strips(height, width):
     rows = np.broadcast_to(rgb[strip], (*rgb[strip].shape[:2], 3))
     luminance[strip] = any_shape.rgb_to_lab(rows)[..., 0]
   shape = chroma_shape(height, width, size, factor)
@@ -160,7 +160,7 @@ def to_photograph(
   )
   rgb = np.empty((height, width, 3), np.uint8)
   num_clipped = 0
-  for strip in guided_upsampling.strips(height):
+  for strip in to_srgb.strips(height, width):
     luminance = grey.luminance[strip, :, None]
     wide = guided_upsampling.upsample_rows(maps, luminance, strip.start, height)
     lab = np.concatenate([luminance, wide], -1)

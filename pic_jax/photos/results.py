@@ -48,12 +48,13 @@ class Result:
   pictures: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
-def left_out_text(left_out: dict[str, int]) -> str:
+def left_out_text(left_out: list[pathlib.Path]) -> str:
   """'2 .heic (pip install pillow-heif reads them), 1 .txt'."""
+  kinds = collections.Counter(path.suffix.lower() for path in left_out)
   return ', '.join(
-    f'{count} {kind}'
+    f'{count} {kind or "without a suffix"}'
     + (f' ({hint})' if (hint := image_files.REMEDIES.get(kind)) else '')
-    for kind, count in left_out.items()
+    for kind, count in sorted(kinds.items())
   )
 
 

@@ -42,6 +42,16 @@ def fail(code: int, message: object) -> None:
   _leave(code)
 
 
+def in_one_line(text: object) -> str:
+  """Escapes line breaks, control characters and undecodable bytes."""
+  text = str(text)
+  # Where the locale has ASCII only, other letters of a name come as bytes.
+  with contextlib.suppress(UnicodeEncodeError):
+    data = text.encode(errors='surrogateescape')
+    text = data.decode(errors='backslashreplace')
+  return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _leave(code: int) -> None:
   """Ends the process now: threads of libraries must not delay or change it."""
   sys.stderr.flush()

@@ -275,7 +275,7 @@ NAMES = {
   'quotes': ('\'a\' "b" `c`.png', '\'a\' "b" `c`.png'),
   '200 characters': ('n' * 196 + '.png', 'n' * 196 + '.png'),
   'letters': ('Überraschung 写真.png', 'Überraschung 写真.png'),
-  'undecodable': (os.fsdecode(b'a\xffb.png'), 'a\\udcffb.png'),
+  'undecodable': (os.fsdecode(b'a\xffb.png'), 'a\\xffb.png'),
 }
 
 

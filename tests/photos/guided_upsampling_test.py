@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from pic_jax.images import color, image_files
+from pic_jax.images import color, image_files, to_srgb
 from pic_jax.photos import guided_upsampling
 
 PHOTOS = pathlib.Path(__file__).parents[2] / 'photos'
@@ -180,9 +180,9 @@ def test_strips_equal_the_whole(monkeypatch):
   maps = guided_upsampling.prepare(chroma, small, width, 4, 'point')
   whole = guided_upsampling.upsample_rows(maps, full, 0, height)
   for num_rows in (1, 32, 130, 131, 500):
-    monkeypatch.setattr(guided_upsampling, 'STRIP_ROWS', num_rows)
+    monkeypatch.setattr(to_srgb, 'STRIP_PIXELS', num_rows * width)
     seen = np.full_like(whole, np.nan)
-    for rows in guided_upsampling.strips(height):
+    for rows in to_srgb.strips(height, width):
       seen[rows] = guided_upsampling.upsample_rows(
         maps, full[rows], rows.start, height
       )
