@@ -43,7 +43,7 @@ def run(*arguments: str, code: int = 0, **kwargs: Any) -> tuple[list[str], str]:
 
 def finish(process: subprocess.Popen, code: int = 0) -> tuple[list[str], str]:
   """Waits for a process; returns the lines of stdout, and stderr."""
-  stdout, stderr = process.communicate(timeout=240)
+  stdout, stderr = process.communicate(timeout=600)
   assert process.returncode == code, stderr[-3000:]
   # XLA's CPU backend tells of its connections.
   lines = stdout.splitlines()

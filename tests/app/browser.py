@@ -109,8 +109,8 @@ class Page:
     )
     element.click()
 
-  def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
-    """Returns when a condition holds."""
+  def wait(self, condition: Callable[[], object], seconds: float = 300) -> None:
+    """Returns when a condition holds; machines of CI are slow."""
     deadline = time.monotonic() + seconds
     while not condition():
       assert time.monotonic() < deadline, self.message()
@@ -144,6 +144,11 @@ class Page:
     path = self.downloads / name
     self.wait(path.exists)
     return path
+
+  def forget_downloads(self) -> None:
+    """Removes them, lest a file of the same name gets a number."""
+    for path in self.downloads.glob('*'):
+      path.unlink()
 
   def complaints(self) -> list[str]:
     """What the browser's console was told since the last time."""

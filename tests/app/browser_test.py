@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import http.server
+import os
 import shlex
+import signal
 import threading
 
 import numpy as np
@@ -21,11 +23,27 @@ pytestmark = [
 
 
 @pytest.fixture(scope='module')
-def address(tmp_path_factory):
+def served(tmp_path_factory):
+  """Address and process number of a server."""
   path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
   weights_file.save(path, *tiny.hinted_model(), 0)
-  with browser.serving(f'--model={path}') as (address, _):
-    yield address
+  with browser.serving(f'--model={path}') as served:
+    yield served
+
+
+@pytest.fixture(scope='module')
+def address(served):
+  return served[0]
+
+
+@contextlib.contextmanager
+def asleep(pid):
+  """Nothing is answered meanwhile."""
+  os.kill(pid, signal.SIGSTOP)
+  try:
+    yield
+  finally:
+    os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope='module')
@@ -36,7 +54,8 @@ def one_page(address):
 
 @pytest.fixture
 def page(one_page, address):
-  """Without a photograph."""
+  """Without a photograph, and nothing saved."""
+  one_page.forget_downloads()
   one_page.driver.execute_script('history.replaceState(null, "")')
   one_page.driver.get(address)
   yield one_page
@@ -137,24 +156,25 @@ def test_versions_can_be_ordered(page, photograph):
   page.wait(lambda: page.numbers() == numbers and bits() == drawn)
 
 
-def tap(page, u, v):
-  """Clicks the photograph at shares of its width and height."""
+def tap(page, x, y):
+  """Clicks the middle of a pixel of the photograph."""
   from selenium.webdriver import ActionChains
 
   (sheet,) = page.find('#sheet')
-  size = sheet.rect
+  width, height = sheet.rect['width'], sheet.rect['height']
+  assert width > 3 * 150, 'a pixel must be larger than what is rounded here'
   actions = ActionChains(page.driver, duration=20)
   actions.move_to_element_with_offset(
     sheet,
-    round((u - 0.5) * size['width']),
-    round((v - 0.5) * size['height']),
+    round(((x + 0.5) / 150 - 0.5) * width),
+    round(((y + 0.5) / 100 - 0.5) * height),
   )
   actions.click().perform()
 
 
-def pin(page, u, v):
-  """Gives a spot the likeliest colour; returns it."""
-  tap(page, u, v)
+def pin(page, x, y):
+  """Gives a pixel the likeliest colour; returns it."""
+  tap(page, x, y)
   page.wait(lambda: page.find('.swatch'))
   colour = page.find('.swatch')[0].get_attribute('data-colour')
   page.click('.swatch')
@@ -166,7 +186,7 @@ def test_a_pin_from_the_palette_is_kept_by_all_that_comes(page, photograph):
   page.wait_for_samples(4)
   before = page.sources()
   page.click('.sample:nth-child(2) .keep')
-  pin(page, 0.7, 0.4)
+  pin(page, 105, 40)
   page.wait_for_samples(4)
   after = page.sources()
   # The same samples, with the pin; the kept one has none.
@@ -182,7 +202,7 @@ def test_a_pin_from_the_palette_is_kept_by_all_that_comes(page, photograph):
   recipes = page.driver.execute_script('return history.state.cards')
   assert [len(card['recipe']['pins']) for card in recipes] == [0, 1, 1, 1]
   ((x, y, _),) = recipes[1]['recipe']['pins']
-  assert (x, y) == (pytest.approx(105, abs=1), pytest.approx(40, abs=1))
+  assert (x, y) == (105, 40)
   drag(page, page.find('.pin')[0], -150, 60)  # moves it
   page.wait_for_samples(4)
   (card, *_) = page.driver.execute_script('return history.state.cards')[1:]
@@ -197,7 +217,7 @@ def test_a_pin_from_the_palette_is_kept_by_all_that_comes(page, photograph):
 def test_pins_are_saved_and_loaded(page, photograph, tmp_path):
   page.upload(photograph)
   page.wait_for_samples(4)
-  colour = pin(page, 0.7, 0.4)
+  colour = pin(page, 105, 40)
   page.wait_for_samples(4)
   pinned = page.sources()
   page.click('#pins-save')
@@ -213,7 +233,6 @@ def test_pins_are_saved_and_loaded(page, photograph, tmp_path):
   saved.write_text('1,2\n')
   page.find('#pins-file')[0].send_keys(str(saved))
   page.wait(lambda: 'line 1: must be' in page.message())
-  saved.unlink()
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg'])
@@ -224,12 +243,12 @@ def test_what_is_saved_is_what_the_command_line_makes(
   page.wait_for_samples(4)
   set_value(page, 'saturation', 1.5)
   set_value(page, 'temperature', 0.8)
-  pin(page, 0.3, 0.6)
+  pin(page, 45, 60)
   page.wait_for_samples(4)
   page.click('.sample:nth-child(3) .pick')
   page.click(f'#save-{suffix}')
-  page.click('#pins-save')
   saved = page.downloaded(f'my cat.png.2.{suffix}')
+  page.click('#pins-save')
   known = page.downloaded('my cat.png.pins.csv')
   # The command that the page shows, run beside photograph and pins.
   (shown,) = page.find('#command')
@@ -246,8 +265,6 @@ def test_what_is_saved_is_what_the_command_line_makes(
   )
   with Image.open(saved) as ours, Image.open(tmp_path / saved.name) as theirs:
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-  saved.unlink()
-  known.unlink()
 
 
 def set_value(page, name, value):
@@ -266,7 +283,7 @@ def test_a_link_leads_to_the_same_version(page, photograph, address):
   page.wait_for_samples(4)
   set_value(page, 'saturation', 1.5)
   page.wait_for_samples(4)
-  pin(page, 0.5, 0.5)
+  pin(page, 75, 50)
   page.wait_for_samples(4)
   page.click('.sample:nth-child(4) .pick')
   wanted = page.sources()[3]
@@ -300,13 +317,14 @@ def test_a_broken_file_gets_one_line_and_nothing_else_changes(
   assert all('422' in line for line in page.complaints())
 
 
-def test_a_reload_in_the_middle_of_a_draw_goes_on(page, photograph):
+def test_a_reload_in_the_middle_of_a_draw_goes_on(page, photograph, served):
   page.upload(photograph)
   page.wait_for_samples(4)
   before = page.sources()
-  for _ in range(6):
-    page.click('#more')
-  assert len(page.find('.sample.waiting')) > 3
+  with asleep(served[1]):  # else it may have drawn all before the reload
+    for _ in range(6):
+      page.click('#more')
+    assert len(page.find('.sample.waiting')) == 24
   page.driver.refresh()
   page.wait_for_samples(28)
   assert {number: page.sources()[number] for number in before} == before
