@@ -42,12 +42,22 @@ def save(
     config: of the run; stored as JSON in the file's metadata.
     step: steps trained.
     dtype: 'float16' (half the size) or 'float32'.
+
+  Raises:
+    RunError: another suffix, or a value that `dtype` does not hold.
   """
   path = pathlib.Path(path)
   if path.suffix != SUFFIX:
     raise errors.RunError(f'{path}: the name must end in {SUFFIX}.')
   flat = flax.traverse_util.flatten_dict(params, sep='/')
-  arrays = {name: np.asarray(x).astype(dtype) for name, x in flat.items()}
+  with np.errstate(over='ignore'):
+    arrays = {name: np.asarray(x).astype(dtype) for name, x in flat.items()}
+  for name, array in arrays.items():
+    if not np.isfinite(array).all():
+      raise errors.RunError(
+        f'{path}: {name} is not finite as {dtype}; its largest value is '
+        f'{np.abs(flat[name]).max():.3g}.'
+      )
   metadata = {'config': run_config.to_json(config), 'step': str(step)}
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')

@@ -73,8 +73,23 @@ def _turn(update: jax.Array, V: jax.Array) -> jax.Array:
   factor = orthogonal_factor(update.reshape(-1, V.shape[-1]))
   # Of a wide factor the rows, not the columns, have length 1.
   factor *= max(1.0, factor.shape[1] / factor.shape[0]) ** 0.5
-  lengths = jnp.linalg.norm(V.reshape(factor.shape), axis=0, keepdims=True)
-  return (factor * lengths).reshape(V.shape)
+  return factor.reshape(V.shape) * _lengths(V)
+
+
+def _lengths(V: jax.Array) -> jax.Array:
+  """[1, 1, 1, F] of the directions."""
+  return jnp.sqrt(jnp.square(V).sum((0, 1, 2), keepdims=True))
+
+
+def _keep_length(update: jax.Array, V: jax.Array) -> jax.Array:
+  """Changes an update so that every direction stays as long as it is.
+
+  The function that is learned does not change by it. Without it V grows by a
+  percent per step: it overflows float16 within 1,000 steps, float32 within
+  8,000, and its average over steps knows but the last hundred.
+  """
+  turned = V + update
+  return turned * (_lengths(V) / _lengths(turned)) - V
 
 
 def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
@@ -92,6 +107,9 @@ def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
       lambda updates, params: jax.tree.map(_turn, updates, params)
     ),
     optax.scale_by_learning_rate(learning_rate),
+    optax.stateless(
+      lambda updates, params: jax.tree.map(_keep_length, updates, params)
+    ),
   )
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.model import parameters
+from pic_jax.model import layers, parameters
 from pic_jax.training import optimizers
 from tests import tiny
 
@@ -68,16 +68,44 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
     ahead = beta * momentum + (1 - beta) * gradient
     factor = orthogonal_factor(ahead.reshape(-1, shape[-1]))
     factor *= max(1, factor.shape[1] / factor.shape[0]) ** 0.5
-    lengths = np.linalg.norm(V.reshape(factor.shape), axis=0)
-    found = -np.asarray(update['V']).reshape(factor.shape) / 0.5
-    expected = factor * lengths
+    V = V.reshape(factor.shape)
+    lengths = np.linalg.norm(V, axis=0)
+    turned = V - 0.5 * factor * lengths
+    expected = turned * lengths / np.linalg.norm(turned, axis=0) - V
+    found = np.asarray(update['V']).reshape(V.shape)
     error = np.linalg.norm(found - expected)
     assert error < 1e-3 * np.linalg.norm(expected)
     if shape[0] == 3:
-      singular = np.linalg.svd(found / lengths, compute_uv=False)
+      singular = np.linalg.svd(factor, compute_uv=False)
       assert singular.min() > 0.6 and singular.max() < 1.2
-      turned = np.linalg.norm(found, axis=0) / lengths
+      turned = np.linalg.norm(found, axis=0) / (0.5 * lengths)
       assert 0.8 < turned.min() and turned.max() < 1.2
+
+
+def test_muon_leaves_directions_as_long_as_they_are():
+  """Under a gradient that turns with V, as that of weight norm does."""
+  rng = np.random.default_rng(0)
+  V = rng.normal(0, 0.05, (3, 3, 16, 8)).astype(np.float32)
+  target = jnp.asarray(rng.normal(size=V.shape), jnp.float32)
+  optimizer = optimizers.muon(lambda step: 0.02)
+
+  @jax.jit
+  def step(params, state):
+    gradient = jax.grad(lambda p: (layers._normalize(p['V']) * target).sum())(
+      params
+    )
+    update, state = optimizer.update(gradient, state, params)
+    return jax.tree.map(jnp.add, params, update), state
+
+  params = {'V': jnp.asarray(V)}
+  state = optimizer.init(params)
+  for _ in range(300):
+    params, state = step(params, state)
+  np.testing.assert_allclose(
+    np.square(params['V']).sum((0, 1, 2)),
+    np.square(V).sum((0, 1, 2)),
+    rtol=1e-3,
+  )
 
 
 def test_muon_takes_the_hidden_directions_and_adam_the_rest():
