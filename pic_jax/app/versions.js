@@ -3,6 +3,8 @@
 import * as requests from './requests.js';
 import {attempt, element, page} from './state.js';
 
+const MAX_ASKED = 64; // versions of one request
+
 const asked = (cards) => ({
   recipes: cards.map((card) => card.recipe),
   saturation: page.saturation,
@@ -69,7 +71,7 @@ export class Versions {
       progress(0, cards.length);
       while (count < cards.length) {
         await this.about(async (id) => {
-          const rest = cards.slice(count);
+          const rest = cards.slice(count, count + MAX_ASKED);
           const lines = requests.draw(id, asked(rest), drawing.signal);
           for await (const line of lines) {
             this.receive(cards[count++], line);
@@ -100,9 +102,9 @@ export class Versions {
     } else if (by === 'probable') {
       cards.sort((a, b) => a.bits - b.bits);
     } else if (cards.length) {
-      const order = await this.about(
-        (id) => requests.order(id, asked(cards)));
-      cards.splice(0, cards.length, ...order.map((index) => cards[index]));
+      const some = cards.slice(0, MAX_ASKED);
+      const order = await this.about((id) => requests.order(id, asked(some)));
+      cards.splice(0, some.length, ...order.map((index) => some[index]));
     }
     const waiting = this.cards.filter((card) => !cards.includes(card));
     this.cards = [...cards, ...waiting];

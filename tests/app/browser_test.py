@@ -137,6 +137,25 @@ def test_again_draws_others_in_place_of_all_that_are_not_kept(page, photograph):
   assert {n: page.sources()[n] for n in after} == after
 
 
+def test_more_versions_than_one_request_may_ask_for(page, photograph, served):
+  page.upload(photograph)
+  page.wait_for_samples(4)
+  with asleep(served[1]):
+    for _ in range(16):
+      page.click('#more')
+  page.wait_for_samples(68)
+  before = page.sources()
+  set_value(page, 'saturation', 1.5)  # all of them at once
+  page.wait_for_samples(68)
+  after = page.sources()
+  assert after.keys() == before.keys()
+  assert all(after[number] != before[number] for number in before)
+  page.click('#order option[value=different]')
+  page.wait(lambda: page.numbers()[:64] != list(range(64)))
+  assert sorted(page.numbers()) == list(range(68))
+  assert page.message() == ''
+
+
 def test_versions_can_be_ordered(page, photograph):
   page.upload(photograph)
   page.wait_for_samples(4)
