@@ -7,26 +7,28 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pic_jax.app import worker
 from pic_jax.photos import studio
 from pic_jax.runtime import errors
 
 MAX_REQUEST_BYTES = 1_000_000  # of anything but a photograph
-HEADERS = {
-  'Cache-Control': 'no-store',
-  'Content-Security-Policy': (
-    "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+HEADERS = (
+  (b'cache-control', b'no-store'),
+  (
+    b'content-security-policy',
+    b"default-src 'none'; script-src 'self'; style-src 'self'; "
+    b"connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; "
+    b"form-action 'none'; frame-ancestors 'none'",
   ),
-  'Cross-Origin-Resource-Policy': 'same-origin',
-  'Referrer-Policy': 'no-referrer',
-  'X-Content-Type-Options': 'nosniff',
-}
+  (b'cross-origin-resource-policy', b'same-origin'),
+  (b'referrer-policy', b'no-referrer'),
+  (b'x-content-type-options', b'nosniff'),
+)
 
 
 class RequestError(ValueError):
@@ -53,7 +55,8 @@ class SameSite:
   """Refuses what other sites' pages send through a browser.
 
   A stranger's page may have its name resolve to this machine: then Host is the
-  stranger's name. It may also send a request here: then Origin is.
+  stranger's name. It may also send a request here: then Origin is. Every answer
+  gets `HEADERS`.
   """
 
   def __init__(self, app: ASGIApp, host: str):
@@ -70,7 +73,13 @@ class SameSite:
         app = refusal(f'{host!a} is no name of this page.', 403)
       elif origin and urllib.parse.urlsplit(origin).netloc != host:
         app = refusal('Another site asked for this.', 403)
-    await app(scope, receive, send)
+
+    async def send_with_headers(message: Message) -> None:
+      if message['type'] == 'http.response.start':
+        message |= {'headers': [*message['headers'], *HEADERS]}
+      await send(message)
+
+    await app(scope, receive, send_with_headers)
 
   def _is_ours(self, host: str) -> bool:
     try:
@@ -85,12 +94,12 @@ class SameSite:
 
 def refusal(text: str, status: int) -> Response:
   """An error that the page shows."""
-  return JSONResponse({'error': text}, status, HEADERS)
+  return JSONResponse({'error': text}, status)
 
 
-def picture(data: bytes, media_type: str = 'image/jpeg') -> Response:
-  """A file for the page."""
-  return Response(data, media_type=media_type, headers=HEADERS)
+async def explain(_: Request, error: Exception) -> Response:
+  """Every failure is one line for the page."""
+  return refusal(*reason_and_status(error))
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -115,6 +124,8 @@ async def read_json(request: Request, parse: Callable[[Any], Any]) -> Any:
 
 def reason_and_status(error: Exception) -> tuple[str, int]:
   """The line that the page shows; what nobody foresaw goes to the terminal."""
+  if isinstance(error, HTTPException):
+    return error.detail, error.status_code
   for kind, status in STATUSES.items():
     if isinstance(error, kind):
       return str(error), status

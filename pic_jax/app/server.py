@@ -11,12 +11,11 @@ import dataclasses
 import json
 import operator
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -25,16 +24,13 @@ from pic_jax.app import boundary, worker
 from pic_jax.photos import opened_photograph, sample_recipe, studio
 
 HERE = pathlib.Path(__file__).parent
+MEDIA_TYPES = {
+  '.html': 'text/html',
+  '.css': 'text/css',
+  '.js': 'text/javascript',
+}
 FILES = {
-  'page.html': 'text/html',
-  'page.css': 'text/css',
-  'keeping.js': 'text/javascript',
-  'page.js': 'text/javascript',
-  'pins.js': 'text/javascript',
-  'requests.js': 'text/javascript',
-  'stage.js': 'text/javascript',
-  'state.js': 'text/javascript',
-  'versions.js': 'text/javascript',
+  path.name: path for path in HERE.iterdir() if path.suffix in MEDIA_TYPES
 }
 MAX_UPLOADS = 2  # at once: each may have 200 MB
 MAX_DRAWN = 64  # samples of one request
@@ -65,70 +61,54 @@ class Server:
       Route('/photographs/{id}/save', self.save, methods=['POST']),
       Route('/{name}', self.file),
     ]
-    handlers = {
-      kind: self.explain
-      for kind in (*boundary.STATUSES, HTTPException, Exception)
-    }
-    self.app = Starlette(
-      routes=routes,
-      exception_handlers=handlers,
-      middleware=[Middleware(boundary.SameSite, host=host)],
-    )
+    kinds = (*boundary.STATUSES, HTTPException, Exception)
+    handlers = dict.fromkeys(kinds, boundary.explain)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    self.app = boundary.SameSite(app, host)
 
   def warm_up(self) -> None:
     """Prepares the model; meanwhile, those who ask go first."""
     self._studio.warm_up(self._worker.wait_until_quiet)
-
-  async def explain(self, _: Request, error: Exception) -> Response:
-    """Every failure is one line for the page."""
-    if isinstance(error, HTTPException):
-      return boundary.refusal(error.detail, error.status_code)
-    return boundary.refusal(*boundary.reason_and_status(error))
 
   async def file(self, request: Request) -> Response:
     """The page itself, and what it is made of."""
     name = request.path_params.get('name', 'page.html')
     if name not in FILES:
       raise HTTPException(404)
-    return boundary.picture((HERE / name).read_bytes(), FILES[name])
+    media_type = MEDIA_TYPES[FILES[name].suffix]
+    return Response(FILES[name].read_bytes(), media_type=media_type)
 
   async def model(self, _: Request) -> Response:
     """What the page must know before there is a photograph."""
-    return JSONResponse(self._studio.facts(), headers=boundary.HEADERS)
+    return JSONResponse(self._studio.facts())
 
   async def open(self, request: Request) -> Response:
     """Takes a photograph; the body is the file."""
     async with self._uploads:
       data = await boundary.read_body(request, studio.MAX_BYTES)
       opened = await self._worker.call(self._studio.open, data)
-    return JSONResponse(opened.facts(), 201, headers=boundary.HEADERS)
+    return JSONResponse(opened.facts(), 201)
 
   async def describe(self, request: Request) -> Response:
     """What there is to know of a photograph, for a page that was reloaded."""
-    opened = await self._find(request)
-    return JSONResponse(opened.facts(), headers=boundary.HEADERS)
+    return JSONResponse((await self._find(request)).facts())
 
   async def grey(self, request: Request) -> Response:
     """The photograph without its colours."""
-    opened = await self._find(request)
-    return boundary.picture(await self._worker.call(self._studio.grey, opened))
+    data = await self._of(request, self._studio.grey)
+    return Response(data, media_type='image/jpeg')
 
   async def original(self, request: Request) -> Response:
     """The photograph in its own colours."""
-    opened = await self._find(request)
-    return boundary.picture(
-      await self._worker.call(self._studio.original, opened)
-    )
+    data = await self._of(request, self._studio.original)
+    return Response(data, media_type='image/jpeg')
 
   async def draw(self, request: Request) -> Response:
     """Draws samples; answers with a line for each, when it is ready."""
     opened = await self._find(request)
     recipes, saturation = await boundary.read_json(request, _several)
-    return StreamingResponse(
-      self._lines(request, opened, recipes, saturation),
-      media_type='application/x-ndjson',
-      headers=boundary.HEADERS,
-    )
+    lines = self._lines(request, opened, recipes, saturation)
+    return StreamingResponse(lines, media_type='application/x-ndjson')
 
   async def _lines(
     self,
@@ -153,41 +133,41 @@ class Server:
 
   async def palette(self, request: Request) -> Response:
     """Colours that are likely at a place, the likeliest first."""
-    opened = await self._find(request)
     asked = await boundary.read_json(request, _place)
-    found = await self._worker.call(self._studio.palette, opened, *asked)
-    return JSONResponse(
-      [dataclasses.asdict(colour) for colour in found], headers=boundary.HEADERS
-    )
+    found = await self._of(request, self._studio.palette, *asked)
+    return JSONResponse([dataclasses.asdict(colour) for colour in found])
 
   async def order(self, request: Request) -> Response:
     """Positions of samples, the next one always the most different."""
-    opened = await self._find(request)
     recipes, _ = await boundary.read_json(request, _several)
-    order = await self._worker.call(self._studio.by_difference, opened, recipes)
-    return JSONResponse(order, headers=boundary.HEADERS)
+    return JSONResponse(
+      await self._of(request, self._studio.by_difference, recipes)
+    )
 
   async def save(self, request: Request) -> Response:
     """A sample at the photograph's own size, as a file."""
-    opened = await self._find(request)
     recipes, saturation, form = await boundary.read_json(
       request, lambda asked: (*_several(asked), studio.FORMATS[asked['format']])
     )
-    data = await self._worker.call(
-      self._studio.save, opened, recipes[0], saturation, form
+    data = await self._of(
+      request, self._studio.save, recipes[0], saturation, form
     )
-    return boundary.picture(data, f'image/{form.lower()}')
+    return Response(data, media_type=f'image/{form.lower()}')
 
   async def _find(self, request: Request) -> opened_photograph.Opened:
+    return await self._of(request, lambda opened: opened)
+
+  async def _of(
+    self, request: Request, fn: Callable[..., Any], *args: Any
+  ) -> Any:
+    """What a function makes of the photograph of a request."""
     key = request.path_params['id']
-    return await self._worker.call(self._studio.find, key)
+    return await self._worker.call(lambda: fn(self._studio.find(key), *args))
 
 
 def _several(asked: dict[str, Any]) -> tuple[list[sample_recipe.Recipe], float]:
   """The samples that a request is about, and their saturation."""
-  recipes = [
-    sample_recipe.Recipe.from_json(fields) for fields in asked['recipes']
-  ]
+  recipes = list(map(sample_recipe.Recipe.from_json, asked['recipes']))
   if not 0 < len(recipes) <= MAX_DRAWN:
     raise ValueError(f'from 1 to {MAX_DRAWN} samples, got {len(recipes)}.')
   saturation = float(asked['saturation'])
@@ -198,8 +178,5 @@ def _several(asked: dict[str, Any]) -> tuple[list[sample_recipe.Recipe], float]:
 def _place(asked: dict[str, Any]) -> tuple:
   """What a palette is asked for by; see `Studio.palette`."""
   place = operator.index(asked['x']), operator.index(asked['y'])
-  recipes = [
-    sample_recipe.Recipe.from_json(fields)
-    for fields in asked['recipes'][:MAX_DRAWN]
-  ]
-  return place, sample_recipe.pins_from_json(asked['pins']), recipes
+  drawn = map(sample_recipe.Recipe.from_json, asked['recipes'][:MAX_DRAWN])
+  return place, sample_recipe.pins_from_json(asked['pins']), list(drawn)

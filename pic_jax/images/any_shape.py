@@ -14,8 +14,8 @@ CHUNK = 1 << 16  # pixels
 
 
 @jax.jit
-def _to_lab(rgb: jax.Array) -> jax.Array:
-  return color.rgb_to_lab(rgb)
+def _to_lab(rgb: jax.Array) -> tuple[jax.Array]:
+  return (color.rgb_to_lab(rgb),)
 
 
 @jax.jit
@@ -24,23 +24,20 @@ def _to_rgb(lab: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _in_chunks(
-  convert: Callable[[np.ndarray], np.ndarray | tuple[np.ndarray, ...]],
-  pixels: np.ndarray,
+  convert: Callable[[np.ndarray], tuple[jax.Array, ...]], pixels: np.ndarray
 ) -> list[np.ndarray]:
   """Converts [N, 3] a chunk at a time; returns arrays of N rows."""
   parts = []
   for first in range(0, len(pixels), CHUNK):
     chunk = pixels[first : first + CHUNK]
-    missing = CHUNK - len(chunk)
-    padded = np.pad(chunk, ((0, missing), (0, 0))) if missing else chunk
+    padded = np.pad(chunk, ((0, CHUNK - len(chunk)), (0, 0)))
     parts.append([np.asarray(x)[: len(chunk)] for x in convert(padded)])
   return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
   """`color.rgb_to_lab` of [..., 3] uint8, as a host array."""
-  pixels = np.ascontiguousarray(rgb).reshape(-1, 3)
-  (lab,) = _in_chunks(lambda chunk: (_to_lab(chunk),), pixels)
+  (lab,) = _in_chunks(_to_lab, np.ascontiguousarray(rgb).reshape(-1, 3))
   return lab.reshape(rgb.shape)
 
 

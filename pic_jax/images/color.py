@@ -151,7 +151,8 @@ def round_chroma(chroma: jax.Array) -> jax.Array:
   )
 
 
-def _check_filter(chroma_filter: str) -> None:
+def check_filter(chroma_filter: str) -> None:
+  """Raises `ValueError` if it is none of `CHROMA_FILTERS`."""
   if chroma_filter not in CHROMA_FILTERS:
     raise ValueError(
       f'`chroma_filter` must be one of {CHROMA_FILTERS}, got {chroma_filter!r}.'
@@ -170,7 +171,7 @@ def subsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
   Returns:
     [B, H / factor, W / factor, C].
   """
-  _check_filter(chroma_filter)
+  check_filter(chroma_filter)
   batch, height, width, channels = x.shape
   if height % factor or width % factor:
     raise ValueError(
@@ -212,7 +213,7 @@ def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
   Returns:
     [B, h * factor, w * factor, C].
   """
-  _check_filter(chroma_filter)
+  check_filter(chroma_filter)
   return jnp.einsum(
     'Hh,Ww,bhwc->bHWc',
     _interpolation_matrix(x.shape[1], factor, chroma_filter),

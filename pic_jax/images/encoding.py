@@ -3,9 +3,8 @@
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
-from pic_jax.images import to_srgb
+from pic_jax.images import resizing, to_srgb
 
 # Lossy WebP would halve the resolution of the chroma.
 WRITE_OPTIONS = {
@@ -36,7 +35,5 @@ def write(
     rgb, alpha = to_srgb.over_white(rgb, alpha), None
   if alpha is not None:
     rgb = np.append(rgb, alpha[..., None], -1)
-  if rgb.shape[-1] == 1:
-    rgb = rgb[..., 0]
   options = WRITE_OPTIONS[form] | (about or {})
-  Image.fromarray(rgb).save(file, form, **options)
+  resizing.image_of(rgb).save(file, form, **options)

@@ -106,7 +106,40 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     raise errors.RunError('an empty file; fetch it again.')
   if len(data) > MAX_BYTES:
     raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
-  return _decode(data, max_pixels)
+  notes = []
+  formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
+  with (
+    _plain_errors(max_pixels),
+    Image.open(io.BytesIO(data), formats=formats) as image,
+  ):
+    if image.format == 'TIFF':
+      _seek_largest(image, notes)
+    for width, height in _sizes(image):
+      if width * height > max_pixels:
+        raise errors.RunError(_too_large(f'{width} x {height}', max_pixels))
+    _check_samples(image, notes)
+    low_bytes.load(image, data)
+    convert = to_srgb.eight_bits
+    if image.mode.startswith('I'):
+      low, high = image.getextrema() if image.mode == 'I' else (0, 0)
+      if low < 0 or high > 65535:
+        raise errors.RunError(
+          '32-bit levels; save it with 16 bits per channel.'
+        )
+      convert = to_srgb.sixteen_bits
+    rgb, alpha = convert(image, notes)
+    turn = _orientation(image, notes)
+    kept = metadata.of(image)
+    # Last, since it moves a file of several frames away from the first.
+    if getattr(image, 'is_animated', False) and image.format != 'TIFF':
+      notes.append(_count_frames(image))
+  if alpha is not None:
+    turned = np.ascontiguousarray(to_srgb.turned(alpha, turn))
+    alpha = None if alpha.min() == 255 else turned
+  if (rgb[..., :1] == rgb[..., 1:]).all():
+    rgb = rgb[..., :1]
+  rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
+  return Photograph(rgb, alpha, tuple(notes), kept)
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
@@ -161,43 +194,6 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
 
 def _too_large(size: str, max_pixels: int) -> str:
   return f'{size} pixels, more than the limit of {max_pixels:,}; scale it down.'
-
-
-def _decode(data: bytes, max_pixels: int) -> Photograph:
-  notes = []
-  formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
-  with (
-    _plain_errors(max_pixels),
-    Image.open(io.BytesIO(data), formats=formats) as image,
-  ):
-    if image.format == 'TIFF':
-      _seek_largest(image, notes)
-    for width, height in _sizes(image):
-      if width * height > max_pixels:
-        raise errors.RunError(_too_large(f'{width} x {height}', max_pixels))
-    _check_samples(image, notes)
-    low_bytes.load(image, data)
-    convert = to_srgb.eight_bits
-    if image.mode.startswith('I'):
-      low, high = image.getextrema() if image.mode == 'I' else (0, 0)
-      if low < 0 or high > 65535:
-        raise errors.RunError(
-          '32-bit levels; save it with 16 bits per channel.'
-        )
-      convert = to_srgb.sixteen_bits
-    rgb, alpha = convert(image, notes)
-    turn = _orientation(image, notes)
-    kept = metadata.of(image)
-    # Last, since it moves a file of several frames away from the first.
-    if getattr(image, 'is_animated', False) and image.format != 'TIFF':
-      notes.append(_count_frames(image))
-  if alpha is not None:
-    turned = np.ascontiguousarray(to_srgb.turned(alpha, turn))
-    alpha = None if alpha.min() == 255 else turned
-  if (rgb[..., :1] == rgb[..., 1:]).all():
-    rgb = rgb[..., :1]
-  rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
-  return Photograph(rgb, alpha, tuple(notes), kept)
 
 
 def _seek_largest(image: Image.Image, notes: list[str]) -> None:

@@ -26,6 +26,22 @@ def fit(rgb: np.ndarray, size: int, method: str) -> np.ndarray:
   return np.asarray(picture.resize(shape, Image.Resampling.LANCZOS))
 
 
+def image_of(rgb: np.ndarray) -> Image.Image:
+  """A picture of Pillow's, of [H, W, C] uint8; C is 1 to 4."""
+  return Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
+
+
+def limit_long_side(rgb: np.ndarray, side: int) -> Image.Image:
+  """Scales [H, W, 1] or [H, W, 3] uint8 down to a long side of `side`."""
+  height, width = rgb.shape[:2]
+  ratio = min(1.0, side / max(height, width))
+  size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+  image = image_of(rgb)
+  if image.size == size:
+    return image
+  return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
 def scale_short_side(rgb: np.ndarray, size: int) -> np.ndarray:
   """Scales [H, W, 3] uint8 so that its short side has `size` pixels."""
   height, width = rgb.shape[:2]

@@ -7,6 +7,7 @@ chroma is upsampled onto the photograph's own luminance.
 import dataclasses
 import functools
 import hashlib
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
 from pic_jax.photos import drawn_samples, network_size, options
 from pic_jax.photos import hints as hint_points
-from pic_jax.runtime import compilation_cache, devices
+from pic_jax.runtime import compilation_cache, devices, errors
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import digests, run_config, trained_model
 
@@ -43,6 +44,7 @@ class Colorizer:
     self.model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draw = devices.pmap(self._draw_fn)
+    self._expect = devices.pmap(self._expect_fn)
 
   @classmethod
   def load(cls, source: str) -> 'Colorizer':
@@ -85,9 +87,8 @@ class Colorizer:
     if hints:
       grey = self.give(grey, hints)
     (drawing,) = self.draw([grey], settings)
-    return np.stack(
-      [self.render(drawing, s, settings)[0] for s in range(len(drawing.chroma))]
-    )
+    drawn = [self.render(grey, x, settings.saturation) for x in drawing.chroma]
+    return np.stack([rgb for rgb, _ in drawn])
 
   def complete(self, settings: options.Settings) -> options.Settings:
     """With the model's own values where none were chosen."""
@@ -108,15 +109,31 @@ class Colorizer:
     )
 
   def give(
-    self, grey: network_size.Grey, known: hint_points.Known
+    self,
+    grey: network_size.Grey,
+    known: hint_points.Known,
+    size: tuple[int, int] | None = None,
   ) -> network_size.Grey:
-    """Tells what is known of a photograph's colours; see `hints.give`."""
-    return hint_points.give(grey, known, self.model)
+    """Tells what is known of the colours of a photograph.
+
+    Args:
+      grey: the photograph.
+      known: points, or a file; see `hints.read`.
+      size: height and width that points are counted in; None: of `grey`.
+
+    Raises:
+      UserError: it does not fit the photograph, or the model reads no hints.
+      RunError: a picture that cannot be read.
+    """
+    if not self.model.hint_share:
+      raise errors.UserError('This model reads no hints.')
+    is_file = isinstance(known, pathlib.Path)
+    read_fn = hint_points.read if is_file else hint_points.of_points
+    hints = read_fn(known, size or grey.luminance.shape, grey.shape)
+    return dataclasses.replace(grey, hints=hints)
 
   def draw(
-    self,
-    greys: list[network_size.Grey],
-    settings: options.Settings,
+    self, greys: list[network_size.Grey], settings: options.Settings
   ) -> list[drawn_samples.Drawing]:
     """Draws samples for photographs whose `levels` all have one shape.
 
@@ -124,20 +141,19 @@ class Colorizer:
     not depend on what else is coloured.
     """
     settings = self.complete(settings)
-    count, factor = jax.local_device_count(), self.model.chroma_factor
+    count = jax.local_device_count()
     numbers = settings.samples or np.arange(settings.num_drawn)
     numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
+    guidance = None  # the program without candidates to choose from
+    if settings.guidance:
+      guidance = np.full(count, settings.guidance, np.float32)
     found = []
     for first in range(0, len(greys), count):
       group = greys[first : first + count]
       padded = group + group[-1:] * (count - len(group))
       levels = devices.shard(np.stack([grey.levels for grey in padded]))
       names = [key_words(grey.levels) for grey in padded]
-      given = None
-      if self.model.hint_share:
-        given = devices.shard(
-          np.stack([hint_points.of(grey, factor) for grey in padded])
-        )
+      given = self._given(padded)
       drawn = self._draw(
         self.params,
         levels,
@@ -145,45 +161,53 @@ class Colorizer:
         devices.shard(np.stack(names)),
         np.full(count, settings.seed, np.uint32),
         np.full(count, settings.temperature, np.float32),
-        # None compiles the program without candidates to choose from.
-        np.full(count, settings.guidance, np.float32)
-        if settings.guidance
-        else None,
+        guidance,
         numbers,
       )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      originals = self._score_originals(padded, levels, given)
+      # Log-probabilities of own chroma; of grey ones, nonsense.
+      zeros = np.zeros((*chroma.shape[2:4], 2), np.float32)
+      own = [zeros if grey.chroma is None else grey.chroma for grey in padded]
+      own = devices.shard(np.stack(own))
+      scored = self._score(self.params, levels, given, own)
+      originals = np.asarray(devices.unshard(scored))
       found += [
         drawn_samples.make(*args, settings)
         for args in zip(group, chroma, log_prob, originals, strict=False)
       ]
     return found
 
-  def _score_originals(
-    self,
-    greys: list[network_size.Grey],
-    levels: np.ndarray,
-    given: np.ndarray | None,
-  ) -> np.ndarray:
-    """Log-probabilities [B, h, w] of own chroma; of grey ones, nonsense."""
+  def expect(
+    self, grey: network_size.Grey
+  ) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the embedding, by itself, expects in each cell.
+
+    Returns:
+      Mixtures [h, w, P] and luminance [h, w, 1] in network units, padded; None
+      if the embedding was not taught any.
+    """
+    if not self.model.embedding_has_likelihood:
+      return None
+    greys = [grey] * jax.local_device_count()
+    levels = devices.shard(np.stack([grey.levels for grey in greys]))
+    expected = self._expect(self.params, levels, self._given(greys))
+    theta, luminance = map(np.asarray, devices.unshard(expected))
+    return theta[0], luminance[0]
+
+  def _given(self, greys: list[network_size.Grey]) -> np.ndarray | None:
+    """Hints for the devices, if the model reads them."""
+    if not self.model.hint_share:
+      return None
     factor = self.model.chroma_factor
-    height, width = greys[0].levels.shape
-    zeros = np.zeros((height // factor, width // factor, 2), np.float32)
-    own = [zeros if grey.chroma is None else grey.chroma for grey in greys]
-    own = devices.shard(np.stack(own))
-    return np.asarray(
-      devices.unshard(self._score(self.params, levels, given, own))
-    )
+    return devices.shard(np.stack([hint_points.of(g, factor) for g in greys]))
 
   def render(
-    self, drawing: drawn_samples.Drawing, index: int, settings: options.Settings
+    self, grey: network_size.Grey, chroma: np.ndarray, saturation: float = 1.0
   ) -> tuple[np.ndarray, float]:
-    """One sample at the photograph's size [H, W, 3] uint8; share clipped."""
+    """A sample [h, w, 2], Lab units, on its photograph; see `to_photograph`."""
+    chroma, model = np.float32(saturation) * chroma, self.model
     return network_size.to_photograph(
-      drawing.grey,
-      np.float32(settings.saturation) * drawing.chroma[index],
-      self.model.chroma_factor,
-      self.model.chroma_filter,
+      grey, chroma, model.chroma_factor, model.chroma_filter
     )
 
   def _network_luminance(self, levels: jax.Array) -> jax.Array:
@@ -222,6 +246,17 @@ class Colorizer:
     )
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
+
+  def _expect_fn(
+    self, params: Any, levels: jax.Array, given: jax.Array | None
+  ) -> tuple[jax.Array, jax.Array]:
+    """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
+    luminance = self._network_luminance(levels)
+    embedding = self.model.build_embedding().apply(
+      {'params': params['embedding']}, luminance, hints=given
+    )
+    theta = embedding[..., : self.model.num_outputs]
+    return theta, self.model.subsample(luminance)
 
   def _score_fn(
     self,

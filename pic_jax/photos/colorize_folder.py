@@ -254,7 +254,9 @@ def _finish(at: _Run, task: _Task, drawing: drawn_samples.Drawing) -> None:
 
   show(f'{result.file} grey', network_size.grey_picture(task.grey), 'grey')
   for index, target in enumerate(at.job.targets(result.file)):
-    rgb, clipped = at.colorizer.render(drawing, index, at.job.settings)
+    rgb, clipped = at.colorizer.render(
+      task.grey, drawing.chroma[index], at.job.settings.saturation
+    )
     bits = results.finite(drawing.bits_per_dim[index])
     _save(output / target, rgb, photograph, at.job)
     show(str(target), rgb, results.bits_text([bits]) or 'sample', str(target))
@@ -262,7 +264,7 @@ def _finish(at: _Run, task: _Task, drawing: drawn_samples.Drawing) -> None:
       {'file': str(target), 'bits_per_dim': bits, 'clipped_share': clipped}
       | results.measures(rgb)
     )
-  if drawing.original_bits_per_dim is not None:
+  if task.grey.chroma is not None:
     bits = results.finite(drawing.original_bits_per_dim)
     result.original = {'bits_per_dim': bits} | results.measures(photograph.rgb)
     caption = ', '.join(filter(None, ['original', results.bits_text([bits])]))

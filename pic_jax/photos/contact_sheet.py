@@ -9,7 +9,8 @@ import urllib.parse
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from pic_jax.images import resizing
 
 THUMBNAILS = 'thumbnails'
 THUMBNAIL_SIDE = 512  # pixels, of the longer side
@@ -40,22 +41,16 @@ def picture(
   Returns:
     What `to_html` wants of a picture.
   """
-  height, width = rgb.shape[:2]
-  ratio = min(1.0, THUMBNAIL_SIDE / max(height, width))
-  size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-  image = Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
   digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   path = pathlib.Path(THUMBNAILS) / f'{digest}.jpg'
   (folder / THUMBNAILS).mkdir(exist_ok=True)
   temporary = folder / THUMBNAILS / f'.{digest}.{os.getpid()}'
-  image.resize(size, Image.Resampling.BOX).save(temporary, 'JPEG', quality=90)
+  small = resizing.limit_long_side(rgb, THUMBNAIL_SIDE)
+  small.save(temporary, 'JPEG', quality=90)
   temporary.replace(folder / path)
-  return {
-    'caption': caption,
-    'thumbnail': str(path),
-    'width': width,
-    'height': height,
-  }
+  height, width = rgb.shape[:2]
+  size = {'width': width, 'height': height}
+  return {'caption': caption, 'thumbnail': str(path)} | size
 
 
 def _figure(picture: dict[str, Any]) -> str:

@@ -40,11 +40,8 @@ def make(
   if grey.hints is not None:
     others -= grey.hints[..., 2]
   bits = _bits_per_dim(log_prob[:, :height, :width], others)
-  differences = np.stack(
-    [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
-  )
-  kept = options.choose(settings, bits, differences)
-  differences = differences[np.ix_(kept, kept)]
+  apart = differences(chroma)
+  kept = options.choose(settings, bits, apart)
   pairs = len(kept) * (len(kept) - 1)
   own = None
   if grey.chroma is not None:
@@ -54,7 +51,14 @@ def make(
     chroma=chroma[kept],
     bits_per_dim=bits[kept],
     original_bits_per_dim=own,
-    difference=float(differences.sum() / max(1, pairs)),
+    difference=float(apart[np.ix_(kept, kept)].sum() / max(1, pairs)),
+  )
+
+
+def differences(chroma: np.ndarray) -> np.ndarray:
+  """Mean distances [S, S] of samples [S, h, w, 2] in (a, b)."""
+  return np.stack(
+    [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
   )
 
 

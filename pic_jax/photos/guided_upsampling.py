@@ -94,24 +94,15 @@ def prepare(
   Returns:
     Maps for `upsample_rows`.
   """
-  if chroma_filter not in color.CHROMA_FILTERS:
-    raise ValueError(
-      f'`chroma_filter` must be one of {color.CHROMA_FILTERS}, got '
-      f'{chroma_filter!r}.'
-    )
+  color.check_filter(chroma_filter)
   chroma_windows, luminance_windows = _windows(chroma), _windows(luminance)
   deviation = luminance_windows - luminance_windows.mean(0, keepdims=True)
   covariance = (deviation * chroma_windows).mean(0)
   slope = covariance / ((deviation**2).mean(0) + EPSILON)
   # 'point' took one pixel of the scaled photograph, of factor in a cell.
   cell_parts = 1 if chroma_filter == 'area' else factor
-  maps = (
-    chroma,
-    luminance,
-    _windows(slope).mean(0),
-    chroma_windows.min(0),
-    chroma_windows.max(0),
-  )
+  ends = chroma_windows.min(0), chroma_windows.max(0)
+  maps = chroma, luminance, _windows(slope).mean(0), *ends
   columns = np.arange(width)
   wide = [_interpolate(x, 1, columns, width, cell_parts) for x in maps]
   return Maps(*wide, cell_parts)

@@ -4,7 +4,6 @@ Only the (a, b) of a colour count, not its luminance, which the photograph has.
 """
 
 import csv
-import dataclasses
 import hashlib
 import pathlib
 import re
@@ -13,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from pic_jax.images import any_shape, color, image_files
-from pic_jax.model import pic
 from pic_jax.photos import network_size
 from pic_jax.runtime import errors
 
@@ -26,22 +24,15 @@ OPAQUE = 128  # alpha from which on a pixel of a picture says something
 
 
 def _means(
-  rgb: np.ndarray, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-  """Sums of Lab (a, b) [h, w, 2] and number [h, w] of colours in each cell."""
-  total, count = np.zeros((*shape, 2)), np.zeros(shape, int)
+  rgb: np.ndarray, rows: np.ndarray, columns: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+  """Hints [h, w, 3] of cells with at least `least` [h, w] colours [N, 3]."""
+  total, count = np.zeros((*least.shape, 2)), np.zeros(least.shape, int)
   np.add.at(total, (rows, columns), any_shape.rgb_to_lab(rgb)[..., 1:])
   np.add.at(count, (rows, columns), 1)
-  return total, count
-
-
-def _as_hints(
-  total: np.ndarray, count: np.ndarray, is_known: np.ndarray
-) -> np.ndarray:
-  """[h, w, 3] of what `_means` gave, where it is known; see `model.hints`."""
   mean = total / np.maximum(count, 1)[..., None]
   chroma = color.chroma_to_network(color.round_chroma(mean.astype(np.float32)))
-  mask = is_known[..., None].astype(np.float32)
+  mask = (count >= least)[..., None].astype(np.float32)
   return np.concatenate([mask * np.asarray(chroma), mask], -1)
 
 
@@ -88,9 +79,7 @@ def of_points(
   if not points:
     return np.zeros((*shape, 3), np.float32)
   colours = np.array([rgb for _, _, rgb in points], np.uint8)
-  rows, columns = np.array(cells).T
-  total, count = _means(colours, rows, columns, shape)
-  return _as_hints(total, count, count > 0)
+  return _means(colours, *np.array(cells).T, np.ones(shape))
 
 
 def of_picture(
@@ -111,8 +100,7 @@ def of_picture(
   columns = np.arange(width) * shape[1] // width
   size = np.outer(np.bincount(rows), np.bincount(columns))
   y, x = np.nonzero(alpha >= OPAQUE)
-  total, count = _means(rgb[y, x], rows[y], columns[x], shape)
-  return _as_hints(total, count, 2 * count >= size)
+  return _means(rgb[y, x], rows[y], columns[x], size / 2)
 
 
 def _read_points(path: pathlib.Path) -> list[Point]:
@@ -176,33 +164,6 @@ def digest(path: pathlib.Path) -> str:
     raise errors.UserError(
       f'{errors.in_one_line(path)}: {error.strerror}.'
     ) from None
-
-
-def give(
-  grey: network_size.Grey, known: Known, model: pic.PIC
-) -> network_size.Grey:
-  """The photograph, with what is known of it.
-
-  Raises:
-    UserError: it does not fit the photograph, or the model reads no hints.
-    RunError: a picture that cannot be read.
-  """
-  read_fn = read if isinstance(known, pathlib.Path) else of_points
-  hints = read_fn(known, grey.luminance.shape, grey.shape)
-  return given(grey, hints, model)
-
-
-def given(
-  grey: network_size.Grey, hints: np.ndarray, model: pic.PIC
-) -> network_size.Grey:
-  """The photograph with hints [h, w, 3] of its cells.
-
-  Raises:
-    UserError: the model reads no hints.
-  """
-  if not model.hint_share:
-    raise errors.UserError('This model reads no hints.')
-  return dataclasses.replace(grey, hints=hints)
 
 
 def of(grey: network_size.Grey, factor: int) -> np.ndarray:

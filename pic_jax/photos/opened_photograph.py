@@ -6,9 +6,8 @@ import secrets
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from pic_jax.images import image_files, to_srgb
+from pic_jax.images import image_files, resizing, to_srgb
 from pic_jax.photos import (
   colorize,
   drawn_samples,
@@ -82,10 +81,4 @@ def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
 def on_screen(photograph: image_files.Photograph) -> np.ndarray:
   """At most `SCREEN_SIDE` long, uint8 [H, W, C], over white."""
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
-  height, width = rgb.shape[:2]
-  scale = min(1.0, SCREEN_SIDE / max(height, width))
-  size = (max(1, round(width * scale)), max(1, round(height * scale)))
-  image = Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
-  if image.size != size:
-    image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-  return np.atleast_3d(np.asarray(image))
+  return np.atleast_3d(resizing.limit_long_side(rgb, SCREEN_SIDE))

@@ -10,10 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax.images import any_shape, color
+from pic_jax.images import any_shape
 from pic_jax.model import logistic_mixture
-from pic_jax.photos import colorize, hints, network_size
-from pic_jax.runtime import devices
 
 MAX_COLOURS = 8
 MIN_SHARE = 0.01
@@ -42,43 +40,6 @@ class Colour:
 
   rgb: tuple[int, int, int]
   share: float
-
-
-class Expectation:
-  """What a model's embedding expects in each cell, by itself."""
-
-  def __init__(self, colorizer: colorize.Colorizer):
-    self._colorizer = colorizer
-    self._expect = devices.pmap(self._expect_fn)
-
-  def __call__(
-    self, grey: network_size.Grey
-  ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mixtures [h, w, P] and luminance [h, w, 1] in network units, padded.
-
-    None if the embedding was not taught any.
-    """
-    model, count = self._colorizer.model, jax.local_device_count()
-    if not model.embedding_has_likelihood:
-      return None
-    given = None
-    if model.hint_share:
-      given = np.stack([hints.of(grey, model.chroma_factor)] * count)
-      given = devices.shard(given)
-    levels = devices.shard(np.stack([grey.levels] * count))
-    expected = self._expect(self._colorizer.params, levels, given)
-    theta, luminance = map(np.asarray, devices.unshard(expected))
-    return theta[0], luminance[0]
-
-  def _expect_fn(
-    self, params: dict, levels: jax.Array, given: jax.Array | None
-  ) -> tuple[jax.Array, jax.Array]:
-    model = self._colorizer.model
-    luminance = color.luminance_to_network(levels[..., None] / 2.55)
-    embedding = model.build_embedding().apply(
-      {'params': params['embedding']}, luminance, hints=given
-    )
-    return embedding[..., : model.num_outputs], model.subsample(luminance)
 
 
 @jax.jit

@@ -76,9 +76,9 @@ def measures(rgb: np.ndarray) -> dict[str, float]:
   }
 
 
-def finite(bits: float) -> float | None:
+def finite(bits: float | None) -> float | None:
   """None of a model without a likelihood."""
-  return float(bits) if np.isfinite(bits) else None
+  return float(bits) if bits is not None and np.isfinite(bits) else None
 
 
 def bits_text(bits: list[float | None]) -> str:

@@ -5,9 +5,7 @@ full size is made when it is saved. Every sample has a recipe, from which it can
 be drawn again, here or by the command line.
 """
 
-import dataclasses
 import io
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +20,7 @@ from pic_jax.photos import (
   opened_photograph,
   options,
   palette,
+  results,
   sample_recipe,
 )
 from pic_jax.runtime import run_log
@@ -47,7 +46,6 @@ class Studio:
     """Of a model, and how it is called."""
     self._colorizer = colorizer
     self._name = name
-    self._expect = palette.Expectation(colorizer)
     # The one used last is last.
     self._opened: dict[str, opened_photograph.Opened] = {}
 
@@ -71,7 +69,7 @@ class Studio:
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       grey = self._colorizer.to_network_size(blank)
       self._colorizer.draw([grey], options.Settings(samples=[0]))
-      self._expect(grey)
+      self._colorizer.expect(grey)
     run_log.say('Ready: no photograph waits for the compiler.')
 
   def open(self, data: bytes) -> opened_photograph.Opened:
@@ -82,13 +80,12 @@ class Studio:
     """
     opened = opened_photograph.read(data, self._colorizer)
     self._opened[opened.key] = opened
-    while len(self._opened) > 1 and self._is_full():
-      del self._opened[next(iter(self._opened))]
+    kept = sum(len(one.data) for one in self._opened.values())
+    while len(self._opened) > 1 and (
+      len(self._opened) > MAX_PHOTOGRAPHS or kept > MAX_KEPT_BYTES
+    ):
+      kept -= len(self._opened.pop(next(iter(self._opened))).data)
     return opened
-
-  def _is_full(self) -> bool:
-    kept = sum(len(opened.data) for opened in self._opened.values())
-    return len(self._opened) > MAX_PHOTOGRAPHS or kept > MAX_KEPT_BYTES
 
   def find(self, key: str) -> opened_photograph.Opened:
     """A photograph that was opened.
@@ -118,8 +115,7 @@ class Studio:
     if not pins:
       return opened.grey
     # By the photograph's own pixels, as the command line has it.
-    given = hints.of_points(pins, opened.size, opened.grey.shape)
-    return hints.given(opened.grey, given, self._colorizer.model)
+    return self._colorizer.give(opened.grey, pins, opened.size)
 
   def show(
     self,
@@ -130,19 +126,11 @@ class Studio:
     """Bits/dim of a sample and of the original, and a JPEG for the screen."""
     drawing = self._draw(opened, recipe)
     numbers = {
-      'bits_per_dim': drawing.bits_per_dim[0].item(),
-      'original_bits_per_dim': drawing.original_bits_per_dim,
+      'bits_per_dim': results.finite(drawing.bits_per_dim[0]),
+      'original_bits_per_dim': results.finite(drawing.original_bits_per_dim),
     }
-    for name, value in numbers.items():
-      if value is not None and not math.isfinite(value):
-        numbers[name] = None  # of a model without a likelihood
-    return numbers, self._render(drawing, recipe.settings(saturation))
-
-  def _render(
-    self, drawing: drawn_samples.Drawing, settings: options.Settings
-  ) -> bytes:
-    rgb, _ = self._colorizer.render(drawing, 0, settings)
-    return encode('JPEG', rgb)
+    rgb, _ = self._colorizer.render(opened.grey, drawing.chroma[0], saturation)
+    return numbers, encode('JPEG', rgb)
 
   def save(
     self,
@@ -153,25 +141,20 @@ class Studio:
   ) -> bytes:
     """A sample at the photograph's size, as the command line writes it."""
     photograph = image_files.decode_photograph(opened.data)
-    drawing = dataclasses.replace(
-      self._draw(opened, recipe),
-      grey=self._colorizer.to_network_size(photograph.rgb),
-    )
-    rgb, _ = self._colorizer.render(drawing, 0, recipe.settings(saturation))
+    grey = self._colorizer.to_network_size(photograph.rgb)
+    chroma = self._draw(opened, recipe).chroma[0]
+    rgb, _ = self._colorizer.render(grey, chroma, saturation)
     return encode(form, rgb, photograph.alpha, photograph.metadata)
 
   def grey(self, opened: opened_photograph.Opened) -> bytes:
     """The photograph without colours, a JPEG for the screen."""
-    chroma = np.zeros((1, *opened.grey.shape, 2), np.float32)
-    none = drawn_samples.Drawing(opened.grey, chroma, np.zeros(1), None, 0.0)
-    return self._render(none, options.Settings())
+    none = np.zeros((*opened.grey.shape, 2), np.float32)
+    return encode('JPEG', self._colorizer.render(opened.grey, none)[0])
 
   def original(self, opened: opened_photograph.Opened) -> bytes:
     """The photograph in its own colours, a JPEG for the screen."""
-    return encode(
-      'JPEG',
-      opened_photograph.on_screen(image_files.decode_photograph(opened.data)),
-    )
+    photograph = image_files.decode_photograph(opened.data)
+    return encode('JPEG', opened_photograph.on_screen(photograph))
 
   def palette(
     self,
@@ -193,7 +176,7 @@ class Studio:
     """
     row, column = hints.cell_of(place, opened.size, opened.grey.shape)
     if pins not in opened.expected:
-      expected = self._expect(self._given(opened, pins))
+      expected = self._colorizer.expect(self._given(opened, pins))
       _keep(opened.expected, pins, expected, MAX_EXPECTED)
     shares = []
     if opened.expected[pins] is not None:
@@ -223,11 +206,10 @@ class Studio:
     """Positions of samples: the most probable, then what differs most."""
     drawings = [self._draw(opened, recipe) for recipe in recipes]
     chroma = np.concatenate([drawing.chroma for drawing in drawings])
-    differences = np.linalg.norm(chroma[:, None] - chroma, axis=-1)
     return options.choose(
       options.Settings(num_samples=len(recipes), rank='different'),
       np.concatenate([drawing.bits_per_dim for drawing in drawings]),
-      differences.mean((2, 3)),
+      drawn_samples.differences(chroma),
     )
 
 

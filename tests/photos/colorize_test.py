@@ -69,11 +69,13 @@ def test_what_the_network_sees_is_padded_to_few_shapes():
 def test_luminance_is_the_photographs_own(colorizer, height, width):
   tolerance = 100 / 255  # in units of L
   rgb = smooth(height, width)
-  chosen = options.Settings(num_samples=2, saturation=0.1)
+  chosen = options.Settings(num_samples=2)
   (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
   before = color.rgb_to_lab(rgb)[..., 0]
   for index in range(2):
-    result, clipped = colorizer.render(drawing, index, chosen)
+    result, clipped = colorizer.render(
+      drawing.grey, drawing.chroma[index], saturation=0.1
+    )
     assert result.shape == (height, width, 3) and result.dtype == np.uint8
     after = color.rgb_to_lab(result)
     is_off = np.abs(after[..., 0] - before) > tolerance
@@ -83,13 +85,12 @@ def test_luminance_is_the_photographs_own(colorizer, height, width):
 
 @pytest.mark.slow
 def test_colour_out_of_the_gamut_is_counted(colorizer):
-  chosen = options.Settings(num_samples=1, saturation=50.0)
+  chosen = options.Settings(num_samples=1)
   rgb = smooth(20, 30)
   (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
-  _, clipped = colorizer.render(drawing, 0, chosen)
+  _, clipped = colorizer.render(drawing.grey, drawing.chroma[0], 50.0)
   assert clipped > 0.5
-  grey = options.Settings(num_samples=1, saturation=0.0)
-  result, clipped = colorizer.render(drawing, 0, grey)
+  result, clipped = colorizer.render(drawing.grey, drawing.chroma[0], 0.0)
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
 
 
