@@ -120,6 +120,17 @@ class Page:
     """Chooses a file."""
     self.find('#file')[0].send_keys(str(path))
 
+  def open_pin(self, u: float, v: float) -> None:
+    """Clicks at shares of the photograph's sides; waits for the palette."""
+    from selenium.webdriver import ActionChains
+
+    (sheet,) = self.find('#sheet')
+    offset = (u - 0.5) * sheet.rect['width'], (v - 0.5) * sheet.rect['height']
+    actions = ActionChains(self.driver, duration=20)
+    actions.move_to_element_with_offset(sheet, *map(round, offset))
+    actions.click().perform()
+    self.wait(lambda: self.find('.swatch'))
+
   def wait_for_samples(self, count: int) -> None:
     """Returns when so many are drawn, and none is waited for."""
     self.wait(

@@ -175,26 +175,12 @@ def test_versions_can_be_ordered(page, photograph):
   page.wait(lambda: page.numbers() == numbers and bits() == drawn)
 
 
-def tap(page, x, y):
-  """Clicks the middle of a pixel of the photograph."""
-  from selenium.webdriver import ActionChains
-
-  (sheet,) = page.find('#sheet')
-  width, height = sheet.rect['width'], sheet.rect['height']
-  assert width > 3 * 150, 'a pixel must be larger than what is rounded here'
-  actions = ActionChains(page.driver, duration=20)
-  actions.move_to_element_with_offset(
-    sheet,
-    round(((x + 0.5) / 150 - 0.5) * width),
-    round(((y + 0.5) / 100 - 0.5) * height),
-  )
-  actions.click().perform()
-
-
 def pin(page, x, y):
-  """Gives a pixel the likeliest colour; returns it."""
-  tap(page, x, y)
-  page.wait(lambda: page.find('.swatch'))
+  """Gives a pixel of `photograph` the likeliest colour; returns it."""
+  assert page.find('#sheet')[0].rect['width'] > 3 * 150, (
+    'a pixel must be larger than what is rounded here'
+  )
+  page.open_pin((x + 0.5) / 150, (y + 0.5) / 100)
   colour = page.find('.swatch')[0].get_attribute('data-colour')
   page.click('.swatch')
   return colour

@@ -208,7 +208,12 @@ def test_own_names_are_answered(client, host):
 
 def test_only_the_page_itself_may_ask(client):
   data = png(tiny.images(1, 20, 20)[0])
-  for origin in ('http://evil.example', 'null', 'http://127.0.0.1:1'):
+  for origin in (
+    'http://evil.example',
+    'null',
+    'http://127.0.0.1:1',
+    'http://[',
+  ):
     status, answer = client.ask('POST', '/photographs', data, Origin=origin)
     assert (status, answer['error']) == (403, 'Another site asked for this.')
   own = f'http://127.0.0.1:{client.port}'
