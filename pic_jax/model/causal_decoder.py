@@ -3,8 +3,8 @@
 PixelCNN++ (Salimans et al. 2017) without down- or upsampling: a down stream
 that sees the rows above, and a down-right stream that also sees the pixels to
 the left. `CausalDecoder.__call__` runs both on whole maps;
-`incremental.decode` runs the same methods row by row and pixel by pixel, with
-cached activations.
+`incremental_decoder.decode` runs the same methods row by row and pixel by
+pixel, with cached activations.
 """
 
 import functools

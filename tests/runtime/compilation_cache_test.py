@@ -19,3 +19,4 @@ def test_what_was_read_longest_ago_is_forgotten(tmp_path):
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path):
   compilation_cache.prune(tmp_path / 'none', 0)
+  assert not (tmp_path / 'none').exists()
