@@ -3,7 +3,6 @@
 python scripts/time_app.py [PHOTOGRAPH]: from drop to the first version, for a
 program that has just started and for one in use, with a warm compilation cache;
 from a pin to the first version that has it; then 100 photographs of 100 sizes.
-Where the published model reads no pins, a model of its size that does is timed.
 """
 
 import http.client
@@ -23,9 +22,6 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pic_jax.model import parameters  # noqa: E402
-from pic_jax.photos import options  # noqa: E402
-from pic_jax.saved import run_config, trained_model, weights_file  # noqa: E402
 from tests.app import browser  # noqa: E402
 
 PHOTOGRAPH = ROOT / 'photos/coffee.png'
@@ -51,19 +47,6 @@ def pin(page: browser.Page) -> tuple[float, float]:
   first = time.perf_counter() - start
   page.wait_for_samples(4)
   return first, time.perf_counter() - start
-
-
-def that_reads_pins(folder: str) -> str:
-  """The published model, or that with a kernel of 0 for pins."""
-  params, config, step = trained_model.load_trained(options.Model().model)
-  if config.model.hint_share:
-    return options.Model().model
-  config.model.hint_share = 0.5
-  model = run_config.build_model(config)
-  expected = parameters.shapes(model, model.chroma_factor)
-  path = f'{folder}/pins.safetensors'
-  weights_file.save(path, parameters.completed(params, expected), config, step)
-  return path
 
 
 def report(what: str, times: tuple[float, float]) -> None:
@@ -119,25 +102,16 @@ def wait_until_ready(log: IO) -> None:
 def main() -> None:
   """Prints times and memory."""
   path = pathlib.Path(sys.argv[1]) if sys.argv[1:] else PHOTOGRAPH
-  with tempfile.TemporaryDirectory() as folder:
-    watch(path, that_reads_pins(folder))
-
-
-def watch(path: pathlib.Path, model: str) -> None:
-  """Runs the page twice."""
   # The first program fills the compilation cache.
   with (
     tempfile.TemporaryFile('w+') as log,
-    browser.serving(f'--model={model}', stderr=log) as (address, _),
+    browser.serving(stderr=log) as (address, _),
   ):
     colour(address, 0)
     wait_until_ready(log)
   with (
     tempfile.TemporaryFile('w+') as log,
-    browser.serving(f'--model={model}', stderr=log, JAX_LOG_COMPILES='1') as (
-      address,
-      pid,
-    ),
+    browser.serving(stderr=log, JAX_LOG_COMPILES='1') as (address, pid),
   ):
     with browser.showing(address) as page:
       report('just started', drop(page, path))

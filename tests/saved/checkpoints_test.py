@@ -217,3 +217,12 @@ def test_other_files_are_no_weights(tmp_path):
       trained_model.load_trained(str(path))
   with pytest.raises(errors.RunError, match='must end in'):
     weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)
+
+
+def test_weights_that_float16_does_not_hold_are_not_written(tmp_path):
+  params = {'head': {'V': np.float32([1.0, 7e4])}}
+  path = tmp_path / 'w.safetensors'
+  with pytest.raises(errors.RunError, match='head/V is not finite as float16'):
+    weights_file.save(path, params, tiny.config('smoke'), 0)
+  assert not path.exists()
+  weights_file.save(path, params, tiny.config('smoke'), 0, dtype='float32')
