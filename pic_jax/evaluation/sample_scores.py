@@ -99,11 +99,12 @@ def of_likelihood(
     logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
   )
   own = metrics.bits_per_dim(log_prob).mean(1)
+  size = lab.chroma[0].size  # flat, see `logistic_mixture.noise`
   noise = jax.vmap(
     lambda key: jax.random.uniform(
-      jax.random.fold_in(key, TRANSFORM_STREAM), lab.chroma.shape[1:]
+      jax.random.fold_in(key, TRANSFORM_STREAM), size
     )
-  )(keys)
+  )(keys).reshape(lab.chroma.shape)
   transformed = calibration.transform(
     theta, lab.luminance_small, lab.chroma, noise
   )

@@ -37,9 +37,11 @@ def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   rows = (jnp.arange(height) + top) // side
   columns = (jnp.arange(width) + left) // side
   # Cells of one patch have nearly one score, and the highest are given.
-  score = jax.random.uniform(keys[3], (height + 1, width + 1))
+  # Drawn flat, see `logistic_mixture.noise`.
+  shape = height + 1, width + 1
+  score = jax.random.uniform(keys[3], shape[0] * shape[1]).reshape(shape)
   score = score[rows][:, columns]
-  score += 1e-4 * jax.random.uniform(keys[4], score.shape)
+  score += 1e-4 * jax.random.uniform(keys[4], score.size).reshape(score.shape)
   last = jnp.maximum(1, height * width - count.astype(int))
   return score >= jnp.sort(score.ravel())[last]
 

@@ -4,6 +4,7 @@ Salimans et al. 2017, sec. 2.1 and 2.2, for the two channels a and b. Values
 are in network units: level k = 0..255 of a channel is (k - 127.5) / 127.5.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -194,8 +195,10 @@ def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     [..., K + 2] float32: standard Gumbel for each of the K components, then
     standard logistic for a and b.
   """
-  # One draw: on CPU, every further one takes two seconds to compile.
-  return noise_of_bits(jax.random.bits(key, shape, jnp.uint32))
+  # One draw, and flat: the same bits in several dimensions, mapped over keys,
+  # take 16 s to compile on CPU in place of 0.6.
+  bits = jax.random.bits(key, (math.prod(shape),), jnp.uint32)
+  return noise_of_bits(bits.reshape(shape))
 
 
 def noise_of_bits(bits: jax.Array) -> jax.Array:
