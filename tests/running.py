@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ def start(
   """Starts main.py, or another script, on simulated CPU devices."""
   flag = f'--xla_force_host_platform_device_count={num_devices}'
   return subprocess.Popen(
-    [sys.executable, *door.split(), *arguments],
+    [sys.executable, '-X', 'faulthandler', *door.split(), *arguments],
     cwd=ROOT,
     env=os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'} | env,
     stdout=subprocess.PIPE,
@@ -67,9 +68,12 @@ def wait_until(
   condition: Callable[[], bool], process: subprocess.Popen
 ) -> None:
   """Returns when a condition holds, or the process has ended."""
-  deadline = time.monotonic() + 200
+  deadline = time.monotonic() + 400
   while not condition() and process.poll() is None:
-    assert time.monotonic() < deadline
+    if time.monotonic() > deadline:
+      # Its threads tell where they are.
+      process.send_signal(signal.SIGABRT)
+      raise AssertionError(process.communicate()[1][-6000:])
     time.sleep(0.002)
 
 

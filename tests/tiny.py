@@ -119,7 +119,7 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
   result.model.backbone = 'none'  # which is not to be had any narrower
   result.data.mixture = ()
   training = result.training
-  training.init_from = ''
+  training.init_from = training.backbone_weights = ''
   training.batch_size = 8
   training.num_steps = 3
   training.log_every_steps = 1

@@ -2,9 +2,10 @@
 
 Two parts of one object can be far from each other, and a decoder whose
 receptive field is a few pixels colours them differently (the paper's figure
-5). Here a pixel looks at the chroma of all earlier pixels that look like it.
-Queries and keys come from the embedding only, so that the weights exist before
-sampling starts and are shared by the samples of an image.
+5). Here a pixel looks at the chroma of all earlier pixels that look like it,
+and of given ones (`hints`) wherever they are. Queries and keys come from the
+embedding only, so that the weights exist before sampling starts and are shared
+by the samples of an image.
 """
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pic_jax.model import hints as hint_maps
 from pic_jax.model import layers
 
 KEY_FEATURES = 16
@@ -33,6 +35,11 @@ def _values(canvas: jax.Array) -> jax.Array:
   return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
 
 
+def _given(hints: jax.Array | None) -> jax.Array | None:
+  """Which pixels are given, [B, h w] bool."""
+  return None if hints is None else hints[..., 2].reshape(len(hints), -1) > 0
+
+
 class CausalAttention(nn.Module):
   """Means of earlier chroma, projected; the protocol of `CausalConv`.
 
@@ -42,7 +49,8 @@ class CausalAttention(nn.Module):
 
   Cache of N canvases:
     row: [] int32, of the next row.
-    canvas: [N, h, w, 2] rows that are finished; zeros elsewhere.
+    canvas: [N, h, w, 2] rows that are finished; elsewhere zeros, or what is
+      given.
     pixels: [N, w, 2] of the current row as far as written.
     weights: [B, heads, w, w] within the current row.
 
@@ -69,27 +77,36 @@ class CausalAttention(nn.Module):
       return self.get_variable('constants', name)
     return self.param(name, nn.initializers.zeros, (self.num_heads,))
 
-  def __call__(self, canvas: jax.Array, embedding: jax.Array) -> jax.Array:
+  def __call__(
+    self,
+    canvas: jax.Array,
+    embedding: jax.Array,
+    hints: jax.Array | None = None,
+  ) -> jax.Array:
     """Reads whole maps, a few rows of queries at a time.
 
     Args:
       canvas: [B, h, w, 2] in network units.
       embedding: [B, h, w, E].
+      hints: [B, h, w, 3], cells that are given; see `hints`.
 
     Returns:
-      [B, h, w, features]; of a pixel before which nothing is, the bias.
+      [B, h, w, features]; of a pixel that has nothing to look at, the bias.
     """
     batch, height, width, _ = canvas.shape
     queries, keys = self._queries_and_keys(embedding)
+    canvas = hint_maps.put(canvas, hints)
     values = _values(canvas).reshape(batch, height * width, -1)
+    given = _given(hints)
 
     means = []
     for row in range(0, height, ROWS_PER_CHUNK):
       first, end = row * width, min(row + ROWS_PER_CHUNK, height) * width
+      seen = end if hints is None else height * width
       weights = self._weights(
-        queries[:, first:end], keys[:, :end], width, first
+        queries[:, first:end], keys[:, :seen], width, first, given
       )
-      means.append(self._mean(weights, values[:, :end]))
+      means.append(self._mean(weights, values[:, :seen]))
     means = jnp.concatenate(means, 1)  # [B, h w, heads 5]
     return self.project(means.reshape(batch, height, width, -1))
 
@@ -109,8 +126,9 @@ class CausalAttention(nn.Module):
     keys: jax.Array,
     width: int,
     first: int | jax.Array,
+    given: jax.Array | None = None,
   ) -> jax.Array:
-    """Weights of the keys of earlier pixels; they add up to less than 1.
+    """Weights of earlier and given pixels; they add up to less than 1.
 
     The pixel itself stands for nothing to look at, and takes the rest.
 
@@ -119,6 +137,7 @@ class CausalAttention(nn.Module):
       keys: [B, J, heads, KEY_FEATURES] of the first pixels.
       width: w of the maps.
       first: number of the first query.
+      given: [B, J] bool.
 
     Returns:
       [B, heads, I, J].
@@ -131,13 +150,25 @@ class CausalAttention(nn.Module):
     bias = -slope * jnp.sqrt(squares.astype(jnp.float32))
     bias = jnp.where(i == j, self.nothing[:, None, None], bias)[None]
     logits = jnp.einsum('bihd,bjhd->bhij', queries, keys, precision='highest')
-    logits = jnp.where((i >= j)[None], logits + bias, -jnp.inf)
-    return jnp.where((i > j)[None], jax.nn.softmax(logits), 0.0)
+    is_seen = (i > j)[None]
+    if given is not None:
+      is_seen |= (i != j)[None] & given[:, None, None]
+    logits = jnp.where(is_seen | (i == j)[None], logits + bias, -jnp.inf)
+    return jnp.where(is_seen, jax.nn.softmax(logits), 0.0)
 
-  def start(self, embedding: jax.Array, num_canvases: int) -> None:
+  def start(
+    self,
+    embedding: jax.Array,
+    num_canvases: int,
+    hints: jax.Array | None = None,
+  ) -> None:
     """Makes queries and keys of [B, h, w, E] once; writes an empty cache."""
     batch, height, width, _ = embedding.shape
     queries, keys = self._queries_and_keys(embedding)
+    canvas = jnp.zeros((batch, height, width, 2))
+    canvas = jnp.repeat(hint_maps.put(canvas, hints), num_canvases // batch, 0)
+    if hints is not None:
+      self.put_variable('constants', 'given', _given(hints))
     for name, value in (
       ('queries', queries),
       ('keys', keys),
@@ -147,13 +178,13 @@ class CausalAttention(nn.Module):
     ):
       self.put_variable('constants', name, value)
     self.project.fold()
-    for name, shape in (
-      ('canvas', (num_canvases, height, width, 2)),
-      ('pixels', (num_canvases, width, 2)),
-      ('weights', (batch, self.num_heads, width, width)),
+    for name, value in (
+      ('row', jnp.zeros((), jnp.int32)),
+      ('canvas', canvas),
+      ('pixels', canvas[:, 0]),
+      ('weights', jnp.zeros((batch, self.num_heads, width, width))),
     ):
-      self.put_variable('cache', name, jnp.zeros(shape))
-    self.put_variable('cache', 'row', jnp.zeros((), jnp.int32))
+      self.put_variable('cache', name, value)
 
   def start_row(self) -> jax.Array:
     """Moves the finished row into the canvas; reads the rows above.
@@ -164,7 +195,7 @@ class CausalAttention(nn.Module):
     row = self.get_variable('cache', 'row')
     pixels = self.get_variable('cache', 'pixels')
     canvas = self.get_variable('cache', 'canvas')
-    # Before the first row this writes zeros, into row 0.
+    # Before the first row this writes row 0 as it is.
     canvas = jax.lax.dynamic_update_slice_in_dim(
       canvas, pixels[:, None], jnp.maximum(row - 1, 0), 1
     )
@@ -174,15 +205,23 @@ class CausalAttention(nn.Module):
       self.get_variable('constants', 'queries'), first, width, 1
     )
     keys = self.get_variable('constants', 'keys')
-    weights = self._weights(queries, keys, width, first)
-    here = jax.lax.dynamic_slice_in_dim(weights, first, width, 3)
+    # What is known before the row starts: earlier rows, and given pixels.
+    known = (jnp.arange(height * width) < first)[None]
+    given = None
+    if self.has_variable('constants', 'given'):
+      given = self.get_variable('constants', 'given')
+      known |= given
+    weights = self._weights(queries, keys, width, first, given)
+    known = known[:, None, None]
+    here = jax.lax.dynamic_slice_in_dim(
+      jnp.where(known, 0.0, weights), first, width, 3
+    )
     self.put_variable('cache', 'row', row + 1)
     self.put_variable('cache', 'canvas', canvas)
     self.put_variable('cache', 'weights', here)
-    is_above = jnp.arange(height * width) < first
-    above = jnp.where(is_above[None, None, None], weights, 0.0)
+    weights = jnp.where(known, weights, 0.0)
     values = _values(canvas).reshape(count, height * width, -1)
-    return self.project(self._mean(above, values)[:, None])
+    return self.project(self._mean(weights, values)[:, None])
 
   def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
     """Writes a pixel [N, 1, 1, 2]; reads this row for its right neighbour.

@@ -76,15 +76,20 @@ class CausalDecoder(nn.Module):
     )
 
   def __call__(
-    self, canvas: jax.Array, embedding: jax.Array, train: bool = False
+    self,
+    canvas: jax.Array,
+    embedding: jax.Array,
+    train: bool = False,
+    hints: jax.Array | None = None,
   ) -> jax.Array:
     """Predicts every pixel of whole maps from the pixels before it.
 
     Args:
       canvas: [B, h, w, C] in network units; pixel i of the output depends on
-        pixels before i in raster order only.
+        pixels before i in raster order only, and on given ones.
       embedding: [B, h, w, E].
       train: whether to apply dropout.
+      hints: [B, h, w, 3], cells that are given, for the attention.
 
     Returns:
       theta: [B, h, w, P] float32.
@@ -93,7 +98,7 @@ class CausalDecoder(nn.Module):
     down_right = layers.shift_down(down_right)
     down_right += layers.shift_right(self.pixel_input(self._input(canvas)))
     if self.attention_heads:
-      down_right += self.attention(canvas, embedding)
+      down_right += self.attention(canvas, embedding, hints)
     conditioning = [block.condition(embedding) for block in self.down_blocks]
     maps = self.down_stack(layers.shift_down(down), conditioning, train)
     conditioning = [
@@ -145,7 +150,10 @@ class CausalDecoder(nn.Module):
     return self.head(nn.elu(x))
 
   def start(
-    self, embedding: jax.Array, num_canvases: int
+    self,
+    embedding: jax.Array,
+    num_canvases: int,
+    hints: jax.Array | None = None,
   ) -> tuple[list[jax.Array], list[jax.Array]]:
     """Empties the caches and projects the embedding [B, h, w, E] once.
 
@@ -158,7 +166,7 @@ class CausalDecoder(nn.Module):
     self.row_input.start(num_canvases, width, by_pixel=False)
     self.pixel_input.start(num_canvases, width, by_pixel=True)
     if self.attention_heads:
-      self.attention.start(embedding, num_canvases)
+      self.attention.start(embedding, num_canvases, hints)
     for block in self.down_blocks:
       block.start(num_canvases, width, by_pixel=False)
     for block in self.down_right_blocks:

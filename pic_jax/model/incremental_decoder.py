@@ -28,6 +28,7 @@ def decode(
   embedding: jax.Array,
   pixel_fn: PixelFn,
   num_samples: int = 1,
+  hints: jax.Array | None = None,
 ) -> tuple[jax.Array, Any]:
   """Fills canvases pixel by pixel.
 
@@ -39,6 +40,7 @@ def decode(
       this pixel in network units and anything that is to be collected.
     num_samples: canvases S for each image; N = B S, the samples of one image
       next to each other.
+    hints: [B, h, w, 3], cells that are given; `pixel_fn` returns their values.
 
   Returns:
     The canvases [N, h, w, C] and what was collected, each leaf [h, w, ...].
@@ -49,6 +51,7 @@ def decode(
     {'params': params},
     embedding,
     num_canvases,
+    hints,
     method='start',
     mutable=['cache', 'constants'],
   )

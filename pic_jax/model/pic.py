@@ -226,4 +226,4 @@ class PIC(nn.Module):
     embedded = self.embedding(luminance, train, hints)
     if not self.has_decoder:
       return embedded[..., : self.num_outputs], embedded
-    return self.decoder(chroma, embedded, train), embedded
+    return self.decoder(chroma, embedded, train, hints), embedded

@@ -52,12 +52,14 @@ def cached(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
     level = given.luminance[place]
     return chroma, logistic_mixture.log_prob(theta, level, chroma)
 
+  num_samples = len(given.luminance) // len(given.embedding)
   canvas, log_prob = incremental_decoder.decode(
     model.build_decoder(),
     params['decoder'],
     given.embedding,
     pixel_fn,
-    len(given.luminance) // len(given.embedding),
+    num_samples,
+    None if given.given is None else given.given[::num_samples],
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
@@ -73,7 +75,9 @@ def naive(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
     row, col = position // width, position % width
-    theta = net.apply({'params': params['decoder']}, canvas, embedding)
+    theta = net.apply(
+      {'params': params['decoder']}, canvas, embedding, hints=given.given
+    )
     place = (slice(None), row, col)
     return canvas.at[place].set(given.sample(theta[place], place))
 
@@ -99,7 +103,9 @@ def parallel(
   count, height, width, _ = given.luminance.shape
 
   def one_pass(canvas: jax.Array) -> jax.Array:
-    theta = net.apply({'params': params['decoder']}, canvas, embedding)
+    theta = net.apply(
+      {'params': params['decoder']}, canvas, embedding, hints=given.given
+    )
     return given.sample(theta)
 
   def passes(carry: tuple) -> tuple:

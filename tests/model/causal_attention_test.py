@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.model import causal_attention
+from pic_jax.model import causal_attention, hints
 
 HEIGHT, WIDTH, HEADS = 5, 7, 2
 COUNT = HEIGHT * WIDTH
@@ -26,16 +26,29 @@ def case():
   return net, params, canvas, embedding
 
 
-def test_rows_and_pixels_give_what_the_whole_map_gives(case):
-  """The samples of an image share its weights; the slots are strictly earlier.
+def known(canvas):
+  """Hints of canvases [B, h, w, 2]: three pixels, none in the last of them."""
+  mask = jnp.zeros(canvas.shape[:3], bool)
+  for place in ((0, 2), (2, 5), (4, 6)):
+    mask = mask.at[:-1, *place].set(True)
+  return hints.from_mask(canvas, mask)
 
-  Written out in float64: softmax over earlier pixels and the empty slot.
-  """
+
+@pytest.mark.parametrize('is_hinted', (False, True))
+def test_rows_and_pixels_give_what_the_whole_map_gives(case, is_hinted):
+  """The samples of an image share its weights, and what is given of it."""
   net, params, canvas, embedding = case
-  whole = net.apply({'params': params}, canvas, jnp.repeat(embedding, 2, 0))
+  given = known(canvas[::2]) if is_hinted else None
+  twice = given
+  if is_hinted:
+    twice = jnp.repeat(given, 2, 0)
+    canvas = hints.put(canvas, twice)
+  whole = net.apply(
+    {'params': params}, canvas, jnp.repeat(embedding, 2, 0), twice
+  )
 
   def steps(net):
-    net.start(embedding, 6)
+    net.start(embedding, 6, given)
     rows = []
     for row in range(HEIGHT):
       above = net.start_row()
@@ -59,9 +72,12 @@ def test_rows_and_pixels_give_what_the_whole_map_gives(case):
   assert cache['weights'].shape == (3, HEADS, WIDTH, WIDTH)
 
 
-def test_output_is_the_formula_in_float64(case):
+@pytest.mark.parametrize('is_hinted', (False, True))
+def test_output_is_the_formula_in_float64(case, is_hinted):
+  """Softmax over what is earlier or given, and the slot for nothing."""
   net, params, canvas, embedding = case
   canvas = canvas[::2]
+  given = known(canvas) if is_hinted else None
   queries, keys = net.apply(
     {'params': params}, embedding, method='_queries_and_keys'
   )
@@ -72,7 +88,10 @@ def test_output_is_the_formula_in_float64(case):
   logits -= slopes[:, None, None] * distance
   own = np.arange(COUNT)
   logits[:, :, own, own] += np.asarray(params['nothing'])[:, None]
-  weights = np.tril(np.exp(logits))
+  seen = np.tri(COUNT, dtype=bool)[None, None]
+  if is_hinted:
+    seen = seen | (np.asarray(given)[..., 2].reshape(3, 1, 1, COUNT) > 0)
+  weights = seen * np.exp(logits)
   weights /= weights.sum(-1, keepdims=True)
   weights[:, :, own, own] = 0
   ab = 5 * np.float64(canvas).reshape(3, COUNT, 2)
@@ -81,7 +100,10 @@ def test_output_is_the_formula_in_float64(case):
   means = means.reshape(3, HEIGHT, WIDTH, -1)
   V, g, b = (np.float64(params['project'][name]) for name in 'Vgb')
   kernel = g * V[0, 0] / np.linalg.norm(V[0, 0], axis=0)
-  found = net.apply({'params': params}, canvas, embedding)
+  if is_hinted:
+    # What a canvas does not have yet is taken from the hints.
+    canvas = jnp.where(given[..., 2:] > 0, 0.0, canvas)
+  found = net.apply({'params': params}, canvas, embedding, given)
   np.testing.assert_allclose(found, means @ kernel + b, atol=1e-5)
 
 
