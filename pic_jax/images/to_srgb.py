@@ -38,6 +38,8 @@ def sixteen_bits(
       levels = 65535 - levels
   if profile := image.info.get('icc_profile'):
     try:
+      if _space_of(profile) == SPACES['RGB']:  # equal channels under it
+        return _under_rgb(to_8_bits(levels), profile), alpha
       transform = _transform(profile, 'GRAY', 'I;16')
       grey = transform.apply(Image.fromarray(levels)).getchannel('G')
       return np.asarray(grey)[..., None], alpha
@@ -46,6 +48,14 @@ def sixteen_bits(
   if (curve := _gamma_curve(image, 65535, notes)) is not None:
     levels = curve[levels]
   return to_8_bits(levels)[..., None], alpha
+
+
+def _under_rgb(grey: np.ndarray, icc: bytes) -> np.ndarray:
+  """Grey levels [H, W] uint8 under a profile of colours: [H, W, 1] or 3."""
+  to_srgb = _to_srgb_fn(icc, 'RGB')
+  if to_srgb is None:
+    return grey[..., None]
+  return np.asarray(to_srgb(Image.fromarray(grey).convert('RGB')))
 
 
 def eight_bits(

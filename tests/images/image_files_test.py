@@ -370,6 +370,24 @@ def grey16_with_a_profile():
   return Case(saved(grey, icc_profile=icc), expected, atol=2)
 
 
+def grey_with_srgb():
+  grey = np.arange(256, dtype=np.uint8)[None]
+  return Case(saved(grey, icc_profile=SRGB_ICC), grey)
+
+
+def grey16_with_srgb():
+  grey = 257 * np.arange(256, dtype=np.uint16)[None]
+  return Case(saved(grey, icc_profile=SRGB_ICC), grey)
+
+
+def grey16_with_a_wide_gamut():
+  grey = np.linspace(0, 65535, 4099).round().astype(np.uint16)[None]
+  expected = 255 * srgb_of((grey / 65535) ** GAMMA)
+  data = saved(grey, icc_profile=color_profile(WIDE))
+  # Of a level in 255 that is next to black, five.
+  return Case(data, expected, atol=6)
+
+
 def inks_with_a_profile():
   cmyk = levels_of(16, 16, 4)
   cmyk[..., 3] = np.arange(256).reshape(16, 16)
@@ -503,6 +521,9 @@ CASES = [
   wide_gamut,
   wide_gamut_and_alpha,
   grey_profile,
+  grey_with_srgb,
+  grey16_with_srgb,
+  grey16_with_a_wide_gamut,
   grey16_with_a_profile,
   inks_with_a_profile,
   damaged_profile,
