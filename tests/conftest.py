@@ -18,6 +18,8 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
 import jax
 import pytest
 
+from tests import running
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_default_matmul_precision', 'highest')
 
@@ -27,3 +29,9 @@ def forget_programs():
   """Else a worker keeps every program of every test: 11 GB in the end."""
   yield
   jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def stop_processes():
+  yield
+  running.stop_all()

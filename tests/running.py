@@ -20,6 +20,8 @@ TRAIN = [
   '--config.training.eval_every_steps=0',
   '--config.training.sample_every_steps=0',
 ]
+# Processes of the test that runs; `stop_all` ends those that it left.
+_started = []
 
 
 def start(
@@ -27,7 +29,7 @@ def start(
 ) -> subprocess.Popen:
   """Starts main.py, or another script, on simulated CPU devices."""
   flag = f'--xla_force_host_platform_device_count={num_devices}'
-  return subprocess.Popen(
+  process = subprocess.Popen(
     [sys.executable, '-X', 'faulthandler', *door.split(), *arguments],
     cwd=ROOT,
     env=os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'} | env,
@@ -35,6 +37,17 @@ def start(
     stderr=subprocess.PIPE,
     text=True,
   )
+  _started.append(process)
+  return process
+
+
+def stop_all() -> None:
+  """Kills what still runs, so that a failed test disturbs no other."""
+  while _started:
+    process = _started.pop()
+    if process.poll() is None:
+      process.kill()
+      process.communicate()
 
 
 def run(*arguments: str, code: int = 0, **kwargs: Any) -> tuple[list[str], str]:
@@ -65,15 +78,16 @@ def steps(workdir: pathlib.Path) -> list[int]:
 
 
 def wait_until(
-  condition: Callable[[], bool], process: subprocess.Popen
+  condition: Callable[[], bool], *processes: subprocess.Popen
 ) -> None:
-  """Returns when a condition holds, or the process has ended."""
+  """Returns when a condition holds, or one of the processes has ended."""
   deadline = time.monotonic() + 400
-  while not condition() and process.poll() is None:
+  while not condition() and all(x.poll() is None for x in processes):
     if time.monotonic() > deadline:
-      # Its threads tell where they are.
-      process.send_signal(signal.SIGABRT)
-      raise AssertionError(process.communicate()[1][-6000:])
+      for process in processes:
+        process.send_signal(signal.SIGABRT)  # tells where its threads are
+      told = [x.communicate()[1][-6000:] for x in processes]
+      raise AssertionError('\n\n'.join(told))
     time.sleep(0.002)
 
 

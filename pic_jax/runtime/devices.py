@@ -18,7 +18,7 @@ AXIS = 'devices'
 
 
 def check() -> None:
-  """Asks JAX for its devices, which takes hold of them.
+  """Asks JAX for its devices, which takes hold of them; connects processes.
 
   Raises:
     UserError: there are none of the kind that JAX_PLATFORMS asks for.
@@ -31,6 +31,23 @@ def check() -> None:
     raise errors.UserError(
       f'JAX_PLATFORMS={asked}: {reason}; JAX_PLATFORMS=cpu takes the processor.'
     ) from None
+  _connect()
+
+
+def _connect() -> None:
+  """Runs one small collective of each kind.
+
+  Processes on CPUs give up if the others do not come to the first one within
+  30 s, as when they compile at different speeds; for later ones they wait.
+  """
+  count = jax.process_count()
+  if count == 1:
+    return
+  everyone = set(range(count))
+  multihost.sync_global_processes('connect', timeout=3600, processes=everyone)
+  zeros = np.zeros(jax.local_device_count(), np.float32)
+  jax.block_until_ready(pmap(mean)(zeros))
+  gather(broadcast(zeros))
 
 
 def pmap(
@@ -96,16 +113,9 @@ def round_up(batch_size: int) -> int:
 
 
 def broadcast(tree: Any) -> Any:
-  """What process 0 has, on every process; all give the same shapes.
-
-  The others wait an hour for process 0 to make it: collectives of CPUs alone
-  break off after 30 s.
-  """
-  count = jax.process_count()
-  if count == 1:
+  """What process 0 has, on every process; all give the same shapes."""
+  if jax.process_count() == 1:
     return tree
-  everyone = set(range(count))
-  multihost.sync_global_processes('broadcast', timeout=3600, processes=everyone)
   return multihost_utils.broadcast_one_to_all(tree)
 
 

@@ -57,7 +57,7 @@ def wait_for_step(
   workdir: pathlib.Path, step: int, processes: list[subprocess.Popen]
 ) -> None:
   """Returns when a run has logged this step."""
-  running.wait_until(lambda: step in running.steps(workdir), processes[0])
+  running.wait_until(lambda: step in running.steps(workdir), *processes)
 
 
 def losses(workdir: pathlib.Path) -> list[float]:
