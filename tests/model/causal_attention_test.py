@@ -43,7 +43,7 @@ def test_rows_and_pixels_give_what_the_whole_map_gives(case, is_hinted):
   if is_hinted:
     twice = jnp.repeat(given, 2, 0)
     canvas = hints.put(canvas, twice)
-  whole = net.apply(
+  whole = jax.jit(net.apply)(
     {'params': params}, canvas, jnp.repeat(embedding, 2, 0), twice
   )
 
@@ -138,7 +138,7 @@ def test_distant_pixels_that_look_alike_outweigh_others():
   embedding = jax.random.normal(jax.random.key(0), (1, HEIGHT, WIDTH, 8))
   embedding = embedding.at[0, -1, -1].set(embedding[0, 0, 0])
   canvas = jnp.zeros((1, HEIGHT, WIDTH, 2))
-  params = net.init(jax.random.key(1), canvas, embedding)['params']
+  params = jax.jit(net.init)(jax.random.key(1), canvas, embedding)['params']
   # Keys that equal the queries: what looks alike has the largest product.
   V = params['queries_and_keys']['V']
   half = V.shape[-1] // 2
@@ -147,10 +147,9 @@ def test_distant_pixels_that_look_alike_outweigh_others():
     'g': jnp.full(2 * half, 1.5),
     'b': jnp.zeros(2 * half),
   }
-  queries, keys = net.apply(
-    {'params': params}, embedding, method='_queries_and_keys'
-  )
-  weights = net.apply(
-    {'params': params}, queries, keys, WIDTH, 0, method='_weights'
-  )
+
+  def weights_of(net):
+    return net._weights(*net._queries_and_keys(embedding), WIDTH, 0)
+
+  weights = jax.jit(lambda: net.apply({'params': params}, method=weights_of))()
   assert weights[0, 0, -1].argmax() == 0

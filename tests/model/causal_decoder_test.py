@@ -31,12 +31,9 @@ def run(net, params, canvas, embedding):
   return jax.jit(net.apply)({'params': params}, canvas, embedding)
 
 
-@pytest.mark.parametrize('num_blocks', [1, 3])
 @pytest.mark.parametrize('gated,heads', [(True, 0), (False, 0), (True, 2)])
-def test_incremental_pass_equals_whole_map_pass(num_blocks, gated, heads):
-  net, params, canvas, embedding = build(
-    num_blocks, gated, attention_heads=heads
-  )
+def test_incremental_pass_equals_whole_map_pass(gated, heads):
+  net, params, canvas, embedding = build(2, gated, attention_heads=heads)
   whole = run(net, params, canvas, embedding)
 
   def true_pixel(theta, row, col):
@@ -50,6 +47,7 @@ def test_incremental_pass_equals_whole_map_pass(num_blocks, gated, heads):
   np.testing.assert_allclose(theta, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_incremental_pass_of_several_samples_and_other_canvas_widths():
   net, params, canvas, embedding = build(channels=3)
   canvases = jax.random.uniform(jax.random.key(5), (6, HEIGHT, WIDTH, 3))
@@ -81,7 +79,9 @@ def test_no_pixel_depends_on_itself_or_on_later_ones():
   assert not len(pairs), f'(output, input of the future): {pairs}'
 
 
-@pytest.mark.parametrize('num_blocks', [1, 4])
+@pytest.mark.parametrize(
+  'num_blocks', [1, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_receptive_field_has_no_hole(num_blocks):
   """4n + 1 left, 4n + 4 up, 2n + 1 right, measured by gradients."""
   n = num_blocks
@@ -233,9 +233,11 @@ def test_dropout_acts_in_both_networks(stream):
   if stream == 'embedding':
     net = embedding_net.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
     inputs = (canvas[..., :1],)
-    params = net.init(jax.random.key(0), *inputs)['params']
-  outputs = [
-    net.apply({'params': params}, *inputs, True, rngs={'dropout': key})
-    for key in jax.random.split(jax.random.key(1))
-  ]
+    params = jax.jit(net.init)(jax.random.key(0), *inputs)['params']
+  draw = jax.jit(
+    lambda key: net.apply(
+      {'params': params}, *inputs, True, rngs={'dropout': key}
+    )
+  )
+  outputs = [draw(key) for key in jax.random.split(jax.random.key(1))]
   assert (outputs[0] != outputs[1]).any()

@@ -37,13 +37,15 @@ def test_initial_params_normalise_every_layer():
   net = tiny.net()
   batch = net.split_lab(tiny.images())
   params = parameters.initial(net, batch, seed=0)
-  _, captured = net.apply(
-    {'params': params},
-    batch.luminance,
-    batch.chroma,
-    capture_intermediates=lambda module, _: hasattr(module, 'init_scale'),
-    mutable=['intermediates'],
-  )
+  _, captured = jax.jit(
+    lambda: net.apply(
+      {'params': params},
+      batch.luminance,
+      batch.chroma,
+      capture_intermediates=lambda module, _: hasattr(module, 'init_scale'),
+      mutable=['intermediates'],
+    )
+  )()
   seen = 0
   for path, value in jax.tree.leaves_with_path(captured):
     name = jax.tree_util.keystr(path)
@@ -75,7 +77,7 @@ def test_first_bits_per_dim_is_below_seven():
   net = tiny.net(num_components=10, embedding_features=80)
   batch = net.split_lab(tiny.images())
   params = parameters.initial(net, batch, seed=0)
-  theta, embedding = net.apply(
+  theta, embedding = jax.jit(net.apply)(
     {'params': params}, batch.luminance, batch.chroma
   )
   for outputs in (theta, embedding[..., :80]):
@@ -105,9 +107,9 @@ def test_embedding_narrower_than_theta_is_refused():
 def test_bfloat16_keeps_parameters_and_theta_in_float32():
   net = tiny.net(dtype='bfloat16')
   batch = net.split_lab(tiny.images())
-  params = parameters.initial(net, batch, seed=0)
+  params = jax.eval_shape(lambda: parameters.initial(net, batch, seed=0))
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
-  theta, embedding = net.apply(
-    {'params': params}, batch.luminance, batch.chroma
+  theta, embedding = jax.eval_shape(
+    net.apply, {'params': params}, batch.luminance, batch.chroma
   )
   assert theta.dtype == embedding.dtype == jnp.float32

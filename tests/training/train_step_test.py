@@ -76,6 +76,7 @@ def mapped():
   return net, params, rgb, state, lambda x, rgb: step(x, rgb, keys)
 
 
+@pytest.mark.slow
 def test_every_device_draws_a_dropout_mask_of_its_own(mapped):
   net, params, rgb, state, step = mapped
   same = np.repeat(rgb[:1], 16, 0)
@@ -91,6 +92,7 @@ def test_every_device_draws_a_dropout_mask_of_its_own(mapped):
   )
 
 
+@pytest.mark.slow
 def test_ema_is_the_weighted_mean_written_out(mapped):
   """Decay (1 + step) / (10 + step): 1/10, then 2/11, until ema_decay."""
   _, params, rgb, state, step = mapped
@@ -110,6 +112,7 @@ def test_ema_is_the_weighted_mean_written_out(mapped):
   assert devices.fetch(state.step) == 2
 
 
+@pytest.mark.slow
 def test_every_step_draws_new_dropout_masks(mapped):
   _, _, rgb, state, step = mapped
   losses = []
