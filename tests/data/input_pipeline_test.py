@@ -225,7 +225,7 @@ def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
 
 def test_data_mistakes_name_the_remedy(tmp_path):
   np.save(tmp_path / 'grey.npy', np.zeros((3, 4, 4), np.uint8))
-  np.save(tmp_path / 'lists.npy', np.array([{}]), allow_pickle=True)
+  np.save(tmp_path / 'lists.npy', np.array([{}]))  # an object: pickled
   cases = [
     (folder_config(tmp_path, name='array'), 'none', 'none.npy'),
     (folder_config(tmp_path, name='array'), 'grey', 'must be [N, H, W, 3]'),

@@ -248,4 +248,7 @@ def test_the_package_gives_the_python_api_without_importing_jax():
     'from pic_jax import colorize\n'
     'assert colorize.Colorizer and colorize.load_image\n'
   )
-  subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+  result = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert result.returncode == 0, result.stderr

@@ -24,10 +24,12 @@ TRAIN = [
 ]
 
 
-def start(num_processes: int, *arguments: str) -> list[subprocess.Popen]:
+def start(
+  num_processes: int, *arguments: str, **options: str
+) -> list[subprocess.Popen]:
   """Starts main.py in processes that share four devices."""
   if num_processes == 1:
-    return [running.start(*arguments, num_devices=4)]
+    return [running.start(*arguments, num_devices=4, **options)]
   with socket.socket() as server:
     server.bind(('localhost', 0))
     port = server.getsockname()[1]
@@ -38,6 +40,7 @@ def start(num_processes: int, *arguments: str) -> list[subprocess.Popen]:
       JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
       JAX_NUM_PROCESSES=str(num_processes),
       JAX_PROCESS_ID=str(index),
+      **options,
     )
     for index in range(num_processes)
   ]
@@ -161,3 +164,21 @@ def test_a_killed_process_ends_the_other_and_both_resume(tmp_path):
   finish(start(2, *arguments, f'--config.training.num_steps={last}'))
   assert checkpoints.saved_steps(tmp_path)[-1] == last
   assert running.steps(tmp_path)[-1] == last
+
+
+def test_processes_wait_for_one_that_compiles_for_long():
+  """Alone, the first collective of CPUs gives up after 30 s."""
+  script = (
+    'import sys, time, jax, numpy as np\n'
+    'from pic_jax.runtime import devices, distributed\n'
+    'distributed.join_processes(None, 100)\n'
+    'devices.check()\n'
+    'if jax.process_index():\n'
+    '  time.sleep(35)\n'
+    'ones = np.ones(jax.local_device_count())\n'
+    'print(devices.fetch(devices.pmap(devices.mean)(ones)))\n'
+    'print(*devices.gather(devices.broadcast(ones)))\n'
+    'distributed.leave_processes()\n'
+  )
+  outputs = finish(start(2, script, door='-c'))
+  assert outputs == [['1.0', '1.0 1.0 1.0 1.0']] * 2
