@@ -42,10 +42,10 @@ class CausalConv(layers.WeightNormConv):
       x = jnp.pad(x, ((0, 0), (0, 0), (self.left, self.right), (0, 0)))
       x = jnp.concatenate([self.get_variable('cache', 'history'), x], 1)
       self.put_variable('cache', 'history', x[:, x.shape[1] - num_above :])
-    else:
-      sides = (self.left, self.right)
-      x = jnp.pad(x, ((0, 0), (num_above, 0), sides, (0, 0)))
-    return super().__call__(x)
+      return super().__call__(x)
+    # Not `jnp.pad`, for which the gradient would be that of a larger map.
+    sides = ((num_above, 0), (self.left, self.right))
+    return super().__call__(x, padding=sides)
 
   def start(self, num_canvases: int, width: int, by_pixel: bool) -> None:
     """Folds the weights and writes an empty cache for [N, h, width, C]."""

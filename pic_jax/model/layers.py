@@ -4,6 +4,7 @@ Salimans & Kingma 2016 for the parametrisation, Salimans et al. 2017 for the
 block and the shifts of its streams.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 DIRECTION_STDDEV = 0.05
 # Added to a variance, so that a constant channel does not divide by zero.
 VARIANCE_EPSILON = 1e-10
+# 'SAME', 'VALID', or (low, high) of height and of width.
+Padding = str | Sequence[tuple[int, int]]
 
 
 def concat_elu(x: jax.Array) -> jax.Array:
@@ -50,7 +53,7 @@ def channels_last(x: jax.Array) -> jax.Array:
 def convolve(
   x: jax.Array,
   kernel: jax.Array,
-  padding: str | Sequence[tuple[int, int]] = 'VALID',
+  padding: Padding = 'VALID',
   stride: int = 1,
   dilation: int = 1,
 ) -> jax.Array:
@@ -88,7 +91,7 @@ class WeightNormConv(nn.Module):
   Attributes:
     features: number of output channels.
     kernel_size: height and width.
-    padding: 'SAME', 'VALID' or (low, high) for height and for width.
+    padding: see `Padding`.
     init_scale, init_mean: one number, or one for each channel.
     dtype: of the input, the kernel and the output; parameters are float32.
   """
@@ -97,37 +100,49 @@ class WeightNormConv(nn.Module):
   kernel_size: tuple[int, int] = (1, 1)
   stride: int = 1
   dilation: int = 1
-  padding: str | tuple[tuple[int, int], ...] = 'SAME'
+  padding: Padding = 'SAME'
   init_scale: float | tuple[float, ...] = 1.0
   init_mean: float | tuple[float, ...] = 0.0
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Convolves [B, H, W, C] to [B, H', W', features]."""
-    x = x.astype(self.dtype)
+  def __call__(
+    self, *maps: jax.Array, padding: Padding | None = None
+  ) -> jax.Array:
+    """Convolves maps to [B, H', W', features].
+
+    Args:
+      *maps: [B, H, W, C_i], whose channels follow one another.
+      padding: in place of the attribute.
+    """
+    maps = [x.astype(self.dtype) for x in maps]
+    *inner, width = itertools.accumulate(x.shape[-1] for x in maps)
+
+    def convolve_fn(kernel: jax.Array) -> jax.Array:
+      # Each by its own part: concatenating them would copy them.
+      parts = jnp.split(kernel, inner, 2)
+      more = padding or self.padding, self.stride, self.dilation
+      return sum(
+        convolve(x, part, *more) for x, part in zip(maps, parts, strict=True)
+      )
+
     if self.has_variable('constants', 'kernel'):
       kernel = self.get_variable('constants', 'kernel')
       b = self.get_variable('constants', 'b')
     else:
-      shape = (*self.kernel_size, x.shape[-1], self.features)
+      shape = (*self.kernel_size, width, self.features)
       V = self.param('V', nn.initializers.normal(DIRECTION_STDDEV), shape)
       g = self.param('g', nn.initializers.ones, (self.features,))
       b = self.param('b', nn.initializers.zeros, (self.features,))
       if self.is_mutable_collection('params'):
-        g, b = self._initialize_from_data(x, V)
+        y = convolve_fn(_normalize(V).astype(self.dtype))
+        g, b = self._initialize_from_data(y.astype(jnp.float32))
       kernel = (channels_last(g) * _normalize(V)).astype(self.dtype)
       b = b.astype(self.dtype)
-    y = convolve(x, kernel, self.padding, self.stride, self.dilation)
-    return y + channels_last(b)
+    return convolve_fn(kernel) + channels_last(b)
 
-  def _initialize_from_data(
-    self, x: jax.Array, V: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """Sets and returns g and b, [features] each."""
-    kernel = _normalize(V).astype(self.dtype)
-    y = convolve(x, kernel, self.padding, self.stride, self.dilation)
-    y = y.astype(jnp.float32)
+  def _initialize_from_data(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sets and returns g and b [features] by what the directions give, y."""
     deviation = jnp.sqrt(y.var((0, 1, 2)) + VARIANCE_EPSILON)
     g = jnp.asarray(self.init_scale, jnp.float32) / deviation
     b = jnp.asarray(self.init_mean, jnp.float32) - g * y.mean((0, 1, 2))
@@ -210,7 +225,7 @@ class GatedBlock(nn.Module):
 
   def condition(self, *maps: jax.Array) -> jax.Array:
     """Projects maps [B, h, w, C_i] to [B, h, w, features]."""
-    return self.conditioning(jnp.concatenate([concat_elu(x) for x in maps], -1))
+    return self.conditioning(*map(concat_elu, maps))
 
   def condition_part(
     self, x: jax.Array, first_channel: int, with_bias: bool
