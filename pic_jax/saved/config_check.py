@@ -17,32 +17,47 @@ from pic_jax.model import (
 from pic_jax.runtime import errors
 from pic_jax.saved import config_fields
 
-# Numbers that may be 0 or below; all others must be positive.
-NON_POSITIVE = {
-  'seed',
-  'num_images',
-  'num_sampled_images',
-  'num_coded_images',
-  'num_validation_images',
-  'temperature',
-  'attention_heads',
-  'dropout_rate',
-  'embedding_loss_weight',
-  'cooldown_share',
-  'eval_every_steps',
-  'frozen_parts',
-  'guidance',
-  'photo_guidance',
-  'photo_temperature',
-  'hint_share',
-  'sample_every_steps',
-}
-# Numbers of images: positive, or -1 for all.
-COUNTS = (
-  ('evaluation', 'num_images'),
-  ('evaluation', 'num_validation_images'),
-  ('sampling', 'num_images'),
+# What a number must be, and whether it is.
+POSITIVE = 'positive', lambda x: x > 0
+NOT_NEGATIVE = 'at least 0', lambda x: x >= 0
+SHARE = 'in [0, 1]', lambda x: 0 <= x <= 1
+FACTOR = 'in (0, 1]', lambda x: 0 < x <= 1
+RATE = 'in [0, 1)', lambda x: 0 <= x < 1
+SEED = 'from 0 to 2**31 - 1', lambda x: 0 <= x < 2**31
+IMAGES = 'positive, or -1 for all', lambda x: x == -1 or x > 0
+SOME_IMAGES = 'at least 0, or -1 for all', lambda x: x >= -1
+PARTS = (
+  f'from 0 to {efficientnet_lite0.NUM_PARTS}',
+  lambda x: 0 <= x <= efficientnet_lite0.NUM_PARTS,
 )
+# All others are positive.
+NUMBERS = {
+  'data.smallest_crop': FACTOR,
+  'model.attention_heads': NOT_NEGATIVE,
+  'model.dropout_rate': RATE,
+  'model.embedding_loss_weight': NOT_NEGATIVE,
+  'model.frozen_parts': PARTS,
+  'model.hint_share': SHARE,
+  'optimizer.decay_rate': FACTOR,
+  'optimizer.cooldown_share': SHARE,
+  'optimizer.b1': FACTOR,
+  'optimizer.b2': FACTOR,
+  'optimizer.ema_decay': FACTOR,
+  'training.seed': SEED,
+  'training.rebalancing_share': FACTOR,
+  'training.eval_every_steps': NOT_NEGATIVE,
+  'training.sample_every_steps': NOT_NEGATIVE,
+  'evaluation.num_images': IMAGES,
+  'evaluation.num_sampled_images': SOME_IMAGES,
+  'evaluation.num_coded_images': SOME_IMAGES,
+  'evaluation.num_validation_images': IMAGES,
+  'sampling.seed': SEED,
+  'sampling.num_images': IMAGES,
+  'sampling.temperature': NOT_NEGATIVE,
+  'sampling.guidance': NOT_NEGATIVE,
+  'sampling.photo_temperature': NOT_NEGATIVE,
+  'sampling.photo_guidance': NOT_NEGATIVE,
+}
 
 
 def _check_names(where: str, names: Any, expected: Any) -> None:
@@ -71,8 +86,8 @@ def _check_value(name: str, value: Any, default: Any) -> None:
   if expected in (int, float):
     if not math.isfinite(value):
       raise errors.UserError(f'`{name}` must be finite, got {value}.')
-    if value <= 0 and name.split('.')[1] not in NON_POSITIVE:
-      raise errors.UserError(f'`{name}` must be positive, got {value}.')
+    what, is_right = NUMBERS.get(name, POSITIVE)
+    _require(is_right(value), f'`{name}` must be {what}, got {value}.')
 
 
 def _require(condition: bool, message: str) -> None:
@@ -97,51 +112,8 @@ def check(config: ml_collections.ConfigDict) -> None:
   _check_choices(config)
   _check_model(config)
   _check_mixture(config.data)
-  for section, name in (
-    ('optimizer', 'cooldown_share'),
-    ('training', 'rebalancing_share'),
-    ('data', 'smallest_crop'),
-    ('model', 'hint_share'),
-  ):
-    share = config[section][name]
-    _require(
-      0 <= share <= 1, f'`{section}.{name}` must be in [0, 1], got {share}.'
-    )
-  for name in ('b1', 'b2', 'ema_decay', 'decay_rate'):
-    value = config.optimizer[name]
-    _require(value <= 1, f'`optimizer.{name}` must be at most 1, got {value}.')
-  for section in ('training', 'sampling'):
-    seed = config[section].seed
-    _require(
-      0 <= seed < 2**31,
-      f'`{section}.seed` must be from 0 to 2**31 - 1, got {seed}.',
-    )
-  for section, name in COUNTS:
-    count = config[section][name]
-    _require(
-      count == -1 or count > 0,
-      f'`{section}.{name}` must be positive, or -1 for all, got {count}.',
-    )
-  for name in ('num_sampled_images', 'num_coded_images'):
-    count = config.evaluation[name]
-    _require(
-      count >= -1,
-      f'`evaluation.{name}` must not be negative, or -1 for all, got {count}.',
-    )
   for name in ('train_split', 'validation_split', 'test_split'):
     sources.parse_split(config.data[name], 0)
-  _check_sampling(config.sampling)
-
-
-def _check_sampling(sampling: ml_collections.ConfigDict) -> None:
-  for name in (
-    'temperature',
-    'guidance',
-    'photo_temperature',
-    'photo_guidance',
-  ):
-    value = sampling[name]
-    _require(value >= 0, f'`sampling.{name}` must be at least 0, got {value}.')
 
 
 def _check_choices(config: ml_collections.ConfigDict) -> None:
@@ -201,24 +173,11 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
       f'got {stage!r}.',
     )
   _require(bool(stages), '`model.embedding_stages` must not be empty.')
-  rate = config.model.dropout_rate
-  _require(
-    0 <= rate < 1, f'`model.dropout_rate` must be in [0, 1), got {rate}.'
-  )
-  heads = config.model.attention_heads
-  _require(
-    heads >= 0, f'`model.attention_heads` must be at least 0, got {heads}.'
-  )
-  weight = config.model.embedding_loss_weight
-  _require(
-    weight >= 0,
-    f'`model.embedding_loss_weight` must be at least 0, got {weight}.',
-  )
   model = pic.PIC(**config.model)
   _require(
-    model.has_decoder or weight == 0,
+    model.has_decoder or model.embedding_loss_weight == 0,
     '`model.embedding_loss_weight` must be 0 where the embedding is all there '
-    f'is (`model.head={model.head}`), got {weight}.',
+    f'is (`model.head={model.head}`), got {model.embedding_loss_weight}.',
   )
   _require(
     config.model.embedding_features >= model.num_outputs,
@@ -232,8 +191,14 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     '`sampling.guidance` must be 0 without a decoder, or an embedding that has '
     'a likelihood (`model.embedding_loss_weight`).',
   )
+  _require(
+    model.backbone == 'none'
+    or not model.frozen_parts
+    or bool(config.training.backbone_weights or config.training.init_from),
+    '`training.backbone_weights` must name the weights of a backbone that is '
+    'frozen; scripts/convert_efficientnet_lite0.py makes the file.',
+  )
   _check_sizes(config)
-  _check_backbone(config)
 
 
 def _check_sizes(config: ml_collections.ConfigDict) -> None:
@@ -248,21 +213,6 @@ def _check_sizes(config: ml_collections.ConfigDict) -> None:
     factor % strides == 0,
     '`model.chroma_factor` must divide by the product of the strides in '
     f'`model.embedding_stages`, got {factor} and {strides}.',
-  )
-
-
-def _check_backbone(config: ml_collections.ConfigDict) -> None:
-  frozen, all_parts = config.model.frozen_parts, efficientnet_lite0.NUM_PARTS
-  _require(
-    0 <= frozen <= all_parts,
-    f'`model.frozen_parts` must be from 0 to {all_parts}, got {frozen}.',
-  )
-  _require(
-    config.model.backbone == 'none'
-    or not frozen
-    or bool(config.training.backbone_weights or config.training.init_from),
-    '`training.backbone_weights` must name the weights of a backbone that is '
-    'frozen; scripts/convert_efficientnet_lite0.py makes the file.',
   )
 
 
