@@ -58,7 +58,7 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
     # A causal convolution calls a plain one: the same module twice.
     if is_conv and module.path not in seen:
       seen.add(module.path)
-      _count(table, module, args[0].shape[-1], output.shape)
+      _count(table, module, sum(x.shape[-1] for x in args), output.shape)
     return output
 
   small = image_size // model.chroma_factor
