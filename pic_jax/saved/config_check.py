@@ -26,6 +26,8 @@ RATE = 'in [0, 1)', lambda x: 0 <= x < 1
 SEED = 'from 0 to 2**31 - 1', lambda x: 0 <= x < 2**31
 IMAGES = 'positive, or -1 for all', lambda x: x == -1 or x > 0
 SOME_IMAGES = 'at least 0, or -1 for all', lambda x: x >= -1
+# As it always was: files may hold any.
+EVERY = 'steps, or not above 0 for never', lambda x: True
 PARTS = (
   f'from 0 to {efficientnet_lite0.NUM_PARTS}',
   lambda x: 0 <= x <= efficientnet_lite0.NUM_PARTS,
@@ -45,8 +47,8 @@ NUMBERS = {
   'optimizer.ema_decay': FACTOR,
   'training.seed': SEED,
   'training.rebalancing_share': FACTOR,
-  'training.eval_every_steps': NOT_NEGATIVE,
-  'training.sample_every_steps': NOT_NEGATIVE,
+  'training.eval_every_steps': EVERY,
+  'training.sample_every_steps': EVERY,
   'evaluation.num_images': IMAGES,
   'evaluation.num_sampled_images': SOME_IMAGES,
   'evaluation.num_coded_images': SOME_IMAGES,
