@@ -1,0 +1,34 @@
+"""Memory that was freed is used again without the kernel."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+import numpy as np
+from pic_jax.runtime import freed_memory
+kept = {keep} and freed_memory.keep()
+faults = []
+for _ in range(3):
+  np.ones(25_000_000, np.float32)
+  faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(int(kept), faults[2] - faults[1])
+"""
+
+
+def _run(keep: bool) -> tuple[int, int]:
+  """Whether it was kept, and the page faults of filling 100 MB once more."""
+  program = PROGRAM.format(keep=keep)
+  output = subprocess.check_output([sys.executable, '-c', program], text=True)
+  kept, faults = map(int, output.split())
+  return kept, faults
+
+
+def test_filling_freed_memory_causes_no_page_faults():
+  kept, faults = _run(keep=True)
+  if not kept:
+    pytest.skip('this system has no glibc')
+  assert faults < 100
+  assert _run(keep=False)[1] > 1000 or faults == 0
