@@ -44,7 +44,7 @@ def _optimizer() -> ml_collections.ConfigDict:
   optimizer = ml_collections.ConfigDict()
   optimizer.name = 'adam'  # sec. 3.3; 'muon': hidden directions by Muon
   optimizer.learning_rate = 1e-3  # of Adam, sec. 3.3
-  optimizer.muon_learning_rate = 0.02  # radians per step
+  optimizer.muon_learning_rate = 0.014  # radians per step
   optimizer.decay_rate = 1.0  # factor of the rates, per step
   optimizer.cooldown_share = 0.0  # of all steps: at the end, in a line to 0
   optimizer.b1 = 0.95  # sec. 3.3
