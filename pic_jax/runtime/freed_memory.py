@@ -11,8 +11,8 @@ def keep() -> bool:
   """Tells glibc to give no memory back; to be called before it is used.
 
   XLA's buffers on CPUs are allocated anew in every step, above glibc's limit
-  as a mapping of their own, whose pages the kernel zeroes at first touch: 6 % of
-  the time of training a small network.
+  as a mapping of their own, whose pages the kernel zeroes at first touch: 6 %
+  of the time of training a small network.
 
   Returns:
     Whether there is a glibc that could be told.
