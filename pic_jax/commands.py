@@ -212,6 +212,10 @@ def export(values: Any) -> None:
     if path.exists():
       raise errors.UserError(f'{path} exists: remove it, or another --output.')
   params, config, step = _load_trained(values)
+  with config.unlocked():
+    for name in ('init_from', 'backbone_weights'):
+      # Where it lay on this machine says nothing to others.
+      config.training[name] = pathlib.Path(config.training[name]).name
   weights_file.save(values.output, params, config, step)
   print(values.output)
 

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from pic_jax.saved import trained_model, weights_file
+
 ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = '--config=configs/smoke.py'
 FAST = [
@@ -158,6 +160,20 @@ def test_train_resume_eval_sample_and_export_from_the_command_line(tmp_path):
   result = run('--mode=eval', f'--checkpoint={weights}')
   found = re.search(r'decoder: ([\d.]+)', result.stdout)
   assert abs(float(found[1]) - values['bits_per_dim']) < 0.01
+
+
+def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
+  params, config, step = trained_model.load_trained('cifar10')
+  with config.unlocked():
+    config.training.init_from = str(tmp_path / 'first@7')
+  mine, exported = tmp_path / 'mine.safetensors', tmp_path / 'out.safetensors'
+  weights_file.save(mine, params, config, step)
+  result = run('--mode=export', f'--checkpoint={mine}', f'--output={exported}')
+  assert result.returncode == 0, result.stderr
+  assert str(tmp_path).encode() not in exported.read_bytes()
+  assert (
+    trained_model.load_config(str(exported)).training.init_from == 'first@7'
+  )
 
 
 @pytest.mark.slow
