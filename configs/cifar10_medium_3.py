@@ -1,4 +1,4 @@
-"""Third leg of `cifar10_medium.py`: the published model `cifar10`.
+"""Third leg of `cifar10_medium.py`: the `cifar10` of before.
 
   python main.py --config=configs/cifar10_medium.py --workdir=/tmp/medium
   python main.py --config=configs/cifar10_medium_2.py --workdir=/tmp/medium_2

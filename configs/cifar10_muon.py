@@ -1,13 +1,15 @@
-"""The published model `cifar10`: Muon, attention, hours of one CPU core.
+"""The model `cifar10`: Muon, attention, hours of CPU cores.
 
   python main.py --config=configs/cifar10_muon.py --workdir=/tmp/cifar10
 
 Rates are constant, so that a run can be stopped and resumed for as long as
-there is time. What is published is a copy of the workdir, cooled down:
+there is time; then a copy of the workdir is cooled down:
 
   cp -r /tmp/cifar10 /tmp/cooled && python main.py \
     --config=configs/cifar10_muon.py --workdir=/tmp/cooled \
     --config.training.num_steps=STEPS --config.optimizer.cooldown_share=SHARE
+
+The published model has more legs, at other rates: its card has the commands.
 """
 
 import ml_collections

@@ -2,7 +2,7 @@
 
   python main.py --config=configs/imagenet128.py --workdir=/tmp/imagenet128
 
-20 epochs are 1.9e19 FLOP. Not yet measured here; the paper reports 2.51
+20 epochs are 2.0e19 FLOP. Not yet measured here; the paper reports 2.51
 bits/dim (paper's rule, point filter, 32 x 32).
 """
 

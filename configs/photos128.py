@@ -7,7 +7,8 @@
 FOLDER holds photos128_train.npy and photos128_val.npy, [N, 128, 128, 3] uint8,
 and tiny64.npy, [N, 64, 64, 3], whose last 2,000 are left out;
 scripts/convert_efficientnet_lite0.py makes the weights. Rates are constant:
-what is published is a copy, cooled down as `cifar10_muon.py` says.
+a copy is cooled down as `cifar10_muon.py` says. The published model has more
+legs, at other rates: its card has the commands.
 """
 
 import ml_collections

@@ -1,4 +1,4 @@
-"""Photographs at 64 x 64, chroma 16 x 16: how `photos` was made: 994,272.
+"""Photographs at 64 x 64, chroma 16 x 16: the `photos` of before.
 
   python main.py --config=configs/photos64.py --workdir=/tmp/photos64 \
     --config.data.data_dir=FOLDER
@@ -13,7 +13,7 @@ from configs import cifar10_medium
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Fine-tunes the first leg of the published model `cifar10`."""
+  """Fine-tunes the first leg of the `cifar10` of before."""
   config = cifar10_medium.get_config()
   config.data.name = 'folder'
   config.data.data_dir = 'imagenette128'

@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.images import image_files, resizing
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, run_log
 
 # Patches: the photograph's short side, and the share of its width that is
 # kept for the test split.
@@ -113,6 +113,11 @@ class FolderSource:
     self.files = files[parse_split(split, len(files))[1]]
     if not self.files:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
+    if split == name and folder.name != name:
+      run_log.say(
+        f'{config.data_dir} has no folder {name!r}: this split is all of its '
+        f'{len(files)} images.'
+      )
     self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:

@@ -75,6 +75,7 @@ def train_and_evaluate(
     if checkpoints.saved_steps(workdir):
       changes = run_config.changes(config, workdir)
     source = input_pipeline.open_training(config.data)
+    validation = _open_validation(config)
     if devices.is_main():
       run_config.write(config, workdir)
     stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
@@ -86,7 +87,7 @@ def train_and_evaluate(
     optimizer = optimizers.make_optimizer(config)
     state = start.first_state(config, workdir, model, optimizer, source)
     actions = stack.enter_context(
-      contextlib.closing(periodic.Periodic(config, workdir, model))
+      contextlib.closing(periodic.Periodic(config, workdir, model, validation))
     )
     if changes:
       actions.log.scalars(int(state.step), {'config_changes': changes})
@@ -100,6 +101,15 @@ def train_and_evaluate(
       ),
     )
     return _train(config, state, step_fn, source, actions, stop)
+
+
+def _open_validation(
+  config: ml_collections.ConfigDict,
+) -> Sequence[np.ndarray]:
+  """Now, so that a wrong split ends the run before its first step."""
+  if max(config.training.eval_every_steps, config.training.sample_every_steps):
+    return input_pipeline.open_source(config.data, config.data.validation_split)
+  return ()
 
 
 def _train(

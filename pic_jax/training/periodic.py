@@ -8,7 +8,6 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.images import grid, image_files
 from pic_jax.model import pic
@@ -25,7 +24,11 @@ class Periodic:
   """
 
   def __init__(
-    self, config: ml_collections.ConfigDict, workdir: str, model: pic.PIC
+    self,
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    model: pic.PIC,
+    validation: Sequence[np.ndarray],
   ):
     """Opens the logs.
 
@@ -33,19 +36,17 @@ class Periodic:
       config: checked.
       workdir: holds the checkpoint that is resumed, if any, and none after it.
       model: of the config.
+      validation: held-out training images; empty if nothing is scored or
+        drawn.
     """
     self._config = config
     self.workdir = pathlib.Path(workdir)
     self._model = model
+    self._validation = validation
     saved = checkpoints.saved_steps(workdir)
     self._last_saved = saved[-1] if saved else None
     self._saver = None
     self.log = run_log.Log(workdir)
-
-  @functools.cached_property
-  def _validation(self) -> Sequence[np.ndarray]:
-    data = self._config.data
-    return input_pipeline.open_source(data, data.validation_split)
 
   @functools.cached_property
   def _evaluator(self) -> likelihood.Evaluator:

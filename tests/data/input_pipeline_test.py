@@ -158,7 +158,7 @@ def folder_config(path, **changes):
   return config
 
 
-def test_folder_is_split_by_slices_or_subfolders(tmp_path):
+def test_folder_is_split_by_slices_or_subfolders(tmp_path, capsys):
   tiny.write_folder(tmp_path / 'train', 8)
   tiny.write_folder(tmp_path / 'test' / 'cats', 3)
   config = folder_config(tmp_path)
@@ -181,6 +181,8 @@ def test_folder_is_split_by_slices_or_subfolders(tmp_path):
     'train[6:]': 2,
     'all[-2:]': 2,
   }
+  notes = [x for x in capsys.readouterr().err.splitlines() if 'no folder' in x]
+  assert len(notes) == 1 and "'all'" in notes[0] and '11 images' in notes[0]
   batch = input_pipeline.open_source(config, 'train')
   assert batch.shape == (8, 16, 16, 3) and batch.dtype == np.uint8
 

@@ -380,10 +380,22 @@ def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   params['embedding']['stage_0']['V'] *= np.nan
   state = train_step.create(params, optimizers.make_optimizer(config))
   with contextlib.closing(
-    periodic.Periodic(config, str(tmp_path), net)
+    periodic.Periodic(config, str(tmp_path), net, validation=())
   ) as actions:
     with pytest.raises(errors.RunError, match='embedding/stage_0.*step 0'):
       actions.save(0, devices.replicate(state))
+  assert checkpoints.saved_steps(tmp_path) == []
+
+
+def test_a_wrong_validation_split_ends_the_run_before_its_first_step(
+  folder, tmp_path
+):
+  config = tiny.narrow_config('cifar10', folder)
+  config.data.validation_split = 'train[45000:]'
+  config.training.eval_every_steps = 3
+  with pytest.raises(errors.UserError, match='No images.*45000'):
+    loop.train_and_evaluate(config, str(tmp_path))
+  assert not (tmp_path / 'config.json').exists()
   assert checkpoints.saved_steps(tmp_path) == []
 
 
