@@ -213,9 +213,15 @@ def export(values: Any) -> None:
       raise errors.UserError(f'{path} exists: remove it, or another --output.')
   params, config, step = _load_trained(values)
   with config.unlocked():
+    # Where things lay on this machine says nothing to others.
     for name in ('init_from', 'backbone_weights'):
-      # Where it lay on this machine says nothing to others.
       config.training[name] = pathlib.Path(config.training[name]).name
+    config.data.data_dir = pathlib.Path(config.data.data_dir).name
+    config.data.mixture = tuple(
+      (share, name, pathlib.Path(folder).name, split)
+      for share, name, folder, split in config.data.mixture
+    )
+    config.evaluation.compare_with = ''
   weights_file.save(values.output, params, config, step)
   print(values.output)
 

@@ -1,5 +1,6 @@
 """What may come in from a browser, and how a refusal goes out."""
 
+import asyncio
 import ipaddress
 import json
 import traceback
@@ -17,6 +18,7 @@ from pic_jax.photos import studio
 from pic_jax.runtime import errors
 
 MAX_REQUEST_BYTES = 1_000_000  # of anything but a photograph
+SILENT_SECONDS = 30.0  # between two parts of a body
 HEADERS = (
   (b'cache-control', b'no-store'),
   (
@@ -39,6 +41,10 @@ class TooLargeError(ValueError):
   """A body that is longer than anything of its kind."""
 
 
+class SilentError(TimeoutError):
+  """A body of which nothing more comes."""
+
+
 # What a request may fail by, with the status of the answer.
 STATUSES = {
   RequestError: 400,
@@ -47,6 +53,7 @@ STATUSES = {
   errors.UserError: 400,
   errors.RunError: 422,
   worker.BusyError: 503,
+  SilentError: 408,
   ClientDisconnect: 400,  # in the middle of a file: nobody reads the answer
 }
 
@@ -61,7 +68,7 @@ class SameSite:
 
   def __init__(self, app: ASGIApp, host: str):
     self._app = app
-    self._host = host
+    self._host = host.lower()  # as a parsed URL has it
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
     app = self._app
@@ -105,7 +112,16 @@ async def explain(_: Request, error: Exception) -> Response:
 async def read_body(request: Request, max_bytes: int) -> bytes:
   """Reads a body, and never more than `max_bytes` of it."""
   parts, length = [], 0
-  async for part in request.stream():
+  stream = request.stream()
+  while True:
+    try:
+      part = await asyncio.wait_for(anext(stream), SILENT_SECONDS)
+    except StopAsyncIteration:
+      break
+    except TimeoutError:  # lest two that went away keep all others waiting
+      raise SilentError(
+        f'Nothing more came for {SILENT_SECONDS:g} s: send it again.'
+      ) from None
     length += len(part)
     if length > max_bytes:
       raise TooLargeError(f'More than {max_bytes:,} bytes; scale it down.')

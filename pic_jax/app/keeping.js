@@ -10,15 +10,15 @@ export function download(blob, suffix) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-// A link to a version; of the photograph it has the digest only.
-export function linkTo({seed, sample, temperature, pins}) {
+// A link to a version that is shown; of the photograph it has the digest only.
+export function linkTo({seed, sample, temperature, saturation, pins}) {
   const fields = new URLSearchParams({
     photograph: page.photo.sha256,
     model: page.model.sha256,
     seed,
     sample,
     temperature,
-    saturation: page.saturation,
+    saturation,
     pins: pins.map((pin) => pin.join(',')).join(' '),
   });
   return `${location.origin}${location.pathname}#${fields}`;
@@ -39,8 +39,8 @@ export function wantedByLink() {
   return fields;
 }
 
-// The command that writes the same picture.
-export function commandFor({seed, sample, temperature, pins}) {
+// The command that writes the picture that is shown.
+export function commandFor({seed, sample, temperature, saturation, pins}) {
   const words = ['pic-jax', 'colorize', quoted(page.name), '-o', 'out',
     '--samples', sample];
   const defaults = page.model.defaults;
@@ -52,7 +52,7 @@ export function commandFor({seed, sample, temperature, pins}) {
     words.push('--temperature', temperature);
   }
   if (pins.length) words.push('--hints', quoted(`${page.name}.pins.csv`));
-  if (page.saturation !== 1) words.push('--saturation', page.saturation);
+  if (saturation !== 1) words.push('--saturation', saturation);
   return words.join(' ');
 }
 

@@ -111,7 +111,8 @@ function showChosen(card) {
   for (const id of ['save-png', 'save-jpg', 'link']) {
     element(id).disabled = !card?.url;
   }
-  element('command').textContent = card ? commandFor(card.recipe) : '';
+  element('command').textContent = (
+    card?.shown ? commandFor(card.shown) : '');
   remember();
 }
 
@@ -124,7 +125,7 @@ function sharpen() {
   const card = versions.chosen;
   const {width, screen_width: has} = page.photo;
   const shown = stage.base * stage.scale * devicePixelRatio * width;
-  if (!card || shown < 1.2 * has || has === width) return;
+  if (!card?.shown || shown < 1.2 * has || has === width) return;
   const request = new AbortController();
   const timer = setTimeout(() => attempt(async () => {
     const blob = await full(card, 'jpg', request.signal);
@@ -134,14 +135,17 @@ function sharpen() {
   sharpening = {...sharpening, timer, request};
 }
 
-// A version at the photograph's size.
-const full = (card, format, signal) => about((id) => requests.save(id, {
-  recipes: [card.recipe], saturation: page.saturation, format}, signal));
+// The version that is shown, at the photograph's size.
+function full({shown: {saturation, ...recipe}}, format, signal) {
+  return about((id) => requests.save(
+    id, {recipes: [recipe], saturation, format}, signal));
+}
 
 async function save(format) {
   const card = versions.chosen;
   say('Making it at full size …');
-  download(await full(card, format), `${card.recipe.sample}.${format}`);
+  const {sample} = card.shown;
+  download(await full(card, format), `${sample}.${format}`);
   say('');
 }
 
@@ -192,7 +196,7 @@ on('pins-file', 'change', async () => {
 on('save-png', 'click', () => save('png'));
 on('save-jpg', 'click', () => save('jpg'));
 on('link', 'click', async () => {
-  const link = linkTo(versions.chosen.recipe);
+  const link = linkTo(versions.chosen.shown);
   await navigator.clipboard.writeText(link);
   say('The link is copied. It does not contain the photograph.');
 });

@@ -27,7 +27,9 @@ export class Versions {
 
   clear() {
     this.drawing?.abort();
-    this.cards = []; // {recipe, kept, picture, url, bits, item}
+    // `recipe` is of the version that is wanted; `shown`, a recipe with its
+    // saturation, of the picture that is there.
+    this.cards = []; // {recipe, kept, picture, shown, url, bits, item}
     this.chosen = null;
     this.next = 0; // number of the sample that was never drawn
   }
@@ -38,15 +40,22 @@ export class Versions {
     return {seed, sample, temperature, pins};
   }
 
+  // Number of a sample that no version has, nor had.
+  unused() {
+    const isUsed = (card) => card.recipe.sample === this.next;
+    while (this.cards.some(isUsed)) this.next++;
+    return this.next++;
+  }
+
   add(count) {
     for (let i = 0; i < count; i++) {
-      this.cards.push({recipe: this.recipe(this.next++), kept: false});
+      this.cards.push({recipe: this.recipe(this.unused()), kept: false});
     }
   }
 
   // Puts other samples in place of all that are not kept.
   renew() {
-    this.change(() => this.recipe(this.next++));
+    this.change(() => this.recipe(this.unused()));
   }
 
   // Draws the same samples by new settings.
@@ -87,6 +96,7 @@ export class Versions {
 
   receive(card, line) {
     card.picture = pictureOf(card);
+    card.shown = {...card.recipe, saturation: page.saturation};
     card.url = `data:image/jpeg;base64,${line.picture}`;
     card.bits = line.bits_per_dim;
     page.originalBits = line.original_bits_per_dim;

@@ -22,6 +22,8 @@ from pic_jax.runtime import errors, run_log
 # kept for the test split.
 PATCH_SCALES = (64, 128, 256)
 PATCH_TEST_SHARE = 0.25
+# Subfolders by which a folder shows that it is split by subfolders.
+SPLIT_FOLDERS = ('train', 'val', 'validation', 'test')
 
 
 def parse_split(split: str, length: int) -> tuple[str, slice]:
@@ -95,6 +97,8 @@ class TfdsSource:
 class FolderSource:
   """Images of a folder; a split is a subfolder, or a slice of all files.
 
+  Where a subfolder is named like a split, all splits are but 'all'.
+
   Attributes:
     files: of the images, in their order.
   """
@@ -107,13 +111,19 @@ class FolderSource:
         f'got {config.data_dir!r}.'
       )
     name, _ = parse_split(split, 0)
+    there = [x for x in SPLIT_FOLDERS if (folder / x).is_dir()]
     if (folder / name).is_dir():
       folder = folder / name
+    elif there and name != 'all':
+      raise errors.UserError(
+        f'{config.data_dir} has no folder {name!r} for split {split!r}, only '
+        f"{', '.join(there)} ('all': all of its images)."
+      )
     files = _image_files(folder)
     self.files = files[parse_split(split, len(files))[1]]
     if not self.files:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
-    if split == name and folder.name != name:
+    if split == name != 'all' and folder.name != name:
       run_log.say(
         f'{config.data_dir} has no folder {name!r}: this split is all of its '
         f'{len(files)} images.'

@@ -1,6 +1,7 @@
 """Learning curves of training runs, from their logs."""
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pic_jax.runtime import errors
 from pic_jax.saved import run_config
 
 SCORE = 'validation_bits_per_dim'
+BATCH_SIZE = 'training.batch_size'
 
 
 def read(run: pathlib.Path) -> dict[int, float]:
@@ -25,7 +27,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
     raise errors.UserError(
       f'{run} is not the workdir of a training run.'
     ) from None
-  curve, has_loss = {}, False
+  scores, sizes, has_loss = {}, {}, False
   for line in lines:
     try:
       record = json.loads(line)
@@ -35,17 +37,32 @@ def read(run: pathlib.Path) -> dict[int, float]:
       continue
     has_loss |= 'validation_loss' in record
     if SCORE in record:
-      curve[record['step'] * config.training.batch_size] = record[SCORE]
+      scores[record['step']] = record[SCORE]
+    if BATCH_SIZE in record.get('config_changes', {}):
+      step, (before, _) = record['step'], record['config_changes'][BATCH_SIZE]
+      # Steps after it are redone.
+      sizes = {last: x for last, x in sizes.items() if last < step}
+      sizes[step] = before
   if has_loss:
     raise errors.UserError(
       f'{run} has no bits/dim: `model.head={config.model.head}` has no '
       'likelihood.'
     )
-  if not curve:
+  if not scores:
     raise errors.UserError(
       f'{path} has no validation scores: `training.eval_every_steps`.'
     )
-  return curve
+  sizes[math.inf] = config.training.batch_size
+  return {_num_images(step, sizes): score for step, score in scores.items()}
+
+
+def _num_images(step: int, sizes: dict[float, int]) -> int:
+  """Images of so many steps, by the batch size until each change of it."""
+  total = first = 0
+  for last, size in sizes.items():
+    total += size * max(0, min(step, last) - first)
+    first = last
+  return total
 
 
 def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:

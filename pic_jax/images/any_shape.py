@@ -28,7 +28,7 @@ def _in_chunks(
 ) -> list[np.ndarray]:
   """Converts [N, 3] a chunk at a time; returns arrays of N rows."""
   parts = []
-  for first in range(0, len(pixels), CHUNK):
+  for first in range(0, max(len(pixels), 1), CHUNK):
     chunk = pixels[first : first + CHUNK]
     padded = np.pad(chunk, ((0, CHUNK - len(chunk)), (0, 0)))
     parts.append([np.asarray(x)[: len(chunk)] for x in convert(padded)])

@@ -43,6 +43,10 @@ with contextlib.suppress(AttributeError):
   ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
+class EncodingError(errors.RunError):
+  """A picture that has no file of a format; other pictures may have one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Photograph:
   """A photograph, upright and in sRGB.
@@ -271,6 +275,7 @@ def save_image(
     about: `metadata` of a photograph.
 
   Raises:
+    EncodingError: this picture has no file of this format.
     RunError: another suffix, or the file cannot be written.
   """
   path = pathlib.Path(path)
@@ -284,8 +289,9 @@ def save_image(
       encoding.write(file, form, rgb, alpha, about)
     temporary.replace(path)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
+    kind = errors.RunError if getattr(error, 'errno', None) else EncodingError
     reason = errors.in_one_line(getattr(error, 'strerror', None) or error)
-    raise errors.RunError(f'{name}: cannot be written ({reason}).') from None
+    raise kind(f'{name}: cannot be written ({reason}).') from None
   finally:
     with contextlib.suppress(OSError, ValueError):
       temporary.unlink()

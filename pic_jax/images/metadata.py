@@ -71,6 +71,6 @@ def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
     exif = image.getexif()
     unit = 2.54 if exif[_BASE.ResolutionUnit] == CENTIMETRE else 1.0
     across, down = (unit * float(exif[tag]) for tag in RESOLUTION)
-  if not 1 < min(across, down) <= max(across, down) < 1e6:
+  if not (1 < across < 1e6 and 1 < down < 1e6):  # nor is it NaN
     raise ValueError
   return across, down

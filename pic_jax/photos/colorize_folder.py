@@ -31,7 +31,6 @@ from pic_jax.photos import (
 )
 from pic_jax.runtime import errors, lock, run_log
 
-PARTIAL = '.partial'  # folder of files that are being written
 MAX_NAME_BYTES = 255
 
 
@@ -120,8 +119,8 @@ def run(
     (output / folder_job.JOURNAL).open('a', encoding='utf-8') as journal,
   ):
     folder_job.check_case(job, found)
-    shutil.rmtree(output / PARTIAL, ignore_errors=True)
-    (output / PARTIAL).mkdir()
+    shutil.rmtree(output / folder_job.PARTIAL, ignore_errors=True)
+    (output / folder_job.PARTIAL).mkdir()
     journal.write('\n')  # ends a line that was cut off
     at = _Run(job, colorizer, journal, len(found.photographs))
     if found.left_out:
@@ -134,7 +133,7 @@ def run(
         f'{at.num_seen} of {len(found.photographs)} are finished; run the same '
         'command again to go on.',
       ) from None
-    shutil.rmtree(output / PARTIAL)
+    shutil.rmtree(output / folder_job.PARTIAL)
   report = {
     'settings': at.made_with,
     'left_out': [str(path) for path in found.left_out],
@@ -239,7 +238,10 @@ def _colour(at: _Run, group: list[_Task]) -> None:
       for target in at.job.targets(task.result.file):
         (at.job.output / target).unlink(missing_ok=True)
     at.log(task.result)  # 'started': after a kill its files are known as ours
-    _finish(at, task, drawing)
+    try:
+      _finish(at, task, drawing)
+    except image_files.EncodingError as error:
+      at.fail(task.result, str(error))
 
 
 def _finish(at: _Run, task: _Task, drawing: drawn_samples.Drawing) -> None:
@@ -291,7 +293,7 @@ def _save(
   """Writes one output, unless it is there."""
   if os.path.lexists(path):
     return
-  temporary = job.output / PARTIAL / f'output.{job.manners.format}'
+  temporary = job.output / folder_job.PARTIAL / f'output.{job.manners.format}'
   image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary.replace(path)

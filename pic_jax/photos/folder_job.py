@@ -8,10 +8,11 @@ import tempfile
 from typing import Any
 
 from pic_jax.images import image_files
-from pic_jax.photos import options
-from pic_jax.runtime import errors
+from pic_jax.photos import options, results
+from pic_jax.runtime import errors, run_log
 
 JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
+PARTIAL = '.partial'  # folder of files that are being written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +62,15 @@ def find(job: Job) -> Found:
   """Looks for files with the suffix of a photograph, in a fixed order.
 
   Raises:
-    UserError: nothing there, two of one name, or the output is an input.
+    UserError: nothing there, two of one name, the output is an input, or it
+      holds files of others under names that a job needs.
   """
   output = job.output
   if output.exists() and not output.is_dir():
     raise errors.UserError(
       f'{errors.in_one_line(output)} must be a folder (--output).'
     )
+  _refuse_files_of_others(job)
   photographs, left_out = [], []
   for source in job.inputs:
     if not os.path.lexists(source):
@@ -101,21 +104,40 @@ def find(job: Job) -> Found:
   return Found(photographs, left_out)
 
 
+def _refuse_files_of_others(job: Job) -> None:
+  """In a folder without a journal, nothing is of an earlier job."""
+  if (job.output / JOURNAL).exists():
+    return
+  names = (PARTIAL, results.REPORT, results.PAGE)
+  for name in names[: 1 if job.manners.overwrite else None]:
+    if os.path.lexists(job.output / name):
+      raise errors.UserError(
+        f'{errors.in_one_line(job.output / name)} exists and is not of this '
+        'job: remove it, or choose another --output.'
+      )
+
+
 def _walk(
   source: pathlib.Path, output: pathlib.Path, recursive: bool
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-  """Photographs of a folder, and its other files."""
+  """Photographs of a folder, and its other files and what may not be read."""
   photographs, others = [], []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
     subfolders[:] = [
-      name
-      for name in subfolders
-      if recursive
-      and not name.startswith('.')
-      and not (here / name / JOURNAL).exists()  # outputs of an earlier job
-      and not (output.exists() and (here / name).samefile(output))
+      name for name in subfolders if recursive and not name.startswith('.')
     ]
+    for name in tuple(subfolders):
+      try:
+        is_of_a_job = (here / name / JOURNAL).exists()
+        os.scandir(here / name).close()
+      except OSError:
+        run_log.say(f'{errors.in_one_line(here / name)} may not be read.')
+        others.append(here / name)
+        subfolders.remove(name)
+        continue
+      if is_of_a_job or (output.exists() and output.samefile(here / name)):
+        subfolders.remove(name)
     for name in names:
       if not name.startswith('.'):
         suffix = pathlib.Path(name).suffix.lower()

@@ -106,7 +106,7 @@ def of_picture(
 def _read_points(path: pathlib.Path) -> list[Point]:
   """Lines x, y, #rrggbb or x, y, r, g, b; # begins a comment."""
   points = []
-  with path.open(encoding='utf-8', newline='') as file:
+  with path.open(encoding='utf-8-sig', newline='') as file:
     for number, row in enumerate(csv.reader(file, skipinitialspace=True), 1):
       if not row or row[0].startswith('#'):
         continue

@@ -170,6 +170,10 @@ def to_photograph(
 
 
 def grey_picture(grey: Grey) -> np.ndarray:
-  """[H, W, 3] uint8: the photograph's luminance."""
-  levels = (grey.luminance * 2.55).round().astype(np.uint8)
-  return np.broadcast_to(levels[..., None], (*levels.shape, 3))
+  """[H, W, 3] uint8: the photograph's luminance, without chroma."""
+  rgb = np.empty((*grey.luminance.shape, 3), np.uint8)
+  for strip in to_srgb.strips(*grey.luminance.shape):
+    luminance = grey.luminance[strip, :, None]
+    lab = np.pad(luminance, ((0, 0), (0, 0), (0, 2)))
+    rgb[strip], _ = any_shape.lab_to_rgb(lab)
+  return rgb

@@ -23,13 +23,14 @@ from pic_jax.photos import (
   results,
   sample_recipe,
 )
-from pic_jax.runtime import run_log
+from pic_jax.runtime import errors, run_log
 
 MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000  # of files
 QUIET_SECONDS = 1.0
 MAX_DRAWINGS, MAX_EXPECTED = 1000, 4  # kept of one photograph
 FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
+SUFFIXES = {form: suffix for suffix, form in FORMATS.items()}
 # All shapes that the network sees, the usual ones first.
 ASPECTS = ((3, 2), (2, 3), (1, 1), (2, 1), (1, 2), (4, 1), (1, 4))
 MAX_BYTES = image_files.MAX_BYTES
@@ -139,7 +140,14 @@ class Studio:
     saturation: float,
     form: str,
   ) -> bytes:
-    """A sample at the photograph's size, as the command line writes it."""
+    """A sample at the photograph's size, as the command line writes it.
+
+    Raises:
+      UserError: this format has no file of that size.
+    """
+    side = encoding.MAX_SIDES.get(SUFFIXES[form], np.inf)
+    if max(opened.size) > side:
+      raise errors.UserError(f'{form} has at most {side:,} pixels a side.')
     photograph = image_files.decode_photograph(opened.data)
     grey = self._colorizer.to_network_size(photograph.rgb)
     chroma = self._draw(opened, recipe).chroma[0]

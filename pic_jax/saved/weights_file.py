@@ -87,18 +87,18 @@ def load(
   try:
     with safetensors.safe_open(path, 'numpy') as file:
       metadata = file.metadata() or {}
+      config = run_config.from_json(metadata['config'])
+      step = int(metadata['step'])
       flat = {
         name: file.get_tensor(name).astype(np.float32) for name in file.keys()
       }
-    config = run_config.from_json(metadata['config'])
-    step = int(metadata['step'])
   except FileNotFoundError:
     raise errors.RunError(f'{path}: no such file.') from None
   except (
     OSError,
+    AttributeError,  # of a kind that numpy does not have
     KeyError,
-    json.JSONDecodeError,
-    errors.UserError,
+    ValueError,  # of json, int and a wrong config
     safetensors.SafetensorError,
   ) as error:
     raise errors.RunError(

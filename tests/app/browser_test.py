@@ -272,6 +272,24 @@ def test_what_is_saved_is_what_the_command_line_makes(
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
+def test_what_is_taken_away_is_what_is_shown(page, photograph, served):
+  page.upload(photograph)
+  page.wait_for_samples(4)
+  (command,) = page.find('#command')
+  before = command.get_attribute('textContent')
+  page.click('#save-png')
+  saved = page.downloaded('my cat.png.0.png').read_bytes()
+  page.forget_downloads()
+  with asleep(served[1]):
+    page.click('#again')  # the new ones are not there yet
+    assert page.numbers() == [4, 5, 6, 7]
+    assert command.get_attribute('textContent') == before
+    page.click('#save-png')
+  assert page.downloaded('my cat.png.0.png').read_bytes() == saved
+  page.wait_for_samples(4)
+  assert '--samples 4' in command.get_attribute('textContent')
+
+
 def set_value(page, name, value):
   page.driver.execute_script(
     f'const slider = document.getElementById("{name}");'
@@ -304,6 +322,9 @@ def test_a_link_leads_to_the_same_version(page, photograph, address):
   page.upload(photograph)
   page.wait_for_samples(1)
   assert page.sources() == {3: wanted}
+  page.click('#more')  # number 3 is there
+  page.wait_for_samples(5)
+  assert page.numbers() == [0, 1, 2, 3, 4]
   assert len(page.find('.pin')) == 1
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pic_jax.app import boundary, serve, server
+from pic_jax.images import encoding
 from pic_jax.photos import (
   colorize,
   opened_photograph,
@@ -349,6 +350,39 @@ def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
   connection.close()
   assert client.ask('POST', '/photographs', b'')[0] == 422
   assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_who_falls_silent_in_the_middle_of_a_file_keeps_nobody_waiting(
+  client, monkeypatch
+):
+  monkeypatch.setattr(boundary, 'SILENT_SECONDS', 0.2)
+  silent = []
+  for _ in range(server.MAX_UPLOADS):
+    silent.append(http.client.HTTPConnection('127.0.0.1', client.port, 120))
+    silent[-1].putrequest('POST', '/photographs')
+    silent[-1].putheader('Content-Length', '1000')
+    silent[-1].endheaders(b'the beginning')
+  assert client.ask('POST', '/photographs', b'')[0] == 422
+  for connection in silent:
+    answer = connection.getresponse()
+    assert answer.status == 408 and b'send it again' in answer.read()
+    connection.close()
+
+
+def test_a_format_that_is_too_small_is_said(client, monkeypatch):
+  monkeypatch.setitem(encoding.MAX_SIDES, 'jpg', 19)
+  photo = client.open(np.zeros((20, 20, 3), np.uint8))
+  asked = {'recipes': [RECIPE], 'saturation': 1}
+  save = f'/photographs/{photo["id"]}/save'
+  status, answer = client.ask('POST', save, asked | {'format': 'jpg'})
+  assert status == 400 and 'at most 19 pixels' in answer['error']
+  assert client.ask('POST', save, asked | {'format': 'png'})[0] == 200
+
+
+def test_a_name_of_the_page_may_have_capitals():
+  site = boundary.SameSite(None, 'MyBox')
+  assert site._is_ours('mybox:8000') and site._is_ours('MyBox')
+  assert not site._is_ours('otherbox')
 
 
 def test_a_pin_outside_is_said_in_a_line(client):

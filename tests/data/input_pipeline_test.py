@@ -181,10 +181,20 @@ def test_folder_is_split_by_slices_or_subfolders(tmp_path, capsys):
     'train[6:]': 2,
     'all[-2:]': 2,
   }
+  flat = folder_config(tmp_path / 'test')
+  assert len(input_pipeline.open_source(flat, 'train')) == 3
   notes = [x for x in capsys.readouterr().err.splitlines() if 'no folder' in x]
-  assert len(notes) == 1 and "'all'" in notes[0] and '11 images' in notes[0]
+  assert len(notes) == 1 and "'train'" in notes[0] and ' 3 images' in notes[0]
   batch = input_pipeline.open_source(config, 'train')
   assert batch.shape == (8, 16, 16, 3) and batch.dtype == np.uint8
+
+
+def test_a_split_without_its_subfolder_is_not_all_that_there_is(tmp_path):
+  tiny.write_folder(tmp_path / 'train', 8)
+  tiny.write_folder(tmp_path / 'val', 3)
+  for split in ('test', 'validation', 'tset[:50%]'):
+    with pytest.raises(errors.UserError, match='only train, val'):
+      input_pipeline.open_source(folder_config(tmp_path), split)
 
 
 def test_pictures_of_a_folder_are_fitted_as_the_config_says(tmp_path):

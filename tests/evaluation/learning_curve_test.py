@@ -34,6 +34,34 @@ def test_a_curve_is_the_validation_score_over_images(tmp_path):
   assert learning_curve.read(tmp_path / 'run') == {10 * batch: 4, 20 * batch: 3}
 
 
+def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
+  def change(step, before, now):
+    return {
+      'step': step,
+      'config_changes': {'training.batch_size': [before, now]},
+    }
+
+  def score(step):
+    return {'step': step, 'validation_bits_per_dim': float(step)}
+
+  batch = write_run(
+    tmp_path / 'run',
+    score(10),
+    change(15, 4, 6),
+    score(20),
+    change(10, 4, 8),  # what came after step 10 is redone
+    score(20),
+    {'step': 20, 'config_changes': {'training.num_steps': [20, 40]}},
+    change(30, 8, 16),
+    score(40),
+  )
+  assert learning_curve.read(tmp_path / 'run') == {
+    40: 10.0,
+    40 + 10 * 8: 20.0,
+    40 + 20 * 8 + 10 * batch: 40.0,
+  }
+
+
 def test_it_is_drawn(tmp_path):
   write_run(tmp_path / 'run', {'step': 1, 'validation_bits_per_dim': 4.0})
   path = tmp_path / 'new' / 'curve.png'

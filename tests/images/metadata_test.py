@@ -1,8 +1,9 @@
 """Who, when and what of a photograph, from one format to the next."""
 
-from PIL import ExifTags, Image, PngImagePlugin
+import pytest
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
-from pic_jax.images import image_files
+from pic_jax.images import image_files, metadata
 from tests import tiny
 
 
@@ -22,6 +23,21 @@ def test_any_alphabet_and_the_resolution_come_through_every_format(tmp_path):
       artist = tags[ExifTags.Base.Artist].encode('latin-1').decode()
       assert artist == 'Jörg 写真'
       assert abs(tags[ExifTags.Base.XResolution] - 300) < 1
+
+
+@pytest.mark.parametrize('unknown', [1, 2])  # across, down
+def test_a_resolution_of_0_by_0_is_none(tmp_path, unknown):
+  rgb = tiny.images(1, 12, 16)[0]
+  exif = Image.Exif()
+  exif[ExifTags.Base.ResolutionUnit] = metadata.INCH
+  values = [(72, 1), (72, 1)]
+  values[unknown - 1] = (0, 0)
+  for tag, value in zip(metadata.RESOLUTION, values, strict=True):
+    exif[tag] = TiffImagePlugin.IFDRational(*value)
+  Image.fromarray(rgb).save(tmp_path / 'a.webp', exif=exif)
+  about = image_files.load_photograph(tmp_path / 'a.webp').metadata
+  assert 'dpi' not in about
+  image_files.save_image(tmp_path / 'a.png', rgb, about=about)
 
 
 def test_text_that_is_too_long_for_a_jpeg_does_not_prevent_one(tmp_path):

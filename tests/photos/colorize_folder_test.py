@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from pic_jax.images import image_files
+from pic_jax.images import encoding, image_files
 from pic_jax.photos import colorize, colorize_folder, folder_job, options
 from pic_jax.runtime import errors
 from pic_jax.saved import weights_file
@@ -151,6 +151,40 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   assert all(after[name] != before[name] for name in before)
   write(folder / 'in' / '0.png', seed=7)  # another photograph of this name
   assert run(colorizer, folder, settings=other)['0.png']['status'] == 'failed'
+
+
+@pytest.mark.parametrize('name', ['report.json', '.partial'])
+def test_files_of_others_in_the_output_folder_are_refused(
+  colorizer, folder, name
+):
+  path = folder / 'out' / name
+  path.mkdir(parents=True) if name == '.partial' else write(path)
+  with pytest.raises(errors.UserError, match='is not of this job'):
+    run(colorizer, folder)
+  assert path.exists() and [*path.parent.iterdir()] == [path]
+  if name == 'report.json':
+    assert len(run(colorizer, folder, overwrite=True)) == 3
+
+
+def test_a_picture_that_cannot_be_encoded_fails_alone(
+  colorizer, folder, monkeypatch
+):
+  write_file = encoding.write
+
+  def write_but_one(file, form, rgb, *more):
+    if rgb.shape[:2] == (9, 5):
+      raise ValueError('not in this format')
+    write_file(file, form, rgb, *more)
+
+  monkeypatch.setattr(encoding, 'write', write_but_one)
+  Image.new('L', (5, 9)).save(folder / 'in' / '1.png')
+  entries = run(colorizer, folder)
+  assert [entry['status'] for entry in entries.values()] == [
+    'done',
+    'failed',
+    'done',
+  ]
+  assert 'not in this format' in entries['1.png']['reason']
 
 
 def test_what_overwrites_and_is_stopped_leaves_nothing_mixed(
@@ -340,6 +374,22 @@ def test_subfolders_are_for_recursive_and_outputs_are_no_inputs(
   assert sorted(entries) == ['0.png', '1.png', '2.png', 'sub/deep.png']
   assert (inside / 'sub' / 'deep.png.1.png').is_file()
   assert len(run(colorizer, folder, output=inside, recursive=True)) == 4
+
+
+def test_a_subfolder_that_may_not_be_read_is_left_out(
+  colorizer, folder, monkeypatch, capsys
+):
+  write(folder / 'in' / 'lost+found' / 'deep.png')
+  scan = os.scandir
+
+  def refuse(path='.'):
+    if str(path).endswith('lost+found'):
+      raise PermissionError(13, 'Permission denied', str(path))
+    return scan(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  assert len(run(colorizer, folder, recursive=True)) == 3
+  assert 'lost+found may not be read' in capsys.readouterr().err
 
 
 def test_impossible_folders_are_refused(folder):

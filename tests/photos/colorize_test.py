@@ -84,6 +84,12 @@ def test_luminance_is_the_photographs_own(colorizer, height, width):
 
 
 @pytest.mark.slow
+def test_grey_is_shown_as_grey_as_it_is(colorizer):
+  ramp = np.arange(256, dtype=np.uint8).reshape(8, 32)
+  shown = network_size.grey_picture(colorizer.to_network_size(ramp))
+  np.testing.assert_array_equal(shown, np.repeat(ramp[..., None], 3, -1))
+
+
 def test_colour_out_of_the_gamut_is_counted(colorizer):
   chosen = options.Settings(num_samples=1)
   rgb = smooth(20, 30)

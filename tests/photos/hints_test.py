@@ -64,7 +64,8 @@ def test_files_of_hints_say_the_same_as_points(tmp_path):
   points = [(3, 4, RED), (30, 10.5, BLUE)]
   expected = hints.of_points(points, (20, 32), (4, 8))
   path = tmp_path / 'hints.csv'
-  path.write_text('# x, y, colour\n3, 4, #c81e28\n\n30,10.5,30,40,200\n')
+  text = '# x, y, colour\n3, 4, #c81e28\n\n30,10.5,30,40,200\n'
+  path.write_text(text, encoding='utf-8-sig')  # as Excel has it
   np.testing.assert_array_equal(hints.read(path, (20, 32), (4, 8)), expected)
   picture = np.zeros((20, 32, 4), np.uint8)
   picture[0:5, 0:4] = (*RED, 255)
@@ -73,6 +74,8 @@ def test_files_of_hints_say_the_same_as_points(tmp_path):
   np.testing.assert_array_equal(
     hints.read(tmp_path / 'hints.png', (20, 32), (4, 8)), expected
   )
+  Image.new('RGBA', (32, 20)).save(tmp_path / 'none.png')
+  assert not hints.read(tmp_path / 'none.png', (20, 32), (4, 8)).any()
 
 
 @pytest.mark.parametrize(

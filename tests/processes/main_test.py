@@ -166,14 +166,18 @@ def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
   params, config, step = trained_model.load_trained('cifar10')
   with config.unlocked():
     config.training.init_from = str(tmp_path / 'first@7')
+    config.data.data_dir = str(tmp_path / 'mine')
+    config.data.mixture = ((0.5, 'array', str(tmp_path / 'more'), 'train'),)
+    config.evaluation.compare_with = str(tmp_path / 'others')
   mine, exported = tmp_path / 'mine.safetensors', tmp_path / 'out.safetensors'
   weights_file.save(mine, params, config, step)
   result = run('--mode=export', f'--checkpoint={mine}', f'--output={exported}')
   assert result.returncode == 0, result.stderr
   assert str(tmp_path).encode() not in exported.read_bytes()
-  assert (
-    trained_model.load_config(str(exported)).training.init_from == 'first@7'
-  )
+  config = trained_model.load_config(str(exported))
+  assert config.training.init_from == 'first@7'
+  assert config.data.data_dir == 'mine'
+  assert config.data.mixture == ((0.5, 'array', 'more', 'train'),)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+import safetensors.numpy
 
 from pic_jax.model import parameters
 from pic_jax.runtime import errors
@@ -212,7 +213,14 @@ def test_published_weights_round_trip(run):
 def test_other_files_are_no_weights(tmp_path):
   bad = tmp_path / 'bad.safetensors'
   bad.write_bytes(b'nothing')
-  for path in (bad, tmp_path / 'missing.safetensors'):
+  about = {'config': run_config.to_json(tiny.config('smoke')), 'step': '7'}
+  steps = tmp_path / 'steps.safetensors'
+  steps.write_bytes(safetensors.numpy.save({}, about | {'step': 'seven'}))
+  quarters = tmp_path / 'quarters.safetensors'  # numpy has no such numbers
+  array = {'dtype': 'F8_E4M3', 'shape': [4], 'data_offsets': [0, 4]}
+  header = json.dumps({'__metadata__': about, 'V': array}).encode()
+  quarters.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(4))
+  for path in (bad, steps, quarters, tmp_path / 'missing.safetensors'):
     with pytest.raises(errors.RunError, match=path.name):
       trained_model.load_trained(str(path))
   with pytest.raises(errors.RunError, match='must end in'):
