@@ -93,7 +93,7 @@ def test_kill_9_changes_nothing(tmp_path):
 PHASES = {
   'compile': 'MB free',
   'step': 'step 2/',
-  'evaluate': 'Reading patches test',
+  'evaluate': 'step 3/',
   'sample': 'validation',
 }
 
