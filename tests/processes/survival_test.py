@@ -107,6 +107,8 @@ def test_sigterm_in_any_phase_saves_within_30_seconds(phase, tmp_path):
     *running.TRAIN,
     f'--workdir={tmp_path}',
     '--config.training.num_steps=100000',
+    # No other save: within 0.2 s an idle machine may reach the next one.
+    '--config.training.checkpoint_every_steps=100000',
     f'--config.training.eval_every_steps={every}',
     f'--config.training.sample_every_steps={every}',
     '--config.sampling.method=naive',
