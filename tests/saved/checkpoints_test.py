@@ -20,6 +20,11 @@ from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
 from pic_jax.training import train_step
 from tests import tiny
 
+# Orbax leaves reads of a damaged file behind, which find its event loop closed.
+pytestmark = pytest.mark.filterwarnings(
+  'ignore::pytest.PytestUnraisableExceptionWarning'
+)
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -111,8 +116,6 @@ def damages(step: pathlib.Path) -> Iterator[tuple[pathlib.Path, bytes | None]]:
     yield path, flip_bit(data, rng.randrange(8 * len(data)))
 
 
-# Orbax leaves reads of a damaged file behind, which find its event loop closed.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.slow
 def test_no_damage_is_restored_silently(run, capsys):
   """80 damages: the state comes back bitwise, or the one before it."""
