@@ -180,7 +180,8 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   for line in path.read_text(encoding='utf-8').splitlines():
     try:
       entry = json.loads(line)
-    except ValueError:
-      continue  # cut off when the process was killed
-    entries[entry['file']] = {'pictures': [], 'reason': ''} | entry
+      name = entry['file']
+    except (ValueError, TypeError, KeyError):
+      continue  # cut off when the process was killed, or no line of ours
+    entries[name] = {'pictures': [], 'reason': ''} | entry
   return entries

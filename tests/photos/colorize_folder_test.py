@@ -212,12 +212,13 @@ def test_what_overwrites_and_is_stopped_leaves_nothing_mixed(
 
 
 def test_a_journal_of_an_older_version_is_read(colorizer, folder):
+  """And what is no line of ours is passed over."""
   (folder / 'out').mkdir()
   older = [
     {'file': 'old.png', 'status': 'done', 'pictures': []},
     {'file': 'bad.png', 'status': 'failed', 'reason': 'torn'},
   ]
-  text = '\n'.join(map(json.dumps, older))
+  text = '\n'.join(map(json.dumps, [*older, 3, None, ['file'], {}]))
   (folder / 'out' / folder_job.JOURNAL).write_text(text, encoding='utf-8')
   assert len(run(colorizer, folder)) == 3
   assert 'torn' in (folder / 'out' / 'contact_sheet.html').read_text()
