@@ -99,7 +99,6 @@ export class Versions {
     card.shown = {...card.recipe, saturation: page.saturation};
     card.url = `data:image/jpeg;base64,${line.picture}`;
     card.bits = line.bits_per_dim;
-    page.originalBits = line.original_bits_per_dim;
     this.chosen ??= card;
     this.show();
   }

@@ -165,17 +165,38 @@ class Colorizer:
         numbers,
       )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      # Log-probabilities of own chroma; of grey ones, nonsense.
-      zeros = np.zeros((*chroma.shape[2:4], 2), np.float32)
-      own = [zeros if grey.chroma is None else grey.chroma for grey in padded]
-      own = devices.shard(np.stack(own))
-      scored = self._score(self.params, levels, given, own)
-      originals = np.asarray(devices.unshard(scored))
       found += [
         drawn_samples.make(*args, settings)
-        for args in zip(group, chroma, log_prob, originals, strict=False)
+        for args in zip(group, chroma, log_prob, strict=False)
       ]
     return found
+
+  def score_originals(
+    self, greys: list[network_size.Grey]
+  ) -> list[float | None]:
+    """Bits/dim of the photographs' own chroma; None for a grey photograph.
+
+    Only photographs that have colours cost a pass of the model.
+
+    Args:
+      greys: whose `levels` all have one shape.
+    """
+    bits: list[float | None] = [None] * len(greys)
+    coloured = [i for i, grey in enumerate(greys) if grey.chroma is not None]
+    count = jax.local_device_count()
+    for first in range(0, len(coloured), count):
+      group = coloured[first : first + count]
+      padded = [greys[i] for i in group + group[-1:] * (count - len(group))]
+      scored = self._score(
+        self.params,
+        devices.shard(np.stack([grey.levels for grey in padded])),
+        self._given(padded),
+        devices.shard(np.stack([grey.chroma for grey in padded])),
+      )
+      log_prob = np.asarray(devices.unshard(scored))
+      for i, values in zip(group, log_prob, strict=False):
+        bits[i] = float(drawn_samples.bits_per_dim(greys[i], values[None])[0])
+    return bits
 
   def expect(
     self, grey: network_size.Grey

@@ -232,19 +232,25 @@ def _colour(at: _Run, group: list[_Task]) -> None:
     return
   greys = [task.grey for task in group]
   drawings = at.colorizer.draw(greys, at.job.settings)
-  for task, drawing in zip(group, drawings, strict=True):
+  originals = at.colorizer.score_originals(greys)
+  for task, drawing, bits in zip(group, drawings, originals, strict=True):
     if at.job.manners.overwrite:
       # First, lest a kill leaves them where the journal tells of new ones.
       for target in at.job.targets(task.result.file):
         (at.job.output / target).unlink(missing_ok=True)
     at.log(task.result)  # 'started': after a kill its files are known as ours
     try:
-      _finish(at, task, drawing)
+      _finish(at, task, drawing, results.finite(bits))
     except image_files.EncodingError as error:
       at.fail(task.result, str(error))
 
 
-def _finish(at: _Run, task: _Task, drawing: drawn_samples.Drawing) -> None:
+def _finish(
+  at: _Run,
+  task: _Task,
+  drawing: drawn_samples.Drawing,
+  original_bits: float | None,
+) -> None:
   """Writes the outputs of one photograph."""
   result, photograph, output = task.result, task.photograph, at.job.output
   pictures = []
@@ -267,9 +273,10 @@ def _finish(at: _Run, task: _Task, drawing: drawn_samples.Drawing) -> None:
       | results.measures(rgb)
     )
   if task.grey.chroma is not None:
-    bits = results.finite(drawing.original_bits_per_dim)
-    result.original = {'bits_per_dim': bits} | results.measures(photograph.rgb)
-    caption = ', '.join(filter(None, ['original', results.bits_text([bits])]))
+    result.original = {'bits_per_dim': original_bits}
+    result.original |= results.measures(photograph.rgb)
+    caption = results.bits_text([original_bits])
+    caption = ', '.join(filter(None, ['original', caption]))
     show(f'{result.file} original', photograph.rgb, caption)
   result.status, result.pictures = 'done', pictures
   result.difference = drawing.difference

@@ -15,14 +15,12 @@ class Drawing:
     grey: of the photograph.
     chroma: [S, h, w, 2] Lab units, without padding.
     bits_per_dim: [S] of the samples; NaN of a model without a likelihood.
-    original_bits_per_dim: of the photograph's own chroma; None if it is grey.
     difference: mean distance in (a, b) over all pairs of samples, Lab units.
   """
 
   grey: network_size.Grey
   chroma: np.ndarray
   bits_per_dim: np.ndarray
-  original_bits_per_dim: float | None
   difference: float
 
 
@@ -30,27 +28,19 @@ def make(
   grey: network_size.Grey,
   chroma: np.ndarray,
   log_prob: np.ndarray,
-  original: np.ndarray,
   settings: options.Settings,
 ) -> Drawing:
   """Cuts the padding off and keeps what `rank` asks for."""
   height, width = grey.shape
   chroma = chroma[:, :height, :width]
-  others = np.ones((height, width))
-  if grey.hints is not None:
-    others -= grey.hints[..., 2]
-  bits = _bits_per_dim(log_prob[:, :height, :width], others)
+  bits = bits_per_dim(grey, log_prob)
   apart = differences(chroma)
   kept = options.choose(settings, bits, apart)
   pairs = len(kept) * (len(kept) - 1)
-  own = None
-  if grey.chroma is not None:
-    own = float(_bits_per_dim(original[None, :height, :width], others)[0])
   return Drawing(
     grey=grey,
     chroma=chroma[kept],
     bits_per_dim=bits[kept],
-    original_bits_per_dim=own,
     difference=float(apart[np.ix_(kept, kept)].sum() / max(1, pairs)),
   )
 
@@ -62,11 +52,16 @@ def differences(chroma: np.ndarray) -> np.ndarray:
   )
 
 
-def _bits_per_dim(log_prob: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """[B] of log-probabilities [B, h, w], two chroma values a pixel.
+def bits_per_dim(grey: network_size.Grey, log_prob: np.ndarray) -> np.ndarray:
+  """Bits per chroma value [B] of log-probabilities [B, h, w], padded as levels.
 
-  In numpy: photographs have too many shapes to compile for. Cells that are
-  given are left out: `others` [h, w] is 0 there.
+  Padding and cells given by hints are left out. In numpy: photographs have too
+  many shapes to compile for.
   """
+  height, width = grey.shape
+  log_prob = log_prob[:, :height, :width]
+  others = np.ones((height, width))
+  if grey.hints is not None:
+    others -= grey.hints[..., 2]
   bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
   return bits / max(1.0, others.sum())

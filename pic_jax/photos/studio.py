@@ -124,12 +124,9 @@ class Studio:
     recipe: sample_recipe.Recipe,
     saturation: float,
   ) -> tuple[dict[str, float | None], bytes]:
-    """Bits/dim of a sample and of the original, and a JPEG for the screen."""
+    """Bits/dim of a sample, and a JPEG for the screen."""
     drawing = self._draw(opened, recipe)
-    numbers = {
-      'bits_per_dim': results.finite(drawing.bits_per_dim[0]),
-      'original_bits_per_dim': results.finite(drawing.original_bits_per_dim),
-    }
+    numbers = {'bits_per_dim': results.finite(drawing.bits_per_dim[0])}
     rgb, _ = self._colorizer.render(opened.grey, drawing.chroma[0], saturation)
     return numbers, encode('JPEG', rgb)
 

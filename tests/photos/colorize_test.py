@@ -112,11 +112,6 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
     np.testing.assert_allclose(
       alone.bits_per_dim, together[index].bits_per_dim[:2], rtol=1e-5
     )
-    np.testing.assert_allclose(
-      alone.original_bits_per_dim,
-      together[index].original_bits_per_dim,
-      rtol=1e-5,
-    )
   other = colorizer.draw(greys, options.Settings(num_samples=4, seed=6))
   assert (other[0].chroma != together[0].chroma).any()
   samples = together[0].chroma
@@ -125,7 +120,7 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
 
 @pytest.mark.slow
 def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
-  """What `draw` says of a sample, `original_bits_per_dim` says of it, too."""
+  """`draw` and `score_originals` give the same chroma the same bits/dim."""
   rgb = smooth(8, 8)
   chosen = options.Settings(num_samples=1)
   grey = colorizer.to_network_size(rgb)
@@ -133,10 +128,25 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   as_original = network_size.Grey(
     grey.luminance, grey.levels, grey.shape, drawing.chroma[0]
   )
-  (again,) = colorizer.draw([as_original], chosen)
-  np.testing.assert_allclose(
-    again.original_bits_per_dim, drawing.bits_per_dim[0], rtol=1e-4
-  )
+  (again,) = colorizer.score_originals([as_original])
+  np.testing.assert_allclose(again, drawing.bits_per_dim[0], rtol=1e-4)
+
+
+def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
+  rgb = smooth(20, 24)
+  coloured = colorizer.to_network_size(rgb)
+  grey = colorizer.to_network_size(rgb[..., 0])
+  assert coloured.levels.shape == grey.levels.shape
+  bits = colorizer.score_originals([grey, coloured, grey])
+  assert bits[0] is bits[2] is None and bits[1] > 0
+  assert bits[1] == colorizer.score_originals([coloured])[0]
+
+  def refuse(*args):
+    raise AssertionError('a pass of the model that nobody reads')
+
+  monkeypatch.setattr(colorizer, '_score', refuse)
+  assert colorizer.score_originals([grey]) == [None]
+  colorizer.draw([grey, coloured], options.Settings(num_samples=1))
 
 
 def test_noise_follows_the_grey_levels():
