@@ -4,9 +4,12 @@ A checkpoint is one replica of the TrainState as host arrays, plus a digest of
 every leaf: Orbax restores a flipped bit without a word.
 """
 
+import contextlib
 import importlib.metadata
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +30,19 @@ DIRECTORY = 'checkpoints'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 # Of a model that does not fit: lines of the message that lists parameters.
 MAX_DIFFERENCES = 12
+# Waits before a file that the system failed to read is tried again.
+RETRY_SECONDS = (0.5, 2.0)
+# Errors that say that a file is not there; all others are the system's.
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+# How tensorstore, whose errors are all `ValueError`, names the system's.
+SYSTEM_ERRORS = re.compile(
+  r'OS error (?!2:)\d+|RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED'
+  r'|DEADLINE_EXCEEDED|bad_alloc'
+)
+
+
+class DamagedError(Exception):
+  """Contents that do not match their digests, or files that are missing."""
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -131,28 +147,58 @@ def set_aside_after(workdir: str, step: int) -> None:
 
 
 def saved_steps(workdir: str) -> list[int]:
-  """Steps of the finished checkpoints of a run, ascending."""
-  directory = pathlib.Path(workdir) / DIRECTORY
-  if not directory.is_dir():
+  """Steps of the finished checkpoints of a run, ascending.
+
+  Raises:
+    OSError: the folder is there but cannot be listed; it is never taken for an
+      empty one, where a run would start anew.
+  """
+  try:
+    names = os.listdir(pathlib.Path(workdir) / DIRECTORY)
+  except (FileNotFoundError, NotADirectoryError):
     return []
-  return sorted(
-    int(path.name) for path in directory.iterdir() if path.name.isdigit()
-  )
+  return sorted(int(name) for name in names if name.isdigit())
+
+
+def _read_meta(path: pathlib.Path) -> dict[str, Any]:
+  """Reads and verifies the description of one checkpoint.
+
+  Raises:
+    DamagedError: it is missing, or does not match its digest.
+    OSError: the system could not read it.
+  """
+  try:
+    meta = json.loads((path / 'meta' / 'metadata').read_text(encoding='utf-8'))
+    digest = meta.pop('digest')
+  except MISSING:
+    raise DamagedError('its description is missing') from None
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise DamagedError(
+      f'its description is no JSON of ours ({error})'
+    ) from None
+  if digest != digests.of_json(meta):
+    raise DamagedError('its description does not match its digest')
+  return meta
 
 
 def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Reads and verifies one checkpoint; any exception means it is damaged.
+  """Reads and verifies one checkpoint.
 
   It may come from anywhere: nothing in it is executed, no link is followed,
   and no array is read whose shape is not one of the model's.
+
+  Raises:
+    DamagedError: the contents do not match their digests, or are missing.
+    RunError: it is whole, but this version cannot use it.
+    Exception: of the system, or of many kinds for damaged arrays.
   """
   if any(file.is_symlink() for file in path.rglob('*')):
-    raise ValueError('it holds symbolic links')
-  meta = json.loads((path / 'meta' / 'metadata').read_text())
-  digest = meta.pop('digest')
-  if digest != digests.of_json(meta):
-    raise ValueError('its description does not match its digest')
-  config = run_config.from_json(meta['config'])
+    raise errors.RunError(
+      f'{path} holds symbolic links, which are not followed: copy it with '
+      '`cp -rL`.'
+    )
+  meta = _read_meta(path)
+  config = run_config.stored(meta['config'], str(path))
   expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
@@ -162,14 +208,91 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
     shapes = getattr(shapes, 'tree', shapes)
     for leaf in jax.tree.leaves(dict(shapes)):
       if tuple(leaf.shape) not in known:
-        raise ValueError(f'it holds an array of shape {tuple(leaf.shape)}')
+        raise errors.RunError(
+          f'{path} holds an array of shape {tuple(leaf.shape)}, which no '
+          'parameter of its config has: another version of pic_jax wrote it, '
+          'or it was changed.'
+        )
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
     tree = reader.restore(path / 'state', target)
   found = digests.of_tree(tree)
   for name in meta['digests'] | found:
     if found.get(name) != meta['digests'].get(name):
-      raise ValueError(f'{name} does not match its digest')
+      raise DamagedError(f'{name} does not match its digest')
   return tree, meta
+
+
+def _is_of_the_system(error: Exception, path: pathlib.Path) -> bool:
+  """Whether an error says nothing about the contents of a checkpoint.
+
+  Orbax hides some errors of reads behind its own; so all files are read.
+  """
+  if isinstance(error, MemoryError):
+    return True
+  if isinstance(error, OSError) and not isinstance(error, MISSING):
+    return True
+  if SYSTEM_ERRORS.search(str(error)):
+    return True
+  try:
+    for file in path.rglob('*'):
+      with contextlib.suppress(*MISSING):
+        file.read_bytes()
+  except (OSError, MemoryError):
+    return True
+  return False
+
+
+def _newer_packages(meta: dict[str, Any]) -> str:
+  """Packages that wrote a checkpoint and are newer than the installed ones."""
+
+  def numbers(version: str) -> list[int]:
+    return [int(x) for x in re.findall(r'\d+', version)]
+
+  name = 'orbax-checkpoint'
+  wrote = meta['provenance']['versions'].get(name, '')
+  here = importlib.metadata.version(name)
+  return f'{name} {wrote}' if numbers(wrote) > numbers(here) else ''
+
+
+def _read_with_patience(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
+  """Reads one checkpoint; what the system fails to read is tried again.
+
+  Raises:
+    DamagedError: see `_read`.
+    RunError: it may be whole, but cannot be read or used now.
+  """
+  for seconds in (*RETRY_SECONDS, None):
+    try:
+      return _read(path)
+    except (DamagedError, errors.RunError):
+      raise
+    except Exception as error:  # Orbax has no one kind for damaged files
+      reason = errors.in_one_line(error or type(error).__name__)[:200]
+      is_of_the_system = _is_of_the_system(error, path)
+    if seconds is not None:
+      time.sleep(seconds)
+  if is_of_the_system:
+    raise errors.RunError(
+      f'{path} cannot be read ({reason}). Nothing was changed: run the same '
+      'command again when the disk and the memory allow.'
+    )
+  if newer := _newer_packages(_read_meta(path)):
+    raise errors.RunError(f'{path} was written with {newer}: update it here.')
+  raise DamagedError(reason)
+
+
+def read_config(workdir: str) -> ml_collections.ConfigDict | None:
+  """The config in the last checkpoint whose description is whole, if any.
+
+  Raises:
+    RunError: a newer version wrote it.
+    OSError: it cannot be read.
+  """
+  for step in reversed(saved_steps(workdir)):
+    path = pathlib.Path(workdir) / DIRECTORY / str(step)
+    with contextlib.suppress(DamagedError):
+      return run_config.stored(_read_meta(path)['config'], str(path))
+  return None
 
 
 def restore(
@@ -186,7 +309,8 @@ def restore(
     `step`, `provenance`); None if there is no checkpoint at all.
 
   Raises:
-    RunError: there are checkpoints, but none of them is good.
+    RunError: none of the checkpoints is good; or the last one may be, but
+      cannot be read, or a newer version wrote it.
   """
   steps = saved_steps(workdir)
   if step is not None:
@@ -195,14 +319,14 @@ def restore(
         f'{workdir} has no checkpoint of step {step}; it has {steps}.'
       )
     steps = [step]
-  for candidate in reversed(steps):
+  for index, candidate in reversed(list(enumerate(steps))):
     path = (pathlib.Path(workdir) / DIRECTORY / str(candidate)).absolute()
     try:
-      return _read(path)
-    except Exception as error:  # noqa: BLE001  whatever a damaged file causes
-      reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+      return _read_with_patience(path)
+    except DamagedError as error:
+      instead = f'; step {steps[index - 1]} takes its place' if index else ''
       print(
-        f'WARNING: checkpoint {path} is damaged: {reason[:200]}',
+        f'WARNING: checkpoint {path} is damaged: {error}{instead}.',
         file=sys.stderr,
       )
   if steps:

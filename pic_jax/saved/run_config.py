@@ -75,6 +75,25 @@ def from_json(text: str) -> ml_collections.ConfigDict:
   return config.lock()
 
 
+def stored(text: str, where: str) -> ml_collections.ConfigDict:
+  """Reads the config that a run or a file of weights has stored.
+
+  Args:
+    text: JSON, known to be as it was written.
+    where: names the file in messages.
+
+  Raises:
+    RunError: it has fields or values that this version does not know.
+  """
+  try:
+    return from_json(text)
+  except errors.UserError as error:
+    raise errors.RunError(
+      f'{where} was written by a newer version of pic_jax, or changed by hand: '
+      f'{error} Update pic_jax to use it; nothing was changed.'
+    ) from None
+
+
 def write(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Writes config.json, whole or not at all."""
   path = pathlib.Path(workdir) / CONFIG_FILE
@@ -83,10 +102,32 @@ def write(config: ml_collections.ConfigDict, workdir: str) -> None:
   temporary.replace(path)
 
 
+def read(workdir: str) -> ml_collections.ConfigDict | None:
+  """The config.json of a workdir; None if there is none, or none that is whole.
+
+  Raises:
+    RunError: a newer version wrote it.
+  """
+  path = pathlib.Path(workdir) / CONFIG_FILE
+  try:
+    text = path.read_text(encoding='utf-8')
+    json.loads(text)
+  except (FileNotFoundError, ValueError):
+    return None
+  return stored(text, str(path))
+
+
 def changes(
-  config: ml_collections.ConfigDict, workdir: str
+  config: ml_collections.ConfigDict,
+  before: ml_collections.ConfigDict,
+  workdir: str,
 ) -> dict[str, tuple[Any, Any]]:
-  """What differs from the config of a workdir whose run is continued.
+  """What differs from the config of a run that is continued.
+
+  Args:
+    config: of now.
+    before: what the workdir holds.
+    workdir: named in the message.
 
   Returns:
     'section.field' -> (before, now).
@@ -94,13 +135,6 @@ def changes(
   Raises:
     UserError: the workdir belongs to another model or data.
   """
-  path = pathlib.Path(workdir) / CONFIG_FILE
-  if not path.exists():
-    return {}
-  try:
-    before = from_json(path.read_text(encoding='utf-8'))
-  except errors.UserError as error:
-    raise errors.UserError(f'{path}: {error}') from None
   found = {
     f'{section}.{name}': (before[section].get(name), value)
     for section, values in config.items()

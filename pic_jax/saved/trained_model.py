@@ -56,15 +56,12 @@ def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
       f'{", ".join(weights_file.published())}.'
     )
   tree, meta = restored
-  return tree, run_config.from_json(meta['config']), int(meta['step'])
+  return tree, run_config.stored(meta['config'], source), int(meta['step'])
 
 
 def load_config(source: str) -> ml_collections.ConfigDict:
   """Reads only the config of a trained model; `source` as in `load`."""
-  path = pathlib.Path(source) / run_config.CONFIG_FILE
-  if path.is_file():
-    return run_config.from_json(path.read_text(encoding='utf-8'))
-  return load(source)[1]
+  return run_config.read(source) or load(source)[1]
 
 
 def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:

@@ -73,7 +73,10 @@ def train_and_evaluate(
       stack.enter_context(lock.hold(workdir))
     changes = {}
     if checkpoints.saved_steps(workdir):
-      changes = run_config.changes(config, workdir)
+      # config.json may have been left behind: each checkpoint has it, too.
+      before = run_config.read(workdir) or checkpoints.read_config(workdir)
+      if before is not None:
+        changes = run_config.changes(config, before, workdir)
     source = input_pipeline.open_training(config.data)
     validation = _open_validation(config)
     if devices.is_main():

@@ -1,6 +1,7 @@
 """What is saved comes back, bit for bit, or is refused by name."""
 
 import collections
+import errno
 import hashlib
 import itertools
 import json
@@ -16,7 +17,13 @@ import safetensors.numpy
 
 from pic_jax.model import parameters
 from pic_jax.runtime import errors
-from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
+from pic_jax.saved import (
+  checkpoints,
+  digests,
+  run_config,
+  trained_model,
+  weights_file,
+)
 from pic_jax.training import train_step
 from tests import tiny
 
@@ -139,22 +146,21 @@ def test_no_damage_is_restored_silently(run, capsys):
   assert outcomes[2] >= 15 and outcomes.total() == 80
 
 
-def test_links_and_arrays_of_other_shapes_are_refused(run, capsys):
+def test_links_and_arrays_of_other_shapes_are_refused(run):
   workdir, config, states = run
   path = data_file(workdir / 'checkpoints' / '3' / 'state')
   elsewhere = path.rename(workdir / 'elsewhere')
   path.symlink_to(elsewhere)
-  assert checkpoints.restore(str(workdir))[1]['step'] == 2
-  assert 'symbolic links' in capsys.readouterr().err
+  with pytest.raises(errors.RunError, match='symbolic links'):
+    checkpoints.restore(str(workdir))
 
   saver = checkpoints.Saver(str(workdir / 'other'), config, max_to_keep=1)
   head = states[3].params['decoder']['head']
   head['b'] = np.zeros(7777, np.float32)
   saver.save(states[3])
   saver.close()
-  with pytest.raises(errors.RunError):
+  with pytest.raises(errors.RunError, match=r'shape \(7777,\)'):
     trained_model.load(str(workdir / 'other'))
-  assert 'shape (7777,)' in capsys.readouterr().err
   head['b'] = np.zeros(6, np.float32)  # another layer's shape
   file = workdir / 'w.safetensors'
   weights_file.save(file, states[3].params, config, 3)
@@ -170,6 +176,112 @@ def test_a_changed_description_is_noticed(run, capsys):
   assert path.read_text() != text
   tree, meta = checkpoints.restore(str(workdir))
   assert meta['step'] == 2 and 'digest' in capsys.readouterr().err
+
+
+SYSTEM_ERRORS = {
+  'of the share': OSError(errno.EIO, 'Input/output error'),
+  'of a stale handle': OSError(errno.ESTALE, 'Stale file handle'),
+  'of rights': PermissionError(errno.EACCES, 'Permission denied'),
+  'of memory': MemoryError(),
+  # As tensorstore words them.
+  'inside a library': ValueError(
+    'UNKNOWN: Error reading "a": [OS error 116: ESTALE Stale file handle]'
+  ),
+}
+
+
+@pytest.mark.parametrize('name', SYSTEM_ERRORS)
+@pytest.mark.parametrize('num_failures', [1, 100])
+def test_an_error_of_the_system_is_not_damage(
+  name, num_failures, run, monkeypatch, capsys
+):
+  workdir, _, states = run
+  failures = iter([SYSTEM_ERRORS[name]] * num_failures)
+  read = checkpoints._read
+
+  def read_or_fail(path):
+    if failure := next(failures, None):
+      raise failure
+    return read(path)
+
+  monkeypatch.setattr(checkpoints, '_read', read_or_fail)
+  monkeypatch.setattr(checkpoints, 'RETRY_SECONDS', (0.0, 0.0))
+  if num_failures == 1:
+    leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
+  else:
+    with pytest.raises(errors.RunError, match='/3 cannot be read'):
+      checkpoints.restore(str(workdir))
+  assert checkpoints.saved_steps(workdir) == [2, 3]
+  assert 'damaged' not in capsys.readouterr().err
+
+
+def test_an_error_that_orbax_hides_is_not_damage(run, monkeypatch, capsys):
+  """Orbax logs a failed read of its own metadata and goes on with None."""
+  workdir, _, _ = run
+  hidden = workdir / 'checkpoints' / '3' / 'state' / '_METADATA'
+  text = hidden.read_bytes()
+  hidden.write_bytes(b'')
+  read_bytes = pathlib.Path.read_bytes
+
+  def fail(path):
+    if path.name == hidden.name and '/3/' in str(path):
+      raise OSError(errno.EIO, 'Input/output error', str(path))
+    return read_bytes(path)
+
+  monkeypatch.setattr(pathlib.Path, 'read_bytes', fail)
+  monkeypatch.setattr(checkpoints, 'RETRY_SECONDS', ())
+  with pytest.raises(errors.RunError, match='/3 cannot be read'):
+    checkpoints.restore(str(workdir))
+  monkeypatch.undo()
+  hidden.write_bytes(text)
+  assert checkpoints.restore(str(workdir))[1]['step'] == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(run, monkeypatch):
+  def fail(path):
+    raise OSError(errno.ESTALE, 'Stale file handle', str(path))
+
+  monkeypatch.setattr(checkpoints.os, 'listdir', fail)
+  with pytest.raises(OSError, match='Stale'):
+    checkpoints.restore(str(run[0]))
+
+
+def rewrite_config(workdir: pathlib.Path, section: str, field: str, value):
+  """Changes the config in the last checkpoint, its digest with it."""
+  path = workdir / 'checkpoints' / '3' / 'meta' / 'metadata'
+  meta = json.loads(path.read_text())
+  del meta['digest']
+  config = json.loads(meta['config'])
+  config[section][field] = value
+  meta['config'] = json.dumps(config)
+  path.write_text(json.dumps(meta | {'digest': digests.of_json(meta)}))
+
+
+@pytest.mark.parametrize(
+  'section,field,value',
+  [
+    ('training', 'gradient_clipping', 1.0),
+    ('optimizer', 'name', 'one of tomorrow'),
+    ('model', 'dropout_rate', [0.1, 0.2]),
+  ],
+)
+def test_a_checkpoint_of_a_newer_version_is_not_damaged(
+  section, field, value, run, capsys
+):
+  workdir, config, states = run
+  rewrite_config(workdir, section, field, value)
+  for load in (checkpoints.restore, trained_model.load_trained):
+    with pytest.raises(errors.RunError, match=f'newer version.*{field}'):
+      load(str(workdir))
+  assert checkpoints.saved_steps(workdir) == [2, 3]
+  assert 'damaged' not in capsys.readouterr().err
+  sections = config.to_dict()
+  sections[section][field] = value
+  file = workdir / 'w.safetensors'
+  about = {'config': json.dumps(sections), 'step': '3'}
+  file.write_bytes(safetensors.numpy.save({}, about))
+  with pytest.raises(errors.RunError, match=f'newer version.*{field}'):
+    trained_model.load_trained(str(file))
 
 
 def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
