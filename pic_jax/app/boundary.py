@@ -13,8 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pic_jax.app import worker
-from pic_jax.photos import studio
+from pic_jax.app import studio, worker
 from pic_jax.runtime import errors
 
 MAX_REQUEST_BYTES = 1_000_000  # of anything but a photograph

@@ -8,8 +8,8 @@ import webbrowser
 
 import uvicorn
 
-from pic_jax.app import server
-from pic_jax.photos import colorize, studio
+from pic_jax.app import server, studio
+from pic_jax.photos import colorize
 from pic_jax.runtime import errors, run_log
 
 

@@ -20,8 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pic_jax.app import boundary, worker
-from pic_jax.photos import opened_photograph, sample_recipe, studio
+from pic_jax.app import (
+  boundary,
+  opened_photograph,
+  sample_recipe,
+  studio,
+  worker,
+)
 
 HERE = pathlib.Path(__file__).parent
 MEDIA_TYPES = {

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pic_jax.app import boundary, serve, server
-from pic_jax.images import encoding
-from pic_jax.photos import (
-  colorize,
+from pic_jax.app import (
+  boundary,
   opened_photograph,
   sample_recipe,
+  serve,
+  server,
   studio,
 )
+from pic_jax.images import encoding
+from pic_jax.photos import colorize
 from tests import tiny
 
 RECIPE = {'seed': 0, 'sample': 0, 'temperature': 1.0, 'pins': []}

@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from pic_jax.app import opened_photograph, palette, sample_recipe
 from pic_jax.images import encoding, image_files
 from pic_jax.photos import (
   colorize,
   drawn_samples,
   hints,
   network_size,
-  opened_photograph,
   options,
-  palette,
   results,
-  sample_recipe,
 )
 from pic_jax.runtime import errors, run_log
 

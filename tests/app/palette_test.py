@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pic_jax.app import palette
 from pic_jax.images import color
 from pic_jax.model import logistic_mixture
-from pic_jax.photos import palette
 
 
 def bins(*peaks):

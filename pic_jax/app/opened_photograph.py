@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pic_jax.app import sample_recipe
 from pic_jax.images import image_files, resizing, to_srgb
-from pic_jax.photos import (
-  colorize,
-  drawn_samples,
-  network_size,
-  sample_recipe,
-)
+from pic_jax.photos import colorize, drawn_samples, network_size
 
 SCREEN_SIDE = 1600  # pixels of the long side of what is shown
 
