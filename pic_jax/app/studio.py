@@ -209,7 +209,7 @@ class Studio:
     """Positions of samples: the most probable, then what differs most."""
     drawings = [self._draw(opened, recipe) for recipe in recipes]
     chroma = np.concatenate([drawing.chroma for drawing in drawings])
-    return options.choose(
+    return drawn_samples.choose(
       options.Settings(num_samples=len(recipes), rank='different'),
       np.concatenate([drawing.bits_per_dim for drawing in drawings]),
       drawn_samples.differences(chroma),

@@ -35,7 +35,7 @@ def make(
   chroma = chroma[:, :height, :width]
   bits = bits_per_dim(grey, log_prob)
   apart = differences(chroma)
-  kept = options.choose(settings, bits, apart)
+  kept = choose(settings, bits, apart)
   pairs = len(kept) * (len(kept) - 1)
   return Drawing(
     grey=grey,
@@ -43,6 +43,29 @@ def make(
     bits_per_dim=bits[kept],
     difference=float(apart[np.ix_(kept, kept)].sum() / max(1, pairs)),
   )
+
+
+def choose(
+  settings: options.Settings, bits_per_dim: np.ndarray, differences: np.ndarray
+) -> list[int]:
+  """Numbers of the samples that are kept, of all that were drawn.
+
+  Args:
+    settings: `rank` and `num_samples`.
+    bits_per_dim: [S] of all samples.
+    differences: [S, S] mean distances in (a, b).
+  """
+  order = np.argsort(bits_per_dim, kind='stable').tolist()
+  if settings.rank == 'none':
+    return list(range(settings.num_drawn))
+  if settings.rank == 'probable':
+    return order[: settings.num_samples]
+  kept = order[:1]  # greedy: next the one that is farthest from all kept ones
+  while len(kept) < settings.num_samples:
+    nearest = differences[:, kept].min(1)
+    nearest[kept] = -1.0
+    kept.append(int(nearest.argmax()))
+  return kept
 
 
 def differences(chroma: np.ndarray) -> np.ndarray:

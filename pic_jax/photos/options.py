@@ -6,8 +6,6 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pic_jax.runtime import errors
 
 RANKS = ('none', 'probable', 'different')
@@ -154,26 +152,3 @@ def taken_from(values: argparse.Namespace, fields: type) -> Any:
   """
   names = [field.name for field in dataclasses.fields(fields)]
   return fields(**{name: getattr(values, name) for name in names})
-
-
-def choose(
-  settings: Settings, bits_per_dim: np.ndarray, differences: np.ndarray
-) -> list[int]:
-  """Numbers of the samples that are kept, of all that were drawn.
-
-  Args:
-    settings: `rank` and `num_samples`.
-    bits_per_dim: [S] of all samples.
-    differences: [S, S] mean distances in (a, b).
-  """
-  order = np.argsort(bits_per_dim, kind='stable').tolist()
-  if settings.rank == 'none':
-    return list(range(settings.num_drawn))
-  if settings.rank == 'probable':
-    return order[: settings.num_samples]
-  kept = order[:1]  # greedy: next the one that is farthest from all kept ones
-  while len(kept) < settings.num_samples:
-    nearest = differences[:, kept].min(1)
-    nearest[kept] = -1.0
-    kept.append(int(nearest.argmax()))
-  return kept

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color, image_files
-from pic_jax.photos import colorize, network_size, options
+from pic_jax.photos import colorize, drawn_samples, network_size, options
 from pic_jax.runtime import errors
 from tests import tiny
 
@@ -169,7 +169,7 @@ def test_ranking_keeps_probable_or_different_samples():
       num_samples=num_samples, rank=rank, num_candidates=4
     )
     assert chosen.num_drawn == (num_samples if rank == 'none' else 4)
-    return options.choose(chosen, bits, differences)
+    return drawn_samples.choose(chosen, bits, differences)
 
   assert kept('none', 2) == [0, 1]
   assert kept('probable', 3) == [1, 2, 0]
