@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 def _colorize(values: argparse.Namespace) -> int:
   """Colours all inputs; returns the exit code."""
   from pic_jax.photos import colorize, colorize_folder, folder_job, results
-  from pic_jax.runtime import run_log
+  from pic_jax.runtime import terminal
 
   job = folder_job.Job(
     inputs=tuple(pathlib.Path(name) for name in values.inputs),
@@ -73,7 +73,7 @@ def _colorize(values: argparse.Namespace) -> int:
   found = folder_job.find(job)
   colorizer = colorize.Colorizer.load(values.model)
   report = colorize_folder.run(job, found, colorizer)
-  run_log.say(results.summary(report))
+  terminal.say(results.summary(report))
   print(job.output / results.PAGE)
   statuses = {entry['status'] for entry in report['files']}
   if statuses == {'failed'}:

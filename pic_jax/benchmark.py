@@ -16,7 +16,7 @@ import numpy as np
 
 from pic_jax.evaluation import likelihood
 from pic_jax.model import parameters, pic
-from pic_jax.runtime import devices, run_log
+from pic_jax.runtime import devices, terminal
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import checkpoints, run_config
 from pic_jax.training import optimizers, train_step
@@ -169,7 +169,7 @@ def _row(
 ) -> dict[str, Any]:
   """A row with all `KEYS`, from wall and core seconds [2] of one batch."""
   wall, core = (float(t) / batch for t in times)
-  run_log.say(f'{stage}, batch {batch}: {wall:.3g} s each')
+  terminal.say(f'{stage}, batch {batch}: {wall:.3g} s each')
   row = dict.fromkeys(KEYS) | {'stage': stage, 'batch': batch} | costs
   return row | {'wall_seconds': wall, 'core_seconds': core}
 
@@ -225,5 +225,5 @@ def to_text(report: dict[str, Any]) -> str:
   return (
     f'{report["num_devices"]} x {report["device"]}, {report["dtype"]}, '
     f'{report["num_parameters"]} parameters, weights {weights}\n'
-    f'{run_log.table(rows)}'
+    f'{terminal.table(rows)}'
   )

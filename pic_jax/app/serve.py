@@ -10,7 +10,7 @@ import uvicorn
 
 from pic_jax.app import server, studio
 from pic_jax.photos import colorize
-from pic_jax.runtime import errors, run_log
+from pic_jax.runtime import errors, terminal
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -58,7 +58,7 @@ def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
     port = its_socket.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
-    run_log.say('Photographs stay in memory here. Ctrl-C ends it.')
+    terminal.say('Photographs stay in memory here. Ctrl-C ends it.')
     # A thread of its own: a photograph does not wait for shapes of others.
     threading.Thread(target=page.warm_up, daemon=True).start()
     if is_browser_wanted and has_display():

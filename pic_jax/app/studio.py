@@ -21,7 +21,7 @@ from pic_jax.photos import (
   options,
   results,
 )
-from pic_jax.runtime import errors, run_log
+from pic_jax.runtime import errors, terminal
 
 MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000  # of files
@@ -69,7 +69,7 @@ class Studio:
       grey = self._colorizer.to_network_size(blank)
       self._colorizer.draw([grey], options.Settings(samples=[0]))
       self._colorizer.expect(grey)
-    run_log.say('Ready: no photograph waits for the compiler.')
+    terminal.say('Ready: no photograph waits for the compiler.')
 
   def open(self, data: bytes) -> opened_photograph.Opened:
     """Reads a photograph.

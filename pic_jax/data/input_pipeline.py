@@ -9,7 +9,7 @@ import numpy as np
 
 from pic_jax.data import sources
 from pic_jax.images import resizing
-from pic_jax.runtime import errors, run_log
+from pic_jax.runtime import errors, terminal
 
 # Data sets up to this size are decoded once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
@@ -49,7 +49,7 @@ def open_source(
   is_large = len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES
   if is_large or isinstance(source, sources.ArraySource):
     return source
-  run_log.say(f'Reading {config.name} {split}: {len(source)} images.')
+  terminal.say(f'Reading {config.name} {split}: {len(source)} images.')
   return np.stack([source[index] for index in range(len(source))])
 
 

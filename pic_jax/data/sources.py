@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.images import image_files, resizing
-from pic_jax.runtime import errors, run_log
+from pic_jax.runtime import errors, terminal
 
 # Patches: the photograph's short side, and the share of its width that is
 # kept for the test split.
@@ -124,7 +124,7 @@ class FolderSource:
     if not self.files:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
     if split == name != 'all' and folder.name != name:
-      run_log.say(
+      terminal.say(
         f'{config.data_dir} has no folder {name!r}: this split is all of its '
         f'{len(files)} images.'
       )

@@ -23,7 +23,7 @@ from pic_jax.model import (
   logistic_mixture,
   logistic_window,
 )
-from pic_jax.runtime import devices, errors, run_log
+from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
 
 NUM_LEVELS = 256
@@ -113,7 +113,7 @@ class Coder:
       )
       num_exact += int((is_exact & mask).sum())
       code_bytes += code.nbytes
-      run_log.say(f'{indices[mask][-1] + 1} images coded and decoded')
+      terminal.say(f'{indices[mask][-1] + 1} images coded and decoded')
     return {
       'num_coded_images': count,
       'code_bytes': code_bytes,

@@ -14,7 +14,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
 from pic_jax.model import logistic_mixture
-from pic_jax.runtime import devices, errors, run_log
+from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
@@ -161,7 +161,7 @@ def pictures_of_others(
     try:
       pictures = [_picture_of(photograph, *item) for item in folders.items()]
     except errors.RunError as error:
-      run_log.say(f'left out: {error}')
+      terminal.say(f'left out: {error}')
       continue
     size, method = config.data.image_size, config.data.resize
     given[index] = np.stack(

@@ -12,7 +12,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs, learning_curve
 from pic_jax.images import grid as picture_grid
 from pic_jax.images import image_files
-from pic_jax.runtime import devices, errors, run_log
+from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
 
 # Images looked at for each row of a figure that picks extremes.
@@ -119,7 +119,7 @@ def make_all(
     try:
       draw(path)
     except errors.UserError as error:
-      run_log.say(f'No {path.name}: {error}')
+      terminal.say(f'No {path.name}: {error}')
     else:
       yield path
 

@@ -14,7 +14,7 @@ from pic_jax.evaluation import (
   metrics,
   sample_scores,
 )
-from pic_jax.runtime import devices, errors, run_log
+from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import sample
 from pic_jax.saved import run_config
 
@@ -156,5 +156,5 @@ def to_text(report: dict[str, Any]) -> str:
     cells = [row for row in cells if any(row[1:])]
     if cells:
       cells.insert(0, ('', *(head.format(n=number) for head in columns)))
-      lines.append(run_log.table(cells))
+      lines.append(terminal.table(cells))
   return '\n'.join(lines)

@@ -29,7 +29,7 @@ from pic_jax.photos import (
   network_size,
   results,
 )
-from pic_jax.runtime import errors, lock, run_log
+from pic_jax.runtime import errors, lock, terminal
 
 MAX_NAME_BYTES = 255
 
@@ -80,9 +80,9 @@ class _Run:
     self.num_seen += 1
     elapsed = time.perf_counter() - self._start
     left = elapsed / self.num_seen * (self._total - self.num_seen)
-    run_log.say(
+    terminal.say(
       f'{self.num_seen}/{self._total} {errors.in_one_line(result.file)}: '
-      f'{text}, ETA {run_log.format_duration(left)}'
+      f'{text}, ETA {terminal.format_duration(left)}'
     )
 
   def made_before(self, result: results.Result) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def run(
     journal.write('\n')  # ends a line that was cut off
     at = _Run(job, colorizer, journal, len(found.photographs))
     if found.left_out:
-      run_log.say(f'Left out: {results.left_out_text(found.left_out)}.')
+      terminal.say(f'Left out: {results.left_out_text(found.left_out)}.')
     try:
       files = _colour_all(at, found.photographs)
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pic_jax.images import image_files
 from pic_jax.photos import options, results
-from pic_jax.runtime import errors, run_log
+from pic_jax.runtime import errors, terminal
 
 JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
 PARTIAL = '.partial'  # folder of files that are being written
@@ -132,7 +132,7 @@ def _walk(
         is_of_a_job = (here / name / JOURNAL).exists()
         os.scandir(here / name).close()
       except OSError:
-        run_log.say(f'{errors.in_one_line(here / name)} may not be read.')
+        terminal.say(f'{errors.in_one_line(here / name)} may not be read.')
         others.append(here / name)
         subfolders.remove(name)
         continue

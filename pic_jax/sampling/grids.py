@@ -11,7 +11,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.images import grid, image_files
 from pic_jax.model import pic
-from pic_jax.runtime import devices, run_log
+from pic_jax.runtime import devices, terminal
 from pic_jax.sampling import conditions, pictures, sample
 
 
@@ -112,7 +112,7 @@ def save(
     name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
     path = pathlib.Path(folder) / 'samples' / name
     done = last + 1
-    run_log.say(f'{done} images x {config.sampling.num_samples} samples')
+    terminal.say(f'{done} images x {config.sampling.num_samples} samples')
     if devices.is_main():
       image_files.save_image(path, grid.grid(rows))
       yield path

@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.runtime import devices, errors, lock, run_log, signals
+from pic_jax.runtime import devices, errors, lock, signals, terminal
 from pic_jax.saved import checkpoints, config_check, run_config
 from pic_jax.training import (
   colour_frequencies,
@@ -20,6 +20,7 @@ from pic_jax.training import (
   finite,
   optimizers,
   periodic,
+  run_log,
   start,
   train_step,
 )
@@ -84,7 +85,7 @@ def train_and_evaluate(
     stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
     stack.enter_context(_explained(config))
     model = run_config.build_model(config)
-    run_log.say(
+    terminal.say(
       description.to_text(description.run(config, len(source), workdir))
     )
     optimizer = optimizers.make_optimizer(config)
@@ -94,7 +95,7 @@ def train_and_evaluate(
     )
     if changes:
       actions.log.scalars(int(state.step), {'config_changes': changes})
-      run_log.say(f'Changed since the last start: {", ".join(changes)}.')
+      terminal.say(f'Changed since the last start: {", ".join(changes)}.')
     step_fn = train_step.train_step_fn(
       model,
       optimizer,
@@ -212,5 +213,5 @@ def _compile(
   asked = np.zeros(jax.local_device_count(), np.int32)
   compiled = step.lower(state, rgb, keys, asked).compile()
   seconds = time.perf_counter() - begin
-  run_log.say(f'Compiled the step in {run_log.format_duration(seconds)}.')
+  terminal.say(f'Compiled the step in {terminal.format_duration(seconds)}.')
   return compiled

@@ -11,10 +11,10 @@ import numpy as np
 from pic_jax.evaluation import likelihood
 from pic_jax.images import grid, image_files
 from pic_jax.model import pic
-from pic_jax.runtime import devices, run_log
+from pic_jax.runtime import devices, terminal
 from pic_jax.sampling import grids
 from pic_jax.saved import checkpoints
-from pic_jax.training import finite, optimizers, train_step
+from pic_jax.training import finite, optimizers, run_log, train_step
 
 
 class Periodic:
@@ -75,7 +75,7 @@ class Periodic:
     )
     rate = float(rate_fn(step))
     self.log.scalars(step, values | rates | {'learning_rate': rate})
-    run_log.say(
+    terminal.say(
       f'step {step}/{training.num_steps}: '
       f'{score}, '
       f'gradient {values["grad_norm"]:.2f}, '
@@ -84,7 +84,7 @@ class Periodic:
       f'({rates["images_per_second_per_device"]:.1f} per device), '
       f'data wait {100 * rates["data_wait_share"]:.0f} %, '
       f'last checkpoint {self._last_saved}, '
-      f'ETA {run_log.format_duration(rates["seconds_left"])}'
+      f'ETA {terminal.format_duration(rates["seconds_left"])}'
     )
     meter.reset()
 
@@ -102,7 +102,7 @@ class Periodic:
         f'{report["bits_per_dim"]:.4f} bits/dim '
         f"({report['bits_per_dim_paper']:.4f} by the paper's rule)"
       )
-    run_log.say(
+    terminal.say(
       f'step {step}: validation {scores}, {report["num_images"]} images'
     )
 
@@ -115,7 +115,7 @@ class Periodic:
     path = self.workdir / 'figures' / f'step_{step:07d}.png'
     image_files.save_image(path, picture)
     self.log.picture(step, 'samples', picture)
-    run_log.say(f'step {step}: wrote {path}')
+    terminal.say(f'step {step}: wrote {path}')
 
   def save(self, step: int, state: train_step.TrainState) -> None:
     """Starts to write a checkpoint of a replicated state, unless it is there.

@@ -11,7 +11,7 @@ import optax
 
 from pic_jax.data import input_pipeline
 from pic_jax.model import parameters, pic
-from pic_jax.runtime import devices, errors, run_log
+from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import backbone_weights, checkpoints, trained_model
 from pic_jax.training import train_step
 
@@ -63,7 +63,7 @@ def resumed(
     return None
   tree, meta = restored
   step = int(meta['step'])
-  run_log.say(f'Resuming {workdir} at step {step}.')
+  terminal.say(f'Resuming {workdir} at step {step}.')
   checkpoints.set_aside_after(workdir, step)
   checkpoints.check_fit(tree['params'], shapes.params, f'{workdir} at {step}')
   try:
@@ -79,11 +79,11 @@ def init_from(source: str, shapes: Any) -> Any:
   """Averaged parameters of a trained model; of its networks, those we have."""
   params, _, step = trained_model.load_trained(source)
   for network in sorted(params.keys() - shapes.keys()):
-    run_log.say(f'The {network} of {source} is left out.')
+    terminal.say(f'The {network} of {source} is left out.')
     del params[network]
   params = parameters.completed(params, shapes)
   checkpoints.check_fit(params, shapes, source)
-  run_log.say(f'Starting from {source}, step {step}, optimiser fresh.')
+  terminal.say(f'Starting from {source}, step {step}, optimiser fresh.')
   return params
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pic_jax.runtime import run_log
 from pic_jax.saved import checkpoints
+from pic_jax.training import run_log
 from tests import running
 
 # Kills of the long test; `make soak` sets 30.

@@ -1,12 +1,11 @@
-"""Where a run writes what happens: stderr, metrics.jsonl, TensorBoard."""
+"""The record of a training run: metrics.jsonl, TensorBoard, rates."""
 
 import contextlib
 import json
 import os
 import pathlib
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -72,30 +71,6 @@ class Log:
   def _show(self, step: int, content: Any) -> None:
     event = event_pb2.Event(summary=content, step=step, wall_time=time.time())
     self._board.write_event(event)
-
-
-def say(text: str) -> None:
-  """One line for the person who watches, from process 0."""
-  if jax.process_index() == 0:
-    print(text, file=sys.stderr, flush=True)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-  """Rows of cells as lines: names on the left, numbers to the right."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = []
-  for name, *cells in rows:
-    numbers = map(str.rjust, cells, widths[1:])
-    lines.append('  '.join([name.ljust(widths[0]), *numbers]).rstrip())
-  return '\n'.join(lines)
-
-
-def format_duration(seconds: float) -> str:
-  """1:02:03 or 02:03."""
-  minutes, seconds = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  text = f'{minutes:02d}:{seconds:02d}'
-  return f'{hours}:{text}' if hours else text
 
 
 class Meter:
