@@ -101,7 +101,7 @@ class Study:
       log_prob = logistic_mixture.log_prob(
         theta, lab.luminance_small, lab.chroma
       )
-      look['bits_per_dim'] = metrics.bits_per_dim(log_prob)
+      look['bits_per_dim'] = logistic_mixture.bits_per_dim(log_prob)
     if model.embedding_has_likelihood:
       own = embedding[..., : model.num_outputs]
       mode = logistic_mixture.mode(own, lab.luminance_small)[:, None]

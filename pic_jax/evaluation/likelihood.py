@@ -8,7 +8,6 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.evaluation import metrics
 from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
@@ -98,8 +97,10 @@ class Evaluator:
         paper = logistic_mixture.log_prob_paper(
           values, lab.luminance_small, lab.chroma_unrounded
         )
-        scores[f'{prefix}bits_per_dim'] = metrics.bits_per_dim(exact)
-        scores[f'{prefix}bits_per_dim_paper'] = metrics.bits_per_dim(paper)
+        scores[f'{prefix}bits_per_dim'] = logistic_mixture.bits_per_dim(exact)
+        scores[f'{prefix}bits_per_dim_paper'] = logistic_mixture.bits_per_dim(
+          paper
+        )
       return scores
 
     self.score = devices.pmap(score)

@@ -9,60 +9,6 @@ SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
 
-def bits_per_image(log_prob: jax.Array) -> jax.Array:
-  """[...] bits for all chroma values of a map; log_prob [..., h, w] in nats."""
-  return -log_prob.sum((-2, -1)) / np.log(2.0)
-
-
-def bits_per_dim(
-  log_prob: jax.Array, hints: jax.Array | None = None
-) -> jax.Array:
-  """[...] bits per chroma value: nats / (ln 2 * h * w * 2).
-
-  Args:
-    log_prob: [..., h, w] in nats.
-    hints: [..., h, w, 3]; the cells that they give are left out of both.
-  """
-  if hints is None:
-    height, width = log_prob.shape[-2:]
-    return bits_per_image(log_prob) / (height * width * 2)
-  others = 1.0 - hints[..., 2]
-  count = jnp.maximum(others.sum((-2, -1)), 1.0)
-  return bits_per_image(others * log_prob) / (2.0 * count)
-
-
-def colourfulness(rgb: jax.Array) -> jax.Array:
-  """Spread and strength of opponent colours (Hasler & Suesstrunk 2003, M^(3)).
-
-  Args:
-    rgb: [B, H, W, 3] uint8.
-
-  Returns:
-    [B]: 0 for grey, about 109 for an extremely colourful picture.
-  """
-  red, green, blue = jnp.moveaxis(jnp.asarray(rgb, jnp.float32), -1, 0)
-  opponents = jnp.stack([red - green, 0.5 * (red + green) - blue])
-  spread = jnp.linalg.norm(opponents.std((2, 3)), axis=0)
-  strength = jnp.linalg.norm(opponents.mean((2, 3)), axis=0)
-  return spread + 0.3 * strength
-
-
-def saturation(lab: jax.Array) -> jax.Array:
-  """Perceptual saturation C / sqrt(C^2 + L^2), as in paper sec. 4.3.
-
-  Luebbe 2010; C is the length of (a, b).
-
-  Args:
-    lab: [B, H, W, 3] in Lab units.
-
-  Returns:
-    [B] mean over the pixels, in percent; black counts as 0.
-  """
-  chroma = jnp.linalg.norm(lab[..., 1:], axis=-1)
-  whole = jnp.hypot(chroma, lab[..., 0])
-  return 100.0 * (chroma / jnp.maximum(whole, 1e-6)).mean((1, 2))
-
-
 def pairwise_differences(chroma: jax.Array) -> jax.Array:
   """Mean distance in (a, b) between every two samples of an image.
 

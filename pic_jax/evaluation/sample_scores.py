@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from pic_jax.evaluation import calibration, like_cells, metrics
-from pic_jax.images import color
+from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, pic
 from pic_jax.sampling import pictures, sample
 
@@ -72,8 +72,8 @@ def _energies(
 def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
   """Colourfulness and saturation [B] of pictures [B, H, W, 3] uint8."""
   return {
-    f'{prefix}colourfulness': metrics.colourfulness(rgb),
-    f'{prefix}saturation': metrics.saturation(color.rgb_to_lab(rgb)),
+    f'{prefix}colourfulness': color_statistics.colourfulness(rgb),
+    f'{prefix}saturation': color_statistics.saturation(color.rgb_to_lab(rgb)),
   }
 
 
@@ -95,10 +95,10 @@ def of_likelihood(
     log_prob: [B, S, h, w] of the samples, in nats.
     keys: [B], one PRNG key per image.
   """
-  original = metrics.bits_per_dim(
+  original = logistic_mixture.bits_per_dim(
     logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
   )
-  own = metrics.bits_per_dim(log_prob).mean(1)
+  own = logistic_mixture.bits_per_dim(log_prob).mean(1)
   size = lab.chroma[0].size  # flat, see `logistic_mixture.noise`
   noise = jax.vmap(
     lambda key: jax.random.uniform(

@@ -184,6 +184,28 @@ def log_prob_paper(
   )
 
 
+def bits_per_image(log_prob: jax.Array) -> jax.Array:
+  """[...] bits for all chroma values of a map; log_prob [..., h, w] in nats."""
+  return -log_prob.sum((-2, -1)) / np.log(2.0)
+
+
+def bits_per_dim(
+  log_prob: jax.Array, hints: jax.Array | None = None
+) -> jax.Array:
+  """[...] bits per chroma value: nats / (ln 2 * h * w * 2).
+
+  Args:
+    log_prob: [..., h, w] in nats.
+    hints: [..., h, w, 3]; the cells that they give are left out of both.
+  """
+  if hints is None:
+    height, width = log_prob.shape[-2:]
+    return bits_per_image(log_prob) / (height * width * 2)
+  others = 1.0 - hints[..., 2]
+  count = jnp.maximum(others.sum((-2, -1)), 1.0)
+  return bits_per_image(others * log_prob) / (2.0 * count)
+
+
 def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
   """Draws the noise that `sample` turns into chroma.
 

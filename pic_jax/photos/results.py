@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pic_jax.evaluation import metrics
-from pic_jax.images import color, image_files
+from pic_jax.images import color, color_statistics, image_files
 
 REPORT, PAGE = 'report.json', 'contact_sheet.html'
 # Colourfulness and saturation are measured on so many pixels, a square, which
@@ -71,8 +70,10 @@ def measures(rgb: np.ndarray) -> dict[str, float]:
   square = np.broadcast_to(pixels[chosen], (MEASURED_SIDE**2, 3))
   square = square.reshape(1, MEASURED_SIDE, MEASURED_SIDE, 3)
   return {
-    'colourfulness': float(metrics.colourfulness(square)[0]),
-    'saturation': float(metrics.saturation(color.rgb_to_lab(square))[0]),
+    'colourfulness': float(color_statistics.colourfulness(square)[0]),
+    'saturation': float(
+      color_statistics.saturation(color.rgb_to_lab(square))[0]
+    ),
   }
 
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from pic_jax.evaluation import metrics
 from pic_jax.model import hints, logistic_mixture, pic
 from pic_jax.runtime import devices
 
@@ -110,7 +109,7 @@ def loss_fn(
       log_prob = logistic_mixture.log_prob(
         outputs, lab.luminance_small, lab.chroma
       )
-      return metrics.bits_per_dim(log_prob, given).mean()
+      return logistic_mixture.bits_per_dim(log_prob, given).mean()
 
     total = bits = mean_bits(theta)
     parts = {'bits_per_dim': bits}

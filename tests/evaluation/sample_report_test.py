@@ -13,7 +13,7 @@ from pic_jax.evaluation import (
   sample_report,
   sample_scores,
 )
-from pic_jax.images import color
+from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import grids, sample
@@ -142,15 +142,15 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
       for row, original in zip(rows, rgb, strict=True)
     ]
   )
-  first = metrics.colourfulness(rows[:, 1])
+  first = color_statistics.colourfulness(rows[:, 1])
   for name, values in (
     ('ssim', ssim[:, 0]),
     ('ssim_best_of_8', ssim.max(1)),
     ('psnr', psnr[:, 0]),
     ('psnr_best_of_8', psnr.max(1)),
     ('colourfulness', first),
-    ('saturation', metrics.saturation(color.rgb_to_lab(rows[:, 1]))),
-    ('original_colourfulness', metrics.colourfulness(rgb)),
+    ('saturation', color_statistics.saturation(color.rgb_to_lab(rows[:, 1]))),
+    ('original_colourfulness', color_statistics.colourfulness(rgb)),
   ):
     np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-4)
     np.testing.assert_allclose(
@@ -176,7 +176,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
 
   def bits(chroma: jax.Array) -> np.ndarray:
     theta, _ = net.apply({'params': params}, lab.luminance, chroma)
-    return metrics.bits_per_dim(
+    return logistic_mixture.bits_per_dim(
       logistic_mixture.log_prob(theta, lab.luminance_small, chroma)
     )
 

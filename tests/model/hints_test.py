@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.evaluation import metrics
-from pic_jax.model import hints, parameters
+from pic_jax.model import hints, logistic_mixture, parameters
 from tests import tiny
 
 
@@ -108,9 +107,9 @@ def test_given_cells_count_in_no_likelihood():
     log_prob[1].mean(),
   ]
   np.testing.assert_allclose(
-    metrics.bits_per_dim(log_prob, given),
+    logistic_mixture.bits_per_dim(log_prob, given),
     -np.array(expected) / np.log(2) / 2,
     rtol=1e-6,
   )
   everything = hints.from_mask(jnp.zeros((2, 3, 4, 2)), np.ones((2, 3, 4)))
-  assert (metrics.bits_per_dim(log_prob, everything) == 0).all()
+  assert (logistic_mixture.bits_per_dim(log_prob, everything) == 0).all()

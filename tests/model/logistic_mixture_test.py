@@ -258,3 +258,9 @@ def test_initial_theta_is_better_than_uniform():
     jnp.broadcast_to(theta, (500, 8 * K)), jnp.zeros((500, 1)), chroma
   )
   assert -log_prob.mean() / np.log(2) / 2 < 7
+
+
+def test_uniform_chroma_costs_eight_bits_per_dim():
+  log_prob = np.full((3, 5, 7), -np.log(256.0**2))
+  np.testing.assert_allclose(logistic_mixture.bits_per_dim(log_prob), [8, 8, 8])
+  np.testing.assert_allclose(logistic_mixture.bits_per_image(log_prob), 16 * 35)

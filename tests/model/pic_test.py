@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.evaluation import metrics
 from pic_jax.images import color
 from pic_jax.model import logistic_mixture, parameters
 from tests import tiny
@@ -84,7 +83,7 @@ def test_first_bits_per_dim_is_below_seven():
     log_prob = logistic_mixture.log_prob(
       outputs, batch.luminance_small, batch.chroma
     )
-    assert metrics.bits_per_dim(log_prob).mean() < 7
+    assert logistic_mixture.bits_per_dim(log_prob).mean() < 7
 
 
 def test_initial_params_are_the_same_twice_and_differ_by_seed():

@@ -14,7 +14,7 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from pic_jax.data import input_pipeline
-from pic_jax.evaluation import likelihood, metrics
+from pic_jax.evaluation import likelihood
 from pic_jax.images import image_files
 from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices, errors, lock
@@ -259,7 +259,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
     for name, log_prob in (('', exact), ('_paper', paper)):
       np.testing.assert_allclose(
         report[f'{prefix}bits_per_dim{name}'],
-        metrics.bits_per_dim(log_prob).mean(),
+        logistic_mixture.bits_per_dim(log_prob).mean(),
         rtol=1e-5,
       )
   evaluator = likelihood.Evaluator(config)

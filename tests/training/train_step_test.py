@@ -6,7 +6,6 @@ import numpy as np
 import optax
 import pytest
 
-from pic_jax.evaluation import metrics
 from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices
 from pic_jax.training import train_step
@@ -145,7 +144,7 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
   )
   np.testing.assert_allclose(
     with_it['embedding_bits_per_dim'],
-    metrics.bits_per_dim(log_prob).mean(),
+    logistic_mixture.bits_per_dim(log_prob).mean(),
     rtol=1e-5,
   )
   gradient = jax.jit(
