@@ -1,6 +1,7 @@
 """`pic-jax`, or `python -m pic_jax`: for people with photographs."""
 
 import argparse
+import collections
 import os
 import pathlib
 import sys
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _colorize(values: argparse.Namespace) -> int:
   """Colours all inputs; returns the exit code."""
-  from pic_jax.photos import colorize, colorize_folder, folder_job, results
+  from pic_jax.photos import colorize, colorize_folder, folder_job
   from pic_jax.runtime import terminal
 
   job = folder_job.Job(
@@ -73,12 +74,23 @@ def _colorize(values: argparse.Namespace) -> int:
   found = folder_job.find(job)
   colorizer = colorize.Colorizer.load(values.model)
   report = colorize_folder.run(job, found, colorizer)
-  terminal.say(results.summary(report))
-  print(job.output / results.PAGE)
+  terminal.say(_summary(report))
+  print(job.output / folder_job.PAGE)
   statuses = {entry['status'] for entry in report['files']}
   if statuses == {'failed'}:
     return ALL_FAILED
   return SOME_FAILED if 'failed' in statuses else 0
+
+
+def _summary(report: dict[str, Any]) -> str:
+  """One line: how many of each status."""
+  counts = collections.Counter(entry['status'] for entry in report['files'])
+  texts = {'done': 'coloured', 'skipped': 'left as it is', 'failed': 'failed'}
+  return ', '.join(
+    f'{counts[status]} {text}'
+    for status, text in texts.items()
+    if counts[status]
+  )
 
 
 def _app(values: argparse.Namespace) -> int:

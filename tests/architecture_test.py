@@ -7,13 +7,13 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 'pic_jax'
-FLOORS = (  # from the ground up; folders of one floor do not know each other
+FLOORS = (  # from the ground up; folders of one row are independent
   {'runtime'},
   {'images'},
   {'data', 'model'},
   {'sampling', 'saved'},
-  {'evaluation'},
-  {'photos', 'training'},
+  {'evaluation', 'photos'},
+  {'training'},
   {'app'},
 )
 LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}

@@ -19,7 +19,6 @@ from pic_jax.photos import (
   hints,
   network_size,
   options,
-  results,
 )
 from pic_jax.runtime import errors, terminal
 
@@ -124,7 +123,7 @@ class Studio:
   ) -> tuple[dict[str, float | None], bytes]:
     """Bits/dim of a sample, and a JPEG for the screen."""
     drawing = self._draw(opened, recipe)
-    numbers = {'bits_per_dim': results.finite(drawing.bits_per_dim[0])}
+    numbers = {'bits_per_dim': drawn_samples.finite(drawing.bits_per_dim[0])}
     rgb, _ = self._colorizer.render(opened.grey, drawing.chroma[0], saturation)
     return numbers, encode('JPEG', rgb)
 

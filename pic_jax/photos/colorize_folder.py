@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
-from pic_jax.images import encoding, image_files
+from pic_jax.images import color_statistics, encoding, image_files
 from pic_jax.photos import (
   colorize,
   contact_sheet,
@@ -27,7 +27,6 @@ from pic_jax.photos import (
   folder_job,
   hints,
   network_size,
-  results,
 )
 from pic_jax.runtime import errors, lock, terminal
 
@@ -38,7 +37,7 @@ MAX_NAME_BYTES = 255
 class _Task:
   """A photograph that waits for its colours."""
 
-  result: results.Result
+  result: folder_job.Result
   photograph: image_files.Photograph
   grey: network_size.Grey
   start: float
@@ -72,11 +71,11 @@ class _Run:
     self._start = time.perf_counter()
     self.num_seen, self._total = 0, total
 
-  def log(self, result: results.Result) -> None:
+  def log(self, result: folder_job.Result) -> None:
     self._journal.write(json.dumps(dataclasses.asdict(result)) + '\n')
     self._journal.flush()
 
-  def say(self, result: results.Result, text: str) -> None:
+  def say(self, result: folder_job.Result, text: str) -> None:
     self.num_seen += 1
     elapsed = time.perf_counter() - self._start
     left = elapsed / self.num_seen * (self._total - self.num_seen)
@@ -85,12 +84,12 @@ class _Run:
       f'{text}, ETA {terminal.format_duration(left)}'
     )
 
-  def made_before(self, result: results.Result) -> dict[str, Any]:
+  def made_before(self, result: folder_job.Result) -> dict[str, Any]:
     """What the journal says of outputs that are there: not of a failure."""
     before = self.before.get(result.file, {})
     return before if before.get('status') in ('started', 'done') else {}
 
-  def fail(self, result: results.Result, reason: str) -> None:
+  def fail(self, result: folder_job.Result, reason: str) -> None:
     result.status, result.reason = 'failed', reason
     if not self.made_before(result):
       self.log(result)
@@ -124,7 +123,7 @@ def run(
     journal.write('\n')  # ends a line that was cut off
     at = _Run(job, colorizer, journal, len(found.photographs))
     if found.left_out:
-      terminal.say(f'Left out: {results.left_out_text(found.left_out)}.')
+      terminal.say(f'Left out: {found.left_out_text()}.')
     try:
       files = _colour_all(at, found.photographs)
     except KeyboardInterrupt:
@@ -139,21 +138,21 @@ def run(
     'left_out': [str(path) for path in found.left_out],
     'files': [dataclasses.asdict(result) for result in files],
   }
-  results.write(output / results.REPORT, json.dumps(report, indent=2) + '\n')
+  _write(output / folder_job.REPORT, json.dumps(report, indent=2) + '\n')
   entries = folder_job.read_journal(output)
   page = contact_sheet.to_html([entries[name] for name in sorted(entries)])
-  results.write(output / results.PAGE, page)
+  _write(output / folder_job.PAGE, page)
   return report
 
 
 def _colour_all(
   at: _Run, photographs: list[tuple[pathlib.Path, str]]
-) -> list[results.Result]:
+) -> list[folder_job.Result]:
   """One for each device at a time, of one shape of what the network sees."""
   found = []
   waiting = collections.defaultdict(list)
   for path, name in photographs:
-    found.append(results.Result(name))
+    found.append(folder_job.Result(name))
     task = _open(at, path, found[-1])
     if task is None:
       continue
@@ -167,7 +166,9 @@ def _colour_all(
   return found
 
 
-def _open(at: _Run, path: pathlib.Path, result: results.Result) -> _Task | None:
+def _open(
+  at: _Run, path: pathlib.Path, result: folder_job.Result
+) -> _Task | None:
   """Reads a photograph; None if nothing is left to do for it."""
   start = time.perf_counter()
   try:
@@ -195,7 +196,7 @@ def _open(at: _Run, path: pathlib.Path, result: results.Result) -> _Task | None:
   return _Task(result, photograph, grey, start)
 
 
-def _may_be_made(at: _Run, result: results.Result) -> bool:
+def _may_be_made(at: _Run, result: folder_job.Result) -> bool:
   """False for what is there, or would be in the way of something else."""
   before = at.made_before(result)
   is_ours = before.get('made_with') == result.made_with
@@ -240,7 +241,7 @@ def _colour(at: _Run, group: list[_Task]) -> None:
         (at.job.output / target).unlink(missing_ok=True)
     at.log(task.result)  # 'started': after a kill its files are known as ours
     try:
-      _finish(at, task, drawing, results.finite(bits))
+      _finish(at, task, drawing, drawn_samples.finite(bits))
     except image_files.EncodingError as error:
       at.fail(task.result, str(error))
 
@@ -265,17 +266,19 @@ def _finish(
     rgb, clipped = at.colorizer.render(
       task.grey, drawing.chroma[index], at.job.settings.saturation
     )
-    bits = results.finite(drawing.bits_per_dim[index])
+    bits = drawn_samples.finite(drawing.bits_per_dim[index])
     _save(output / target, rgb, photograph, at.job)
-    show(str(target), rgb, results.bits_text([bits]) or 'sample', str(target))
+    show(
+      str(target), rgb, drawn_samples.bits_text([bits]) or 'sample', str(target)
+    )
     result.samples.append(
       {'file': str(target), 'bits_per_dim': bits, 'clipped_share': clipped}
-      | results.measures(rgb)
+      | color_statistics.measure_photograph(rgb)
     )
   if task.grey.chroma is not None:
     result.original = {'bits_per_dim': original_bits}
-    result.original |= results.measures(photograph.rgb)
-    caption = results.bits_text([original_bits])
+    result.original |= color_statistics.measure_photograph(photograph.rgb)
+    caption = drawn_samples.bits_text([original_bits])
     caption = ', '.join(filter(None, ['original', caption]))
     show(f'{result.file} original', photograph.rgb, caption)
   result.status, result.pictures = 'done', pictures
@@ -285,7 +288,9 @@ def _finish(
   facts = [
     f'{result.width} x {result.height}',
     f'{len(result.samples)} samples',
-    results.bits_text([sample['bits_per_dim'] for sample in result.samples]),
+    drawn_samples.bits_text(
+      [sample['bits_per_dim'] for sample in result.samples]
+    ),
     *result.notes,
   ]
   at.say(result, ', '.join(filter(None, facts)))
@@ -303,4 +308,10 @@ def _save(
   temporary = job.output / folder_job.PARTIAL / f'output.{job.manners.format}'
   image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)
   path.parent.mkdir(parents=True, exist_ok=True)
+  temporary.replace(path)
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+  temporary = path.with_name(f'.{path.name}')
+  temporary.write_text(text, encoding='utf-8')
   temporary.replace(path)

@@ -88,3 +88,16 @@ def bits_per_dim(grey: network_size.Grey, log_prob: np.ndarray) -> np.ndarray:
     others -= grey.hints[..., 2]
   bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
   return bits / max(1.0, others.sum())
+
+
+def finite(bits: float | None) -> float | None:
+  """None of a model without a likelihood."""
+  return float(bits) if bits is not None and np.isfinite(bits) else None
+
+
+def bits_text(bits: list[float | None]) -> str:
+  """'2.50 bits/dim', '2.50 to 2.75 bits/dim', or nothing."""
+  if None in bits:
+    return ''
+  ends = sorted({f'{min(bits):.2f}', f'{max(bits):.2f}'})
+  return f'{" to ".join(ends)} bits/dim'

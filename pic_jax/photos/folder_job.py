@@ -1,5 +1,6 @@
 """Which photographs are coloured, under which names, and what was before."""
 
+import collections
 import dataclasses
 import json
 import os
@@ -8,11 +9,12 @@ import tempfile
 from typing import Any
 
 from pic_jax.images import image_files
-from pic_jax.photos import options, results
+from pic_jax.photos import options
 from pic_jax.runtime import errors, terminal
 
 JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
 PARTIAL = '.partial'  # folder of files that are being written
+REPORT, PAGE = 'report.json', 'contact_sheet.html'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,47 @@ class Found:
 
   photographs: list[tuple[pathlib.Path, str]]
   left_out: list[pathlib.Path]
+
+  def left_out_text(self) -> str:
+    """'2 .heic (pip install pillow-heif reads them), 1 .txt'."""
+    kinds = collections.Counter(path.suffix.lower() for path in self.left_out)
+    return ', '.join(
+      f'{count} {kind or "without a suffix"}'
+      + (f' ({hint})' if (hint := image_files.REMEDIES.get(kind)) else '')
+      for kind, count in sorted(kinds.items())
+    )
+
+
+@dataclasses.dataclass
+class Result:
+  """A photograph: its line in the journal, row of the report, part of the page.
+
+  Attributes:
+    file: its name, which names its outputs, too.
+    status: 'started', 'done', 'skipped' (it is there already) or 'failed'.
+    reason: why it failed.
+    height, width: pixels.
+    notes: what a user should know.
+    made_with: all that the outputs depend on.
+    samples: of each `file`, `bits_per_dim`, `clipped_share`, measures.
+    original: the same of a colour photograph's own colours.
+    difference: mean distance of two samples in (a, b), Lab units.
+    seconds: that it took.
+    pictures: of the page, see `contact_sheet.to_html`.
+  """
+
+  file: str
+  status: str = 'started'
+  reason: str = ''
+  height: int = 0
+  width: int = 0
+  notes: list[str] = dataclasses.field(default_factory=list)
+  made_with: dict[str, Any] = dataclasses.field(default_factory=dict)
+  samples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  original: dict[str, Any] | None = None
+  difference: float = 0.0
+  seconds: float = 0.0
+  pictures: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 def find(job: Job) -> Found:
@@ -108,7 +151,7 @@ def _refuse_files_of_others(job: Job) -> None:
   """In a folder without a journal, nothing is of an earlier job."""
   if (job.output / JOURNAL).exists():
     return
-  names = (PARTIAL, results.REPORT, results.PAGE)
+  names = (PARTIAL, REPORT, PAGE)
   for name in names[: 1 if job.manners.overwrite else None]:
     if os.path.lexists(job.output / name):
       raise errors.UserError(
