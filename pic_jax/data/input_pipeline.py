@@ -1,13 +1,15 @@
 """Images in, batches out: a pure function of (seed, step, host)."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import grain
 import ml_collections
 import numpy as np
 
-from pic_jax.data import sources
+from pic_jax.data import fingerprints, sources, unreadable
 from pic_jax.images import resizing
 from pic_jax.runtime import errors, terminal
 
@@ -36,24 +38,52 @@ def open_images(
 
 
 def open_source(
-  config: ml_collections.ConfigDict, split: str
+  config: ml_collections.ConfigDict, split: str, is_training: bool = False
 ) -> Sequence[np.ndarray]:
   """Opens a split of `config.data`; items are [size, size, 3] uint8.
 
-  Small data sets are decoded at once into one array.
+  Small data sets are decoded at once into one array. An item that is damaged
+  or missing raises `UnreadableError`, up to `data.max_unreadable` of them.
 
   Raises:
-    UserError: see `open_images`.
+    UserError: see `open_images`; or too many images cannot be read.
   """
-  source = open_images(config, split)
-  is_large = len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES
-  if is_large or isinstance(source, sources.ArraySource):
+  return _decoded(config, open_images(config, split), split, is_training)
+
+
+def _decoded(
+  config: ml_collections.ConfigDict,
+  source: Sequence[np.ndarray],
+  split: str,
+  is_training: bool,
+) -> Sequence[np.ndarray]:
+  """`open_source` of a source that is open."""
+  if isinstance(source, sources.ArraySource):
     return source
+  tolerant = unreadable.Tolerant(
+    source,
+    unreadable.limit(config.max_unreadable, len(source), is_training),
+    'The next one takes its place' if is_training else 'It is left out',
+  )
+  if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
+    return tolerant
   terminal.say(f'Reading {config.name} {split}: {len(source)} images.')
-  return np.stack([source[index] for index in range(len(source))])
+  return tolerant.decoded(config.image_size)
 
 
-def open_training(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
+class TrainingImages(NamedTuple):
+  """Images that are trained on, and what tells them from others.
+
+  Attributes:
+    images: see `open_training`.
+    fingerprint: of their names and sizes; see `fingerprints`.
+  """
+
+  images: Sequence[np.ndarray]
+  fingerprint: dict[str, Any]
+
+
+def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
   """Opens `data.train_split` and what `data.mixture` adds to it.
 
   Its rows are (share, name, data_dir, split); without a folder that of `data`.
@@ -61,15 +91,20 @@ def open_training(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
   Raises:
     UserError: see `open_images`.
   """
-  parts, shares = [open_source(config, config.train_split)], []
-  for share, name, data_dir, split in config.mixture:
-    other = config.copy_and_resolve_references()
-    other.name, other.data_dir = name, data_dir or config.data_dir
-    parts.append(open_source(other, split))
-    shares.append(share)
-  if not shares:
-    return parts[0]
-  return sources.Mixture(parts, (1.0 - sum(shares), *shares))
+  rows = [(1.0, config.name, config.data_dir, config.train_split)]
+  rows += [tuple(row) for row in config.mixture]
+  parts, listing = [], []
+  for _, name, data_dir, split in rows:
+    part = config.copy_and_resolve_references()
+    part.name, part.data_dir = name, data_dir or config.data_dir
+    source = open_images(part, split)
+    listing.append(source.listing())
+    parts.append(_decoded(part, source, split, is_training=True))
+  images = parts[0]
+  if config.mixture:
+    shares = [share for share, *_ in config.mixture]
+    images = sources.Mixture(parts, (1.0 - sum(shares), *shares))
+  return TrainingImages(images, fingerprints.of_listing(listing, len(images)))
 
 
 def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
@@ -83,19 +118,31 @@ def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
 
 def _gather(
   source: Sequence[np.ndarray],
-) -> Callable[[tuple[np.ndarray, np.ndarray]], np.ndarray]:
-  """Turns codes 2 * index + flip [B] and crops [B, 3] into images [B, H, W, 3].
+  read_fn: Callable[[int, int, int], np.ndarray],
+) -> Callable[[int, int, tuple[np.ndarray, np.ndarray]], np.ndarray]:
+  """Returns what makes images of codes and crops.
 
-  A crop is its share of the side, and where its corner is, in [0, 1).
+  Args:
+    source: all images.
+    read_fn: the image of a step, a place in its batch and an index.
+
+  Returns:
+    A function of the step, the first place, codes 2 * index + flip [B] and
+    crops [B, 3] to images [B, H, W, 3]. A crop is its share of the side, and
+    where its corner is, in [0, 1).
   """
 
-  def gather(batch: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+  def gather(
+    step: int, first: int, batch: tuple[np.ndarray, np.ndarray]
+  ) -> np.ndarray:
     codes, crops = batch
     indices, flips = codes // 2, (codes % 2).astype(bool)
     if isinstance(source, np.ndarray):
       images = source[indices]
     else:
-      images = np.stack([source[index] for index in indices])
+      images = np.stack(
+        [read_fn(step, first + i, index) for i, index in enumerate(indices)]
+      )
     for image, (share, *corner) in zip(images, crops, strict=True):
       if share < 1:
         image[:] = _crop(image, np.array(corner), share)
@@ -154,9 +201,22 @@ def train_dataset(
   codes = _shuffled(source, seed).random_map(draw, seed=seed + 1)
   size = batch_size // num_hosts
   share = slice(host * size, (host + 1) * size)
-  gather = _gather(source)
-  return codes.batch(batch_size).map(
-    lambda batch: gather(tuple(x[share] for x in batch))
+
+  def read(step: int, row: int, index: int) -> np.ndarray:
+    """The image; or the first readable one of this place in later steps."""
+    for _ in range(len(source)):
+      try:
+        return source[index]
+      except unreadable.UnreadableError:
+        step += 1
+        index = codes[step * batch_size + row][0] // 2
+    raise errors.UserError('None of the images can be read.')
+
+  gather = _gather(source, read)
+  return codes.batch(batch_size).map_with_index(
+    lambda step, batch: gather(
+      step, host * size, tuple(x[share] for x in batch)
+    )
   )
 
 
@@ -178,7 +238,7 @@ def eval_batches(
   """Yields this host's share of batches that hold every image exactly once.
 
   All hosts yield the same number of batches; together they are padded at the
-  end only.
+  end only. The mask leaves out images that cannot be read, too.
 
   Args:
     source: see `open_source`.
@@ -188,7 +248,7 @@ def eval_batches(
 
   Yields:
     With b = batch_size / num_hosts: images [b, H, W, 3] uint8, their indices
-    [b], and a mask [b] that is False for padding.
+    [b], and a mask [b] that is False for padding and unreadable images.
   """
   total = len(source) if num_images < 0 else min(num_images, len(source))
   size = batch_size // num_hosts
@@ -196,4 +256,22 @@ def eval_batches(
     indices = first + host * size + np.arange(size)
     mask = indices < total
     indices = np.where(mask, indices, 0)
-    yield np.stack([source[index] for index in indices]), indices, mask
+    images: list[np.ndarray | None] = []
+    for place, index in enumerate(indices):
+      try:
+        # Padding repeats the first image, which may be unreadable, too.
+        images.append(source[index] if mask[place] else None)
+      except unreadable.UnreadableError:
+        images.append(None)
+        mask[place] = False
+    shape = next((x.shape for x in images if x is not None), None)
+    blank = np.zeros(shape or _shape_of(source), np.uint8)
+    yield np.stack([blank if x is None else x for x in images]), indices, mask
+
+
+def _shape_of(source: Sequence[np.ndarray]) -> tuple[int, ...]:
+  """Of the first image that can be read."""
+  for index in range(len(source)):
+    with contextlib.suppress(unreadable.UnreadableError):
+      return source[index].shape
+  raise errors.UserError('None of the images can be read.')

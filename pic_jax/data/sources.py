@@ -10,11 +10,13 @@ import itertools
 import os
 import pathlib
 import re
+import time
 from collections.abc import Sequence
 
 import ml_collections
 import numpy as np
 
+from pic_jax.data import unreadable
 from pic_jax.images import image_files, resizing
 from pic_jax.runtime import errors, terminal
 
@@ -24,6 +26,8 @@ PATCH_SCALES = (64, 128, 256)
 PATCH_TEST_SHARE = 0.25
 # Subfolders by which a folder shows that it is split by subfolders.
 SPLIT_FOLDERS = ('train', 'val', 'validation', 'test')
+# Waits before a picture that the system failed to read is tried again.
+RETRY_SECONDS = (0.5, 2.0)
 
 
 def parse_split(split: str, length: int) -> tuple[str, slice]:
@@ -52,10 +56,31 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-  try:
-    return image_files.load_image(path)
-  except errors.RunError as error:
-    raise errors.UserError(f'{error} Repair or remove it.') from None
+  """Reads a picture; what the system fails to read is tried again.
+
+  Raises:
+    UnreadableError: it is damaged or missing.
+    DiskError: the system cannot read it, whatever it holds.
+  """
+  for seconds in (*RETRY_SECONDS, None):
+    try:
+      return image_files.load_image(path)
+    except errors.DiskError:
+      if seconds is None:
+        raise
+      time.sleep(seconds)
+    except errors.RunError as error:
+      raise unreadable.UnreadableError(str(error)) from None
+  raise AssertionError('unreachable')
+
+
+def _sizes(files: list[pathlib.Path], folder: pathlib.Path) -> list[str]:
+  """'name size' of files, names relative to a folder."""
+  return [
+    f'{path.relative_to(folder).as_posix()} {path.stat().st_size}'
+    for path in files
+    if path.exists()
+  ]
 
 
 class TfdsSource:
@@ -83,9 +108,14 @@ class TfdsSource:
         f'tensorflow-cpu && {prepare}'
       ) from None
     self._size, self._resize = config.image_size, config.resize
+    self._name = f'{name} {split}'
 
   def __len__(self) -> int:
     return len(self._source)
+
+  def listing(self) -> list[str]:
+    """What tells this data from other data."""
+    return [f'{self._name} {len(self)}']
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
@@ -128,10 +158,15 @@ class FolderSource:
         f'{config.data_dir} has no folder {name!r}: this split is all of its '
         f'{len(files)} images.'
       )
+    self._folder = pathlib.Path(config.data_dir)
     self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:
     return len(self.files)
+
+  def listing(self) -> list[str]:
+    """Names and sizes of the files."""
+    return _sizes(self.files, self._folder)
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
@@ -159,10 +194,15 @@ class ArraySource:
         f'{path} must be [N, H, W, 3] uint8, got {images.shape} {images.dtype}.'
       )
     self._images = images[parse_split(split, len(images))[1]]
+    self._name = f'{name} {split} {images.shape}'
     self._size, self._resize = config.image_size, config.resize
 
   def __len__(self) -> int:
     return len(self._images)
+
+  def listing(self) -> list[str]:
+    """Name and shape of the array."""
+    return [self._name]
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
@@ -187,6 +227,19 @@ class Mixture:
     return self._parts[part][index - ((0, *self.ends)[part])]
 
 
+class _Photographs:
+  """Photographs [H, W, 3] uint8 of files, at their own sizes."""
+
+  def __init__(self, files: list[pathlib.Path]):
+    self._files = files
+
+  def __len__(self) -> int:
+    return len(self._files)
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    return _load(self._files[index])
+
+
 class PatchSource:
   """Overlapping patches of the photographs in a folder, at several scales.
 
@@ -206,9 +259,18 @@ class PatchSource:
         '`data.data_dir` must be a folder of photographs for '
         f'`data.name=patches`, got {config.data_dir!r}.'
       )
+    photographs = unreadable.Tolerant(
+      _Photographs(files),
+      unreadable.limit(config.max_unreadable, len(files), name == 'train'),
+      'It is left out',
+    )
+    self._listing = _sizes(files, folder)
     patches = []
-    for path in files:
-      photograph = _load(path)
+    for index in range(len(files)):
+      try:
+        photograph = photographs[index]
+      except unreadable.UnreadableError:
+        continue
       for scale in PATCH_SCALES:
         scaled = resizing.scale_short_side(photograph, max(scale, size))
         border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
@@ -220,6 +282,10 @@ class PatchSource:
 
   def __len__(self) -> int:
     return len(self._patches)
+
+  def listing(self) -> list[str]:
+    """Names and sizes of the photographs' files."""
+    return self._listing
 
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""

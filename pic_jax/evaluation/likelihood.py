@@ -123,7 +123,8 @@ class Evaluator:
     Returns:
       Means over images of every score, `<score>_stderr`, `bits_per_image`
       (of a head without a likelihood: only its unweighted `loss`),
-      `head`, `num_images`, `chroma_filter`, `chroma_factor`.
+      `head`, `num_images` and `num_unreadable`, which are left out of it,
+      `chroma_filter`, `chroma_factor`.
     """
     scores = score_images(
       lambda rgb, _: self.score(params, devices.shard(rgb)),
@@ -135,9 +136,12 @@ class Evaluator:
     dims = 2 * (self._config.data.image_size // self._factor) ** 2
     if 'bits_per_dim' in report:
       report['bits_per_image'] = report['bits_per_dim'] * dims
+    num_scored = len(next(iter(scores.values())))
+    num_asked = len(source) if num_images < 0 else min(num_images, len(source))
     return report | {
       'head': self._head,
-      'num_images': len(next(iter(scores.values()))),
+      'num_images': num_scored,
+      'num_unreadable': num_asked - num_scored,
       'chroma_filter': self._config.model.chroma_filter,
       'chroma_factor': self._factor,
     }
@@ -158,6 +162,8 @@ def to_text(report: dict[str, Any]) -> str:
     f'{report["num_images"]} images, chroma filter {report["chroma_filter"]}, '
     f'factor {report["chroma_factor"]}'
   ]
+  if report['num_unreadable']:
+    lines.append(f'{report["num_unreadable"]} more could not be read')
   alone = 'embedding alone'
   own = 'decoder' if report['head'] == 'decoder' else alone
   for prefix, name in (('', own), ('embedding_', alone)):

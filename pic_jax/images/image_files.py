@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import functools
 import io
 import logging
@@ -13,7 +14,7 @@ import stat
 import uuid
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -33,6 +34,18 @@ MAX_PAGES = 100  # of a TIFF that are looked at
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
 KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
+
+# What is wrong with a file or its name; other errors are the system's.
+FILE_ERRORS = (
+  errno.ENOENT,
+  errno.EACCES,
+  errno.EPERM,
+  errno.EISDIR,
+  errno.ENOTDIR,
+  errno.ELOOP,
+  errno.ENAMETOOLONG,
+  errno.ENXIO,  # a socket
+)
 
 # What Pillow has to say of a file becomes an error or a note. Not with
 # `catch_warnings`: photographs are read in threads.
@@ -93,11 +106,12 @@ def load_photograph(
   Raises:
     RunError: there is no such file, or it is no photograph, damaged, too
       large, or of floating-point, 32-bit or Lab pixels.
+    DiskError: the disk or the system failed.
   """
   try:
     return decode_photograph(_read(path), max_pixels)
   except errors.RunError as error:
-    raise errors.RunError(f'{errors.in_one_line(path)}: {error}') from None
+    raise type(error)(f'{errors.in_one_line(path)}: {error}') from None
 
 
 def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
@@ -157,22 +171,29 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
   return np.repeat(rgb, 3 // rgb.shape[-1], -1)
 
 
-def _read(path: str | os.PathLike) -> bytes:
-  def opener(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK)  # a FIFO must not block
+def open_file(path: str | os.PathLike) -> BinaryIO:
+  """Opens a file to read; a FIFO does not block. `~` is the user's folder."""
 
+  def opener(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, 'O_NONBLOCK', 0))  # not on Windows
+
+  return open(os.path.expanduser(os.fspath(path)), 'rb', opener=opener)
+
+
+def _read(path: str | os.PathLike) -> bytes:
   try:
-    with open(os.fspath(path), 'rb', opener=opener) as file:
+    with open_file(path) as file:
       status = os.fstat(file.fileno())
       if not stat.S_ISREG(status.st_mode):
         raise errors.RunError('not a regular file.')
-      data = file.read(MAX_BYTES + 1)
+      return file.read(MAX_BYTES + 1)
   except errors.RunError:
     raise
   except (OSError, ValueError) as error:  # ValueError: a null in the name
     reason = getattr(error, 'strerror', None) or error
-    raise errors.RunError(f'cannot be read ({reason}).') from None
-  return data
+    is_of_the_file = getattr(error, 'errno', None) in (None, *FILE_ERRORS)
+    kind = errors.RunError if is_of_the_file else errors.DiskError
+    raise kind(f'cannot be read ({reason}).') from None
 
 
 @contextlib.contextmanager

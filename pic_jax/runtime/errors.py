@@ -24,6 +24,10 @@ class RunError(RuntimeError):
   exit_code = 1
 
 
+class DiskError(RunError):
+  """The system cannot read a file now, whatever the file holds."""
+
+
 class Stopped(Exception):
   """A signal ended the work; the text says what is saved.
 

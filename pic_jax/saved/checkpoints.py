@@ -81,11 +81,24 @@ class Saver:
   """
 
   def __init__(
-    self, workdir: str, config: ml_collections.ConfigDict, max_to_keep: int
+    self,
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    max_to_keep: int,
+    data: dict[str, Any] | None = None,
   ):
+    """Opens the folder of the checkpoints.
+
+    Args:
+      workdir: of the run.
+      config: of the run.
+      max_to_keep: how many checkpoints.
+      data: fingerprint of the images that are trained on.
+    """
     self._directory = pathlib.Path(workdir).absolute() / DIRECTORY
     self._description = {
       'config': run_config.to_json(config),
+      'data': data,
       'provenance': provenance(),
     }
     self._directory.mkdir(parents=True, exist_ok=True)
@@ -219,7 +232,7 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   for name in meta['digests'] | found:
     if found.get(name) != meta['digests'].get(name):
       raise DamagedError(f'{name} does not match its digest')
-  return tree, meta
+  return tree, {'data': None} | meta
 
 
 def _is_of_the_system(error: Exception, path: pathlib.Path) -> bool:
@@ -306,7 +319,7 @@ def restore(
 
   Returns:
     The state as nested dicts of numpy arrays, and its description (`config`,
-    `step`, `provenance`); None if there is no checkpoint at all.
+    `step`, `data`, `provenance`); None if there is no checkpoint at all.
 
   Raises:
     RunError: none of the checkpoints is good; or the last one may be, but

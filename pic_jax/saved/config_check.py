@@ -26,6 +26,7 @@ RATE = 'in [0, 1)', lambda x: 0 <= x < 1
 SEED = 'from 0 to 2**31 - 1', lambda x: 0 <= x < 2**31
 IMAGES = 'positive, or -1 for all', lambda x: x == -1 or x > 0
 SOME_IMAGES = 'at least 0, or -1 for all', lambda x: x >= -1
+FEW_IMAGES = 'at least 0, or -1 for the default', lambda x: x >= -1
 # As it always was: files may hold any.
 EVERY = 'steps, or not above 0 for never', lambda x: True
 PARTS = (
@@ -34,6 +35,7 @@ PARTS = (
 )
 # All others are positive.
 NUMBERS = {
+  'data.max_unreadable': FEW_IMAGES,
   'data.smallest_crop': FACTOR,
   'model.attention_heads': NOT_NEGATIVE,
   'model.dropout_rate': RATE,

@@ -14,6 +14,7 @@ def _data() -> ml_collections.ConfigDict:
   data.resize = 'crop'  # short side, centre; 'squash': both sides (authors)
   data.mixture = ()  # also trained on: (share, name, data_dir, split), ...
   data.smallest_crop = 1.0  # share of the side; 1: whole images
+  data.max_unreadable = -1  # images; -1: 1 % in training, 0 in evaluation
   return data
 
 

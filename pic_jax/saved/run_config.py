@@ -18,6 +18,7 @@ FIXED = ('model.', 'data.', 'optimizer.name')
 MAY_CHANGE = {
   'model.remat',
   'data.data_dir',
+  'data.max_unreadable',
   'data.validation_split',
   'data.test_split',
 }

@@ -1,10 +1,12 @@
 """How common colours are in training data (Zhang et al. 2016, sec. 2.2)."""
 
+import contextlib
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
+from pic_jax.data import unreadable
 from pic_jax.images import color
 from pic_jax.model import classification_head, pic
 
@@ -34,12 +36,12 @@ def class_weights(
     return classification_head.count(color.chroma_from_network(lab.chroma))
 
   total = min(len(source), MAX_IMAGES)
-  counts = sum(
-    np.asarray(
-      count(
-        np.stack([source[i] for i in range(first, min(first + CHUNK, total))])
-      )
-    )
-    for first in range(0, total, CHUNK)
-  )
+  counts = 0
+  for first in range(0, total, CHUNK):
+    images = []
+    for index in range(first, min(first + CHUNK, total)):
+      with contextlib.suppress(unreadable.UnreadableError):
+        images.append(source[index])
+    if images:
+      counts = counts + np.asarray(count(np.stack(images)))
   return classification_head.class_weights(counts, uniform_share)

@@ -11,7 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import fingerprints, input_pipeline
 from pic_jax.runtime import devices, errors, lock, signals, terminal
 from pic_jax.saved import checkpoints, config_check, run_config
 from pic_jax.training import (
@@ -78,10 +78,10 @@ def train_and_evaluate(
       before = run_config.read(workdir) or checkpoints.read_config(workdir)
       if before is not None:
         changes = run_config.changes(config, before, workdir)
-    source = input_pipeline.open_training(config.data)
+    training = input_pipeline.open_training(config.data)
+    source = training.images
+    fingerprints.check_hosts(training.fingerprint)
     validation = _open_validation(config)
-    if devices.is_main():
-      run_config.write(config, workdir)
     stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
     stack.enter_context(_explained(config))
     model = run_config.build_model(config)
@@ -89,9 +89,22 @@ def train_and_evaluate(
       description.to_text(description.run(config, len(source), workdir))
     )
     optimizer = optimizers.make_optimizer(config)
-    state = start.first_state(config, workdir, model, optimizer, source)
+    state = start.first_state(config, workdir, model, optimizer, training)
+    if int(state.step) >= config.training.num_steps:
+      terminal.say(
+        f'{workdir} is at step {int(state.step)} of '
+        f'{config.training.num_steps}: nothing is left to do. '
+        '`--config.training.num_steps` trains on.'
+      )
+      return devices.replicate(state)
+    if devices.is_main():  # not before: a run that is refused changes nothing
+      run_config.write(config, workdir)
     actions = stack.enter_context(
-      contextlib.closing(periodic.Periodic(config, workdir, model, validation))
+      contextlib.closing(
+        periodic.Periodic(
+          config, workdir, model, validation, training.fingerprint
+        )
+      )
     )
     if changes:
       actions.log.scalars(int(state.step), {'config_changes': changes})
@@ -135,12 +148,22 @@ def _train(
   def is_due(every: int) -> bool:
     return every > 0 and (step % every == 0 or step == training.num_steps)
 
+  def or_save(fn: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function; saves what was learnt if it fails."""
+    try:
+      return fn(*args)
+    except Exception as error:
+      with contextlib.suppress(Exception):  # the first failure is told
+        actions.save(step, state)
+        terminal.say(f'Saved step {step} in {actions.workdir}.')
+      raise error
+
   try:
     with stop.interruptible():
       step_fn = _compile(step_fn, state, devices.shard(dataset[0]), keys)
     while step < training.num_steps and not stop_signal:
       with meter.waiting():
-        rgb = devices.shard(next(batches))
+        rgb = devices.shard(or_save(next, batches))
       state, parts = step_fn(state, rgb, keys, _asked(stop))
       step += 1
       recent.append((step, parts))
@@ -149,13 +172,13 @@ def _train(
         finite.check_updates(seen_step, seen, state)
         stop_signal = int(devices.fetch(seen['stop']))
       if is_due(training.log_every_steps) or len(recent) == 1:
-        actions.report(step, parts, meter)
+        or_save(actions.report, step, parts, meter)
       with meter.paused():
         with stop.interruptible():
           if is_due(training.eval_every_steps):
-            actions.score(step, state)
+            or_save(actions.score, step, state)
           if is_due(training.sample_every_steps):
-            actions.draw(step, state)
+            or_save(actions.draw, step, state)
         # The last, so that a score is on disk before its state.
         if is_due(training.checkpoint_every_steps):
           actions.save(step, state)

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import ml_collections
@@ -29,6 +30,7 @@ class Periodic:
     workdir: str,
     model: pic.PIC,
     validation: Sequence[np.ndarray],
+    data: dict[str, Any] | None = None,
   ):
     """Opens the logs.
 
@@ -38,8 +40,10 @@ class Periodic:
       model: of the config.
       validation: held-out training images; empty if nothing is scored or
         drawn.
+      data: fingerprint of the training images, for the checkpoints.
     """
     self._config = config
+    self._data = data
     self.workdir = pathlib.Path(workdir)
     self._model = model
     self._validation = validation
@@ -129,7 +133,10 @@ class Periodic:
     finite.check_state(host_state)
     if self._saver is None:
       self._saver = checkpoints.Saver(
-        str(self.workdir), self._config, self._config.training.num_checkpoints
+        str(self.workdir),
+        self._config,
+        self._config.training.num_checkpoints,
+        self._data,
       )
     self._saver.save(host_state)
     self._last_saved = step

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import fingerprints, input_pipeline
 from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import backbone_weights, checkpoints, trained_model
@@ -21,7 +21,7 @@ def first_state(
   workdir: str,
   model: pic.PIC,
   optimizer: optax.GradientTransformation,
-  source: Sequence[np.ndarray],
+  training: input_pipeline.TrainingImages,
 ) -> train_step.TrainState:
   """The last good checkpoint of the workdir, else step 0; on the host.
 
@@ -32,22 +32,23 @@ def first_state(
     workdir: exists.
     model: of the config.
     optimizer: of the config.
-    source: images of the training split.
+    training: images that are trained on.
 
   Raises:
     RunError: a checkpoint cannot be read, or does not fit the model.
+    UserError: it was trained on other images.
   """
   shapes = jax.eval_shape(
     lambda params: train_step.create(params, optimizer),
     parameters.shapes(model, config.data.image_size),
   )
   if devices.is_main():
-    state = resumed(workdir, shapes)
+    state = resumed(workdir, shapes, training.fingerprint)
     if state is None:
       if config.training.init_from:
         params = init_from(config.training.init_from, shapes.params)
       else:
-        params = fresh(config, model, source)
+        params = fresh(config, model, training.images)
       state = train_step.create(params, optimizer)
   else:
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
@@ -55,14 +56,26 @@ def first_state(
 
 
 def resumed(
-  workdir: str, shapes: train_step.TrainState
+  workdir: str, shapes: train_step.TrainState, data: dict[str, Any]
 ) -> train_step.TrainState | None:
-  """The last good checkpoint; None if there is none."""
+  """The last good checkpoint; None if there is none.
+
+  Args:
+    workdir: of the run.
+    shapes: of the state.
+    data: fingerprint of the images found now.
+
+  Raises:
+    RunError: it cannot be read, or does not fit the model.
+    UserError: it was trained on other images.
+  """
   restored = checkpoints.restore(workdir)
   if restored is None:
     return None
   tree, meta = restored
   step = int(meta['step'])
+  if note := fingerprints.check_same(meta['data'], data, workdir):
+    terminal.say(note)
   terminal.say(f'Resuming {workdir} at step {step}.')
   checkpoints.set_aside_after(workdir, step)
   checkpoints.check_fit(tree['params'], shapes.params, f'{workdir} at {step}')

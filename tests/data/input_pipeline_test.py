@@ -218,7 +218,7 @@ def test_an_array_is_read_from_its_file(tmp_path):
   np.testing.assert_array_equal(wide[4], expected)
   config.train_split = 'big'
   config.mixture = ((0.25, 'array', '', 'wide[1:]'),)
-  both = input_pipeline.open_training(config)
+  both = input_pipeline.open_training(config).images
   assert len(both) == 13 and both.shares == (0.75, 0.25)
   np.testing.assert_array_equal(both[12], wide[4])
   np.testing.assert_array_equal(both[8], tiny.images(9, 16, 16)[8])

@@ -197,10 +197,11 @@ from pic_jax.saved import digests, run_config
 from pic_jax.training import optimizers, start
 import flax.serialization
 config, workdir = smoke.get_config(), sys.argv[1]
+training = input_pipeline.open_training(config.data)
 source = input_pipeline.open_source(config.data, config.data.test_split)
 net = run_config.build_model(config)
 optimizer = optimizers.make_optimizer(config)
-state = start.first_state(config, workdir, net, optimizer, source)
+state = start.first_state(config, workdir, net, optimizer, training)
 state = devices.replicate(state)
 tree = flax.serialization.to_state_dict(devices.fetch(state))
 report = evaluate.Evaluator(config)(state.ema_params, source, 50)

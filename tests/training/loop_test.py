@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import struct
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import fingerprints, input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.images import image_files
 from pic_jax.model import logistic_mixture, parameters
@@ -143,6 +144,87 @@ def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
   config.training.num_steps = 2
   loop.train_and_evaluate(config, str(tmp_path))
   assert sorted(losses(tmp_path)) == [1, 2]
+
+
+def copied(run, folder, tmp_path):
+  """A finished run and its folder of images, where they may be changed."""
+  config, workdir = run
+  config = config.copy_and_resolve_references()
+  config.data.data_dir = str(shutil.copytree(folder, tmp_path / 'pictures'))
+  config.training.num_steps = 4
+  return config, shutil.copytree(workdir, tmp_path / 'run')
+
+
+@pytest.mark.parametrize('change', ['one more', 'one less', 'another size'])
+def test_a_run_is_not_resumed_on_other_images(
+  change, finished, folder, tmp_path
+):
+  config, workdir = copied(finished, folder, tmp_path)
+  pictures = pathlib.Path(config.data.data_dir)
+  if change == 'one more':  # the first 16 are trained on
+    shutil.copy(pictures / '003.png', pictures / '0030.png')
+  elif change == 'one less':
+    (pictures / '003.png').unlink()
+  else:
+    (pictures / '003.png').write_bytes((pictures / '004.png').read_bytes())
+  before = (workdir / 'config.json').read_text()
+  with pytest.raises(errors.UserError, match='other images.*init_from'):
+    loop.train_and_evaluate(config, str(workdir))
+  assert (workdir / 'config.json').read_text() == before
+  assert checkpoints.saved_steps(workdir) == [1, 2, 3]
+
+
+def test_a_checkpoint_without_a_fingerprint_is_resumed_with_a_line():
+  found = {'sha256': '00', 'num_images': 7}
+  assert 'earlier version' in fingerprints.check_same(None, found, 'run')
+  assert fingerprints.check_same(found, found, 'run') == ''
+
+
+def test_checkpoints_without_config_json_keep_their_model_and_data(
+  finished, folder, tmp_path
+):
+  config, workdir = copied(finished, folder, tmp_path)
+  (workdir / 'config.json').unlink()
+  config.data.train_split = 'train[:12]'
+  with pytest.raises(errors.UserError, match='another run.*train_split'):
+    loop.train_and_evaluate(config, str(workdir))
+  assert not (workdir / 'config.json').exists()
+
+
+def test_a_finished_run_says_that_nothing_is_left_to_do(
+  finished, folder, tmp_path, capsys, monkeypatch
+):
+  config, workdir = copied(finished, folder, tmp_path)
+  monkeypatch.setattr(loop, '_train', pytest.fail)
+  for num_steps in (3, 2):
+    config.training.num_steps = num_steps
+    state = loop.train_and_evaluate(config, str(workdir))
+    assert int(devices.fetch(state).step) == 3
+    told = capsys.readouterr().err
+    assert f'step 3 of {num_steps}: nothing is left' in told
+
+
+def test_what_was_learnt_is_saved_when_the_data_fails(
+  finished, folder, tmp_path, monkeypatch
+):
+  config, _ = copied(finished, folder, tmp_path)
+  config.training.eval_every_steps = config.training.sample_every_steps = 0
+  config.training.checkpoint_every_steps = 1000
+  config.data.max_unreadable = 0
+  source = input_pipeline.open_training(config.data).images
+  monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
+  order = input_pipeline.train_dataset(
+    np.arange(len(source), dtype=np.uint8).reshape(-1, 1, 1, 1),
+    config.training.batch_size,
+    config.training.seed,
+  )
+  late = set(order[1].ravel()) - set(order[0].ravel())  # of two steps an epoch
+  path = pathlib.Path(config.data.data_dir) / f'{late.pop():03d}.png'
+  path.write_bytes(path.read_bytes()[:60])
+  workdir = tmp_path / 'new'
+  with pytest.raises(errors.UserError, match=f'{path.name}.*max_unreadable'):
+    loop.train_and_evaluate(config, str(workdir))
+  assert checkpoints.saved_steps(workdir) == [1]
 
 
 def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
