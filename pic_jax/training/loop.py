@@ -72,12 +72,7 @@ def train_and_evaluate(
     if devices.is_main():
       pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
       stack.enter_context(lock.hold(workdir))
-    changes = {}
-    if checkpoints.saved_steps(workdir):
-      # config.json may have been left behind: each checkpoint has it, too.
-      before = run_config.read(workdir) or checkpoints.read_config(workdir)
-      if before is not None:
-        changes = run_config.changes(config, before, workdir)
+    changes = _changes(config, workdir)
     training = input_pipeline.open_training(config.data)
     source = training.images
     fingerprints.check_hosts(training.fingerprint)
@@ -85,27 +80,18 @@ def train_and_evaluate(
     stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
     stack.enter_context(_explained(config))
     model = run_config.build_model(config)
-    terminal.say(
-      description.to_text(description.run(config, len(source), workdir))
-    )
+    about = description.run(config, len(source), workdir)
+    terminal.say(description.to_text(about))
     optimizer = optimizers.make_optimizer(config)
     state = start.first_state(config, workdir, model, optimizer, training)
-    if int(state.step) >= config.training.num_steps:
-      terminal.say(
-        f'{workdir} is at step {int(state.step)} of '
-        f'{config.training.num_steps}: nothing is left to do. '
-        '`--config.training.num_steps` trains on.'
-      )
+    if _is_finished(config, int(state.step), workdir):
       return devices.replicate(state)
     if devices.is_main():  # not before: a run that is refused changes nothing
       run_config.write(config, workdir)
-    actions = stack.enter_context(
-      contextlib.closing(
-        periodic.Periodic(
-          config, workdir, model, validation, training.fingerprint
-        )
-      )
+    actions = periodic.Periodic(
+      config, workdir, model, validation, training.fingerprint
     )
+    stack.enter_context(contextlib.closing(actions))
     if changes:
       actions.log.scalars(int(state.step), {'config_changes': changes})
       terminal.say(f'Changed since the last start: {", ".join(changes)}.')
@@ -118,6 +104,31 @@ def train_and_evaluate(
       ),
     )
     return _train(config, state, step_fn, source, actions, stop)
+
+
+def _changes(
+  config: ml_collections.ConfigDict, workdir: str
+) -> dict[str, tuple[Any, Any]]:
+  """What differs from the config of the run that is resumed, if any."""
+  if not checkpoints.saved_steps(workdir):
+    return {}
+  # config.json may have been left behind: each checkpoint has it, too.
+  before = run_config.read(workdir) or checkpoints.read_config(workdir)
+  return run_config.changes(config, before or config, workdir)
+
+
+def _is_finished(
+  config: ml_collections.ConfigDict, step: int, workdir: str
+) -> bool:
+  """Whether a run has no step left to take, and says so."""
+  num_steps = config.training.num_steps
+  if step < num_steps:
+    return False
+  terminal.say(
+    f'{workdir} is at step {step} of {num_steps}: nothing is left to do. '
+    '`--config.training.num_steps` trains on.'
+  )
+  return True
 
 
 def _open_validation(
@@ -148,22 +159,12 @@ def _train(
   def is_due(every: int) -> bool:
     return every > 0 and (step % every == 0 or step == training.num_steps)
 
-  def or_save(fn: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function; saves what was learnt if it fails."""
-    try:
-      return fn(*args)
-    except Exception as error:
-      with contextlib.suppress(Exception):  # the first failure is told
-        actions.save(step, state)
-        terminal.say(f'Saved step {step} in {actions.workdir}.')
-      raise error
-
   try:
     with stop.interruptible():
       step_fn = _compile(step_fn, state, devices.shard(dataset[0]), keys)
     while step < training.num_steps and not stop_signal:
-      with meter.waiting():
-        rgb = devices.shard(or_save(next, batches))
+      with meter.waiting(), actions.saved_on_failure(step, state):
+        rgb = devices.shard(next(batches))
       state, parts = step_fn(state, rgb, keys, _asked(stop))
       step += 1
       recent.append((step, parts))
@@ -171,16 +172,17 @@ def _train(
         seen_step, seen = recent.popleft()
         finite.check_updates(seen_step, seen, state)
         stop_signal = int(devices.fetch(seen['stop']))
-      if is_due(training.log_every_steps) or len(recent) == 1:
-        or_save(actions.report, step, parts, meter)
-      with meter.paused():
-        with stop.interruptible():
+      with actions.saved_on_failure(step, state):
+        if is_due(training.log_every_steps) or len(recent) == 1:
+          actions.report(step, parts, meter)
+        with meter.paused(), stop.interruptible():
           if is_due(training.eval_every_steps):
-            or_save(actions.score, step, state)
+            actions.score(step, state)
           if is_due(training.sample_every_steps):
-            or_save(actions.draw, step, state)
-        # The last, so that a score is on disk before its state.
-        if is_due(training.checkpoint_every_steps):
+            actions.draw(step, state)
+      # The last, so that a score is on disk before its state.
+      if is_due(training.checkpoint_every_steps):
+        with meter.paused():
           actions.save(step, state)
   except signals.StopRequested:
     stop_signal = stop.received

@@ -1,8 +1,9 @@
 """What happens every so many steps: report, score, draw, save."""
 
+import contextlib
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -140,6 +141,19 @@ class Periodic:
       )
     self._saver.save(host_state)
     self._last_saved = step
+
+  @contextlib.contextmanager
+  def saved_on_failure(
+    self, step: int, state: train_step.TrainState
+  ) -> Iterator[None]:
+    """Saves what was learnt if the data or a disk fails inside."""
+    try:
+      yield
+    except Exception:
+      with contextlib.suppress(Exception):  # the first failure is told
+        self.save(step, state)
+        terminal.say(f'Saved step {step} in {self.workdir}.')
+      raise
 
   def close(self) -> None:
     """Waits for the last checkpoint and closes the logs.
