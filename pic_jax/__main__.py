@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     help='colours that are known of one photograph: a .csv of x,y,#rrggbb, or '
     'a picture of its size, transparent where nothing is known',
   )
-  for fields in (options.Model, options.Settings, options.Manners):
+  for fields in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, fields)
   app = commands.add_parser('app', help='serve a page to colour with')
   options.add_to(app, options.Model)
@@ -68,7 +68,7 @@ def _colorize(values: argparse.Namespace) -> int:
     inputs=tuple(pathlib.Path(name) for name in values.inputs),
     output=pathlib.Path(values.output),
     settings=options.taken_from(values, options.Settings),
-    manners=options.taken_from(values, options.Manners),
+    file_options=options.taken_from(values, options.FileOptions),
     hints=values.hints,
   )
   found = folder_job.find(job)

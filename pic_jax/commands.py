@@ -237,8 +237,8 @@ def describe(values: Any) -> None:
     source = _source(values)
   saved, lines = {}, []
   if source:
-    tree, its_config, step = trained_model.load(source)
-    config = config or its_config
+    tree, stored_config, step = trained_model.load(source)
+    config = config or stored_config
     saved = {'step': step, 'sha256': digests.of_state(tree)}
     lines = [f'{source}, step {step}'] + [
       f'sha256 {digest} {name}' for name, digest in saved['sha256'].items()

@@ -24,7 +24,7 @@ class Opened:
     sha256: of the file.
     size: height and width of the upright photograph.
     notes: see `image_files.Photograph`.
-    grey: what the network sees; its luminance at most `SCREEN_SIDE` long.
+    network_input: its luminance is at most `SCREEN_SIDE` long.
     drawings: of the samples drawn so far.
     expected: what the embedding expects in each cell, by what is given.
   """
@@ -34,7 +34,7 @@ class Opened:
   sha256: str
   size: tuple[int, int]
   notes: tuple[str, ...]
-  grey: network_size.Grey
+  network_input: network_size.NetworkInput
   drawings: dict[sample_recipe.Recipe, drawn_samples.Drawing] = (
     dataclasses.field(default_factory=dict)
   )
@@ -49,9 +49,9 @@ class Opened:
       'sha256': self.sha256,
       'height': self.size[0],
       'width': self.size[1],
-      'screen_width': self.grey.luminance.shape[1],
+      'screen_width': self.network_input.luminance.shape[1],
       'notes': self.notes,
-      'has_colours': self.grey.chroma is not None,
+      'has_colours': self.network_input.chroma is not None,
     }
 
 
@@ -63,14 +63,14 @@ def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
   """
   photograph = image_files.decode_photograph(data)
   luminance = colorizer.to_network_size(on_screen(photograph)).luminance
-  grey = colorizer.to_network_size(photograph.rgb)
+  network_input = colorizer.to_network_size(photograph.rgb)
   return Opened(
     key=secrets.token_urlsafe(16),
     data=data,
     sha256=hashlib.sha256(data).hexdigest(),
     size=photograph.rgb.shape[:2],
     notes=photograph.notes,
-    grey=dataclasses.replace(grey, luminance=luminance),
+    network_input=dataclasses.replace(network_input, luminance=luminance),
   )
 
 

@@ -5,10 +5,10 @@ import operator
 import re
 from typing import Any
 
-from pic_jax.photos import hints, options
+from pic_jax.photos import hint_files, options
 
 MAX_PINS = 1000
-Pins = tuple[hints.Point, ...]
+Pins = tuple[hint_files.Point, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Recipe:
 
   Attributes:
     seed, sample, temperature: see `options.Settings`.
-    pins: colours that are known, see `hints.Point`.
+    pins: colours that are known, see `hint_files.Point`.
   """
 
   seed: int

@@ -52,10 +52,10 @@ def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
   Raises:
     UserError, and those of `Colorizer.load`.
   """
-  with listen(host, port) as its_socket:
-    its_studio = studio.Studio(colorize.Colorizer.load(source), source)
-    page = server.Server(its_studio, host)
-    port = its_socket.getsockname()[1]
+  with listen(host, port) as listener:
+    colorizer = colorize.Colorizer.load(source)
+    page = server.Server(studio.Studio(colorizer, source), host)
+    port = listener.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
     terminal.say('Photographs stay in memory here. Ctrl-C ends it.')
@@ -63,7 +63,7 @@ def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
     threading.Thread(target=page.warm_up, daemon=True).start()
     if is_browser_wanted and has_display():
       webbrowser.open(url)
-    server_of(page).run(sockets=[its_socket])
+    server_of(page).run(sockets=[listener])
 
 
 def has_display() -> bool:

@@ -48,9 +48,9 @@ class Server:
     app: the ASGI application.
   """
 
-  def __init__(self, its_studio: studio.Studio, host: str):
+  def __init__(self, studio: studio.Studio, host: str):
     """Of a studio, which from now on belongs to one thread."""
-    self._studio = its_studio
+    self._studio = studio
     self._worker = worker.Worker()
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [

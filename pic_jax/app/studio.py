@@ -16,7 +16,7 @@ from pic_jax.images import encoding, image_files
 from pic_jax.photos import (
   colorize,
   drawn_samples,
-  hints,
+  hint_files,
   network_size,
   options,
 )
@@ -65,9 +65,9 @@ class Studio:
     for height, width in ASPECTS:
       wait(QUIET_SECONDS)
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
-      grey = self._colorizer.to_network_size(blank)
-      self._colorizer.draw([grey], options.Settings(samples=[0]))
-      self._colorizer.expect(grey)
+      network_input = self._colorizer.to_network_size(blank)
+      self._colorizer.draw([network_input], options.Settings(samples=[0]))
+      self._colorizer.expect(network_input)
     terminal.say('Ready: no photograph waits for the compiler.')
 
   def open(self, data: bytes) -> opened_photograph.Opened:
@@ -101,19 +101,19 @@ class Studio:
   ) -> drawn_samples.Drawing:
     """Draws a sample, or finds it."""
     if recipe not in opened.drawings:
-      grey = self._given(opened, recipe.pins)
-      (drawing,) = self._colorizer.draw([grey], recipe.settings())
+      network_input = self._with_pins(opened, recipe.pins)
+      (drawing,) = self._colorizer.draw([network_input], recipe.settings())
       _keep(opened.drawings, recipe, drawing, MAX_DRAWINGS)
     return opened.drawings[recipe]
 
-  def _given(
+  def _with_pins(
     self, opened: opened_photograph.Opened, pins: sample_recipe.Pins
-  ) -> network_size.Grey:
-    """The photograph, with what is known of it."""
+  ) -> network_size.NetworkInput:
+    """The photograph, with its pins as hints."""
     if not pins:
-      return opened.grey
+      return opened.network_input
     # By the photograph's own pixels, as the command line has it.
-    return self._colorizer.give(opened.grey, pins, opened.size)
+    return self._colorizer.add_hints(opened.network_input, pins, opened.size)
 
   def show(
     self,
@@ -124,7 +124,9 @@ class Studio:
     """Bits/dim of a sample, and a JPEG for the screen."""
     drawing = self._draw(opened, recipe)
     numbers = {'bits_per_dim': drawn_samples.finite(drawing.bits_per_dim[0])}
-    rgb, _ = self._colorizer.render(opened.grey, drawing.chroma[0], saturation)
+    rgb, _ = self._colorizer.render(
+      opened.network_input, drawing.chroma[0], saturation
+    )
     return numbers, encode('JPEG', rgb)
 
   def save(
@@ -143,15 +145,15 @@ class Studio:
     if max(opened.size) > side:
       raise errors.UserError(f'{form} has at most {side:,} pixels a side.')
     photograph = image_files.decode_photograph(opened.data)
-    grey = self._colorizer.to_network_size(photograph.rgb)
+    network_input = self._colorizer.to_network_size(photograph.rgb)
     chroma = self._draw(opened, recipe).chroma[0]
-    rgb, _ = self._colorizer.render(grey, chroma, saturation)
+    rgb, _ = self._colorizer.render(network_input, chroma, saturation)
     return encode(form, rgb, photograph.alpha, photograph.metadata)
 
   def grey(self, opened: opened_photograph.Opened) -> bytes:
     """The photograph without colours, a JPEG for the screen."""
-    none = np.zeros((*opened.grey.shape, 2), np.float32)
-    return encode('JPEG', self._colorizer.render(opened.grey, none)[0])
+    none = np.zeros((*opened.network_input.shape, 2), np.float32)
+    return encode('JPEG', self._colorizer.render(opened.network_input, none)[0])
 
   def original(self, opened: opened_photograph.Opened) -> bytes:
     """The photograph in its own colours, a JPEG for the screen."""
@@ -170,15 +172,17 @@ class Studio:
     Args:
       opened: the photograph.
       place: x, y in its pixels.
-      pins: what is known elsewhere.
+      pins: hints elsewhere in it.
       recipes: of samples that are looked at, too.
 
     Raises:
       UserError: the place, or a pin, lies outside.
     """
-    row, column = hints.cell_of(place, opened.size, opened.grey.shape)
+    row, column = hint_files.cell_at(
+      place, opened.size, opened.network_input.shape
+    )
     if pins not in opened.expected:
-      expected = self._colorizer.expect(self._given(opened, pins))
+      expected = self._colorizer.expect(self._with_pins(opened, pins))
       _keep(opened.expected, pins, expected, MAX_EXPECTED)
     shares = []
     if opened.expected[pins] is not None:
@@ -188,14 +192,15 @@ class Studio:
     chroma = [
       drawing.chroma[0, row, column]
       for drawing in drawings
-      if drawing.grey.hints is None or not drawing.grey.hints[row, column, 2]
+      if drawing.network_input.hints is None
+      or not drawing.network_input.hints[row, column, 2]
     ]
     if chroma:
       shares.append(palette.bins_of_samples(np.stack(chroma)))
     if not shares:
       return []
-    height, width = opened.grey.luminance.shape
-    lightness = opened.grey.luminance[
+    height, width = opened.network_input.luminance.shape
+    lightness = opened.network_input.luminance[
       place[1] * height // opened.size[0], place[0] * width // opened.size[1]
     ]
     return palette.colours(np.mean(shares, 0), float(lightness))

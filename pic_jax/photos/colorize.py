@@ -19,8 +19,7 @@ import numpy as np
 from pic_jax.images import color, image_files
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
-from pic_jax.photos import drawn_samples, network_size, options
-from pic_jax.photos import hints as hint_points
+from pic_jax.photos import drawn_samples, hint_files, network_size, options
 from pic_jax.runtime import compilation_cache, devices, errors
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import digests, run_config, trained_model
@@ -63,7 +62,7 @@ class Colorizer:
     rgb: np.ndarray,
     num_samples: int = 4,
     seed: int = 0,
-    hints: Sequence[hint_points.Point] = (),
+    hints: Sequence[hint_files.Point] = (),
     **more: Any,
   ) -> np.ndarray:
     """Colourises one photograph.
@@ -72,7 +71,7 @@ class Colorizer:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8; colour is turned grey first.
       num_samples: S.
       seed: together with the grey levels it determines the samples.
-      hints: colours that are known, (x, y, (r, g, b)) in pixels.
+      hints: known colours, (x, y, (r, g, b)) in pixels.
       **more: other fields of `options.Settings`; `samples=[5]` draws only the
         one that is number 5 of all that this seed gives.
 
@@ -83,11 +82,13 @@ class Colorizer:
       ValueError: not an image, or an impossible setting.
     """
     settings = options.Settings(num_samples=num_samples, seed=seed, **more)
-    grey = self.to_network_size(np.asarray(rgb))
+    network_input = self.to_network_size(np.asarray(rgb))
     if hints:
-      grey = self.give(grey, hints)
-    (drawing,) = self.draw([grey], settings)
-    drawn = [self.render(grey, x, settings.saturation) for x in drawing.chroma]
+      network_input = self.add_hints(network_input, hints)
+    (drawing,) = self.draw([network_input], settings)
+    drawn = [
+      self.render(network_input, x, settings.saturation) for x in drawing.chroma
+    ]
     return np.stack([rgb for rgb, _ in drawn])
 
   def complete(self, settings: options.Settings) -> options.Settings:
@@ -101,25 +102,26 @@ class Colorizer:
       **{k: v for k, v in own.items() if getattr(settings, k) is None},
     )
 
-  def to_network_size(self, rgb: np.ndarray) -> network_size.Grey:
+  def to_network_size(self, rgb: np.ndarray) -> network_size.NetworkInput:
     """Turns a photograph grey and small."""
     model = self.model
     return network_size.to_network_size(
       rgb, self._size, model.chroma_factor, model.chroma_filter
     )
 
-  def give(
+  def add_hints(
     self,
-    grey: network_size.Grey,
-    known: hint_points.Known,
+    network_input: network_size.NetworkInput,
+    hints: hint_files.Hints,
     size: tuple[int, int] | None = None,
-  ) -> network_size.Grey:
-    """Tells what is known of the colours of a photograph.
+  ) -> network_size.NetworkInput:
+    """Adds hints to a photograph.
 
     Args:
-      grey: the photograph.
-      known: points, or a file; see `hints.read`.
-      size: height and width that points are counted in; None: of `grey`.
+      network_input: the photograph.
+      hints: points, or a file; see `hint_files.read`.
+      size: height and width in which points are counted; None for those of
+        `network_input`.
 
     Raises:
       UserError: it does not fit the photograph, or the model reads no hints.
@@ -127,13 +129,15 @@ class Colorizer:
     """
     if not self.model.hint_share:
       raise errors.UserError('This model reads no hints.')
-    is_file = isinstance(known, pathlib.Path)
-    read_fn = hint_points.read if is_file else hint_points.of_points
-    hints = read_fn(known, size or grey.luminance.shape, grey.shape)
-    return dataclasses.replace(grey, hints=hints)
+    is_file = isinstance(hints, pathlib.Path)
+    read_fn = hint_files.read if is_file else hint_files.from_points
+    cells = read_fn(
+      hints, size or network_input.luminance.shape, network_input.shape
+    )
+    return dataclasses.replace(network_input, hints=cells)
 
   def draw(
-    self, greys: list[network_size.Grey], settings: options.Settings
+    self, inputs: list[network_size.NetworkInput], settings: options.Settings
   ) -> list[drawn_samples.Drawing]:
     """Draws samples for photographs whose `levels` all have one shape.
 
@@ -148,16 +152,18 @@ class Colorizer:
     if settings.guidance:
       guidance = np.full(count, settings.guidance, np.float32)
     found = []
-    for first in range(0, len(greys), count):
-      group = greys[first : first + count]
+    for first in range(0, len(inputs), count):
+      group = inputs[first : first + count]
       padded = group + group[-1:] * (count - len(group))
-      levels = devices.shard(np.stack([grey.levels for grey in padded]))
-      names = [key_words(grey.levels) for grey in padded]
-      given = self._given(padded)
+      levels = devices.shard(
+        np.stack([network_input.levels for network_input in padded])
+      )
+      names = [key_words(network_input.levels) for network_input in padded]
+      hints = self._shard_hints(padded)
       drawn = self._draw(
         self.params,
         levels,
-        given,
+        hints,
         devices.shard(np.stack(names)),
         np.full(count, settings.seed, np.uint32),
         np.full(count, settings.temperature, np.float32),
@@ -172,34 +178,42 @@ class Colorizer:
     return found
 
   def score_originals(
-    self, greys: list[network_size.Grey]
+    self, inputs: list[network_size.NetworkInput]
   ) -> list[float | None]:
     """Bits/dim of the photographs' own chroma; None for a grey photograph.
 
     Only photographs that have colours cost a pass of the model.
 
     Args:
-      greys: whose `levels` all have one shape.
+      inputs: whose `levels` all have one shape.
     """
-    bits: list[float | None] = [None] * len(greys)
-    coloured = [i for i, grey in enumerate(greys) if grey.chroma is not None]
+    bits: list[float | None] = [None] * len(inputs)
+    coloured = [
+      i
+      for i, network_input in enumerate(inputs)
+      if network_input.chroma is not None
+    ]
     count = jax.local_device_count()
     for first in range(0, len(coloured), count):
       group = coloured[first : first + count]
-      padded = [greys[i] for i in group + group[-1:] * (count - len(group))]
+      padded = [inputs[i] for i in group + group[-1:] * (count - len(group))]
       scored = self._score(
         self.params,
-        devices.shard(np.stack([grey.levels for grey in padded])),
-        self._given(padded),
-        devices.shard(np.stack([grey.chroma for grey in padded])),
+        devices.shard(
+          np.stack([network_input.levels for network_input in padded])
+        ),
+        self._shard_hints(padded),
+        devices.shard(
+          np.stack([network_input.chroma for network_input in padded])
+        ),
       )
       log_prob = np.asarray(devices.unshard(scored))
       for i, values in zip(group, log_prob, strict=False):
-        bits[i] = float(drawn_samples.bits_per_dim(greys[i], values[None])[0])
+        bits[i] = float(drawn_samples.bits_per_dim(inputs[i], values[None])[0])
     return bits
 
   def expect(
-    self, grey: network_size.Grey
+    self, network_input: network_size.NetworkInput
   ) -> tuple[np.ndarray, np.ndarray] | None:
     """What the embedding, by itself, expects in each cell.
 
@@ -209,26 +223,35 @@ class Colorizer:
     """
     if not self.model.embedding_has_likelihood:
       return None
-    greys = [grey] * jax.local_device_count()
-    levels = devices.shard(np.stack([grey.levels for grey in greys]))
-    expected = self._expect(self.params, levels, self._given(greys))
+    inputs = [network_input] * jax.local_device_count()
+    levels = devices.shard(
+      np.stack([network_input.levels for network_input in inputs])
+    )
+    expected = self._expect(self.params, levels, self._shard_hints(inputs))
     theta, luminance = map(np.asarray, devices.unshard(expected))
     return theta[0], luminance[0]
 
-  def _given(self, greys: list[network_size.Grey]) -> np.ndarray | None:
+  def _shard_hints(
+    self, inputs: list[network_size.NetworkInput]
+  ) -> np.ndarray | None:
     """Hints for the devices, if the model reads them."""
     if not self.model.hint_share:
       return None
     factor = self.model.chroma_factor
-    return devices.shard(np.stack([hint_points.of(g, factor) for g in greys]))
+    return devices.shard(
+      np.stack([hint_files.padded(g, factor) for g in inputs])
+    )
 
   def render(
-    self, grey: network_size.Grey, chroma: np.ndarray, saturation: float = 1.0
+    self,
+    network_input: network_size.NetworkInput,
+    chroma: np.ndarray,
+    saturation: float = 1.0,
   ) -> tuple[np.ndarray, float]:
     """A sample [h, w, 2], Lab units, on its photograph; see `to_photograph`."""
     chroma, model = np.float32(saturation) * chroma, self.model
     return network_size.to_photograph(
-      grey, chroma, model.chroma_factor, model.chroma_filter
+      network_input, chroma, model.chroma_factor, model.chroma_filter
     )
 
   def _network_luminance(self, levels: jax.Array) -> jax.Array:
@@ -238,7 +261,7 @@ class Colorizer:
     self,
     params: Any,
     levels: jax.Array,
-    given: jax.Array | None,
+    hints: jax.Array | None,
     words: jax.Array,
     seed: jax.Array,
     temperature: jax.Array,
@@ -262,19 +285,19 @@ class Colorizer:
       keys,
       samples,
       temperature,
-      hints=given,
+      hints=hints,
       guidance=guidance,
     )
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
 
   def _expect_fn(
-    self, params: Any, levels: jax.Array, given: jax.Array | None
+    self, params: Any, levels: jax.Array, hints: jax.Array | None
   ) -> tuple[jax.Array, jax.Array]:
     """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
     luminance = self._network_luminance(levels)
     embedding = self.model.build_embedding().apply(
-      {'params': params['embedding']}, luminance, hints=given
+      {'params': params['embedding']}, luminance, hints=hints
     )
     theta = embedding[..., : self.model.num_outputs]
     return theta, self.model.subsample(luminance)
@@ -283,14 +306,14 @@ class Colorizer:
     self,
     params: Any,
     levels: jax.Array,
-    given: jax.Array | None,
+    hints: jax.Array | None,
     chroma: jax.Array,
   ) -> jax.Array:
     """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
     luminance = self._network_luminance(levels)
-    chroma = hint_maps.put(color.chroma_to_network(chroma), given)
+    chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
     theta, _ = self.model.apply(
-      {'params': params}, luminance, chroma, hints=given
+      {'params': params}, luminance, chroma, hints=hints
     )
     if not self.model.has_likelihood:
       return jnp.full(theta.shape[:-1], jnp.nan)

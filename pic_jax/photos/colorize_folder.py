@@ -25,7 +25,7 @@ from pic_jax.photos import (
   contact_sheet,
   drawn_samples,
   folder_job,
-  hints,
+  hint_files,
   network_size,
 )
 from pic_jax.runtime import errors, lock, terminal
@@ -39,12 +39,12 @@ class _Task:
 
   result: folder_job.Result
   photograph: image_files.Photograph
-  grey: network_size.Grey
+  network_input: network_size.NetworkInput
   start: float
 
 
-class _Run:
-  """What all photographs of a run share."""
+class FolderRun:
+  """State shared by all photographs of a run."""
 
   def __init__(
     self,
@@ -61,11 +61,11 @@ class _Run:
     if not settings['guidance']:
       del settings['guidance']
     self.made_with = settings | {
-      'format': job.manners.format,
+      'format': job.file_options.format,
       'checkpoint': colorizer.digest,
     }
     if job.hints:
-      self.made_with['hints'] = hints.digest(job.hints)
+      self.made_with['hints'] = hint_files.digest(job.hints)
     self.before = folder_job.read_journal(job.output)
     self._journal = journal
     self._start = time.perf_counter()
@@ -121,20 +121,20 @@ def run(
     shutil.rmtree(output / folder_job.PARTIAL, ignore_errors=True)
     (output / folder_job.PARTIAL).mkdir()
     journal.write('\n')  # ends a line that was cut off
-    at = _Run(job, colorizer, journal, len(found.photographs))
+    state = FolderRun(job, colorizer, journal, len(found.photographs))
     if found.left_out:
       terminal.say(f'Left out: {found.left_out_text()}.')
     try:
-      files = _colour_all(at, found.photographs)
+      files = _colour_all(state, found.photographs)
     except KeyboardInterrupt:
       raise errors.Stopped(
         signal.SIGINT,
-        f'{at.num_seen} of {len(found.photographs)} are finished; run the same '
-        'command again to go on.',
+        f'{state.num_seen} of {len(found.photographs)} are finished; run the '
+        'same command again to go on.',
       ) from None
     shutil.rmtree(output / folder_job.PARTIAL)
   report = {
-    'settings': at.made_with,
+    'settings': state.made_with,
     'left_out': [str(path) for path in found.left_out],
     'files': [dataclasses.asdict(result) for result in files],
   }
@@ -146,114 +146,118 @@ def run(
 
 
 def _colour_all(
-  at: _Run, photographs: list[tuple[pathlib.Path, str]]
+  run: FolderRun, photographs: list[tuple[pathlib.Path, str]]
 ) -> list[folder_job.Result]:
   """One for each device at a time, of one shape of what the network sees."""
   found = []
   waiting = collections.defaultdict(list)
   for path, name in photographs:
     found.append(folder_job.Result(name))
-    task = _open(at, path, found[-1])
+    task = _open(run, path, found[-1])
     if task is None:
       continue
-    group = waiting[task.grey.levels.shape]
+    group = waiting[task.network_input.levels.shape]
     group.append(task)
     if len(group) == jax.local_device_count():
-      _colour(at, group)
+      _colour(run, group)
       group.clear()
   for group in waiting.values():
-    _colour(at, group)
+    _colour(run, group)
   return found
 
 
 def _open(
-  at: _Run, path: pathlib.Path, result: folder_job.Result
+  run: FolderRun, path: pathlib.Path, result: folder_job.Result
 ) -> _Task | None:
   """Reads a photograph; None if nothing is left to do for it."""
   start = time.perf_counter()
   try:
     photograph = image_files.load_photograph(path)
   except errors.RunError as error:
-    at.fail(result, str(error))
+    run.fail(result, str(error))
     return None
   rgb = photograph.rgb
   digest = hashlib.sha256(repr(rgb.shape).encode())
   digest.update(np.ascontiguousarray(rgb).data)
   result.height, result.width = rgb.shape[:2]
   result.notes = list(photograph.notes)
-  result.made_with = at.made_with | {'photograph': digest.hexdigest()}
-  if not _may_be_made(at, result):
+  result.made_with = run.made_with | {'photograph': digest.hexdigest()}
+  if not _may_be_made(run, result):
     return None
-  grey = at.colorizer.to_network_size(rgb)
-  if at.job.hints:
-    grey = at.colorizer.give(grey, at.job.hints)
-  if grey.is_toned:
+  network_input = run.colorizer.to_network_size(rgb)
+  if run.job.hints:
+    network_input = run.colorizer.add_hints(network_input, run.job.hints)
+  if network_input.is_toned:
     result.notes.append('toned: its one tone is left out')
-  if grey.chroma is not None and at.job.manners.skip_colour:
+  if network_input.chroma is not None and run.job.file_options.skip_colour:
     result.status, result.reason = 'skipped', 'has colours of its own'
-    at.say(result, result.reason)
+    run.say(result, result.reason)
     return None
-  return _Task(result, photograph, grey, start)
+  return _Task(result, photograph, network_input, start)
 
 
-def _may_be_made(at: _Run, result: folder_job.Result) -> bool:
+def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
   """False for what is there, or would be in the way of something else."""
-  before = at.made_before(result)
+  before = run.made_before(result)
   is_ours = before.get('made_with') == result.made_with
-  targets, manners = at.job.targets(result.file), at.job.manners
-  side = encoding.MAX_SIDES.get(manners.format, np.inf)
+  targets, file_options = run.job.targets(result.file), run.job.file_options
+  side = encoding.MAX_SIDES.get(file_options.format, np.inf)
   if max(result.height, result.width) > side:
-    at.fail(result, f'more than {side} pixels a side: --format png.')
+    run.fail(result, f'more than {side} pixels a side: --format png.')
     return False
   if max(len(os.fsencode(path.name)) for path in targets) > MAX_NAME_BYTES:
-    at.fail(result, 'its name is too long for a name of an output.')
+    run.fail(result, 'its name is too long for a name of an output.')
     return False
-  existing = [path for path in targets if os.path.lexists(at.job.output / path)]
-  if existing and not is_ours and not manners.overwrite:
+  existing = [
+    path for path in targets if os.path.lexists(run.job.output / path)
+  ]
+  if existing and not is_ours and not file_options.overwrite:
     what = 'was made with other settings' if before else 'is not of this job'
-    at.fail(
+    run.fail(
       result,
-      f'{errors.in_one_line(at.job.output / existing[0])} exists and {what}: '
+      f'{errors.in_one_line(run.job.output / existing[0])} exists and {what}: '
       '--overwrite, or choose another --output.',
     )
     return False
-  is_done = is_ours and before['status'] == 'done' and not manners.overwrite
+  is_done = (
+    is_ours and before['status'] == 'done' and not file_options.overwrite
+  )
   if is_done and len(existing) == len(targets):
     for name, value in before.items():
       setattr(result, name, value)
     result.status = 'skipped'
-    at.say(result, 'is there already')
+    run.say(result, 'is there already')
     return False
   return True
 
 
-def _colour(at: _Run, group: list[_Task]) -> None:
+def _colour(run: FolderRun, group: list[_Task]) -> None:
   """Draws for photographs of one shape, and writes their outputs."""
   if not group:
     return
-  greys = [task.grey for task in group]
-  drawings = at.colorizer.draw(greys, at.job.settings)
-  originals = at.colorizer.score_originals(greys)
+  inputs = [task.network_input for task in group]
+  drawings = run.colorizer.draw(inputs, run.job.settings)
+  originals = run.colorizer.score_originals(inputs)
   for task, drawing, bits in zip(group, drawings, originals, strict=True):
-    if at.job.manners.overwrite:
+    if run.job.file_options.overwrite:
       # First, lest a kill leaves them where the journal tells of new ones.
-      for target in at.job.targets(task.result.file):
-        (at.job.output / target).unlink(missing_ok=True)
-    at.log(task.result)  # 'started': after a kill its files are known as ours
+      for target in run.job.targets(task.result.file):
+        (run.job.output / target).unlink(missing_ok=True)
+    run.log(task.result)  # 'started': after a kill its files are known as ours
     try:
-      _finish(at, task, drawing, drawn_samples.finite(bits))
+      _finish(run, task, drawing, drawn_samples.finite(bits))
     except image_files.EncodingError as error:
-      at.fail(task.result, str(error))
+      run.fail(task.result, str(error))
 
 
 def _finish(
-  at: _Run,
+  run: FolderRun,
   task: _Task,
   drawing: drawn_samples.Drawing,
   original_bits: float | None,
 ) -> None:
   """Writes the outputs of one photograph."""
-  result, photograph, output = task.result, task.photograph, at.job.output
+  result, photograph, output = task.result, task.photograph, run.job.output
   pictures = []
 
   def show(name: str, rgb: np.ndarray, caption: str, file: str = '') -> None:
@@ -261,13 +265,15 @@ def _finish(
       contact_sheet.picture(output, name, rgb, caption) | {'file': file}
     )
 
-  show(f'{result.file} grey', network_size.grey_picture(task.grey), 'grey')
-  for index, target in enumerate(at.job.targets(result.file)):
-    rgb, clipped = at.colorizer.render(
-      task.grey, drawing.chroma[index], at.job.settings.saturation
+  show(
+    f'{result.file} grey', network_size.grey_picture(task.network_input), 'grey'
+  )
+  for index, target in enumerate(run.job.targets(result.file)):
+    rgb, clipped = run.colorizer.render(
+      task.network_input, drawing.chroma[index], run.job.settings.saturation
     )
     bits = drawn_samples.finite(drawing.bits_per_dim[index])
-    _save(output / target, rgb, photograph, at.job)
+    _save(output / target, rgb, photograph, run.job)
     show(
       str(target), rgb, drawn_samples.bits_text([bits]) or 'sample', str(target)
     )
@@ -275,7 +281,7 @@ def _finish(
       {'file': str(target), 'bits_per_dim': bits, 'clipped_share': clipped}
       | color_statistics.measure_photograph(rgb)
     )
-  if task.grey.chroma is not None:
+  if task.network_input.chroma is not None:
     result.original = {'bits_per_dim': original_bits}
     result.original |= color_statistics.measure_photograph(photograph.rgb)
     caption = drawn_samples.bits_text([original_bits])
@@ -284,7 +290,7 @@ def _finish(
   result.status, result.pictures = 'done', pictures
   result.difference = drawing.difference
   result.seconds = time.perf_counter() - task.start
-  at.log(result)
+  run.log(result)
   facts = [
     f'{result.width} x {result.height}',
     f'{len(result.samples)} samples',
@@ -293,7 +299,7 @@ def _finish(
     ),
     *result.notes,
   ]
-  at.say(result, ', '.join(filter(None, facts)))
+  run.say(result, ', '.join(filter(None, facts)))
 
 
 def _save(
@@ -305,7 +311,9 @@ def _save(
   """Writes one output, unless it is there."""
   if os.path.lexists(path):
     return
-  temporary = job.output / folder_job.PARTIAL / f'output.{job.manners.format}'
+  temporary = (
+    job.output / folder_job.PARTIAL / f'output.{job.file_options.format}'
+  )
   image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary.replace(path)

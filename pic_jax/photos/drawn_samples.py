@@ -12,33 +12,33 @@ class Drawing:
   """Samples of one photograph, not yet at its size.
 
   Attributes:
-    grey: of the photograph.
+    network_input: of the photograph.
     chroma: [S, h, w, 2] Lab units, without padding.
     bits_per_dim: [S] of the samples; NaN of a model without a likelihood.
     difference: mean distance in (a, b) over all pairs of samples, Lab units.
   """
 
-  grey: network_size.Grey
+  network_input: network_size.NetworkInput
   chroma: np.ndarray
   bits_per_dim: np.ndarray
   difference: float
 
 
 def make(
-  grey: network_size.Grey,
+  network_input: network_size.NetworkInput,
   chroma: np.ndarray,
   log_prob: np.ndarray,
   settings: options.Settings,
 ) -> Drawing:
   """Cuts the padding off and keeps what `rank` asks for."""
-  height, width = grey.shape
+  height, width = network_input.shape
   chroma = chroma[:, :height, :width]
-  bits = bits_per_dim(grey, log_prob)
+  bits = bits_per_dim(network_input, log_prob)
   apart = differences(chroma)
   kept = choose(settings, bits, apart)
   pairs = len(kept) * (len(kept) - 1)
   return Drawing(
-    grey=grey,
+    network_input=network_input,
     chroma=chroma[kept],
     bits_per_dim=bits[kept],
     difference=float(apart[np.ix_(kept, kept)].sum() / max(1, pairs)),
@@ -75,17 +75,19 @@ def differences(chroma: np.ndarray) -> np.ndarray:
   )
 
 
-def bits_per_dim(grey: network_size.Grey, log_prob: np.ndarray) -> np.ndarray:
+def bits_per_dim(
+  network_input: network_size.NetworkInput, log_prob: np.ndarray
+) -> np.ndarray:
   """Bits per chroma value [B] of log-probabilities [B, h, w], padded as levels.
 
   Padding and cells given by hints are left out. In numpy: photographs have too
   many shapes to compile for.
   """
-  height, width = grey.shape
+  height, width = network_input.shape
   log_prob = log_prob[:, :height, :width]
   others = np.ones((height, width))
-  if grey.hints is not None:
-    others -= grey.hints[..., 2]
+  if network_input.hints is not None:
+    others -= network_input.hints[..., 2]
   bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
   return bits / max(1.0, others.sum())
 

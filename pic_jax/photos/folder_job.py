@@ -25,14 +25,14 @@ class Job:
     inputs: photographs and folders.
     output: folder.
     settings: of the samples.
-    manners: of reading and writing.
+    file_options: formats, folders, what may be overwritten.
     hints: file of what is known of the one photograph; None: nothing is.
   """
 
   inputs: tuple[pathlib.Path, ...]
   output: pathlib.Path
   settings: options.Settings
-  manners: options.Manners = options.Manners()
+  file_options: options.FileOptions = options.FileOptions()
   hints: pathlib.Path | None = None
 
   def targets(self, name: str) -> list[pathlib.Path]:
@@ -42,7 +42,7 @@ class Job:
     neighbour.
     """
     return [
-      pathlib.Path(f'{name}.{index}.{self.manners.format}')
+      pathlib.Path(f'{name}.{index}.{self.file_options.format}')
       for index in self.settings.numbers
     ]
 
@@ -128,12 +128,14 @@ def find(job: Job) -> Found:
         f'{errors.in_one_line(output)} is both input and output: choose '
         'another --output.'
       )
-    inside, others = _walk(source, output, job.manners.recursive)
+    inside, others = _walk(source, output, job.file_options.recursive)
     photographs += [(path, str(path.relative_to(source))) for path in inside]
     left_out += others
   if not photographs:
     hint = (
-      '' if job.manners.recursive else '; --recursive looks into subfolders'
+      ''
+      if job.file_options.recursive
+      else '; --recursive looks into subfolders'
     )
     raise errors.UserError(
       f'No photographs ({", ".join(image_files.suffixes())}) in '
@@ -152,7 +154,7 @@ def _refuse_files_of_others(job: Job) -> None:
   if (job.output / JOURNAL).exists():
     return
   names = (PARTIAL, REPORT, PAGE)
-  for name in names[: 1 if job.manners.overwrite else None]:
+  for name in names[: 1 if job.file_options.overwrite else None]:
     if os.path.lexists(job.output / name):
       raise errors.UserError(
         f'{errors.in_one_line(job.output / name)} exists and is not of this '

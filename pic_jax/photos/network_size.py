@@ -18,7 +18,7 @@ GREY_TOLERANCE = 1.0  # of (a, b) themselves: what a JPEG leaves of grey
 
 
 @dataclasses.dataclass(frozen=True)
-class Grey:
+class NetworkInput:
   """What the network sees of a photograph.
 
   Attributes:
@@ -90,7 +90,7 @@ def _deviation(chroma: np.ndarray) -> float:
 
 def to_network_size(
   rgb: np.ndarray, size: int, factor: int, chroma_filter: str
-) -> Grey:
+) -> NetworkInput:
   """Turns a photograph grey and small.
 
   Args:
@@ -120,25 +120,28 @@ def to_network_size(
   small = np.clip(_resize(luminance, large), 0.0, 100.0)
   levels = _pad(np.asarray(2.55 * small).round().astype(np.uint8), padded)
   if rgb.shape[-1] == 1 or (rgb == rgb[..., :1]).all():
-    return Grey(luminance, levels, shape, None)
+    return NetworkInput(luminance, levels, shape, None)
   lab = any_shape.rgb_to_lab(_pad(_resize(rgb, large), padded))
   inside = lab[: large[0], : large[1]]
   if _is_toned(inside):
     is_toned = _deviation(inside[..., 1:]) > GREY_TOLERANCE
-    return Grey(luminance, levels, shape, None, is_toned)
+    return NetworkInput(luminance, levels, shape, None, is_toned)
   chroma = color.subsample(lab[None, ..., 1:], factor, chroma_filter)
-  return Grey(
+  return NetworkInput(
     luminance, levels, shape, np.asarray(color.round_chroma(chroma))[0]
   )
 
 
 def to_photograph(
-  grey: Grey, chroma: np.ndarray, factor: int, chroma_filter: str
+  network_input: NetworkInput,
+  chroma: np.ndarray,
+  factor: int,
+  chroma_filter: str,
 ) -> tuple[np.ndarray, float]:
   """Puts a chroma map onto a photograph's own luminance.
 
   Args:
-    grey: of the photograph.
+    network_input: of the photograph.
     chroma: [h, w, 2] Lab units, as saturated as is wanted.
     factor: ratio of the network's luminance to it.
     chroma_filter: on whose grid the values stand.
@@ -147,9 +150,9 @@ def to_photograph(
     [H, W, 3] uint8, and the share of pixels that were clipped to the gamut of
     sRGB; all others keep their luminance.
   """
-  height, width = grey.luminance.shape
-  rows, columns = grey.shape
-  small = grey.levels[None, ..., None] / np.float32(2.55)
+  height, width = network_input.luminance.shape
+  rows, columns = network_input.shape
+  small = network_input.levels[None, ..., None] / np.float32(2.55)
   small = np.asarray(color.subsample(small, factor, chroma_filter))[0]
   maps = guided_upsampling.prepare(
     np.asarray(chroma, np.float32),
@@ -161,7 +164,7 @@ def to_photograph(
   rgb = np.empty((height, width, 3), np.uint8)
   num_clipped = 0
   for strip in to_srgb.strips(height, width):
-    luminance = grey.luminance[strip, :, None]
+    luminance = network_input.luminance[strip, :, None]
     wide = guided_upsampling.upsample_rows(maps, luminance, strip.start, height)
     lab = np.concatenate([luminance, wide], -1)
     rgb[strip], is_clipped = any_shape.lab_to_rgb(lab)
@@ -169,11 +172,11 @@ def to_photograph(
   return rgb, num_clipped / (height * width)
 
 
-def grey_picture(grey: Grey) -> np.ndarray:
+def grey_picture(network_input: NetworkInput) -> np.ndarray:
   """[H, W, 3] uint8: the photograph's luminance, without chroma."""
-  rgb = np.empty((*grey.luminance.shape, 3), np.uint8)
-  for strip in to_srgb.strips(*grey.luminance.shape):
-    luminance = grey.luminance[strip, :, None]
+  rgb = np.empty((*network_input.luminance.shape, 3), np.uint8)
+  for strip in to_srgb.strips(*network_input.luminance.shape):
+    luminance = network_input.luminance[strip, :, None]
     lab = np.pad(luminance, ((0, 0), (0, 0), (0, 2)))
     rgb[strip], _ = any_shape.lab_to_rgb(lab)
   return rgb

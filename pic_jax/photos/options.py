@@ -115,7 +115,7 @@ class Settings(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Manners(_Checked):
+class FileOptions(_Checked):
   """How files are read and written."""
 
   format: str = option('png', 'of the outputs', choices=FORMATS)

@@ -1,4 +1,4 @@
-"""A folder of photographs: names, manners, reruns, kills, exit codes."""
+"""A folder of photographs: names, file options, reruns, kills, exit codes."""
 
 import contextlib
 import dataclasses
@@ -58,9 +58,11 @@ def run(colorizer, folder, **changes):
   """Colourises folder/in to folder/out; returns status and files by name."""
   fields = {'inputs': (folder / 'in',), 'output': folder / 'out'}
   fields['settings'] = options.Settings(num_samples=2)
-  names = [field.name for field in dataclasses.fields(options.Manners)]
-  manners = {name: changes.pop(name) for name in names if name in changes}
-  job = folder_job.Job(**fields | changes, manners=options.Manners(**manners))
+  names = [field.name for field in dataclasses.fields(options.FileOptions)]
+  file_options = {name: changes.pop(name) for name in names if name in changes}
+  job = folder_job.Job(
+    **fields | changes, file_options=options.FileOptions(**file_options)
+  )
   report = colorize_folder.run(job, folder_job.find(job), colorizer)
   return {entry['file']: entry for entry in report['files']}
 

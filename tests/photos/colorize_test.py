@@ -49,17 +49,20 @@ def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
 def test_what_the_network_sees_is_padded_to_few_shapes():
   shapes = set()
   for height, width in [(40, w) for w in range(40, 240, 17)] + [(90, 40)]:
-    grey = to_network_size(smooth(height, width))
-    rows, columns = grey.shape
-    assert (2 * rows, 2 * columns) <= grey.levels.shape
-    assert grey.chroma.shape == (*(x // 2 for x in grey.levels.shape), 2)
+    network_input = to_network_size(smooth(height, width))
+    rows, columns = network_input.shape
+    assert (2 * rows, 2 * columns) <= network_input.levels.shape
+    assert network_input.chroma.shape == (
+      *(x // 2 for x in network_input.levels.shape),
+      2,
+    )
     np.testing.assert_array_equal(
-      grey.levels[:, 2 * columns :],
-      grey.levels[:, [2 * columns - 1]].repeat(
-        grey.levels.shape[1] - 2 * columns, 1
+      network_input.levels[:, 2 * columns :],
+      network_input.levels[:, [2 * columns - 1]].repeat(
+        network_input.levels.shape[1] - 2 * columns, 1
       ),
     )
-    shapes.add(grey.levels.shape)
+    shapes.add(network_input.levels.shape)
   # Three aspects in each direction, and the square: at most 7 programs.
   assert shapes == {(8, 8), (8, 12), (8, 16), (8, 32), (32, 8)}
   assert to_network_size(smooth(40, 50)[..., :1]).chroma is None
@@ -74,7 +77,7 @@ def test_luminance_is_the_photographs_own(colorizer, height, width):
   before = color.rgb_to_lab(rgb)[..., 0]
   for index in range(2):
     result, clipped = colorizer.render(
-      drawing.grey, drawing.chroma[index], saturation=0.1
+      drawing.network_input, drawing.chroma[index], saturation=0.1
     )
     assert result.shape == (height, width, 3) and result.dtype == np.uint8
     after = color.rgb_to_lab(result)
@@ -94,25 +97,27 @@ def test_colour_out_of_the_gamut_is_counted(colorizer):
   chosen = options.Settings(num_samples=1)
   rgb = smooth(20, 30)
   (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
-  _, clipped = colorizer.render(drawing.grey, drawing.chroma[0], 50.0)
+  _, clipped = colorizer.render(drawing.network_input, drawing.chroma[0], 50.0)
   assert clipped > 0.5
-  result, clipped = colorizer.render(drawing.grey, drawing.chroma[0], 0.0)
+  result, clipped = colorizer.render(
+    drawing.network_input, drawing.chroma[0], 0.0
+  )
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
 
 
 def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
   images = [smooth(20, 24 + 3 * seed, seed=seed) for seed in range(3)]
-  greys = [colorizer.to_network_size(rgb) for rgb in images]
-  assert len({grey.levels.shape for grey in greys}) == 1
+  inputs = [colorizer.to_network_size(rgb) for rgb in images]
+  assert len({network_input.levels.shape for network_input in inputs}) == 1
   four, two = (options.Settings(num_samples=n, seed=5) for n in (4, 2))
-  together = colorizer.draw(greys, four)
+  together = colorizer.draw(inputs, four)
   for index in (0, 2):
-    (alone,) = colorizer.draw([greys[index]], two)
+    (alone,) = colorizer.draw([inputs[index]], two)
     np.testing.assert_array_equal(alone.chroma, together[index].chroma[:2])
     np.testing.assert_allclose(
       alone.bits_per_dim, together[index].bits_per_dim[:2], rtol=1e-5
     )
-  other = colorizer.draw(greys, options.Settings(num_samples=4, seed=6))
+  other = colorizer.draw(inputs, options.Settings(num_samples=4, seed=6))
   assert (other[0].chroma != together[0].chroma).any()
   samples = together[0].chroma
   assert (samples[0] != samples[1]).any() and together[0].difference > 0
@@ -123,10 +128,13 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   """`draw` and `score_originals` give the same chroma the same bits/dim."""
   rgb = smooth(8, 8)
   chosen = options.Settings(num_samples=1)
-  grey = colorizer.to_network_size(rgb)
-  (drawing,) = colorizer.draw([grey], chosen)
-  as_original = network_size.Grey(
-    grey.luminance, grey.levels, grey.shape, drawing.chroma[0]
+  network_input = colorizer.to_network_size(rgb)
+  (drawing,) = colorizer.draw([network_input], chosen)
+  as_original = network_size.NetworkInput(
+    network_input.luminance,
+    network_input.levels,
+    network_input.shape,
+    drawing.chroma[0],
   )
   (again,) = colorizer.score_originals([as_original])
   np.testing.assert_allclose(again, drawing.bits_per_dim[0], rtol=1e-4)
@@ -135,9 +143,9 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
 def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
   rgb = smooth(20, 24)
   coloured = colorizer.to_network_size(rgb)
-  grey = colorizer.to_network_size(rgb[..., 0])
-  assert coloured.levels.shape == grey.levels.shape
-  bits = colorizer.score_originals([grey, coloured, grey])
+  network_input = colorizer.to_network_size(rgb[..., 0])
+  assert coloured.levels.shape == network_input.levels.shape
+  bits = colorizer.score_originals([network_input, coloured, network_input])
   assert bits[0] is bits[2] is None and bits[1] > 0
   assert bits[1] == colorizer.score_originals([coloured])[0]
 
@@ -145,8 +153,8 @@ def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
     raise AssertionError('a pass of the model that nobody reads')
 
   monkeypatch.setattr(colorizer, '_score', refuse)
-  assert colorizer.score_originals([grey]) == [None]
-  colorizer.draw([grey, coloured], options.Settings(num_samples=1))
+  assert colorizer.score_originals([network_input]) == [None]
+  colorizer.draw([network_input, coloured], options.Settings(num_samples=1))
 
 
 def test_noise_follows_the_grey_levels():
@@ -212,9 +220,9 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
 
 
 def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
-  grey = colorizer.to_network_size(smooth(8, 8))
-  (four,) = colorizer.draw([grey], options.Settings(num_samples=4))
-  (alone,) = colorizer.draw([grey], options.Settings(samples=[2]))
+  network_input = colorizer.to_network_size(smooth(8, 8))
+  (four,) = colorizer.draw([network_input], options.Settings(num_samples=4))
+  (alone,) = colorizer.draw([network_input], options.Settings(samples=[2]))
   np.testing.assert_array_equal(alone.chroma[0], four.chroma[2])
 
 
@@ -222,14 +230,14 @@ def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
   params, config = tiny.shaken_model()
   config.sampling.photo_temperature = 0.0
   calm = colorize.Colorizer(params, config)
-  grey = calm.to_network_size(smooth(8, 8))
-  (own,) = calm.draw([grey], options.Settings(num_samples=2))
+  network_input = calm.to_network_size(smooth(8, 8))
+  (own,) = calm.draw([network_input], options.Settings(num_samples=2))
   np.testing.assert_array_equal(own.chroma[0], own.chroma[1])
   chosen = options.Settings(num_samples=2, temperature=1.0)
   assert calm.complete(chosen).temperature == 1.0
-  (exact,) = colorizer.draw([grey], options.Settings(num_samples=2))
+  (exact,) = colorizer.draw([network_input], options.Settings(num_samples=2))
   (guided,) = colorizer.draw(
-    [grey], options.Settings(num_samples=2, guidance=5.0)
+    [network_input], options.Settings(num_samples=2, guidance=5.0)
   )
   assert (guided.chroma != exact.chroma).any()
   assert colorizer.complete(options.Settings()).guidance == 0.0
@@ -238,23 +246,23 @@ def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
 @pytest.mark.parametrize('name', ['sepia', 'bluish'])
 def test_a_toned_photograph_counts_as_grey(name):
   rgb = image_files.load_image(CASES / 'toned' / f'{name}.jpg')
-  grey = to_network_size(rgb)
-  assert grey.is_toned and grey.chroma is None
+  network_input = to_network_size(rgb)
+  assert network_input.is_toned and network_input.chroma is None
 
 
 def test_grey_that_a_jpeg_has_stored_as_colours_is_not_called_toned():
   levels = tiny.images(1, 40, 60)[0].mean(-1, keepdims=True)
   noise = np.random.default_rng(0).integers(0, 2, (40, 60, 3))
   rgb = np.clip(levels + noise, 0, 255).astype(np.uint8)
-  grey = to_network_size(rgb)
-  assert grey.chroma is None and not grey.is_toned
+  network_input = to_network_size(rgb)
+  assert network_input.chroma is None and not network_input.is_toned
 
 
 @pytest.mark.parametrize('name', ['astronaut.png', 'china.jpg', 'rocket.jpg'])
 def test_a_colour_photograph_does_not_count_as_toned(name):
   rgb = image_files.load_image(ROOT / 'photos' / name)
-  grey = network_size.to_network_size(rgb, 64, 4, 'area')
-  assert not grey.is_toned and grey.chroma is not None
+  network_input = network_size.to_network_size(rgb, 64, 4, 'area')
+  assert not network_input.is_toned and network_input.chroma is not None
 
 
 def test_the_package_gives_the_python_api_without_importing_jax():

@@ -12,7 +12,7 @@ from pic_jax.photos import (
   colorize,
   colorize_folder,
   folder_job,
-  hints,
+  hint_files,
   options,
 )
 from pic_jax.runtime import errors
@@ -33,7 +33,7 @@ def chroma_of(rgb) -> np.ndarray:
 
 
 def test_points_give_the_cell_that_they_lie_in():
-  cells = hints.of_points(
+  cells = hint_files.from_points(
     [(0, 0, RED), (31.9, 19.9, BLUE), (16, 9.9, RED), (17, 5.1, BLUE)],
     size=(20, 32),
     shape=(4, 8),
@@ -55,27 +55,29 @@ def test_a_picture_gives_the_cells_that_are_half_opaque():
   alpha[5:10, 0:2] = 255
   alpha[5, 0] = 127  # less than half of cell (1, 0)
   alpha[15:, 28:] = 128  # all of cell (3, 7)
-  cells = hints.of_picture(rgb, alpha, (4, 8))
+  cells = hint_files.from_picture(rgb, alpha, (4, 8))
   assert np.argwhere(cells[..., 2]).tolist() == [[0, 0], [3, 7]]
   np.testing.assert_array_equal(cells[3, 7], [*chroma_of(BLUE), 1])
 
 
 def test_files_of_hints_say_the_same_as_points(tmp_path):
   points = [(3, 4, RED), (30, 10.5, BLUE)]
-  expected = hints.of_points(points, (20, 32), (4, 8))
+  expected = hint_files.from_points(points, (20, 32), (4, 8))
   path = tmp_path / 'hints.csv'
   text = '# x, y, colour\n3, 4, #c81e28\n\n30,10.5,30,40,200\n'
   path.write_text(text, encoding='utf-8-sig')  # as Excel has it
-  np.testing.assert_array_equal(hints.read(path, (20, 32), (4, 8)), expected)
+  np.testing.assert_array_equal(
+    hint_files.read(path, (20, 32), (4, 8)), expected
+  )
   picture = np.zeros((20, 32, 4), np.uint8)
   picture[0:5, 0:4] = (*RED, 255)
   picture[10:15, 28:32] = (*BLUE, 255)
   Image.fromarray(picture).save(tmp_path / 'hints.png')
   np.testing.assert_array_equal(
-    hints.read(tmp_path / 'hints.png', (20, 32), (4, 8)), expected
+    hint_files.read(tmp_path / 'hints.png', (20, 32), (4, 8)), expected
   )
   Image.new('RGBA', (32, 20)).save(tmp_path / 'none.png')
-  assert not hints.read(tmp_path / 'none.png', (20, 32), (4, 8)).any()
+  assert not hint_files.read(tmp_path / 'none.png', (20, 32), (4, 8)).any()
 
 
 @pytest.mark.parametrize(
@@ -97,16 +99,17 @@ def test_mistakes_in_hints_are_named(tmp_path, name, content, text):
   elif name == 'a.png':
     Image.new('RGBA', (32, 21)).save(path)
   with pytest.raises(errors.UserError, match=text):
-    hints.read(path, (20, 32), (4, 8))
+    hint_files.read(path, (20, 32), (4, 8))
 
 
 def test_hints_colour_their_cell_and_others_change(colorizer):
   rgb = tiny.images(1, 20, 24)[0][..., :1]
   plain = colorizer.to_network_size(rgb)
-  known = colorizer.give(plain, [(13, 11, RED)])
+  known = colorizer.add_hints(plain, [(13, 11, RED)])
   settings = options.Settings(num_samples=3)
   before, after = (
-    colorizer.draw([grey], settings)[0] for grey in (plain, known)
+    colorizer.draw([network_input], settings)[0]
+    for network_input in (plain, known)
   )
   row, col = np.argwhere(known.hints[..., 2])[0]
   expected = np.asarray(color.chroma_from_network(chroma_of(RED)[None]))[0]

@@ -19,7 +19,7 @@ from pic_jax.runtime import errors
 # the sRGB colour there.
 Point = tuple[float, float, tuple[int, int, int]]
 # Points, or a file; see `read`.
-Known = Sequence[Point] | pathlib.Path
+Hints = Sequence[Point] | pathlib.Path
 OPAQUE = 128  # alpha from which on a pixel of a picture says something
 
 
@@ -36,10 +36,10 @@ def _means(
   return np.concatenate([mask * np.asarray(chroma), mask], -1)
 
 
-def cell_of(
+def cell_at(
   place: tuple[float, float], size: tuple[int, int], shape: tuple[int, int]
 ) -> tuple[int, int]:
-  """Row and column of the cell of (x, y); see `of_points`.
+  """Row and column of the cell of (x, y); see `from_points`.
 
   Raises:
     UserError: it lies outside the photograph.
@@ -53,7 +53,7 @@ def cell_of(
   return int(y * shape[0] / size[0]), int(x * shape[1] / size[1])
 
 
-def of_points(
+def from_points(
   points: Sequence[Point], size: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
   """Cells that hold points; several in one cell are averaged.
@@ -69,7 +69,7 @@ def of_points(
   Raises:
     UserError: a point outside the photograph, or no colour.
   """
-  cells = [cell_of((x, y), size, shape) for x, y, _ in points]
+  cells = [cell_at((x, y), size, shape) for x, y, _ in points]
   for x, y, rgb in points:
     if len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb):
       raise errors.UserError(
@@ -82,7 +82,7 @@ def of_points(
   return _means(colours, *np.array(cells).T, np.ones(shape))
 
 
-def of_picture(
+def from_picture(
   rgb: np.ndarray, alpha: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
   """Cells of which at least half of the pixels are opaque.
@@ -129,7 +129,7 @@ def read(
 ) -> np.ndarray:
   """Hints of a file: points in a .csv, or a picture of the photograph's size.
 
-  Args: as of `of_points`.
+  Args: as of `from_points`.
 
   Returns:
     [h, w, 3], see `model.hints`.
@@ -139,7 +139,7 @@ def read(
   """
   if path.suffix.lower() == '.csv':
     try:
-      return of_points(_read_points(path), size, shape)
+      return from_points(_read_points(path), size, shape)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
       raise errors.UserError(f'{errors.in_one_line(path)}: {error}.') from None
   picture = image_files.load_photograph(path)
@@ -149,7 +149,7 @@ def read(
       f'{size[1]} x {size[0]}, and transparent where nothing is known.'
     )
   rgb = np.broadcast_to(picture.rgb, (*size, 3))
-  return of_picture(rgb, picture.alpha.reshape(size), shape)
+  return from_picture(rgb, picture.alpha.reshape(size), shape)
 
 
 def digest(path: pathlib.Path) -> str:
@@ -166,11 +166,11 @@ def digest(path: pathlib.Path) -> str:
     ) from None
 
 
-def of(grey: network_size.Grey, factor: int) -> np.ndarray:
+def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:
   """Hints of a photograph, 0 where there are none, padded as its levels are."""
-  hints = grey.hints
+  hints = network_input.hints
   if hints is None:
-    hints = np.zeros((*grey.shape, 3), np.float32)
-  (rows, columns), (height, width) = hints.shape[:2], grey.levels.shape
+    hints = np.zeros((*network_input.shape, 3), np.float32)
+  (rows, columns), (height, width) = hints.shape[:2], network_input.levels.shape
   widths = (height // factor - rows, width // factor - columns)
   return np.pad(hints, ((0, widths[0]), (0, widths[1]), (0, 0)))
