@@ -135,7 +135,8 @@ def _sample_rows(
 
   @jax.jit
   def prepare(params: Any, luminance: jax.Array, keys: jax.Array) -> tuple:
-    return conditions.prepare(model, params, luminance, keys, 1, 1.0)
+    spec = conditions.SamplingSpec()
+    return conditions.prepare(model, params, luminance, keys=keys, spec=spec)
 
   @jax.jit
   def one_pass(params: Any, embedding: jax.Array, chroma: jax.Array) -> Any:
@@ -147,11 +148,11 @@ def _sample_rows(
 
   keys = jax.random.split(jax.random.key(0), batch)
   prepare, costs = ready(prepare, params, lab.luminance, keys)
-  given = prepare()
-  one_pass, _ = ready(one_pass, params['decoder'], given.embedding, lab.chroma)
+  cond = prepare()
+  one_pass, _ = ready(one_pass, params['decoder'], cond.embedding, lab.chroma)
   for method in ('cached', 'parallel'):
     fill = functools.partial(sample.METHODS[method], model)
-    fill, more = ready(jax.jit(fill), params, given)
+    fill, more = ready(jax.jit(fill), params, cond)
     rounds = measure([fill, prepare, one_pass])
     # The core seconds of an accelerator's host say nothing.
     seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]

@@ -75,11 +75,8 @@ class Study:
       model,
       params,
       lab.luminance,
-      keys,
-      chosen.num_samples,
-      chosen.temperature,
-      chosen.method,
-      guidance=conditions.guidance_of(chosen),
+      keys=keys,
+      spec=conditions.spec_from_config(chosen),
     ).chroma
 
     flat = jnp.full_like(
@@ -108,9 +105,9 @@ class Study:
       independent = sample.sample_independently(
         own,
         lab.luminance_small,
-        keys,
-        chosen.num_samples,
-        chosen.temperature,
+        keys=keys,
+        num_samples=chosen.num_samples,
+        temperature=chosen.temperature,
       )
       look |= {
         'embedding_samples': pictures.to_rgb(model, lab.luminance, independent),

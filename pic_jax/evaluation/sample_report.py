@@ -15,7 +15,7 @@ from pic_jax.evaluation import (
   sample_scores,
 )
 from pic_jax.runtime import devices, errors, terminal
-from pic_jax.sampling import sample
+from pic_jax.sampling import conditions, sample
 from pic_jax.saved import run_config
 
 NUM_SAMPLES = 8
@@ -125,9 +125,8 @@ class SampleEvaluator:
     model = self._model
     lab = model.split_lab(rgb)
     keys = sample.image_keys(self._sampling.seed, indices)
-    drawn = sample.draw(
-      model, params, lab.luminance, keys, NUM_SAMPLES, TEMPERATURE
-    )
+    spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
+    drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
     theta, embedding = model.apply(
       {'params': params}, lab.luminance, lab.chroma
     )
@@ -136,9 +135,14 @@ class SampleEvaluator:
       scores |= sample_scores.of_likelihood(theta, lab, drawn.log_prob, keys)
     if model.embedding_has_likelihood:
       own = embedding[..., : model.num_outputs]
-      scores |= sample_scores.of_embedding(
-        model, own, lab, keys, NUM_SAMPLES, TEMPERATURE
+      independent = sample.sample_independently(
+        own,
+        lab.luminance_small,
+        keys=keys,
+        num_samples=NUM_SAMPLES,
+        temperature=TEMPERATURE,
       )
+      scores |= sample_scores.of_embedding(model, own, lab, independent)
     return scores
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from pic_jax.evaluation import calibration, like_cells, metrics
 from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, pic
-from pic_jax.sampling import pictures, sample
+from pic_jax.sampling import pictures
 
 # An image's samples take the numbers from 0 on of its key.
 TRANSFORM_STREAM = 2**32 - 1
@@ -120,9 +120,7 @@ def of_embedding(
   model: pic.PIC,
   theta: jax.Array,
   lab: pic.LabBatch,
-  keys: jax.Array,
-  num_samples: int,
-  temperature: float,
+  samples: jax.Array,
 ) -> dict[str, jax.Array]:
   """Scores [B, ...] of the embedding's own mixture: pixels without a decoder.
 
@@ -130,13 +128,9 @@ def of_embedding(
     model: knows the grid of the chroma.
     theta: [B, h, w, P], the embedding's first channels.
     lab: the originals.
-    keys, num_samples, temperature: see `sample.sample_chroma`.
+    samples: [B, S, h, w, 2] of it, in network units.
   """
-  samples = color.chroma_from_network(
-    sample.sample_independently(
-      theta, lab.luminance_small, keys, num_samples, temperature
-    )
-  )
+  samples = color.chroma_from_network(samples)
   target = color.chroma_from_network(lab.chroma)
   mode = logistic_mixture.mode(theta, lab.luminance_small)[:, None]
   picture = pictures.to_rgb(model, lab.luminance, mode)[:, 0]

@@ -146,30 +146,15 @@ class Colorizer:
     """
     settings = self.complete(settings)
     count = jax.local_device_count()
-    numbers = settings.samples or np.arange(settings.num_drawn)
-    numbers = np.tile(np.asarray(numbers, np.uint32), (count, 1))
-    guidance = None  # the program without candidates to choose from
-    if settings.guidance:
-      guidance = np.full(count, settings.guidance, np.float32)
+    seed = np.full(count, settings.seed, np.uint32)
     found = []
     for first in range(0, len(inputs), count):
       group = inputs[first : first + count]
       padded = group + group[-1:] * (count - len(group))
-      levels = devices.shard(
-        np.stack([network_input.levels for network_input in padded])
-      )
-      names = [key_words(network_input.levels) for network_input in padded]
-      hints = self._shard_hints(padded)
-      drawn = self._draw(
-        self.params,
-        levels,
-        hints,
-        devices.shard(np.stack(names)),
-        np.full(count, settings.seed, np.uint32),
-        np.full(count, settings.temperature, np.float32),
-        guidance,
-        numbers,
-      )
+      levels = devices.shard(np.stack([x.levels for x in padded]))
+      names = np.stack([key_words(x.levels) for x in padded])
+      spec = self._sharded_spec(settings, padded)
+      drawn = self._draw(self.params, levels, devices.shard(names), seed, spec)
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       found += [
         drawn_samples.make(*args, settings)
@@ -199,13 +184,9 @@ class Colorizer:
       padded = [inputs[i] for i in group + group[-1:] * (count - len(group))]
       scored = self._score(
         self.params,
-        devices.shard(
-          np.stack([network_input.levels for network_input in padded])
-        ),
+        devices.shard(np.stack([x.levels for x in padded])),
         self._shard_hints(padded),
-        devices.shard(
-          np.stack([network_input.chroma for network_input in padded])
-        ),
+        devices.shard(np.stack([x.chroma for x in padded])),
       )
       log_prob = np.asarray(devices.unshard(scored))
       for i, values in zip(group, log_prob, strict=False):
@@ -224,12 +205,29 @@ class Colorizer:
     if not self.model.embedding_has_likelihood:
       return None
     inputs = [network_input] * jax.local_device_count()
-    levels = devices.shard(
-      np.stack([network_input.levels for network_input in inputs])
-    )
+    levels = devices.shard(np.stack([x.levels for x in inputs]))
     expected = self._expect(self.params, levels, self._shard_hints(inputs))
     theta, luminance = map(np.asarray, devices.unshard(expected))
     return theta[0], luminance[0]
+
+  def _sharded_spec(
+    self, settings: options.Settings, inputs: list[network_size.NetworkInput]
+  ) -> conditions.SamplingSpec:
+    """The settings for `devices.pmap`: every array has an axis of devices."""
+    count = len(inputs)
+    numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
+    guidance = None  # compiles the program without candidates
+    if settings.guidance:
+      guidance = conditions.Guidance(
+        np.full(count, settings.guidance, np.float32),
+        self._sampling.num_candidates,
+      )
+    return conditions.SamplingSpec(
+      samples=np.tile(numbers.astype(np.uint32), (count, 1)),
+      temperature=np.full(count, settings.temperature, np.float32),
+      guidance=guidance,
+      hints=self._shard_hints(inputs),
+    )
 
   def _shard_hints(
     self, inputs: list[network_size.NetworkInput]
@@ -261,12 +259,9 @@ class Colorizer:
     self,
     params: Any,
     levels: jax.Array,
-    hints: jax.Array | None,
     words: jax.Array,
     seed: jax.Array,
-    temperature: jax.Array,
-    strength: jax.Array | None,
-    samples: jax.Array,
+    spec: conditions.SamplingSpec,
   ) -> tuple[jax.Array, jax.Array]:
     """Lab chroma [b, S, h, w, 2] and log-probabilities [b, S, h, w]."""
     keys = jax.vmap(
@@ -274,20 +269,8 @@ class Colorizer:
         jax.random.fold_in, word, jax.random.key(seed)
       )
     )(words)
-    guidance = None
-    if strength is not None:
-      count = self._sampling.num_candidates
-      guidance = conditions.Guidance(strength, count)
-    drawn = sample.draw(
-      self.model,
-      params,
-      self._network_luminance(levels),
-      keys,
-      samples,
-      temperature,
-      hints=hints,
-      guidance=guidance,
-    )
+    luminance = self._network_luminance(levels)
+    drawn = sample.draw(self.model, params, luminance, keys=keys, spec=spec)
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
 

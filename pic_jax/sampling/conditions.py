@@ -1,8 +1,9 @@
-"""What samples are made of: embedding, luminance, noise, given cells."""
+"""How samples are drawn, and the inputs that every method shares."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -11,30 +12,62 @@ from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture, pic
 
 
-class Guidance(NamedTuple):
-  """The embedding's own likelihood chooses among the decoder's candidates.
+@flax.struct.dataclass
+class Guidance:
+  """Lets the embedding's likelihood choose among the decoder's candidates.
 
-  Of m candidates for a pixel one is taken with a probability proportional to
-  p_embedding ** strength: what all of the luminance says of this pixel alone
-  keeps a canvas from drifting. With a strength of 0 or one candidate a sample
-  is one of the decoder's, as without guidance.
+  Of m candidates for a pixel, one is taken with a probability proportional to
+  p_embedding ** strength: the embedding's estimate for each pixel, based on all
+  of the luminance, keeps a canvas from drifting. A strength of 0 or a single
+  candidate gives exact samples of the decoder.
+
+  Attributes:
+    strength: exponent of the embedding's probability.
+    candidates_per_pixel: m.
   """
 
   strength: float | jax.Array
-  num_candidates: int
+  candidates_per_pixel: int = flax.struct.field(pytree_node=False)
 
 
-def guidance_of(sampling: ml_collections.ConfigDict) -> Guidance | None:
-  """What `config.sampling` asks for; None for exact samples."""
-  if not sampling.guidance:
-    return None
-  return Guidance(sampling.guidance, sampling.num_candidates)
+@flax.struct.dataclass
+class SamplingSpec:
+  """Settings of a draw.
+
+  Attributes:
+    samples: [S] sample numbers, or S as a Python int for numbers 0 to S - 1.
+    temperature: 1 samples from the model, 0 takes each pixel's mode.
+    guidance: None for exact samples.
+    hints: [B, h, w, 3], known chroma (see `model.hints`); None for none.
+    method: 'cached' (every layer computes every pixel once), 'parallel'
+      (fixed-point iteration over whole maps), or 'naive' (the whole decoder
+      for every pixel).
+  """
+
+  samples: int | jax.Array = 1
+  temperature: float | jax.Array = 1.0
+  guidance: Guidance | None = None
+  hints: jax.Array | None = None
+  method: str = flax.struct.field(pytree_node=False, default='cached')
 
 
-def _of_samples(
+def spec_from_config(sampling: ml_collections.ConfigDict) -> SamplingSpec:
+  """The settings in `config.sampling`."""
+  guidance = None
+  if sampling.guidance:
+    guidance = Guidance(sampling.guidance, sampling.num_candidates)
+  return SamplingSpec(
+    samples=sampling.num_samples,
+    temperature=sampling.temperature,
+    guidance=guidance,
+    method=sampling.method,
+  )
+
+
+def _for_samples(
   keys: jax.Array, samples: int | jax.Array, draw_fn: Callable[..., jax.Array]
 ) -> jax.Array:
-  """[B S, ...] of draw_fn(key of a sample), keys [B]; see `draw_noise`."""
+  """Stacks draw_fn(key of a sample) as [B S, ...]; see `draw_noise`."""
   if isinstance(samples, int):
     samples = jnp.arange(samples)
   drawn = jax.vmap(
@@ -48,17 +81,17 @@ def draw_noise(
   samples: int | jax.Array,
   shape: tuple[int, int, int],
 ) -> jax.Array:
-  """Noise of some samples of each image.
+  """Draws the noise of some samples of each image.
 
   Args:
     keys: [B], one PRNG key per image.
-    samples: [S] their numbers, or how many, from number 0 on.
+    samples: see `SamplingSpec.samples`.
     shape: h, w, K + 2.
 
   Returns:
     [B S, h, w, K + 2].
   """
-  return _of_samples(
+  return _for_samples(
     keys, samples, lambda key: logistic_mixture.noise(key, shape)
   )
 
@@ -69,64 +102,63 @@ def _draw_candidates(
   shape: tuple[int, int, int],
   count: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """Noise of candidates [m, N, h, w, K + 2], and of the choice [m, N, h, w].
+  """Draws noise [m, N, h, w, K + 2] for candidates and [m, N, h, w] to choose.
 
-  Candidate i, from 0 on, and its share in the choice have
-  fold_in(key of the sample, i).
+  Candidate i and its part of the choice use fold_in(key of the sample, i).
   """
 
   def draw_fn(key: jax.Array) -> jax.Array:
-    # One Gumbel more than the components need: that of the choice.
+    # One Gumbel more than the components need: it is for the choice.
     wider = (*shape[:2], shape[2] + 1)
     return jax.vmap(
       lambda i: logistic_mixture.noise(jax.random.fold_in(key, i), wider)
     )(jnp.arange(count))
 
-  drawn = jnp.moveaxis(_of_samples(keys, samples, draw_fn), 1, 0)
+  drawn = jnp.moveaxis(_for_samples(keys, samples, draw_fn), 1, 0)
   return drawn[..., 1:], drawn[..., 0]
 
 
 class Conditions(NamedTuple):
-  """What every method is given, of N = B S canvases.
+  """Inputs of every method, for N = B S canvases.
 
   Attributes:
     embedding: [B, h, w, E].
     luminance: [N, h, w, 1] in network units.
-    noise: [N, h, w, K + 2], times the temperature; of m candidates for each
-      pixel [m, N, h, w, K + 2].
-    given: [N, h, w, 3], cells that are given (`hints`); None: none.
-    own_theta: [N, h, w, P] of the embedding, where it guides.
-    choice: [m, N, h, w] Gumbel noise.
-    strength: of guidance.
+    noise: [N, h, w, K + 2], times the temperature; with m candidates per pixel
+      [m, N, h, w, K + 2].
+    hints: [N, h, w, 3], known chroma; None for none.
+    embedding_theta: [N, h, w, P], the embedding's mixture, with guidance.
+    choice: [m, N, h, w] Gumbel noise, with guidance.
+    strength: exponent of guidance.
   """
 
   embedding: jax.Array
   luminance: jax.Array
   noise: jax.Array
-  given: jax.Array | None = None
-  own_theta: jax.Array | None = None
+  hints: jax.Array | None = None
+  embedding_theta: jax.Array | None = None
   choice: jax.Array | None = None
   strength: float | jax.Array = 0.0
 
-  def embedding_of_each(self) -> jax.Array:
-    """[N, h, w, E]."""
+  def repeated_embedding(self) -> jax.Array:
+    """The embedding of each canvas, [N, h, w, E]."""
     repeats = len(self.luminance) // len(self.embedding)
     return jnp.repeat(self.embedding, repeats, 0)
 
   def sample(self, theta: jax.Array, place: tuple = ()) -> jax.Array:
-    """Chroma [N, ..., 2] of theta [N, ..., P] at a place, or everywhere."""
+    """Samples chroma [N, ..., 2] from theta [N, ..., P] at a place."""
     level = self.luminance[place]
-    if self.own_theta is None:
+    if self.embedding_theta is None:
       chroma = logistic_mixture.sample(theta, level, self.noise[place])
     else:
       chroma = self._guided(theta, place)
-    if self.given is None:
+    if self.hints is None:
       return chroma
-    return hint_maps.put(chroma, self.given[place])
+    return hint_maps.put(chroma, self.hints[place])
 
   def _guided(self, theta: jax.Array, place: tuple) -> jax.Array:
-    """The candidate that the embedding's likelihood and the noise choose."""
-    level, own = self.luminance[place], self.own_theta[place]
+    """Chooses a candidate by the embedding's likelihood and Gumbel noise."""
+    level, own = self.luminance[place], self.embedding_theta[place]
     candidates = jax.vmap(
       lambda noise: logistic_mixture.sample(theta, level, noise[place])
     )(self.noise)  # [m, N, ..., 2]
@@ -144,35 +176,45 @@ def prepare(
   model: pic.PIC,
   params: dict,
   luminance: jax.Array,
+  *,
   keys: jax.Array,
-  samples: int | jax.Array,
-  temperature: float | jax.Array,
-  hints: jax.Array | None = None,
-  guidance: Guidance | None = None,
+  spec: SamplingSpec,
 ) -> Conditions:
-  """Computes what every method is given; arguments as in `sample.draw`."""
+  """Computes what every method reads; arguments as for `sample.draw`.
+
+  Raises:
+    ValueError: guidance, and an embedding without a mixture.
+  """
+  hints, guidance = spec.hints, spec.guidance
   embedding = model.build_embedding().apply(
     {'params': params['embedding']}, luminance, hints=hints
   )
   small = model.subsample(luminance)
   shape = (*small.shape[1:3], model.num_components + 2)
-  noise = temperature * draw_noise(keys, samples, shape)
+  noise = spec.temperature * draw_noise(keys, spec.samples, shape)
   repeats = len(noise) // len(small)
   if hints is not None:
     hints = jnp.repeat(hints, repeats, 0)
-  given = Conditions(embedding, jnp.repeat(small, repeats, 0), noise, hints)
-  if guidance is None or not model.has_decoder or guidance.num_candidates == 1:
-    return given
+  conditions = Conditions(
+    embedding, jnp.repeat(small, repeats, 0), noise, hints
+  )
+  if guidance is None or not model.has_decoder:
+    return conditions
+  if guidance.candidates_per_pixel == 1:
+    return conditions
   if not model.embedding_has_likelihood:
     raise ValueError(
       'Guidance needs an embedding that was trained as a mixture: '
       '`model.embedding_loss_weight` is 0.'
     )
-  more, choice = _draw_candidates(keys, samples, shape, guidance.num_candidates)
-  return given._replace(
+  more, choice = _draw_candidates(
+    keys, spec.samples, shape, guidance.candidates_per_pixel
+  )
+  theta = conditions.repeated_embedding()[..., : model.num_outputs]
+  return conditions._replace(
     # The first candidate is the sample without guidance.
-    noise=(temperature * more).at[0].set(noise),
-    own_theta=given.embedding_of_each()[..., : model.num_outputs],
+    noise=(spec.temperature * more).at[0].set(noise),
+    embedding_theta=theta,
     choice=choice,
     strength=guidance.strength,
   )

@@ -28,11 +28,8 @@ class Sampler:
         model,
         params,
         lab.luminance,
-        sample.image_keys(sampling.seed, indices),
-        sampling.num_samples,
-        sampling.temperature,
-        sampling.method,
-        guidance=conditions.guidance_of(sampling),
+        keys=sample.image_keys(sampling.seed, indices),
+        spec=conditions.spec_from_config(sampling),
       ).chroma
       grey = pictures.grey_picture(model, lab)
       colourised = pictures.to_rgb(model, lab.luminance, chroma)

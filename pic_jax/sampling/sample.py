@@ -1,4 +1,4 @@
-"""Drawing colourisations from p(X^ab | X^L) (paper sec. 3.2).
+"""Sampling of colourisations from p(X^ab | X^L) (paper sec. 3.2).
 
 Three exact methods. Noise is drawn once for each (image key, sample, pixel)
 and values are rounded to the integer grid before they are fed back: in float32
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from pic_jax.model import incremental_decoder, logistic_mixture, pic
 from pic_jax.sampling import conditions
 
-# Passes of the parallel method between two looks at whether anything changes.
+# Passes of the parallel method between two tests of convergence.
 PASSES_PER_CHECK = 2
 
 
@@ -23,13 +23,13 @@ def image_keys(seed: int | jax.Array, indices: jax.Array) -> jax.Array:
 
 
 class Samples(NamedTuple):
-  """Colourisations, and how probable they are.
+  """Colourisations and their log-probabilities.
 
   Attributes:
     chroma: [B, S, h, w, 2] in network units, on the integer grid.
-    log_prob: [B, S, h, w] in nats, 0 in cells that are given; NaN where
-      nothing gives it: methods but 'cached', heads without a likelihood.
-    num_passes: of the whole decoder; 0 for 'cached', which makes none.
+    log_prob: [B, S, h, w] in nats, 0 where hints fix the chroma. NaN for heads
+      without a likelihood and for methods other than 'cached'.
+    num_passes: passes of the whole decoder; 0 for 'cached', which makes none.
   """
 
   chroma: jax.Array
@@ -37,7 +37,7 @@ class Samples(NamedTuple):
   num_passes: jax.Array
 
 
-def cached(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
+def cached(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
   """Scans the pixels: every layer computes every pixel once.
 
   Returns:
@@ -48,38 +48,38 @@ def cached(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
     theta: jax.Array, row: jax.Array, col: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     place = (slice(None), row, col)
-    chroma = given.sample(theta, place)
-    level = given.luminance[place]
+    chroma = cond.sample(theta, place)
+    level = cond.luminance[place]
     return chroma, logistic_mixture.log_prob(theta, level, chroma)
 
-  num_samples = len(given.luminance) // len(given.embedding)
+  num_samples = len(cond.luminance) // len(cond.embedding)
   canvas, log_prob = incremental_decoder.decode(
     model.build_decoder(),
     params['decoder'],
-    given.embedding,
+    cond.embedding,
     pixel_fn,
     num_samples,
-    None if given.given is None else given.given[::num_samples],
+    None if cond.hints is None else cond.hints[::num_samples],
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
 
-def naive(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
+def naive(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
   """Runs the whole decoder for each pixel: the oracle of the tests.
 
   Returns:
     Canvases [N, h, w, 2], None, and the number of passes.
   """
-  net, embedding = model.build_decoder(), given.embedding_of_each()
-  count, height, width, _ = given.luminance.shape
+  net, embedding = model.build_decoder(), cond.repeated_embedding()
+  count, height, width, _ = cond.luminance.shape
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
     row, col = position // width, position % width
     theta = net.apply(
-      {'params': params['decoder']}, canvas, embedding, hints=given.given
+      {'params': params['decoder']}, canvas, embedding, hints=cond.hints
     )
     place = (slice(None), row, col)
-    return canvas.at[place].set(given.sample(theta[place], place))
+    return canvas.at[place].set(cond.sample(theta[place], place))
 
   canvas = jnp.zeros((count, height, width, 2))
   canvas = jax.lax.fori_loop(0, height * width, fill, canvas)
@@ -87,7 +87,7 @@ def naive(model: pic.PIC, params: dict, given: conditions.Conditions) -> tuple:
 
 
 def parallel(
-  model: pic.PIC, params: dict, given: conditions.Conditions
+  model: pic.PIC, params: dict, cond: conditions.Conditions
 ) -> tuple:
   """Iterates to the fixed point.
 
@@ -99,14 +99,14 @@ def parallel(
   Returns:
     Canvases [N, h, w, 2], None, and the number of passes.
   """
-  net, embedding = model.build_decoder(), given.embedding_of_each()
-  count, height, width, _ = given.luminance.shape
+  net, embedding = model.build_decoder(), cond.repeated_embedding()
+  count, height, width, _ = cond.luminance.shape
 
   def one_pass(canvas: jax.Array) -> jax.Array:
     theta = net.apply(
-      {'params': params['decoder']}, canvas, embedding, hints=given.given
+      {'params': params['decoder']}, canvas, embedding, hints=cond.hints
     )
-    return given.sample(theta)
+    return cond.sample(theta)
 
   def passes(carry: tuple) -> tuple:
     canvas, _, count = carry
@@ -125,7 +125,7 @@ def parallel(
 
 
 def feed_forward(
-  model: pic.PIC, params: dict, given: conditions.Conditions
+  model: pic.PIC, params: dict, cond: conditions.Conditions
 ) -> tuple:
   """Chroma of a model without decoder, every pixel by itself (sec. 4.3).
 
@@ -134,12 +134,12 @@ def feed_forward(
     likelihood gives its one estimate for every sample, and None.
   """
   del params  # the embedding is all there is
-  theta = given.embedding_of_each()[..., : model.num_outputs]
+  theta = cond.repeated_embedding()[..., : model.num_outputs]
   if not model.has_likelihood:
     estimate = pic.HEADS[model.head].estimate
-    return estimate(theta, given.luminance, model), None, 0
-  canvas = given.sample(theta)
-  log_prob = logistic_mixture.log_prob(theta, given.luminance, canvas)
+    return estimate(theta, cond.luminance, model), None, 0
+  canvas = cond.sample(theta)
+  log_prob = logistic_mixture.log_prob(theta, cond.luminance, canvas)
   return canvas, log_prob, 0
 
 
@@ -150,39 +150,44 @@ def draw(
   model: pic.PIC,
   params: dict,
   luminance: jax.Array,
+  *,
   keys: jax.Array,
-  samples: int | jax.Array = 1,
-  temperature: float | jax.Array = 1.0,
-  method: str = 'cached',
-  hints: jax.Array | None = None,
-  guidance: conditions.Guidance | None = None,
+  spec: conditions.SamplingSpec,
 ) -> Samples:
-  """Draws colourisations of grey images, and says how probable they are.
+  """Draws colourisations of grey images, with their log-probabilities.
 
-  Args: as of `sample_chroma`, but `samples` as of `conditions.draw_noise`;
-    `guidance` changes what is drawn, not the probabilities, the decoder's own.
+  Guidance changes which samples are drawn; the log-probabilities stay those of
+  the decoder.
+
+  Args:
+    model: the network.
+    params: its (averaged) parameters.
+    luminance: [B, H, W, 1] in network units.
+    keys: [B], one PRNG key per image; sample s uses `fold_in(key, s)`.
+    spec: settings; `hints` are [B, h, w, 3].
+
+  Raises:
+    ValueError: an unknown method, or guidance that the model cannot give.
   """
-  if method not in METHODS:
+  if spec.method not in METHODS:
     raise ValueError(
-      f'`method` must be one of {", ".join(METHODS)}, got {method!r}.'
+      f'`method` must be one of {", ".join(METHODS)}, got {spec.method!r}.'
     )
   model = model.clone(remat=False)
-  given = conditions.prepare(
-    model, params, luminance, keys, samples, temperature, hints, guidance
-  )
-  fill = METHODS[method] if model.has_decoder else feed_forward
-  canvas, log_prob, num_passes = fill(model, params, given)
+  cond = conditions.prepare(model, params, luminance, keys=keys, spec=spec)
+  fill = METHODS[spec.method] if model.has_decoder else feed_forward
+  canvas, log_prob, num_passes = fill(model, params, cond)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
-  if given.given is not None:
-    log_prob = jnp.where(given.given[..., 2] > 0, 0.0, log_prob)
+  if cond.hints is not None:
+    log_prob = jnp.where(cond.hints[..., 2] > 0, 0.0, log_prob)
   shape = (len(keys), -1, *canvas.shape[1:])
   return Samples(
     canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)
   )
 
 
-def sample_chroma(
+def sample_chroma(  # noqa: PLR0913, PLR0917  documented in docs/api.md
   model: pic.PIC,
   params: dict,
   luminance: jax.Array,
@@ -192,31 +197,26 @@ def sample_chroma(
   method: str = 'cached',
   hints: jax.Array | None = None,
 ) -> jax.Array:
-  """Draws colourisations of grey images.
+  """Draws colourisations of grey images: `draw` for outside code.
 
   Args:
-    model: the network.
-    params: its (averaged) parameters.
-    luminance: [B, H, W, 1] in network units.
-    keys: [B], one PRNG key per image; sample s uses `fold_in(key, s)`.
+    model, params, luminance, keys: see `draw`.
     num_samples: samples S of each image, which share one embedding.
-    temperature: 1 samples from the model, 0 takes each pixel's mode.
-    method: 'cached' (every layer computes every pixel once), 'parallel'
-      (fixed-point iteration over whole maps), or 'naive' (the whole decoder
-      for every pixel).
-    hints: [B, h, w, 3], cells that are given; see `hints`.
+    temperature, method, hints: see `conditions.SamplingSpec`.
 
   Returns:
     [B, S, h, w, 2] chroma in network units, on the integer grid.
   """
-  return draw(
-    model, params, luminance, keys, num_samples, temperature, method, hints
-  ).chroma
+  spec = conditions.SamplingSpec(
+    num_samples, temperature, hints=hints, method=method
+  )
+  return draw(model, params, luminance, keys=keys, spec=spec).chroma
 
 
 def sample_independently(
   theta: jax.Array,
   luminance: jax.Array,
+  *,
   keys: jax.Array,
   num_samples: int,
   temperature: float | jax.Array,

@@ -188,7 +188,11 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
   theta, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
   alone = color.chroma_from_network(
     sample.sample_independently(
-      embedding[..., : net.num_outputs], lab.luminance_small, keys, 8, 1.0
+      embedding[..., : net.num_outputs],
+      lab.luminance_small,
+      keys=keys,
+      num_samples=8,
+      temperature=1.0,
     )
   )
   replicated = devices.replicate(params)

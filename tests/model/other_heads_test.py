@@ -15,7 +15,7 @@ from pic_jax.model import (
   regression_head,
 )
 from pic_jax.runtime import devices
-from pic_jax.sampling import sample
+from pic_jax.sampling import conditions, sample
 from pic_jax.saved import run_config, trained_model
 from pic_jax.training import colour_frequencies, loop
 from tests import tiny
@@ -227,7 +227,10 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   # Samples are the pixelwise ones, and the log-probabilities are theirs.
   params, _, _ = trained_model.load_trained(str(tmp_path / 'alone'))
   keys = jax.random.split(jax.random.key(0), 5)
-  chroma, log_prob, _ = sample.draw(net, params, lab.luminance, keys, 2)
+  spec = conditions.SamplingSpec(2)
+  chroma, log_prob, _ = sample.draw(
+    net, params, lab.luminance, keys=keys, spec=spec
+  )
   assert (np.asarray(chroma[:, 0]) != np.asarray(chroma[:, 1])).any()
   theta, _ = net.apply({'params': params}, lab.luminance, lab.chroma)
   expected = logistic_mixture.log_prob(theta, lab.luminance_small, chroma[:, 1])

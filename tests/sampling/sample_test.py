@@ -28,6 +28,11 @@ def draw(net, params, lab, keys, **kwargs):
   )(params, lab.luminance, keys)
 
 
+def draw_samples(net, params, lab, keys, **spec):
+  spec = conditions.SamplingSpec(**spec)
+  return sample.draw(net, params, lab.luminance, keys=keys, spec=spec)
+
+
 @pytest.mark.parametrize(
   'gated,temperature',
   [(True, 1.0), pytest.param(False, 0.5, marks=pytest.mark.slow)],
@@ -89,9 +94,7 @@ def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
   net, params, lab, keys = prepare(chroma_filter=chroma_filter)
   # Less sharp: scales of e^-7 would turn 1e-6 of a mean into 1e-3 nats.
   params['decoder']['head']['g'] /= 5
-  drawn = jax.jit(
-    lambda: sample.draw(net, params, lab.luminance, keys, samples=2)
-  )()
+  drawn = jax.jit(lambda: draw_samples(net, params, lab, keys, samples=2))()
   twice = lambda x: jnp.repeat(x, 2, 0)  # noqa: E731
   canvas = drawn.chroma.reshape(6, 5, 7, 2)
   theta, _ = jax.jit(net.apply)(
@@ -121,10 +124,9 @@ def test_guidance_chooses_the_same_candidate_whatever_the_method():
 
   @jax.jit
   def by_strength(strength):
-    guidance = conditions.Guidance(strength, 4)
-    given = [net, params, lab.luminance, keys, 2, 1.0]
+    spec = {'samples': 2, 'guidance': conditions.Guidance(strength, 4)}
     found = [
-      sample.draw(*given, method, None, guidance).chroma
+      draw_samples(net, params, lab, keys, method=method, **spec).chroma
       for method in ('naive', 'cached', 'parallel')
     ]
     theta = net.build_embedding().apply(
@@ -138,7 +140,11 @@ def test_guidance_chooses_the_same_candidate_whatever_the_method():
   plain = draw(net, params, lab, keys, num_samples=2)
   one = jax.eval_shape(  # one candidate: nothing to choose from
     lambda: conditions.prepare(
-      net, params, lab.luminance, keys, 2, 1.0, None, conditions.Guidance(5, 1)
+      net,
+      params,
+      lab.luminance,
+      keys=keys,
+      spec=conditions.SamplingSpec(2, guidance=conditions.Guidance(5, 1)),
     )
   )
   assert one.choice is None and one.noise.shape == (6, 5, 7, 4)
@@ -160,22 +166,22 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
     (1, 1, pixels, 1),
   )
   noise = jnp.zeros((2, 1, 1, pixels, 3)).at[1, ..., 1].set(2.0)
-  given = conditions.Conditions(
+  cond = conditions.Conditions(
     embedding=theta,
     luminance=jnp.zeros((1, 1, pixels, 1)),
     noise=noise,
-    own_theta=theta,
+    embedding_theta=theta,
     choice=logistic_mixture.noise(jax.random.key(0), (2, 1, 1, pixels, 3))[
       ..., 0
     ],
     strength=0.5,
   )
-  chroma = given.sample(theta)
+  chroma = cond.sample(theta)
   candidates = [
-    logistic_mixture.sample(theta, given.luminance, x) for x in noise
+    logistic_mixture.sample(theta, cond.luminance, x) for x in noise
   ]
   logs = [
-    float(logistic_mixture.log_prob(theta, given.luminance, x)[0, 0, 0])
+    float(logistic_mixture.log_prob(theta, cond.luminance, x)[0, 0, 0])
     for x in candidates
   ]
   expected = 1 / (1 + np.exp(0.5 * (logs[0] - logs[1])))
@@ -184,7 +190,7 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
   assert abs(found - expected) < 4 * (0.25 / pixels) ** 0.5
 
 
-def test_given_cells_keep_their_value_whatever_the_method():
+def test_hints_keep_their_value_whatever_the_method():
   net, params, lab, keys = prepare(hint_share=0.5, attention_heads=2)
   kernel = params['embedding']['hints']
   params['embedding']['hints'] = 3.0 * jax.random.normal(
@@ -193,15 +199,15 @@ def test_given_cells_keep_their_value_whatever_the_method():
   mask = np.zeros((3, 5, 7), bool)
   mask[1, 3, 4] = mask[1, 4, 1] = True
   known = lab.chroma.at[1, 3, 4].set(-lab.chroma[1, 3, 4])
-  given = hints.from_mask(known, mask)
+  known_cells = hints.from_mask(known, mask)
   fill = jax.jit(
-    lambda given: sample.draw(net, params, lab.luminance, keys, 2, hints=given)
+    lambda hints: draw_samples(net, params, lab, keys, samples=2, hints=hints)
   )
-  plain, sampled = fill(jnp.zeros_like(given)), fill(given)
+  plain, sampled = fill(jnp.zeros_like(known_cells)), fill(known_cells)
   cached = sampled.chroma
   for method in ('naive', 'parallel'):
     other = draw(
-      net, params, lab, keys, num_samples=2, method=method, hints=given
+      net, params, lab, keys, num_samples=2, method=method, hints=known_cells
     )
     np.testing.assert_array_equal(cached, other)
   for row, col in ((3, 4), (4, 1)):
@@ -217,7 +223,7 @@ def test_given_cells_keep_their_value_whatever_the_method():
 def test_parallel_needs_fewer_passes_than_pixels():
   net, params, lab, keys = prepare()
   drawn = jax.jit(
-    lambda: sample.draw(net, params, lab.luminance, keys, method='parallel')
+    lambda: draw_samples(net, params, lab, keys, method='parallel')
   )()
   assert 1 < drawn.num_passes < 35
 
@@ -286,7 +292,7 @@ def test_parallel_ends_with_weights_that_are_not_finite():
   net, params, lab, keys = prepare()
   params['decoder']['head']['b'] *= np.nan
   drawn = jax.jit(
-    lambda: sample.draw(net, params, lab.luminance, keys, method='parallel')
+    lambda: draw_samples(net, params, lab, keys, method='parallel')
   )()
   assert drawn.num_passes <= 35 + sample.PASSES_PER_CHECK
 
