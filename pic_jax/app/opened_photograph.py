@@ -63,7 +63,7 @@ def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
   """
   photograph = image_files.decode_photograph(data)
   luminance = colorizer.to_network_size(on_screen(photograph)).luminance
-  network_input = colorizer.to_network_size(photograph.rgb)
+  network_input = colorizer.to_network_size(photograph.rgb, photograph.alpha)
   return Opened(
     key=secrets.token_urlsafe(16),
     data=data,

@@ -145,7 +145,9 @@ class Studio:
     if max(opened.size) > side:
       raise errors.UserError(f'{form} has at most {side:,} pixels a side.')
     photograph = image_files.decode_photograph(opened.data)
-    network_input = self._colorizer.to_network_size(photograph.rgb)
+    network_input = self._colorizer.to_network_size(
+      photograph.rgb, photograph.alpha
+    )
     chroma = self._draw(opened, recipe).chroma[0]
     rgb, _ = self._colorizer.render(network_input, chroma, saturation)
     return encode(form, rgb, photograph.alpha, photograph.metadata)

@@ -65,7 +65,8 @@ class Photograph:
   """A photograph, upright and in sRGB.
 
   Attributes:
-    rgb: [H, W, 3], or [H, W, 1] if it is grey, uint8.
+    rgb: [H, W, 3], or [H, W, 1] if it is grey, uint8; white where alpha is 0,
+      whatever the file holds there.
     alpha: [H, W] uint8, or None if no pixel is transparent.
     notes: what a user should know, such as 'first of 12 frames'.
     metadata: description, author, dates, resolution; see `metadata.of`.
@@ -152,12 +153,22 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
   if alpha is not None:
+    rgb = _without_hidden(rgb, alpha)
     turned = np.ascontiguousarray(to_srgb.turned(alpha, turn))
     alpha = None if alpha.min() == 255 else turned
   if (rgb[..., :1] == rgb[..., 1:]).all():
     rgb = rgb[..., :1]
   rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
   return Photograph(rgb, alpha, tuple(notes), kept)
+
+
+def _without_hidden(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+  """White in place of what nobody was meant to see, where alpha is 0."""
+  hidden = alpha == 0
+  if hidden.any():
+    rgb = np.array(rgb)
+    rgb[hidden] = 255
+  return rgb
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.images import color, image_files
+from pic_jax.images import color, image_files, to_srgb
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
 from pic_jax.photos import drawn_samples, hint_files, network_size, options
@@ -102,12 +102,27 @@ class Colorizer:
       **{k: v for k, v in own.items() if getattr(settings, k) is None},
     )
 
-  def to_network_size(self, rgb: np.ndarray) -> network_size.NetworkInput:
-    """Turns a photograph grey and small."""
+  def to_network_size(
+    self, rgb: np.ndarray, alpha: np.ndarray | None = None
+  ) -> network_size.NetworkInput:
+    """Turns a photograph grey and small.
+
+    Args:
+      rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
+      alpha: [H, W] uint8; the network sees transparency over white, the
+        outputs keep their own luminance.
+    """
     model = self.model
-    return network_size.to_network_size(
-      rgb, self._size, model.chroma_factor, model.chroma_filter
-    )
+
+    def shrink(rgb: np.ndarray) -> network_size.NetworkInput:
+      return network_size.to_network_size(
+        rgb, self._size, model.chroma_factor, model.chroma_filter
+      )
+
+    if alpha is None:
+      return shrink(rgb)
+    seen = shrink(to_srgb.over_white(np.atleast_3d(rgb), alpha))
+    return dataclasses.replace(seen, luminance=shrink(rgb).luminance)
 
   def add_hints(
     self,

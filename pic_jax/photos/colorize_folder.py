@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
-from pic_jax.images import color_statistics, encoding, image_files
+from pic_jax.images import color_statistics, encoding, image_files, to_srgb
 from pic_jax.photos import (
   colorize,
   contact_sheet,
@@ -179,12 +179,14 @@ def _open(
   rgb = photograph.rgb
   digest = hashlib.sha256(repr(rgb.shape).encode())
   digest.update(np.ascontiguousarray(rgb).data)
+  if photograph.alpha is not None:
+    digest.update(photograph.alpha.data)
   result.height, result.width = rgb.shape[:2]
   result.notes = list(photograph.notes)
   result.made_with = run.made_with | {'photograph': digest.hexdigest()}
   if not _may_be_made(run, result):
     return None
-  network_input = run.colorizer.to_network_size(rgb)
+  network_input = run.colorizer.to_network_size(rgb, photograph.alpha)
   if run.job.hints:
     network_input = run.colorizer.add_hints(network_input, run.job.hints)
   if network_input.is_toned:
@@ -261,8 +263,9 @@ def _finish(
   pictures = []
 
   def show(name: str, rgb: np.ndarray, caption: str, file: str = '') -> None:
+    seen = to_srgb.over_white(rgb, photograph.alpha)
     pictures.append(
-      contact_sheet.picture(output, name, rgb, caption) | {'file': file}
+      contact_sheet.picture(output, name, seen, caption) | {'file': file}
     )
 
   show(
