@@ -4,9 +4,8 @@
     --workdir=/tmp/classification
 
 The loss of Zhang et al. 2016 on our embedding network: rare colours weighted
-up, annealed mean. That of Larsson et al. 2016, unweighted, median of the
-histogram: `--config.training.rebalancing_share=1
---config.model.point_estimate=median`. Not yet measured here.
+up, annealed mean. With `--config.model.head=classification_median` that of
+Larsson et al. 2016: unweighted, median of the histogram. Not yet measured here.
 """
 
 import ml_collections

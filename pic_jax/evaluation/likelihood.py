@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -84,8 +84,8 @@ class Evaluator:
         {'params': params}, lab.luminance, lab.chroma
       )
       if not model.has_likelihood:
-        head = pic.HEADS[model.head]
-        return {'loss': head.loss(theta, lab.chroma).mean((1, 2))}
+        loss = model.build_head().loss(theta, lab.chroma)
+        return {'loss': loss.mean((1, 2))}
       outputs = {'': theta}
       if model.has_decoder and model.embedding_has_likelihood:
         outputs['embedding_'] = embedding[..., : model.num_outputs]

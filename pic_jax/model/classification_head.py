@@ -6,22 +6,25 @@ ours are the two margins of one histogram).
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pic_jax.images import color
+from pic_jax.model import heads
 
-log_prob = None  # it has no likelihood
 # Zhang et al. 2016, sec. 2: side of a bin and width of the soft assignment to
 # its nearest bins, Lab units; temperature of the annealed mean.
-GRID = 10.0
+BIN_SIDE = 10.0
 SOFT_SIGMA = 5.0
 NUM_NEAREST = 5
 TEMPERATURE = 0.38
-# Steps between the sRGB colours that are looked at to find the bins.
+# Share of the uniform distribution in the frequencies that weigh rare colours
+# up (lambda in Zhang et al. 2016, sec. 2.2).
+UNIFORM_SHARE = 0.5
+# Steps between the sRGB colours by which the bins are found.
 CUBE_STEP = 5
 
 
@@ -36,18 +39,9 @@ def bins() -> np.ndarray:
   cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
   with jax.ensure_compile_time_eval():
     chroma = np.asarray(color.rgb_to_lab(cube))[:, 1:]
-  return GRID * np.unique(np.round(chroma / GRID), axis=0).astype(np.float32)
-
-
-def num_outputs(model: Any) -> int:
-  """Width Q of theta: a logit of every bin."""
-  del model
-  return len(bins())
-
-
-def initial_theta(model: Any) -> tuple[float, ...]:
-  """[Q] mean of each output at the start of training."""
-  return (0.0,) * num_outputs(model)
+  return BIN_SIDE * np.unique(np.round(chroma / BIN_SIDE), axis=0).astype(
+    np.float32
+  )
 
 
 def _squared_distances(chroma: jax.Array) -> jax.Array:
@@ -79,7 +73,9 @@ def soft_targets(chroma: jax.Array) -> jax.Array:
   )
 
 
-def class_weights(counts: np.ndarray, uniform_share: float) -> np.ndarray:
+def class_weights(
+  counts: np.ndarray, uniform_share: float = UNIFORM_SHARE
+) -> np.ndarray:
   """Weights that make rare colours count (Zhang et al. 2016, sec. 2.2).
 
   w ~ 1 / ((1 - l) p + l / Q), with mean 1 under p, the frequency of the bins
@@ -130,13 +126,6 @@ def loss(
   return entropy * jnp.asarray(weights)[targets.argmax(-1)]
 
 
-def estimate(theta: jax.Array, luminance: jax.Array, model: Any) -> jax.Array:
-  """Chroma [..., 2] of theta [..., Q], in network units, on the grid."""
-  del luminance
-  summary = POINT_ESTIMATES[model.point_estimate]
-  return color.chroma_to_network(color.round_chroma(summary(theta)))
-
-
 def annealed_mean(theta: jax.Array) -> jax.Array:
   """Chroma [..., 2] in Lab units of theta [..., Q]: the mean after sharpening.
 
@@ -169,8 +158,28 @@ def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
   share = (0.5 - jnp.take_along_axis(below, place, -1)) / jnp.maximum(
     jnp.take_along_axis(margin, place, -1), 1e-12
   )
-  start = jnp.asarray(levels)[place] - 0.5 * GRID
-  return (start + GRID * share)[..., 0]
+  start = jnp.asarray(levels)[place] - 0.5 * BIN_SIDE
+  return (start + BIN_SIDE * share)[..., 0]
 
 
-POINT_ESTIMATES = {'annealed_mean': annealed_mean, 'median': median}
+def _build_head(summary: Callable[[jax.Array], jax.Array]) -> heads.Head:
+  def estimate(theta: jax.Array, luminance: jax.Array) -> jax.Array:
+    del luminance
+    return color.chroma_to_network(color.round_chroma(summary(theta)))
+
+  return heads.Head((0.0,) * len(bins()), estimate, loss=loss)
+
+
+def build_head(num_components: int) -> heads.Head:
+  """The head of Zhang et al. 2016: the annealed mean of a histogram.
+
+  `colour_frequencies` weighs rare colours up for it.
+  """
+  del num_components
+  return _build_head(annealed_mean)
+
+
+def build_median_head(num_components: int) -> heads.Head:
+  """The head of Larsson et al. 2016: the median, without weights."""
+  del num_components
+  return _build_head(median)

@@ -5,13 +5,13 @@ are in network units: level k = 0..255 of a channel is (k - 127.5) / 127.5.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax.model import logistic_window
+from pic_jax.model import heads, logistic_window
 
 # Salimans et al. 2017, published code.
 LOG_SCALE_MIN = -7.0
@@ -36,11 +36,6 @@ class Mixture(NamedTuple):
   coeffs: jax.Array
   means: jax.Array
   log_scales: jax.Array
-
-
-def num_outputs(model: Any) -> int:
-  """Width P of theta: K logits, 3 K coeffs, 2 K means, 2 K log-scales."""
-  return 8 * model.num_components
 
 
 def unpack(theta: jax.Array) -> Mixture:
@@ -69,9 +64,8 @@ def unpack(theta: jax.Array) -> Mixture:
   )
 
 
-def initial_theta(model: Any) -> tuple[float, ...]:
-  """[P] mean of each output at the start of training."""
-  num_components = model.num_components
+def initial_theta(num_components: int) -> tuple[float, ...]:
+  """Means [P] of the outputs at the start of training."""
   means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, num_components)
   channel = [means, np.full(num_components, INITIAL_LOG_SCALE)]
   zeros = np.zeros(4 * num_components)
@@ -294,7 +288,6 @@ def mode(theta: jax.Array, luminance: jax.Array) -> jax.Array:
   return sample(theta, luminance, zeros)
 
 
-def estimate(theta: jax.Array, luminance: jax.Array, model: Any) -> jax.Array:
-  """The one most sensible colour of every pixel, for a model: `mode`."""
-  del model
-  return mode(theta, luminance)
+def build_head(num_components: int) -> heads.Head:
+  """The head whose theta is a mixture of this many logistics."""
+  return heads.Head(initial_theta(num_components), mode, log_prob)

@@ -13,21 +13,21 @@ from pic_jax.model import (
   causal_decoder,
   classification_head,
   embedding_net,
+  heads,
   logistic_mixture,
   regression_head,
 )
 
 # Gain of the heads at the start: theta is nearly the same everywhere.
 HEAD_SCALE = 0.1
-# What theta means, by what gives it: the decoder, or the embedding network
-# alone, whose first P channels it then is. A module has `num_outputs(model)`,
-# `initial_theta(model)`, `estimate(theta, luminance, model)`, `log_prob`; where
-# the last is None, `loss(theta, chroma, weights)`.
+# Builders of heads. Theta comes from the decoder, or, for all other heads, from
+# the first P channels of the embedding.
 HEADS = {
-  'decoder': logistic_mixture,
-  'mixture': logistic_mixture,
-  'regression': regression_head,
-  'classification': classification_head,
+  'decoder': logistic_mixture.build_head,
+  'mixture': logistic_mixture.build_head,
+  'regression': regression_head.build_head,
+  'classification': classification_head.build_head,
+  'classification_median': classification_head.build_median_head,
 }
 
 
@@ -60,9 +60,8 @@ class PIC(nn.Module):
       the strides, or a multiple of it, the rest being a mean before the last.
     backbone: 'efficientnet_lite0', added to the last stage, or 'none'.
     frozen_parts: of its 17, the first ones that do not learn.
-    head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3),
-      'regression' or 'classification' (see the modules of these names).
-    point_estimate: of 'classification': 'annealed_mean' or 'median'.
+    head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a
+      baseline: 'regression', 'classification', 'classification_median'.
     chroma_filter: 'point' or 'area', see `color.subsample`: how the chroma is
       made that the model learns.
     decoder_features: channels of the decoder.
@@ -88,7 +87,6 @@ class PIC(nn.Module):
   backbone: str = 'none'
   frozen_parts: int = 17
   head: str = 'decoder'
-  point_estimate: str = 'annealed_mean'
   chroma_filter: str = 'point'
   decoder_features: int = 160
   decoder_blocks: int = 4
@@ -104,7 +102,12 @@ class PIC(nn.Module):
   @property
   def num_outputs(self) -> int:
     """Width P of theta."""
-    return HEADS[self.head].num_outputs(self)
+    return self.build_head().num_outputs
+
+  @nn.nowrap
+  def build_head(self) -> heads.Head:
+    """The meaning of theta."""
+    return HEADS[self.head](self.num_components)
 
   @property
   def has_decoder(self) -> bool:
@@ -114,7 +117,7 @@ class PIC(nn.Module):
   @property
   def has_likelihood(self) -> bool:
     """Whether theta is a mixture of logistics, not a point estimate."""
-    return HEADS[self.head].log_prob is not None
+    return self.build_head().log_prob is not None
 
   @property
   def embedding_has_likelihood(self) -> bool:
@@ -179,7 +182,7 @@ class PIC(nn.Module):
       dropout_rate=self.dropout_rate,
       remat=self.remat,
       head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * rest,
-      head_mean=(*HEADS[self.head].initial_theta(self), *(0.0,) * rest),
+      head_mean=(*self.build_head().initial_theta, *(0.0,) * rest),
       dtype=self.compute_dtype,
     )
 
@@ -195,7 +198,7 @@ class PIC(nn.Module):
       dropout_rate=self.dropout_rate,
       remat=self.remat,
       head_scale=HEAD_SCALE,
-      head_mean=HEADS[self.head].initial_theta(self),
+      head_mean=self.build_head().initial_theta,
       dtype=self.compute_dtype,
     )
 

@@ -4,29 +4,15 @@ The squared error of Iizuka et al. 2016, eq. (1), in (a, b); they add a loss of
 classification of the scene, and use another network.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from pic_jax.images import color
+from pic_jax.model import heads
 
-log_prob = None  # it has no likelihood
 # Lab units for an output of 1: about the deviation of chroma in photographs,
 # so that the head starts within its range.
 SCALE = 20.0
-
-
-def num_outputs(model: Any) -> int:
-  """Width P of theta: a and b."""
-  del model
-  return 2
-
-
-def initial_theta(model: Any) -> tuple[float, ...]:
-  """[P] mean of each output at the start of training."""
-  del model
-  return (0.0, 0.0)
 
 
 def loss(
@@ -44,7 +30,13 @@ def loss(
   return jnp.square(theta - chroma / SCALE).sum(-1)
 
 
-def estimate(theta: jax.Array, luminance: jax.Array, model: Any) -> jax.Array:
-  """Chroma [..., 2] of theta [..., 2], in network units, on the grid."""
-  del luminance, model
+def estimate(theta: jax.Array, luminance: jax.Array) -> jax.Array:
+  """Returns chroma [..., 2] in network units, on the grid."""
+  del luminance
   return color.chroma_to_network(color.round_chroma(SCALE * theta))
+
+
+def build_head(num_components: int) -> heads.Head:
+  """The head whose theta is a and b."""
+  del num_components
+  return heads.Head((0.0, 0.0), estimate, loss=loss)

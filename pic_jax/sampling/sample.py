@@ -136,8 +136,8 @@ def feed_forward(
   del params  # the embedding is all there is
   theta = cond.repeated_embedding()[..., : model.num_outputs]
   if not model.has_likelihood:
-    estimate = pic.HEADS[model.head].estimate
-    return estimate(theta, cond.luminance, model), None, 0
+    estimate = model.build_head().estimate
+    return estimate(theta, cond.luminance), None, 0
   canvas = cond.sample(theta)
   log_prob = logistic_mixture.log_prob(theta, cond.luminance, canvas)
   return canvas, log_prob, 0

@@ -10,7 +10,6 @@ from pic_jax.data import input_pipeline, sources
 from pic_jax.images import color, resizing
 from pic_jax.model import (
   backbone_embedding,
-  classification_head,
   efficientnet_lite0,
   pic,
 )
@@ -48,7 +47,6 @@ NUMBERS = {
   'optimizer.b2': FACTOR,
   'optimizer.ema_decay': FACTOR,
   'training.seed': SEED,
-  'training.rebalancing_share': FACTOR,
   'training.eval_every_steps': EVERY,
   'training.sample_every_steps': EVERY,
   'evaluation.num_images': IMAGES,
@@ -129,7 +127,6 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
     'model.head': pic.HEADS,
     'optimizer.name': ('adam', 'muon'),
     'model.backbone': backbone_embedding.BACKBONES,
-    'model.point_estimate': classification_head.POINT_ESTIMATES,
   }
   for name, allowed in choices.items():
     section, field = name.split('.')

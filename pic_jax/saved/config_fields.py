@@ -25,8 +25,7 @@ def _model() -> ml_collections.ConfigDict:
   model.chroma_factor = 2  # the product of the strides above
   model.backbone = 'none'  # beside them; or 'efficientnet_lite0'
   model.frozen_parts = 17  # of the backbone, the first that do not learn: all
-  model.head = 'decoder'  # alone: 'mixture', 'regression', 'classification'
-  model.point_estimate = 'annealed_mean'  # of classification; or 'median'
+  model.head = 'decoder'  # or one of the embedding alone, see `pic.HEADS`
   model.chroma_filter = 'point'  # 'point' (paper) or 'area'
   model.decoder_features = 160  # channels, sec. 4.1
   model.decoder_blocks = 4  # per stream, sec. 4.1
@@ -62,7 +61,6 @@ def _training() -> ml_collections.ConfigDict:
   training.num_steps = 1000
   training.init_from = ''  # workdir, workdir@step or .safetensors
   training.backbone_weights = ''  # what a backbone starts from, .safetensors
-  training.rebalancing_share = 0.5  # classification: 1 weights no colour up
   training.log_every_steps = 100
   training.checkpoint_every_steps = 2000
   training.num_checkpoints = 3  # the last ones are kept

@@ -1,7 +1,6 @@
 """The config of a run: its fields, as JSON, and in a workdir."""
 
 import json
-import math
 import pathlib
 from typing import Any
 
@@ -9,7 +8,7 @@ import ml_collections
 
 from pic_jax.model import pic
 from pic_jax.runtime import errors
-from pic_jax.saved import config_check, config_fields
+from pic_jax.saved import config_check, config_fields, earlier_versions
 
 # The config of a run, in its workdir.
 CONFIG_FILE = 'config.json'
@@ -51,18 +50,7 @@ def from_json(text: str) -> ml_collections.ConfigDict:
   """
   try:
     sections = _to_tuples(json.loads(text))
-    if 'chroma_filter' in sections['data']:  # where it stood until 0.1
-      moved = {'chroma_filter': sections['data'].pop('chroma_filter')}
-      if 'chroma_filter' in sections['model']:
-        raise errors.UserError(
-          'both `data.chroma_filter` and `model.chroma_filter` are given: '
-          'remove the former.'
-        )
-      sections['model'] |= moved
-    sections['training'].pop('accumulation_steps', None)  # until 0.1
-    model = sections['model']
-    strides = [stride for _, stride, _, _ in model['embedding_stages']]
-    model.setdefault('chroma_factor', math.prod(strides))  # as until 0.1
+    earlier_versions.upgrade(sections)
     sections = {
       name: values | sections.pop(name, {})
       for name, values in config_fields.defaults().to_dict().items()

@@ -16,16 +16,16 @@ CHUNK = 250
 
 
 def class_weights(
-  model: pic.PIC,
-  source: Sequence[np.ndarray],
-  uniform_share: float,
+  model: pic.PIC, source: Sequence[np.ndarray]
 ) -> np.ndarray | None:
   """Weights [Q] of the bins, from the first images of the training split.
 
   Args:
-    model: the network; None is returned for all heads but classification.
+    model: the network; its head decides whether there are weights.
     source: see `input_pipeline.open_source`.
-    uniform_share: see `classification.class_weights`.
+
+  Returns:
+    None for all heads but 'classification'.
   """
   if model.head != 'classification':
     return None
@@ -44,4 +44,4 @@ def class_weights(
         images.append(source[index])
     if images:
       counts = counts + np.asarray(count(np.stack(images)))
-  return classification_head.class_weights(counts, uniform_share)
+  return classification_head.class_weights(counts)

@@ -99,9 +99,7 @@ def train_and_evaluate(
       model,
       optimizer,
       config.optimizer.ema_decay,
-      colour_frequencies.class_weights(
-        model, source, config.training.rebalancing_share
-      ),
+      colour_frequencies.class_weights(model, source),
     )
     return _train(config, state, step_fn, source, actions, stop)
 

@@ -101,8 +101,8 @@ def loss_fn(
     )
 
     if not model.has_likelihood:
-      head = pic.HEADS[model.head]
-      total = head.loss(theta, lab.chroma, class_weights).mean()
+      loss_fn = model.build_head().loss
+      total = loss_fn(theta, lab.chroma, class_weights).mean()
       return total, {'loss': total}
 
     def mean_bits(outputs: jax.Array) -> jax.Array:

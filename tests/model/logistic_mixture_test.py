@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from pic_jax.model import logistic_mixture, logistic_window
-from tests import tiny
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'loss_paper_rule.npz'
 K = 10
@@ -187,9 +186,7 @@ def test_samples_have_the_probabilities_that_log_prob_gives():
   """Frequencies of coarse cells against their summed probability."""
   theta = random_theta(5, 1.0, 1)[0]
   theta = theta.at[4 * K :].add(
-    jnp.asarray(logistic_mixture.initial_theta(tiny.net(num_components=K)))[
-      4 * K :
-    ]
+    jnp.asarray(logistic_mixture.initial_theta(K))[4 * K :]
   )
   luminance = jnp.full((1, 1, 1), 0.4)
   prob = np.exp(
@@ -249,9 +246,7 @@ def test_temperature_zero_is_the_mode():
 
 
 def test_initial_theta_is_better_than_uniform():
-  theta = jnp.asarray(
-    logistic_mixture.initial_theta(tiny.net(num_components=K))
-  )
+  theta = jnp.asarray(logistic_mixture.initial_theta(K))
   key = jax.random.key(9)
   chroma = LEVELS[jax.random.randint(key, (500, 2), 100, 156)]
   log_prob = logistic_mixture.log_prob(

@@ -11,7 +11,6 @@ from pic_jax.images import color
 from pic_jax.model import (
   classification_head,
   logistic_mixture,
-  pic,
   regression_head,
 )
 from pic_jax.runtime import devices
@@ -115,21 +114,19 @@ def test_counted_colours_are_those_of_the_images():
   )
   red = np.zeros((3, 8, 8, 3), np.uint8)
   red[..., 0] = 255
-  weights = colour_frequencies.class_weights(net, red, 0.5)
+  weights = colour_frequencies.class_weights(net, red)
   chroma = np.asarray(color.rgb_to_lab(red[0, 0, 0]))[1:]
   nearest = ((classification_head.bins() - chroma) ** 2).sum(-1).argmin()
   # Smoothing spreads red over few bins, more at the rim: near the least.
   assert weights[nearest] < 1.2 * weights.min() < weights.max() / 10
-  assert colour_frequencies.class_weights(tiny.net(), red, 0.5) is None
+  assert colour_frequencies.class_weights(tiny.net(), red) is None
 
 
 def test_regression_is_the_squared_error_of_its_estimate():
   rng = np.random.default_rng(0)
   theta, chroma = rng.integers(-50, 50, (2, 5, 2)).astype(np.float32)
   theta /= regression_head.SCALE
-  found = color.chroma_from_network(
-    regression_head.estimate(theta, None, tiny.net(head='regression'))
-  )
+  found = color.chroma_from_network(regression_head.estimate(theta, None))
   np.testing.assert_allclose(
     regression_head.loss(theta, color.chroma_to_network(chroma)),
     np.square(found - chroma).sum(-1) / regression_head.SCALE**2,
@@ -180,7 +177,7 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   report = likelihood.Evaluator(config)(devices.replicate(params), rgb, -1)
   assert 'bits_per_dim' not in report
   np.testing.assert_allclose(
-    report['loss'], pic.HEADS[head].loss(theta, lab.chroma).mean(), rtol=1e-4
+    report['loss'], net.build_head().loss(theta, lab.chroma).mean(), rtol=1e-4
   )
   with config.unlocked():
     config.data.image_size = 12  # SSIM needs 11 pixels

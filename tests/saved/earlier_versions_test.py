@@ -60,3 +60,21 @@ def test_a_run_of_an_earlier_version_goes_on(pictures, tmp_path):
   losses = {r['step']: r['loss'] for r in records if 'loss' in r}
   for step, loss in LOSSES.items():
     np.testing.assert_allclose(losses[step], loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  'estimate,head',
+  [('median', 'classification_median'), ('annealed_mean', 'classification')],
+)
+def test_the_estimate_of_a_classification_is_part_of_its_head(estimate, head):
+  text = (FOLDER / 'workdir' / run_config.CONFIG_FILE).read_text()
+  stored = json.loads(text)
+  stored['model'] |= {
+    'head': 'classification',
+    'point_estimate': estimate,
+    'embedding_features': 260,
+    'embedding_loss_weight': 0.0,
+  }
+  config = run_config.from_json(json.dumps(stored))
+  assert config.model.head == head
+  assert 'point_estimate' not in config.model
