@@ -120,7 +120,8 @@ def _show(values: Any, text: str, report: dict) -> None:
     path = pathlib.Path(values.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=2) + '\n'
-    path.write_text(text, encoding='utf-8')
+    with errors.naming(path):
+      path.write_text(text, encoding='utf-8')
 
 
 def train(values: Any) -> None:

@@ -72,8 +72,9 @@ class FolderRun:
     self.num_seen, self._total = 0, total
 
   def log(self, result: folder_job.Result) -> None:
-    self._journal.write(json.dumps(dataclasses.asdict(result)) + '\n')
-    self._journal.flush()
+    with errors.naming(self._journal.name):
+      self._journal.write(json.dumps(dataclasses.asdict(result)) + '\n')
+      self._journal.flush()
 
   def say(self, result: folder_job.Result, text: str) -> None:
     self.num_seen += 1
@@ -324,5 +325,6 @@ def _save(
 
 def _write(path: pathlib.Path, text: str) -> None:
   temporary = path.with_name(f'.{path.name}')
-  temporary.write_text(text, encoding='utf-8')
+  with errors.naming(path):
+    temporary.write_text(text, encoding='utf-8')
   temporary.replace(path)

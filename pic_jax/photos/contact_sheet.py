@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pic_jax.images import resizing
+from pic_jax.runtime import errors
 
 THUMBNAILS = 'thumbnails'
 THUMBNAIL_SIDE = 512  # pixels, of the longer side
@@ -46,7 +47,8 @@ def picture(
   (folder / THUMBNAILS).mkdir(exist_ok=True)
   temporary = folder / THUMBNAILS / f'.{digest}.{os.getpid()}'
   small = resizing.limit_long_side(rgb, THUMBNAIL_SIDE)
-  small.save(temporary, 'JPEG', quality=90)
+  with errors.naming(folder / path):
+    small.save(temporary, 'JPEG', quality=90)
   temporary.replace(folder / path)
   height, width = rgb.shape[:2]
   size = {'width': width, 'height': height}

@@ -56,6 +56,16 @@ def in_one_line(text: object) -> str:
   return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+  """Puts a name into an `OSError`: an open file does not know its own."""
+  try:
+    yield
+  except OSError as error:
+    error.filename = error.filename or os.fspath(path)
+    raise
+
+
 def _leave(code: int) -> None:
   """Ends the process now: threads of libraries must not delay or change it."""
   sys.stderr.flush()
@@ -66,6 +76,15 @@ def _show_unraisable(unraisable: Any) -> None:
   """Leaves out what Orbax's writers say after one of them has failed."""
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
+
+
+def _name_of_stdout() -> str:
+  """What failed, if it has no name: standard output, if it fails again."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    return 'standard output'
+  return 'a file or device'
 
 
 @contextlib.contextmanager
@@ -88,11 +107,12 @@ def one_line() -> Iterator[None]:
   except (UserError, RunError, Stopped) as error:
     fail(error.exit_code, error)
   except BrokenPipeError:  # who read stdout has seen enough
-    _leave(128 + signal.SIGPIPE)
+    _leave(128 + getattr(signal, 'SIGPIPE', 13))  # which Windows lacks
   except OSError as error:
     reason = error.strerror
     if error.errno == errno.ENOSPC:
       reason = 'the disk is full. Make room; what was saved is kept.'
-    fail(RunError.exit_code, f'{error.filename or "standard output"}: {reason}')
+    name = error.filename or _name_of_stdout()
+    fail(RunError.exit_code, f'{name}: {reason or error}')
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')

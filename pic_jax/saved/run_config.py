@@ -87,7 +87,8 @@ def write(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Writes config.json, whole or not at all."""
   path = pathlib.Path(workdir) / CONFIG_FILE
   temporary = path.with_name(f'.{CONFIG_FILE}')
-  temporary.write_text(to_json(config), encoding='utf-8')
+  with errors.naming(path):
+    temporary.write_text(to_json(config), encoding='utf-8')
   temporary.replace(path)
 
 

@@ -62,7 +62,8 @@ def save(
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   data = safetensors.numpy.save(arrays, metadata)
-  temporary.write_bytes(data)
+  with errors.naming(path):
+    temporary.write_bytes(data)
   temporary.replace(path)
   description = {
     'file': path.name,

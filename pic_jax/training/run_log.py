@@ -13,6 +13,8 @@ import numpy as np
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
+from pic_jax.runtime import errors
+
 
 class Log:
   """Writes scalars and pictures of a run; continues the files of a workdir.
@@ -38,7 +40,7 @@ class Log:
     """Appends one line of JSON and the TensorBoard scalars of a step."""
     if self._file is None:
       return
-    with self._naming_the_folder():
+    with errors.naming(self._workdir):
       self._file.write(json.dumps({'step': step, **values}) + '\n')
       self._file.flush()
       for name, value in values.items():
@@ -49,24 +51,15 @@ class Log:
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
     """Shows [H, W, 3] uint8 in TensorBoard."""
     if self._board is not None:
-      with self._naming_the_folder():
+      with errors.naming(self._workdir):
         self._show(step, summary.image(name, rgb, dataformats='HWC'))
         self._board.flush()
 
   def close(self) -> None:
     if self._file is not None:
-      with self._naming_the_folder():
+      with errors.naming(self._workdir):
         self._file.close()
         self._board.close()
-
-  @contextlib.contextmanager
-  def _naming_the_folder(self) -> Iterator[None]:
-    """Puts it into an `OSError`: one of an open file does not know its name."""
-    try:
-      yield
-    except OSError as error:
-      error.filename = error.filename or self._workdir
-      raise
 
   def _show(self, step: int, content: Any) -> None:
     event = event_pb2.Event(summary=content, step=step, wall_time=time.time())

@@ -36,6 +36,11 @@ def run(statement: str, **kwargs) -> subprocess.CompletedProcess:
     ('raise errors.Stopped(15, "saved.")', 143, 'SIGTERM: saved.'),
     ('open("none")', 1, 'none: No such file or directory'),
     ('raise KeyboardInterrupt', 130, 'interrupted'),
+    (
+      'raise OSError(37, "No locks available")',
+      1,
+      'a file or device: No locks available',
+    ),
   ],
 )
 def test_what_is_no_bug_is_one_line(statement, code, line):
@@ -64,6 +69,16 @@ def test_a_full_disk_under_stdout_is_one_line():
   assert result.returncode == 1
   assert result.stderr.startswith('pic_jax: standard output: the disk is full')
   assert result.stderr.count('\n') == 1
+
+
+def test_a_full_disk_names_the_file_that_was_written():
+  result = run("""
+  with errors.naming('/dev/full'), open('/dev/full', 'w') as file:
+    file.write('x')
+    file.flush()
+  """)
+  assert result.returncode == 1
+  assert result.stderr.startswith('pic_jax: /dev/full: the disk is full')
 
 
 @pytest.mark.parametrize('end', ['', '; sys.exit(3)'])

@@ -1,5 +1,9 @@
-"""One writer per workdir."""
+"""One writer per workdir, on disks that have locks and on others."""
 
+import contextlib
+import errno
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,24 +14,128 @@ import pytest
 from pic_jax.runtime import errors, lock
 
 HOLD = """
-import sys, time
+import errno, sys, time
 from pic_jax.runtime import lock
-with lock.hold(sys.argv[1]):
+if sys.argv[3] == 'none':
+  lock.fcntl = None
+if sys.argv[3] == 'refused':
+  def flock(*_):
+    raise OSError(errno.ENOLCK, 'No locks available')
+  lock.fcntl.flock = flock
+with lock.hold(sys.argv[1], sys.argv[2]):
   print('held', flush=True)
   time.sleep(60)
 """
 
 
-def test_a_second_writer_is_refused_until_the_first_has_died(tmp_path):
-  command = [sys.executable, '-c', HOLD, str(tmp_path)]
+@contextlib.contextmanager
+def held_by_another(folder, part='', locks='flock'):
+  """Another process that holds a folder; it is killed at the end."""
+  command = [sys.executable, '-c', HOLD, str(folder), part, locks]
   with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
-    assert holder.stdout.readline() == b'held\n'
-    with pytest.raises(errors.RunError) as error:
-      with lock.hold(tmp_path):
-        pass
-    holder.kill()
-  assert str(holder.pid) in str(error.value)
+    try:
+      assert holder.stdout.readline() == b'held\n'
+      yield holder.pid
+    finally:
+      holder.kill()
+
+
+@pytest.fixture(params=['flock', 'none', 'refused'])
+def locks(request, monkeypatch):
+  """Locks of the disk; a system without any; a disk that refuses them."""
+  if request.param == 'none':
+    monkeypatch.setattr(lock, 'fcntl', None)
+  if request.param == 'refused':
+
+    def flock(*_):
+      raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(lock.fcntl, 'flock', flock)
+  return request.param
+
+
+def test_a_second_writer_is_refused_until_the_first_has_died(tmp_path, locks):
+  with held_by_another(tmp_path, locks=locks) as pid:
+    with pytest.raises(errors.RunError) as error, lock.hold(tmp_path):
+      pass
+  assert str(pid) in str(error.value)
   assert socket.gethostname() in str(error.value)
   assert time.strftime('%Y-%m-') in str(error.value)
   with lock.hold(tmp_path):
     pass
+  assert not list(tmp_path.glob('*.held*'))
+
+
+@pytest.mark.parametrize(
+  'theirs,ours,is_free',
+  [
+    ('3of16', '4of16', True),
+    ('3of16', '3of16', False),
+    ('3of16', '3of8', False),
+    ('3of16', '', False),
+    ('', '3of16', False),
+  ],
+)
+def test_parts_exclude_the_same_part_and_the_whole(
+  theirs, ours, is_free, tmp_path, locks
+):
+  with held_by_another(tmp_path, theirs, locks):
+    if is_free:
+      with lock.hold(tmp_path, ours):
+        pass
+    else:
+      with pytest.raises(errors.RunError, match='in use'):
+        with lock.hold(tmp_path, ours):
+          pass
+  with lock.hold(tmp_path, ours):
+    pass
+
+
+def test_a_host_with_locks_heeds_one_without(tmp_path):
+  with held_by_another(tmp_path, locks='none'):
+    with pytest.raises(errors.RunError, match='in use'), lock.hold(tmp_path):
+      pass
+
+
+def test_a_holder_elsewhere_is_dead_when_its_heart_stopped(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(lock, 'fcntl', None)
+  path = tmp_path / '.lock.held'
+  holder = {'host': 'elsewhere', 'pid': 1, 'start': '2026'}
+  path.write_text(json.dumps(holder))
+  with pytest.raises(errors.RunError, match='process 1 on elsewhere'):
+    with lock.hold(tmp_path):
+      pass
+  old = time.time() - 2 * lock.STALE_SECONDS
+  os.utime(path, (old, old))
+  with lock.hold(tmp_path):
+    assert json.loads(path.read_text())['pid'] == os.getpid()
+
+
+def test_a_holder_shows_that_it_lives(tmp_path, monkeypatch):
+  monkeypatch.setattr(lock, 'fcntl', None)
+  monkeypatch.setattr(lock, 'HEARTBEAT_SECONDS', 0.02)
+  path = tmp_path / '.lock.held'
+  with lock.hold(tmp_path):
+    os.utime(path, (0, 0))
+    deadline = time.monotonic() + 20
+    while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+      time.sleep(0.01)
+    assert path.stat().st_mtime > 0
+
+
+def test_a_disk_without_any_lock_is_used_with_one_line(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(lock, 'fcntl', None)
+
+  def refuse(path):
+    raise OSError(errno.EPERM, 'Operation not permitted', str(path))
+
+  monkeypatch.setattr(lock, '_refuse_held', lambda *_: refuse(tmp_path))
+  (tmp_path / '.lock.held').touch()
+  with lock.hold(tmp_path):
+    pass
+  told = capsys.readouterr().err
+  assert told.count('\n') == 1 and 'second run' in told
