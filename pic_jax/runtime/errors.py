@@ -78,13 +78,15 @@ def _show_unraisable(unraisable: Any) -> None:
     sys.__unraisablehook__(unraisable)
 
 
-def _name_of_stdout() -> str:
-  """What failed, if it has no name: standard output, if it fails again."""
-  try:
-    sys.stdout.flush()
-  except OSError:
-    return 'standard output'
-  return 'a file or device'
+def _name_stdout() -> None:
+  """Lets errors of standard output say so: other files have other names."""
+  write = sys.stdout.write
+
+  def write_named(text: str) -> int:
+    with naming('standard output'):
+      return write(text)
+
+  sys.stdout.write = write_named
 
 
 @contextlib.contextmanager
@@ -94,6 +96,7 @@ def one_line() -> Iterator[None]:
   `sys.exit(code)` inside ends it with that code.
   """
   sys.unraisablehook = _show_unraisable
+  _name_stdout()
   signal.signal(signal.SIGTERM, lambda number, _: _leave(128 + number))
   code = 0
   try:
@@ -101,7 +104,8 @@ def one_line() -> Iterator[None]:
       yield
     except SystemExit as end:
       code = end.code
-    sys.stdout.flush()  # Python would tell of a full disk in its own words
+    with naming('standard output'):
+      sys.stdout.flush()  # Python would tell of a full disk in its own words
     if code:
       _leave(code)
   except (UserError, RunError, Stopped) as error:
@@ -112,7 +116,7 @@ def one_line() -> Iterator[None]:
     reason = error.strerror
     if error.errno == errno.ENOSPC:
       reason = 'the disk is full. Make room; what was saved is kept.'
-    name = error.filename or _name_of_stdout()
+    name = error.filename or 'a file or device'
     fail(RunError.exit_code, f'{name}: {reason or error}')
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
