@@ -5,10 +5,10 @@ import operator
 import re
 from typing import Any
 
-from pic_jax.photos import hint_files, options
+from pic_jax.photos import hint_points, options
 
 MAX_PINS = 1000
-Pins = tuple[hint_files.Point, ...]
+Pins = tuple[hint_points.Point, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Recipe:
 
   Attributes:
     seed, sample, temperature: see `options.Settings`.
-    pins: colours that are known, see `hint_files.Point`.
+    pins: colours that are known, see `hint_points.Point`.
   """
 
   seed: int
@@ -64,5 +64,6 @@ def pins_from_json(pins: Any) -> Pins:
     if not re.fullmatch(r'#[0-9a-f]{6}', colour):
       raise ValueError(f'a pin has a colour #rrggbb, got {colour!a:.20}.')
     rgb = tuple(bytes.fromhex(colour[1:]))
-    points.append((operator.index(x), operator.index(y), rgb))
+    place = operator.index(x), operator.index(y)
+    points.append(hint_points.Point(*place, rgb))
   return tuple(points)

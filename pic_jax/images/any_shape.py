@@ -6,11 +6,13 @@ Every new shape would be compiled, and kept: 50 MB for each photograph.
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pic_jax.images import color
 
 CHUNK = 1 << 16  # pixels
+GAMUT_STEPS = 12  # the edge of the gamut to 1 / 4096 of a colour's chroma
 
 
 @jax.jit
@@ -49,3 +51,30 @@ def lab_to_rgb(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """
   rgb, clipped = _in_chunks(_to_rgb, lab.reshape(-1, 3))
   return rgb.reshape(lab.shape), clipped.reshape(lab.shape[:-1])
+
+
+@jax.jit
+def _within_gamut(lab: jax.Array) -> tuple[jax.Array]:
+  luminance, chroma = lab[..., :1], lab[..., 1:]
+
+  def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple:
+    low, high = ends
+    middle = (low + high) / 2
+    is_inside = color.is_in_gamut(
+      jnp.concatenate([luminance, middle * chroma], -1)
+    )[..., None]
+    return jnp.where(is_inside, middle, low), jnp.where(is_inside, high, middle)
+
+  none = jnp.zeros_like(luminance)
+  low, _ = jax.lax.fori_loop(0, GAMUT_STEPS, halve, (none, none + 1))
+  share = jnp.where(color.is_in_gamut(lab)[..., None], 1.0, low)
+  return (jnp.concatenate([luminance, share * chroma], -1),)
+
+
+def within_gamut(lab: np.ndarray) -> np.ndarray:
+  """Moves colours [..., 3], Lab units, towards grey until sRGB has them.
+
+  Luminance and hue stay, unlike when RGB is clipped.
+  """
+  (moved,) = _in_chunks(_within_gamut, lab.reshape(-1, 3))
+  return moved.reshape(lab.shape)

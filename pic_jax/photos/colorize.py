@@ -7,8 +7,7 @@ chroma is upsampled onto the photograph's own luminance.
 import dataclasses
 import functools
 import hashlib
-import pathlib
-from collections.abc import Sequence
+import os
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from pic_jax.images import color, image_files, to_srgb
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
 from pic_jax.photos import drawn_samples, hint_files, network_size, options
-from pic_jax.runtime import compilation_cache, devices, errors
+from pic_jax.runtime import compilation_cache, devices, errors, terminal
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import digests, run_config, trained_model
 
@@ -62,7 +61,7 @@ class Colorizer:
     rgb: np.ndarray,
     num_samples: int = 4,
     seed: int = 0,
-    hints: Sequence[hint_files.Point] = (),
+    hints: hint_files.Hints = (),
     **more: Any,
   ) -> np.ndarray:
     """Colourises one photograph.
@@ -71,7 +70,8 @@ class Colorizer:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8; colour is turned grey first.
       num_samples: S.
       seed: together with the grey levels it determines the samples.
-      hints: known colours, (x, y, (r, g, b)) in pixels.
+      hints: known colours, (x, y, (r, g, b)) or (x, y, '#rrggbb') in pixels,
+        with a size 'S', 'M' or 'L' of the brush if wanted; or a file of them.
       **more: other fields of `options.Settings`; `samples=[5]` draws only the
         one that is number 5 of all that this seed gives.
 
@@ -83,8 +83,10 @@ class Colorizer:
     """
     settings = options.Settings(num_samples=num_samples, seed=seed, **more)
     network_input = self.to_network_size(np.asarray(rgb))
-    if hints:
+    if not isinstance(hints, tuple | list) or hints:
       network_input = self.add_hints(network_input, hints)
+      for note in network_input.hint_notes:
+        terminal.say(note + '.')
     (drawing,) = self.draw([network_input], settings)
     drawn = [
       self.render(network_input, x, settings.saturation) for x in drawing.chroma
@@ -138,18 +140,31 @@ class Colorizer:
       size: height and width in which points are counted; None for those of
         `network_input`.
 
+    Returns:
+      The photograph with `hints`, and with `hint_notes` that a user should see.
+
     Raises:
       UserError: it does not fit the photograph, or the model reads no hints.
       RunError: a picture that cannot be read.
     """
     if not self.model.hint_share:
       raise errors.UserError('This model reads no hints.')
-    is_file = isinstance(hints, pathlib.Path)
+    is_file = isinstance(hints, str | os.PathLike)
     read_fn = hint_files.read if is_file else hint_files.from_points
-    cells = read_fn(
-      hints, size or network_input.luminance.shape, network_input.shape
+    size = size or network_input.luminance.shape
+    known = read_fn(hints, size, self.cell_luminance(network_input))
+    return dataclasses.replace(
+      network_input, hints=known.cells, hint_notes=known.notes
     )
-    return dataclasses.replace(network_input, hints=cells)
+
+  def cell_luminance(
+    self, network_input: network_size.NetworkInput
+  ) -> np.ndarray:
+    """[h, w] L of the cells of a photograph's chroma map, 0..100."""
+    model = self.model
+    return network_size.cell_luminance(
+      network_input, model.chroma_factor, model.chroma_filter
+    )
 
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings

@@ -190,6 +190,7 @@ def _open(
   network_input = run.colorizer.to_network_size(rgb, photograph.alpha)
   if run.job.hints:
     network_input = run.colorizer.add_hints(network_input, run.job.hints)
+    result.notes += network_input.hint_notes
   if network_input.is_toned:
     result.notes.append('toned: its one tone is left out')
   if network_input.chroma is not None and run.job.file_options.skip_colour:

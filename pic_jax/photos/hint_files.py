@@ -1,39 +1,46 @@
-"""What a user knows of a photograph's colours: points, a CSV, a picture.
+"""Cells of a chroma map that are known: from points, or from a file.
 
 Only the (a, b) of a colour count, not its luminance, which the photograph has.
 """
 
-import csv
 import hashlib
+import os
 import pathlib
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from pic_jax.images import any_shape, color, image_files
-from pic_jax.photos import network_size
+from pic_jax.photos import brush, hint_points, network_size
 from pic_jax.runtime import errors
 
-# (x, y) in pixels of the upright photograph from its left upper corner, and
-# the sRGB colour there.
-Point = tuple[float, float, tuple[int, int, int]]
-# Points, or a file; see `read`.
-Hints = Sequence[Point] | pathlib.Path
 OPAQUE = 128  # alpha from which on a pixel of a picture says something
+TEXT_SUFFIXES = ('.csv', '.tsv', '.txt')
+# Points, rows like them, or a file; see `read`.
+Hints = Iterable[hint_points.Point | tuple] | str | os.PathLike
 
 
-def _means(
-  rgb: np.ndarray, rows: np.ndarray, columns: np.ndarray, least: np.ndarray
-) -> np.ndarray:
-  """Hints [h, w, 3] of cells with at least `least` [h, w] colours [N, 3]."""
-  total, count = np.zeros((*least.shape, 2)), np.zeros(least.shape, int)
-  np.add.at(total, (rows, columns), any_shape.rgb_to_lab(rgb)[..., 1:])
-  np.add.at(count, (rows, columns), 1)
-  mean = total / np.maximum(count, 1)[..., None]
-  chroma = color.chroma_to_network(color.round_chroma(mean.astype(np.float32)))
-  mask = (count >= least)[..., None].astype(np.float32)
-  return np.concatenate([mask * np.asarray(chroma), mask], -1)
+class Known(NamedTuple):
+  """What hints say of the cells of a chroma map.
+
+  Attributes:
+    cells: [h, w, 3], see `model.hints`.
+    notes: what a user should know, first how many cells are known.
+  """
+
+  cells: np.ndarray
+  notes: tuple[str, ...]
+
+
+def _known(chroma: np.ndarray, mask: np.ndarray, notes: list[str]) -> Known:
+  """Of (a, b) [h, w, 2] in Lab units, where mask [h, w] is True."""
+  given = mask[..., None].astype(np.float32)
+  values = color.chroma_to_network(color.round_chroma(chroma))
+  count = f'{mask.sum()} of {mask.size} cells are known from hints'
+  return Known(
+    np.concatenate([given * np.asarray(values), given], -1), (count, *notes)
+  )
 
 
 def cell_at(
@@ -54,102 +61,119 @@ def cell_at(
 
 
 def from_points(
-  points: Sequence[Point], size: tuple[int, int], shape: tuple[int, int]
-) -> np.ndarray:
-  """Cells that hold points; several in one cell are averaged.
+  points: Iterable[hint_points.Point | tuple],
+  size: tuple[int, int],
+  luminance: np.ndarray,
+) -> Known:
+  """Paints points onto the cells of a chroma map; see `brush.paint`.
 
   Args:
-    points: see `Point`.
+    points: see `hint_points.Point`.
     size: height and width of the photograph.
-    shape: h, w of its chroma map, without padding.
-
-  Returns:
-    [h, w, 3], see `model.hints`.
+    luminance: [h, w] L of the cells, 0..100, without padding.
 
   Raises:
-    UserError: a point outside the photograph, or no colour.
+    UserError: a point outside the photograph, or what is none.
   """
-  cells = [cell_at((x, y), size, shape) for x, y, _ in points]
-  for x, y, rgb in points:
-    if len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb):
-      raise errors.UserError(
-        f'The hint at ({x:g}, {y:g}) must have a colour (r, g, b) of 0 to 255, '
-        f'got {tuple(rgb)}.'
+  checked = hint_points.check(points)
+  cells = [cell_at(point[:2], size, luminance.shape) for point in checked]
+  rgb = np.array([point.rgb for point in checked], np.uint8).reshape(-1, 3)
+  chroma = any_shape.rgb_to_lab(rgb)[:, 1:]
+  last, clashes = {}, []  # one point a cell
+  for number, (cell, point) in enumerate(zip(cells, checked, strict=True)):
+    if cell in last and checked[last[cell]].rgb != point.rgb:
+      clashes.append((checked[last[cell]], point))
+    last[cell] = number
+  strokes = [
+    brush.Stroke(*cell, tuple(chroma[i]), checked[i].size)
+    for cell, i in last.items()
+  ]
+  notes = []
+  if clashes:
+    high, wide = (s / n for s, n in zip(size, luminance.shape, strict=True))
+    notes.append(
+      hint_points.listed(
+        [
+          f'{hint_points.describe(a)} and {hint_points.describe(b)}'
+          for a, b in clashes
+        ]
       )
-  if not points:
-    return np.zeros((*shape, 3), np.float32)
-  colours = np.array([rgb for _, _, rgb in points], np.uint8)
-  return _means(colours, *np.array(cells).T, np.ones(shape))
+      + f' lie in one cell of {wide:.0f} x {high:.0f} pixels: the later one '
+      'counts'
+    )
+  return _known(*brush.paint(strokes, luminance), notes)
 
 
 def from_picture(
   rgb: np.ndarray, alpha: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
-  """Cells of which at least half of the pixels are opaque.
+) -> Known:
+  """Cells of which any pixel is opaque: the mean of those, weighted by alpha.
 
   Args:
     rgb: [H, W, 3] uint8, as large as the photograph.
     alpha: [H, W] uint8.
     shape: h, w of the chroma map, without padding.
-
-  Returns:
-    [h, w, 3], see `model.hints`.
   """
   height, width = alpha.shape
-  rows = np.arange(height) * shape[0] // height
-  columns = np.arange(width) * shape[1] // width
-  size = np.outer(np.bincount(rows), np.bincount(columns))
   y, x = np.nonzero(alpha >= OPAQUE)
-  return _means(rgb[y, x], rows[y], columns[x], size / 2)
-
-
-def _read_points(path: pathlib.Path) -> list[Point]:
-  """Lines x, y, #rrggbb or x, y, r, g, b; # begins a comment."""
-  points = []
-  with path.open(encoding='utf-8-sig', newline='') as file:
-    for number, row in enumerate(csv.reader(file, skipinitialspace=True), 1):
-      if not row or row[0].startswith('#'):
-        continue
-      try:
-        x, y, *rgb = (cell.strip() for cell in row)
-        if len(rgb) == 1 and re.fullmatch(r'#[0-9a-fA-F]{6}', rgb[0]):
-          rgb = list(bytes.fromhex(rgb[0][1:]))
-        red, green, blue = map(int, rgb)
-        points.append((float(x), float(y), (red, green, blue)))
-      except ValueError:
-        raise errors.UserError(
-          f'{errors.in_one_line(path)}, line {number}: must be '
-          f'x,y,#rrggbb or x,y,r,g,b, got {",".join(row)!r}.'
-        ) from None
-  return points
+  rows, columns = y * shape[0] // height, x * shape[1] // width
+  total, weight = np.zeros((*shape, 2)), np.zeros(shape)
+  weights = alpha[y, x].astype(float)
+  chroma = any_shape.rgb_to_lab(rgb[y, x])[..., 1:]
+  np.add.at(total, (rows, columns), weights[:, None] * chroma)
+  np.add.at(weight, (rows, columns), weights)
+  mean = total / np.maximum(weight, 1)[..., None]
+  return _known(mean.astype(np.float32), weight > 0, [])
 
 
 def read(
-  path: pathlib.Path, size: tuple[int, int], shape: tuple[int, int]
-) -> np.ndarray:
-  """Hints of a file: points in a .csv, or a picture of the photograph's size.
+  path: str | os.PathLike, size: tuple[int, int], luminance: np.ndarray
+) -> Known:
+  """Hints of a file: points, or a picture of the photograph's size.
 
-  Args: as of `from_points`.
-
-  Returns:
-    [h, w, 3], see `model.hints`.
+  Args:
+    path: a file of points, see `hint_points.parse`, if it ends in one of
+      `TEXT_SUFFIXES`.
+    size: height and width of the photograph.
+    luminance: [h, w] L of the cells, 0..100, without padding.
 
   Raises:
-    UserError, RunError: it cannot be read, or does not fit the photograph.
+    UserError, RunError: it cannot be read, does not fit the photograph, or
+      gives no hints.
   """
-  if path.suffix.lower() == '.csv':
+  path = pathlib.Path(path)
+  name = errors.in_one_line(path)
+  if path.suffix.lower() in TEXT_SUFFIXES:
+    points, notes = hint_points.parse(_bytes(path), name)
     try:
-      return from_points(_read_points(path), size, shape)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-      raise errors.UserError(f'{errors.in_one_line(path)}: {error}.') from None
+      known = from_points(points, size, luminance)
+    except errors.UserError as error:
+      raise errors.UserError(f'{name}: {error}') from None
+    return known._replace(notes=(*known.notes, *notes))
   picture = image_files.load_photograph(path)
   if picture.rgb.shape[:2] != size or picture.alpha is None:
     raise errors.UserError(
-      f'{errors.in_one_line(path)} must be as large as the photograph, '
+      f'{name} must be as large as the photograph, '
       f'{size[1]} x {size[0]}, and transparent where nothing is known.'
     )
   rgb = np.broadcast_to(picture.rgb, (*size, 3))
-  return from_picture(rgb, picture.alpha.reshape(size), shape)
+  known = from_picture(rgb, picture.alpha.reshape(size), luminance.shape)
+  if not known.cells.any():
+    raise errors.UserError(
+      f'{name} gives no hints: none of its pixels has an alpha of at least '
+      f'{OPAQUE}.'
+    )
+  return known
+
+
+def _bytes(path: pathlib.Path) -> bytes:
+  """Reads a file; raises UserError."""
+  try:
+    return path.read_bytes()
+  except OSError as error:
+    raise errors.UserError(
+      f'{errors.in_one_line(path)}: {error.strerror}.'
+    ) from None
 
 
 def digest(path: pathlib.Path) -> str:
@@ -158,12 +182,7 @@ def digest(path: pathlib.Path) -> str:
   Raises:
     UserError: it cannot be read.
   """
-  try:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-  except OSError as error:
-    raise errors.UserError(
-      f'{errors.in_one_line(path)}: {error.strerror}.'
-    ) from None
+  return hashlib.sha256(_bytes(path)).hexdigest()
 
 
 def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:

@@ -29,6 +29,7 @@ class NetworkInput:
       padded like `levels`; None for a grey or toned one.
     is_toned: whether it is grey but for one tone.
     hints: [h, w, 3], cells that are given; None: none.
+    hint_notes: see `hint_files.Known`.
   """
 
   luminance: np.ndarray
@@ -37,6 +38,7 @@ class NetworkInput:
   chroma: np.ndarray | None
   is_toned: bool = False
   hints: np.ndarray | None = None
+  hint_notes: tuple[str, ...] = ()
 
 
 def chroma_shape(
@@ -132,6 +134,16 @@ def to_network_size(
   )
 
 
+def cell_luminance(
+  network_input: NetworkInput, factor: int, chroma_filter: str
+) -> np.ndarray:
+  """[h, w] L of the cells of the chroma map, 0..100, without padding."""
+  rows, columns = network_input.shape
+  small = network_input.levels[None, ..., None] / np.float32(2.55)
+  small = np.asarray(color.subsample(small, factor, chroma_filter))
+  return small[0, :rows, :columns, 0]
+
+
 def to_photograph(
   network_input: NetworkInput,
   chroma: np.ndarray,
@@ -151,12 +163,9 @@ def to_photograph(
     sRGB; all others keep their luminance.
   """
   height, width = network_input.luminance.shape
-  rows, columns = network_input.shape
-  small = network_input.levels[None, ..., None] / np.float32(2.55)
-  small = np.asarray(color.subsample(small, factor, chroma_filter))[0]
   maps = guided_upsampling.prepare(
     np.asarray(chroma, np.float32),
-    small[:rows, :columns],
+    cell_luminance(network_input, factor, chroma_filter)[..., None],
     width,
     factor,
     chroma_filter,

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import numbers
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -35,12 +36,26 @@ class Numbers(tuple):
     return ','.join(map(str, self)) or 'all'
 
 
+# What a value of a field may be, and what a message calls it.
+_KINDS = {
+  int: (numbers.Integral, 'a whole number'),
+  float: (numbers.Real, 'a number'),
+  float | None: (numbers.Real | None, 'a number'),
+  str: (str, 'a text'),
+}
+
+
 class _Checked:
   """Refuses impossible values when it is made."""
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
       value, about = getattr(self, field.name), field.metadata
+      kind = _KINDS.get(field.type)
+      if kind and not (isinstance(value, kind[0]) and value is not True):
+        raise errors.UserError(
+          f'`{field.name}` must be {kind[1]}, got {value!r:.60}.'
+        )
       if about['choices'] and value not in about['choices']:
         raise errors.UserError(
           f'`{field.name}` must be one of {", ".join(about["choices"])}, got '

@@ -197,6 +197,12 @@ def test_ranking_keeps_probable_or_different_samples():
     ({'seed': -1}, 'seed'),
     ({'rank': 'best'}, 'none, probable, different'),
     ({'rank': 'probable', 'num_candidates': 3}, 'num_candidates'),
+    ({'num_samples': '2'}, "num_samples` must be a whole number, got '2'"),
+    ({'num_samples': True}, 'num_samples` must be a whole number, got True'),
+    ({'seed': None}, 'seed` must be a whole number, got None'),
+    ({'saturation': '1'}, "saturation` must be a number, got '1'"),
+    ({'temperature': 'hot'}, "temperature` must be a number, got 'hot'"),
+    ({'rank': 1}, 'rank` must be a text, got 1'),
   ],
 )
 def test_impossible_settings_are_named(changes, text):

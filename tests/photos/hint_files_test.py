@@ -19,6 +19,8 @@ from pic_jax.runtime import errors
 from tests import tiny
 
 RED, BLUE = (200, 30, 40), (30, 40, 200)
+# Luminance that has room for both.
+EVEN = np.full((4, 8), 40.0, np.float32)
 
 
 @pytest.fixture(scope='module')
@@ -33,73 +35,92 @@ def chroma_of(rgb) -> np.ndarray:
 
 
 def test_points_give_the_cell_that_they_lie_in():
-  cells = hint_files.from_points(
-    [(0, 0, RED), (31.9, 19.9, BLUE), (16, 9.9, RED), (17, 5.1, BLUE)],
-    size=(20, 32),
-    shape=(4, 8),
+  known = hint_files.from_points(
+    [(0, 0, RED, 'S'), (31.9, 19.9, BLUE, 'S'), (16, 9.9, RED, 'S')],
+    (20, 32),
+    EVEN,
   )
-  assert cells.shape == (4, 8, 3) and cells[..., 2].sum() == 3
-  for row, col, rgb in ((0, 0, RED), (3, 7, BLUE)):
-    np.testing.assert_array_equal(cells[row, col], [*chroma_of(rgb), 1])
-  mean = (chroma_of(RED) + chroma_of(BLUE)) / 2  # both lie in row 1, column 4
-  np.testing.assert_allclose(cells[1, 4, :2], mean, atol=0.5 / 127)
-  levels = 127.5 * cells[1, 4, :2] - 0.5
-  np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
+  assert known.cells.shape == (4, 8, 3) and known.cells[..., 2].sum() == 3
+  for row, col, rgb in ((0, 0, RED), (3, 7, BLUE), (1, 4, RED)):
+    np.testing.assert_array_equal(known.cells[row, col], [*chroma_of(rgb), 1])
+  assert known.notes == ('3 of 32 cells are known from hints',)
 
 
-def test_a_picture_gives_the_cells_that_are_half_opaque():
+def test_points_are_brushes():
+  even = np.full((16, 24), 50.0, np.float32)
+  counts = [
+    hint_files.from_points([(16, 9, RED, size)], (20, 32), even).cells[..., 2]
+    for size in ('', 'S', 'M', 'L')
+  ]
+  assert [count.sum() for count in counts] == [9, 1, 9, 21]
+  np.testing.assert_array_equal(counts[0], counts[2])
+
+
+def test_two_colours_in_one_cell_are_said_and_the_later_one_counts():
+  points = [(3, 4, RED), (2, 3, BLUE), (30, 10, RED, 'S'), (30.5, 10, RED)]
+  known = hint_files.from_points(points, (20, 32), EVEN)
+  np.testing.assert_array_equal(known.cells[0, 0, :2], chroma_of(BLUE))
+  assert known.notes[1:] == (
+    '#c81e28 at (3, 4) and #1e28c8 at (2, 3) lie in one cell of 4 x 5 pixels: '
+    'the later one counts',
+  )
+
+
+def test_a_picture_gives_the_cells_that_any_pixel_reaches():
   rgb = np.zeros((20, 32, 3), np.uint8)
-  rgb[:, :16], rgb[:, 16:] = RED, BLUE
   alpha = np.zeros((20, 32), np.uint8)
-  alpha[0:5, 0:2] = 255  # half of cell (0, 0), 5 x 4 pixels
-  alpha[5:10, 0:2] = 255
-  alpha[5, 0] = 127  # less than half of cell (1, 0)
-  alpha[15:, 28:] = 128  # all of cell (3, 7)
-  cells = hint_files.from_picture(rgb, alpha, (4, 8))
-  assert np.argwhere(cells[..., 2]).tolist() == [[0, 0], [3, 7]]
-  np.testing.assert_array_equal(cells[3, 7], [*chroma_of(BLUE), 1])
+  rgb[2, 1:3], alpha[2, 1:3] = RED, 128  # two pixels of cell (0, 0)
+  alpha[5:10, 0:4] = 127  # all of cell (1, 0), and none of it counts
+  rgb[7, 30], alpha[7, 30] = RED, 255  # in cell (1, 7)
+  rgb[8, 31], alpha[8, 31] = BLUE, 129
+  rgb[9, 31], alpha[9, 31] = (0, 255, 0), 127
+  known = hint_files.from_picture(rgb, alpha, (4, 8))
+  assert np.argwhere(known.cells[..., 2]).tolist() == [[0, 0], [1, 7]]
+  assert known.notes == ('2 of 32 cells are known from hints',)
+  np.testing.assert_array_equal(known.cells[0, 0], [*chroma_of(RED), 1])
+  lab = np.asarray(color.rgb_to_lab(np.array([RED, BLUE], np.uint8)))
+  mean = (255 * lab[0, 1:] + 129 * lab[1, 1:]) / (255 + 129)
+  found = np.asarray(color.chroma_from_network(known.cells[1, 7, :2]))
+  np.testing.assert_allclose(found, mean.round(), atol=1e-4)
 
 
 def test_files_of_hints_say_the_same_as_points(tmp_path):
-  points = [(3, 4, RED), (30, 10.5, BLUE)]
-  expected = hint_files.from_points(points, (20, 32), (4, 8))
-  path = tmp_path / 'hints.csv'
-  text = '# x, y, colour\n3, 4, #c81e28\n\n30,10.5,30,40,200\n'
-  path.write_text(text, encoding='utf-8-sig')  # as Excel has it
-  np.testing.assert_array_equal(
-    hint_files.read(path, (20, 32), (4, 8)), expected
-  )
+  points = [(3, 4, RED, 'S'), (30, 10.5, BLUE, 'S')]
+  expected = hint_files.from_points(points, (20, 32), EVEN)
+  for name in ('hints.csv', 'hints.TXT'):
+    path = tmp_path / name
+    path.write_text('3, 4, #c81e28,S,roof\n\n30,10.5,30,40,200,S\n')
+    known = hint_files.read(path, (20, 32), EVEN)
+    np.testing.assert_array_equal(known.cells, expected.cells)
+    assert known.notes[0] == expected.notes[0]
+    assert "line 1: 'roof'" in known.notes[1]
   picture = np.zeros((20, 32, 4), np.uint8)
   picture[0:5, 0:4] = (*RED, 255)
   picture[10:15, 28:32] = (*BLUE, 255)
   Image.fromarray(picture).save(tmp_path / 'hints.png')
-  np.testing.assert_array_equal(
-    hint_files.read(tmp_path / 'hints.png', (20, 32), (4, 8)), expected
-  )
-  Image.new('RGBA', (32, 20)).save(tmp_path / 'none.png')
-  assert not hint_files.read(tmp_path / 'none.png', (20, 32), (4, 8)).any()
+  known = hint_files.read(tmp_path / 'hints.png', (20, 32), EVEN)
+  np.testing.assert_array_equal(known.cells, expected.cells)
 
 
 @pytest.mark.parametrize(
   'name,content,text',
   [
-    ('a.csv', '1,2\n', 'line 1'),
-    ('a.csv', '1,2,#12345\n', 'line 1'),
-    ('a.csv', '1,2,3,4,5\n40,2,#123456\n', 'outside the photograph'),
-    ('a.csv', '1,2,3,4,256\n', '0 to 255'),
-    ('a.csv', 'nan,2,3,4,5\n', 'outside the photograph'),
-    ('a.png', None, 'as large as the photograph, 32 x 20'),
+    ('a.csv', '1,2\n', 'a.csv, line 1'),
+    ('a.csv', '1,2,3,4,5\n40,2,#123456\n', r'a.csv: .*\(40, 2\) lies outside'),
+    ('a.csv', '# 1,2,#123456\n', 'gives no hints'),
+    ('a.png', (32, 20), 'gives no hints: .* alpha of at least 128'),
+    ('a.png', (32, 21), 'as large as the photograph, 32 x 20'),
     ('b.csv', None, 'No such file'),
   ],
 )
 def test_mistakes_in_hints_are_named(tmp_path, name, content, text):
   path = tmp_path / name
-  if content:
+  if isinstance(content, str):
     path.write_text(content)
-  elif name == 'a.png':
-    Image.new('RGBA', (32, 21)).save(path)
+  elif content:
+    Image.new('RGBA', content, (200, 30, 40, 127)).save(path)
   with pytest.raises(errors.UserError, match=text):
-    hint_files.read(path, (20, 32), (4, 8))
+    hint_files.read(path, (20, 32), EVEN)
 
 
 def test_hints_colour_their_cell_and_others_change(colorizer):
@@ -112,18 +133,41 @@ def test_hints_colour_their_cell_and_others_change(colorizer):
     for network_input in (plain, known)
   )
   row, col = np.argwhere(known.hints[..., 2])[0]
-  expected = np.asarray(color.chroma_from_network(chroma_of(RED)[None]))[0]
+  expected = color.chroma_from_network(known.hints[row, col, :2])
+  expected = np.asarray(expected)
+  assert expected[0] > 5  # red, as far as this luminance has it
   np.testing.assert_allclose(
     after.chroma[:, row, col], expected[None].repeat(3, 0), atol=1e-3
   )
   changed = (after.chroma != before.chroma).any((0, -1))
   assert changed.reshape(-1)[: row * changed.shape[1] + col].any()
   assert np.isfinite(after.bits_per_dim).all()
-  pictures = [
-    colorizer(rgb, num_samples=1, hints=points)
-    for points in ((), [(13, 11, RED)])
-  ]
-  assert (pictures[0] != pictures[1]).any()
+
+
+def test_from_python_every_kind_of_hints_is_read_and_said(
+  colorizer, tmp_path, capsys
+):
+  rgb = tiny.images(1, 20, 24)[0]
+  path = tmp_path / 'pins.csv'
+  path.write_text('13,11,#c81e28\n')
+  row = (13, 11, RED)
+  kinds = (
+    [row],
+    (row for _ in range(1)),
+    np.array([(13, 11, '#c81e28')], object),
+    path,
+    str(path),
+  )
+  plain = colorizer(rgb, num_samples=1)
+  np.testing.assert_array_equal(colorizer(rgb, num_samples=1, hints=[]), plain)
+  assert 'known' not in capsys.readouterr().err
+  pictures = [colorizer(rgb, num_samples=1, hints=kind) for kind in kinds]
+  for picture in pictures:
+    np.testing.assert_array_equal(picture, pictures[0])
+  assert (pictures[0] != plain).any()
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) == len(kinds)
+  assert all('cells are known from hints.' in line for line in lines)
 
 
 def test_a_model_that_reads_no_hints_says_so():
@@ -148,6 +192,9 @@ def test_hints_belong_to_what_the_journal_compares(colorizer, tmp_path):
     return report['files'][0]['status']
 
   assert [status(job) for _ in range(2)] == ['done', 'skipped']
+  report = json.loads((job.output / 'report.json').read_text())
+  (note,) = report['files'][0]['notes']
+  assert 'cells are known from hints' in note
   path.write_text('3,4,#281ec8\n')
   assert status(job) == 'failed'  # it would overwrite
   without = dataclasses.replace(job, hints=None, output=tmp_path / 'other')
