@@ -13,11 +13,13 @@ import numpy as np
 from pic_jax.images import any_shape
 from pic_jax.model import logistic_mixture
 
-MAX_COLOURS = 8
-MIN_SHARE = 0.01
+MAX_COLOURS = 3
+MIN_SHARE = 0.05  # of all but the likeliest
 RADIUS = 16.0  # Lab units: what is nearer counts as one colour
-# Only (a, b) of a colour count, and near black or white nobody sees them.
-DARKEST, LIGHTEST = 40.0, 80.0
+NUM_HUES = 12
+FIRST_HUE = 40.0  # degrees in (a, b): red
+# Where a pin's own colour is looked for: lighter or darker, sRGB has few.
+PIN_LUMINANCES = np.arange(30.0, 91.0, 5.0, np.float32)
 LEVELS_PER_BIN = 4
 NUM_BINS = 256 // LEVELS_PER_BIN
 # [256, 256, 2] all values of (a, b) in network units; [64, 64, 2] middles of
@@ -30,16 +32,70 @@ MIDDLES = LEVELS_PER_BIN * np.mgrid[:NUM_BINS, :NUM_BINS].transpose(1, 2, 0) + [
 
 
 @dataclasses.dataclass(frozen=True)
-class Colour:
-  """One of those that are offered.
+class Swatch:
+  """A colour that is offered for a spot.
 
   Attributes:
-    rgb: sRGB, 0..255.
-    share: probability of this and of colours like it.
+    rgb: sRGB 0..255, what it looks like there: at the spot's own luminance and
+      in gamut.
+    pin: sRGB 0..255 of the same hue, where sRGB has all of its chroma. Stored
+      in a pin it gives the spot `rgb`, and lighter or darker cells of a brush
+      no less than they can have.
   """
 
   rgb: tuple[int, int, int]
+  pin: tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Colour(Swatch):
+  """A probable one.
+
+  Attributes:
+    share: probability of this and of colours like it.
+  """
+
   share: float
+
+
+def _swatches(chroma: np.ndarray, luminance: float) -> list[Swatch]:
+  """Of (a, b) [N, 2], Lab units, at an L of 0..100."""
+  if not len(chroma):
+    return []
+  there = np.insert(chroma, 0, luminance, -1).astype(np.float32)
+  rgb, _ = any_shape.lab_to_rgb(any_shape.within_gamut(there))
+  # [N, 13, 3]: the luminance nearest to the spot's that has the whole chroma.
+  several = np.stack(
+    [np.insert(chroma, 0, level, -1) for level in PIN_LUMINANCES], 1
+  ).astype(np.float32)
+  several = any_shape.within_gamut(several)
+  saturation = np.linalg.norm(several[..., 1:], axis=-1)
+  distance = np.abs(PIN_LUMINANCES - luminance)
+  best = (1000.0 * saturation.round(1) - distance).argmax(1)
+  pins, _ = any_shape.lab_to_rgb(several[np.arange(len(best)), best])
+  return [
+    Swatch(tuple(a.tolist()), tuple(b.tolist()))
+    for a, b in zip(rgb, pins, strict=True)
+  ]
+
+
+def vivid(luminance: float) -> list[Swatch]:
+  """Twelve hues, as vivid as sRGB has them at an L of 0..100."""
+  hues = np.deg2rad(FIRST_HUE + np.arange(NUM_HUES) * 360.0 / NUM_HUES)
+  return _swatches(
+    128.0 * np.stack([np.cos(hues), np.sin(hues)], -1), luminance
+  )
+
+
+def here(chroma: np.ndarray, luminance: float) -> Swatch:
+  """The colour of a version at a spot, for a pin "as it is here".
+
+  Args:
+    chroma: [2] (a, b) of the version's cell, Lab units.
+    luminance: L of the cell, 0..100.
+  """
+  (swatch,) = _swatches(np.asarray(chroma)[None], luminance)
+  return swatch
 
 
 @jax.jit
@@ -61,12 +117,12 @@ def bins_of_samples(chroma: np.ndarray) -> np.ndarray:
   return shares
 
 
-def colours(shares: np.ndarray, lightness: float) -> list[Colour]:
+def colours(shares: np.ndarray, luminance: float) -> list[Colour]:
   """Picks the likeliest colours that are not like one another.
 
   Args:
     shares: [64, 64] probabilities of (a, b).
-    lightness: L of the spot, 0..100.
+    luminance: L of the spot, 0..100.
 
   Returns:
     At most `MAX_COLOURS`, the likeliest first.
@@ -80,15 +136,15 @@ def colours(shares: np.ndarray, lightness: float) -> list[Colour]:
     peak = MIDDLES[np.unravel_index(rest.argmax(), rest.shape)]
     near = rest * (np.linalg.norm(MIDDLES - peak, axis=-1) <= RADIUS)
     share = near.sum()
-    if share < MIN_SHARE:
+    if found and share < MIN_SHARE:
       break
     found.append((share, (near[..., None] * MIDDLES).sum((0, 1)) / share))
     rest = rest - near
   found.sort(key=lambda one: -one[0])
-  light = np.clip(lightness, DARKEST, LIGHTEST)
-  lab = np.array([[light, *chroma] for _, chroma in found], np.float32)
-  rgb, _ = any_shape.lab_to_rgb(lab)
+  swatches = _swatches(
+    np.array([chroma for _, chroma in found]).reshape(-1, 2), luminance
+  )
   return [
-    Colour(tuple(one.tolist()), float(share))
-    for one, (share, _) in zip(rgb, found, strict=True)
+    Colour(one.rgb, one.pin, float(share))
+    for one, (share, _) in zip(swatches, found, strict=True)
   ]

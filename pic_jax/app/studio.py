@@ -202,10 +202,10 @@ class Studio:
     if not shares:
       return []
     height, width = opened.network_input.luminance.shape
-    lightness = opened.network_input.luminance[
+    luminance = opened.network_input.luminance[
       place[1] * height // opened.size[0], place[0] * width // opened.size[1]
     ]
-    return palette.colours(np.mean(shares, 0), float(lightness))
+    return palette.colours(np.mean(shares, 0), float(luminance))
 
   def by_difference(
     self,

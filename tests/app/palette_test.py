@@ -6,6 +6,7 @@ import pytest
 from pic_jax.app import palette
 from pic_jax.images import color
 from pic_jax.model import logistic_mixture
+from pic_jax.photos import brush
 
 
 def bins(*peaks):
@@ -44,11 +45,48 @@ def test_the_likeliest_come_first_and_are_unlike():
     lab = color.rgb_to_lab(np.array([[colour.rgb]], np.uint8))[0, 0]
     np.testing.assert_allclose(lab[1:], wanted, atol=2.5)
     assert lab[0] == pytest.approx(60, abs=1)
-  assert len(palette.colours(bins(((0, 0), 1.0)), 60.0)) < 8
+  assert len(palette.colours(bins(((0, 0), 1.0)), 60.0)) == 1
+  many = [((40 * i - 80, 0), 0.2) for i in range(5)]
+  assert len(palette.colours(bins(*many), 60.0)) == 3
 
 
-def test_colours_can_be_told_in_the_dark():
-  for lightness, shown in ((0.0, 40), (100.0, 80)):
-    colour, *_ = palette.colours(bins(((20, 20), 1.0)), lightness)
-    lab = color.rgb_to_lab(np.array([[colour.rgb]], np.uint8))[0, 0]
-    assert lab[0] == pytest.approx(shown, abs=1)
+def lab_of(rgb) -> np.ndarray:
+  return np.asarray(color.rgb_to_lab(np.array(rgb, np.uint8)))
+
+
+def hue_of(chroma) -> np.ndarray:
+  return np.rad2deg(np.arctan2(chroma[..., 1], chroma[..., 0]))
+
+
+@pytest.mark.parametrize('luminance', [5.0, 30.0, 60.0, 95.0])
+def test_vivid_hues_are_true_at_the_luminance_of_the_spot(luminance):
+  found = palette.vivid(luminance)
+  rgb = lab_of([swatch.rgb for swatch in found])
+  np.testing.assert_allclose(rgb[:, 0], luminance, atol=1)
+  expected = 40 + 30 * np.arange(12)
+  pins = lab_of([swatch.pin for swatch in found])
+  turned = (hue_of(pins[:, 1:]) - expected + 180) % 360 - 180
+  assert np.abs(turned).max() < 3
+  # As vivid as the gamut has it: 20 % more is out of it.
+  if 20 < luminance < 90:
+    more = rgb * [1, 1.2, 1.2]
+    assert not np.asarray(color.is_in_gamut(more.astype(np.float32))).any()
+  # Stored in a pin it gives just that: nothing is lost on the way.
+  stored = brush.paint(
+    [brush.Stroke(0, 0, tuple(pins[0, 1:]))],
+    np.full((1, 1), luminance, np.float32),
+  )[0][0, 0]
+  np.testing.assert_allclose(stored, rgb[0, 1:], atol=4)
+
+
+def test_pins_hold_the_chroma_that_the_spot_is_too_dark_for():
+  dark, *_ = palette.colours(bins(((60, 40), 1.0)), 5.0)
+  np.testing.assert_allclose(lab_of(dark.pin)[1:], (60, 40), atol=2.5)
+  assert lab_of(dark.rgb)[0] == pytest.approx(5, abs=1)
+
+
+@pytest.mark.parametrize('chroma', [(20, -30), (0, 0), (-35, 12)])
+def test_as_it_is_here_is_the_colour_of_the_version(chroma):
+  swatch = palette.here(np.array(chroma), 60.0)
+  assert swatch.rgb == swatch.pin
+  np.testing.assert_allclose(lab_of(swatch.pin), (60, *chroma), atol=1)
