@@ -18,7 +18,13 @@ import numpy as np
 from pic_jax.images import color, image_files, to_srgb
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
-from pic_jax.photos import drawn_samples, hint_files, network_size, options
+from pic_jax.photos import (
+  adjustments,
+  drawn_samples,
+  hint_files,
+  network_size,
+  options,
+)
 from pic_jax.runtime import compilation_cache, devices, errors, terminal
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import digests, run_config, trained_model
@@ -88,9 +94,8 @@ class Colorizer:
       for note in network_input.hint_notes:
         terminal.say(note + '.')
     (drawing,) = self.draw([network_input], settings)
-    drawn = [
-      self.render(network_input, x, settings.saturation) for x in drawing.chroma
-    ]
+    wanted = self.complete(settings).adjustments
+    drawn = [self.render(network_input, x, wanted) for x in drawing.chroma]
     return np.stack([rgb for rgb, _ in drawn])
 
   def complete(self, settings: options.Settings) -> options.Settings:
@@ -274,12 +279,17 @@ class Colorizer:
     self,
     network_input: network_size.NetworkInput,
     chroma: np.ndarray,
-    saturation: float = 1.0,
+    wanted: adjustments.Adjustments = adjustments.NEUTRAL,
+    window: network_size.Window | None = None,
   ) -> tuple[np.ndarray, float]:
     """A sample [h, w, 2], Lab units, on its photograph; see `to_photograph`."""
-    chroma, model = np.float32(saturation) * chroma, self.model
     return network_size.to_photograph(
-      network_input, chroma, model.chroma_factor, model.chroma_filter
+      network_input,
+      chroma,
+      self.model.chroma_factor,
+      self.model.chroma_filter,
+      wanted,
+      window,
     )
 
   def _network_luminance(self, levels: jax.Array) -> jax.Array:

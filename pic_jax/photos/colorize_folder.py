@@ -21,6 +21,7 @@ import numpy as np
 
 from pic_jax.images import color_statistics, encoding, image_files, to_srgb
 from pic_jax.photos import (
+  adjustments,
   colorize,
   contact_sheet,
   drawn_samples,
@@ -54,12 +55,17 @@ class FolderRun:
     total: int,
   ):
     self.job, self.colorizer = job, colorizer
-    settings = dataclasses.asdict(colorizer.complete(job.settings))
+    complete = colorizer.complete(job.settings)
+    self.adjustments = complete.adjustments
+    settings = dataclasses.asdict(complete)
     # As JSON has it; and what does not use it is as it was made before.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
       del settings['guidance']
+    for name in ('warmth', 'tint', 'strength'):
+      if settings[name] == getattr(adjustments.Adjustments, name):
+        del settings[name]
     self.made_with = settings | {
       'format': job.file_options.format,
       'checkpoint': colorizer.digest,
@@ -275,7 +281,7 @@ def _finish(
   )
   for index, target in enumerate(run.job.targets(result.file)):
     rgb, clipped = run.colorizer.render(
-      task.network_input, drawing.chroma[index], run.job.settings.saturation
+      task.network_input, drawing.chroma[index], run.adjustments
     )
     bits = drawn_samples.finite(drawing.bits_per_dim[index])
     _save(output / target, rgb, photograph, run.job)

@@ -75,6 +75,8 @@ def prepare(
   width: int,
   factor: int,
   chroma_filter: str,
+  *,
+  columns: np.ndarray | None = None,
 ) -> Maps:
   """Fits chroma to luminance on the small grid, and widens the result.
 
@@ -90,6 +92,7 @@ def prepare(
     factor: ratio of the network's luminance to `chroma`. The photograph was
       scaled to (h * factor, w * factor) for it.
     chroma_filter: the filter of the subsampling, see `color.upsample`.
+    columns: [C] of the photograph, which the maps are for; None for all.
 
   Returns:
     Maps for `upsample_rows`.
@@ -103,7 +106,8 @@ def prepare(
   cell_parts = 1 if chroma_filter == 'area' else factor
   ends = chroma_windows.min(0), chroma_windows.max(0)
   maps = chroma, luminance, _windows(slope).mean(0), *ends
-  columns = np.arange(width)
+  if columns is None:
+    columns = np.arange(width)
   wide = [_interpolate(x, 1, columns, width, cell_parts) for x in maps]
   return Maps(*wide, cell_parts)
 

@@ -1,12 +1,13 @@
 """Photographs of any size: to the network's size, and chroma back to theirs."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pic_jax.images import any_shape, color, to_srgb
-from pic_jax.photos import guided_upsampling
+from pic_jax.photos import adjustments, guided_upsampling
 
 # Long sides that the network sees, over the short one: 7 shapes to compile.
 # What is longer is made smaller and padded.
@@ -144,38 +145,59 @@ def cell_luminance(
   return small[0, :rows, :columns, 0]
 
 
+class Window(NamedTuple):
+  """A part of a photograph at some scale.
+
+  top, left: place of its first pixel in the whole photograph at that scale.
+  height, width: of the whole photograph at that scale.
+  """
+
+  top: int
+  left: int
+  height: int
+  width: int
+
+
 def to_photograph(
   network_input: NetworkInput,
   chroma: np.ndarray,
   factor: int,
   chroma_filter: str,
+  wanted: adjustments.Adjustments = adjustments.NEUTRAL,
+  window: Window | None = None,
 ) -> tuple[np.ndarray, float]:
   """Puts a chroma map onto a photograph's own luminance.
 
   Args:
-    network_input: of the photograph.
-    chroma: [h, w, 2] Lab units, as saturated as is wanted.
+    network_input: the photograph.
+    chroma: [h, w, 2] Lab units.
     factor: ratio of the network's luminance to it.
     chroma_filter: on whose grid the values stand.
+    wanted: adjustments of the whole photograph.
+    window: which part the luminance of `network_input` is; None for all.
 
   Returns:
     [H, W, 3] uint8, and the share of pixels that were clipped to the gamut of
     sRGB; all others keep their luminance.
   """
   height, width = network_input.luminance.shape
+  window = window or Window(0, 0, height, width)
   maps = guided_upsampling.prepare(
-    np.asarray(chroma, np.float32),
+    np.float32(wanted.saturation) * np.asarray(chroma, np.float32),
     cell_luminance(network_input, factor, chroma_filter)[..., None],
-    width,
+    window.width,
     factor,
     chroma_filter,
+    columns=window.left + np.arange(width),
   )
   rgb = np.empty((height, width, 3), np.uint8)
   num_clipped = 0
   for strip in to_srgb.strips(height, width):
     luminance = network_input.luminance[strip, :, None]
-    wide = guided_upsampling.upsample_rows(maps, luminance, strip.start, height)
-    lab = np.concatenate([luminance, wide], -1)
+    wide = guided_upsampling.upsample_rows(
+      maps, luminance, window.top + strip.start, window.height
+    )
+    lab = wanted.balance(np.concatenate([luminance, wide], -1))
     rgb[strip], is_clipped = any_shape.lab_to_rgb(lab)
     num_clipped += int(is_clipped.sum())
   return rgb, num_clipped / (height * width)

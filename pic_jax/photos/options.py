@@ -7,6 +7,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+from pic_jax.photos import adjustments
 from pic_jax.runtime import errors
 
 RANKS = ('none', 'probable', 'different')
@@ -18,9 +19,15 @@ def option(
   text: str,
   at_least: float | None = None,
   choices: tuple[str, ...] | None = None,
+  at_most: float | None = None,
 ) -> Any:
   """A field with what its help says and what it may be."""
-  metadata = {'help': text, 'at_least': at_least, 'choices': choices}
+  metadata = {
+    'help': text,
+    'at_least': at_least,
+    'at_most': at_most,
+    'choices': choices,
+  }
   return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -62,9 +69,11 @@ class _Checked:
           f'{value!r}.'
         )
       is_limited = about['at_least'] is not None and value is not None
-      if is_limited and not about['at_least'] <= value < 2**31:
+      most = 2**31 - 1 if about['at_most'] is None else about['at_most']
+      if is_limited and not about['at_least'] <= value <= most:
+        shown = '2**31 - 1' if most == 2**31 - 1 else most
         raise errors.UserError(
-          f'`{field.name}` must be from {about["at_least"]} to 2**31 - 1, got '
+          f'`{field.name}` must be from {about["at_least"]} to {shown}, got '
           f'{value}.'
         )
 
@@ -92,6 +101,15 @@ class Settings(_Checked):
     None, 'more makes samples follow the grey levels; 0: exact samples', 0
   )
   saturation: float = option(1.0, 'factor of the sampled chroma', 0)
+  warmth: float = option(
+    0.0, 'white balance, -100 (bluish) to 100 (yellowish)', -100, at_most=100
+  )
+  tint: float = option(
+    0.0, 'white balance, -100 (greenish) to 100 (magenta)', -100, at_most=100
+  )
+  strength: float = option(
+    1.0, 'share of the colours, 0 (grey) to 1', 0, at_most=1
+  )
   rank: str = option(
     'none',
     'draw more and keep the most probable, or the most different',
@@ -115,6 +133,14 @@ class Settings(_Checked):
         '`num_candidates` must be at least `num_samples`, got '
         f'{self.num_candidates} and {self.num_samples}.'
       )
+
+  @property
+  def adjustments(self) -> adjustments.Adjustments:
+    """Adjustments of the coloured photograph."""
+    fields = dataclasses.fields(adjustments.Adjustments)
+    return adjustments.Adjustments(
+      **{field.name: getattr(self, field.name) for field in fields}
+    )
 
   @property
   def num_drawn(self) -> int:
