@@ -32,6 +32,9 @@ soak: $(VENV)/.test  ## Kills a run 30 times, and colouring 20 times.
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if command -v npx >/dev/null; then \
+	  npx --yes --package typescript@5.9.3 tsc -p tests/app/jsconfig.json; \
+	else echo 'No node: the types of the JavaScript are not checked.' >&2; fi
 
 $(VENV)/.run: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -53,9 +53,21 @@ def _parser() -> argparse.ArgumentParser:
   )
   app.add_argument('--port', type=int, default=8000, help='0: any (8000)')
   app.add_argument(
+    '--allow',
+    action='append',
+    default=[],
+    metavar='NAME',
+    help='a host name by which others reach this machine, or a proxy before '
+    'it; may be repeated',
+  )
+  app.add_argument(
     '--no-browser', action='store_true', help='do not open the page'
   )
   commands.add_parser('models', help='name the published models')
+  warm_up = commands.add_parser(
+    'warm-up', help='compile for all shapes now, so that nothing waits later'
+  )
+  options.add_to(warm_up, options.Model)
   return parser
 
 
@@ -93,16 +105,32 @@ def _summary(report: dict[str, Any]) -> str:
   )
 
 
-def _app(values: argparse.Namespace) -> int:
-  """Serves the page, until a signal ends it."""
+def _serve_module() -> Any:
+  """What serves the page.
+
+  Raises:
+    UserError: a package that it needs is not installed.
+  """
   try:
     from pic_jax.app import serve
   except ModuleNotFoundError as error:
     raise errors.UserError(
       f"`app` needs {error.name}: pip install '.[app]'."
     ) from None
+  return serve
 
-  serve.run(values.model, values.host, values.port, not values.no_browser)
+
+def _app(values: argparse.Namespace) -> int:
+  """Serves the page, until a signal ends it."""
+  serve = _serve_module()
+  site = serve.boundary.Site(values.host, tuple(values.allow))
+  serve.run(values.model, site, values.port, not values.no_browser)
+  return 0
+
+
+def _warm_up(values: argparse.Namespace) -> int:
+  """Compiles what the page needs."""
+  _serve_module().warm_up(values.model)
   return 0
 
 
@@ -124,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     'app': _app,
     'colorize': _colorize,
     'models': _models,
+    'warm-up': _warm_up,
   }
   # Names may hold bytes that the locale's encoding does not have.
   for stream in (sys.stdout, sys.stderr):

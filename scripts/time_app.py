@@ -84,8 +84,9 @@ def colour(address: str, index: int) -> None:
   photo = json.loads(ask(address, '/photographs', file.getvalue()))
   plain = {'seed': 0, 'temperature': 1.0, 'pins': []}
   recipes = [plain | {'sample': index} for index in range(2)]
-  asked = {'recipes': recipes, 'saturation': 1.0}
-  ask(address, f'/photographs/{photo["id"]}/draw', asked)
+  ask(address, f'/photographs/{photo["id"]}/draw', {'recipes': recipes})
+  neutral = {'saturation': 1.0, 'warmth': 0.0, 'tint': 0.0, 'strength': 1.0}
+  asked = {'recipes': recipes[:1], 'adjustments': neutral, 'beside': False}
   asked |= {'format': 'jpg'}
   ask(address, f'/photographs/{photo["id"]}/save', asked)
 

@@ -1,8 +1,10 @@
 """What may come in from a browser, and how a refusal goes out."""
 
 import asyncio
+import dataclasses
 import ipaddress
 import json
+import re
 import traceback
 import urllib.parse
 from collections.abc import Callable
@@ -57,17 +59,56 @@ STATUSES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Site:
+  """Names under which the page may be asked for.
+
+  Attributes:
+    host: where it listens.
+    allowed: other names, of this machine or of a proxy in front of it.
+  """
+
+  host: str
+  allowed: tuple[str, ...] = ()
+
+  def has(self, netloc: str) -> bool:
+    """Whether 'name:port' is a name of the page, or any address.
+
+    Somebody who asks by an address needed no name that resolves to it.
+    """
+    name = hostname(netloc)
+    if name in ('localhost', self.host.lower()) or self.allows(netloc):
+      return True
+    try:
+      return bool(ipaddress.ip_address(name))
+    except ValueError:
+      return False
+
+  def allows(self, netloc: str) -> bool:
+    """Whether this is one of the other names, at any port."""
+    return hostname(netloc) in {name.lower() for name in self.allowed}
+
+
+def hostname(netloc: str) -> str:
+  """The name in 'name:port', in lower case; '' if there is none."""
+  try:
+    return urllib.parse.urlsplit(f'//{netloc}').hostname or ''
+  except ValueError:
+    return ''
+
+
 class SameSite:
   """Refuses what other sites' pages send through a browser.
 
   A stranger's page may have its name resolve to this machine: then Host is the
-  stranger's name. It may also send a request here: then Origin is. Every answer
-  gets `HEADERS`.
+  stranger's name. It may also send a request here: then Origin is. A proxy may
+  pass on its own name as Origin, and ours as Host: it has to be allowed. Every
+  answer gets `HEADERS`.
   """
 
-  def __init__(self, app: ASGIApp, host: str):
+  def __init__(self, app: ASGIApp, site: Site):
     self._app = app
-    self._host = host.lower()  # as a parsed URL has it
+    self._site = site
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
     app = self._app
@@ -75,10 +116,11 @@ class SameSite:
       headers = dict(scope['headers'])
       host = headers.get(b'host', b'').decode('latin-1')
       origin = headers.get(b'origin', b'').decode('latin-1')
-      if not self._is_ours(host):
-        app = refusal(f'{host!a} is no name of this page.', 403)
-      elif origin and origin.partition('://')[2] != host:
-        app = refusal('Another site asked for this.', 403)
+      origin = origin.partition('://')[2] if origin else host
+      if not self._site.has(host):
+        app = refusal(f'{host!a} is no name of this page{remedy(host)}.', 403)
+      elif origin != host and not self._site.allows(origin):
+        app = refusal(f'Another site asked for this{remedy(origin)}.', 403)
 
     async def send_with_headers(message: Message) -> None:
       if message['type'] == 'http.response.start':
@@ -87,15 +129,13 @@ class SameSite:
 
     await app(scope, receive, send_with_headers)
 
-  def _is_ours(self, host: str) -> bool:
-    try:
-      name = urllib.parse.urlsplit(f'//{host}').hostname
-      # Whoever says an address needed no name that resolves to it.
-      return name in ('localhost', self._host) or bool(
-        ipaddress.ip_address(name)
-      )
-    except ValueError:
-      return False
+
+def remedy(netloc: str) -> str:
+  """What to do if the name is one's own."""
+  name = hostname(netloc)
+  if not re.fullmatch(r'[a-z0-9.-]{1,253}', name):
+    return ''
+  return f'; if it is yours, start `pic-jax app --allow {name}`'
 
 
 def refusal(text: str, status: int) -> Response:

@@ -1,218 +1,433 @@
+// @ts-check
 // Pins: spots of the photograph whose colours a person knows.
 
+import {fromHex, nameOf, toHex} from './colors.js';
+import {element, input, make, setAttributes, setText, showList} from './dom.js';
+import {pinText} from './links.js';
+import {recentColours, rememberColour} from './memory.js';
 import * as requests from './requests.js';
-import {attempt, element, page, say} from './state.js';
+import {attempt, current, say, state, update} from './state.js';
+import {shownVersion} from './versions.js';
 
-const asText = ({x, y, colour}) => `${x},${y},${colour}`;
-const hex = (rgb) => `#${rgb.map(
-  (level) => level.toString(16).padStart(2, '0')).join('')}`;
+/** @typedef {import('./work.js').Pin} Pin */
+/** @typedef {import('./state.js').Swatch} Swatch */
+
+const GREY = '#808080';
+const SIZES = /** @type {const} */ (['S', 'M', 'L']);
+const SIZE_KEY = 'pic_jax:size';
+const MOVED_AFTER_MS = 700; // by arrow keys
 
 export class Pins {
-  // `about` asks the server about the photograph, `recipes` are of the versions
-  // that are shown, `onChange` is called when other pins hold.
-  constructor({stage, about, recipes, onChange}) {
-    Object.assign(this, {stage, about, recipes, onChange});
-    this.list = []; // {x, y, colour, marker}
-    this.open = null; // the one whose colour is being chosen
+  /**
+   * @param {import('./stage.js').Stage} stage
+   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about asks the
+   *   server about the photograph
+   * @param {(pins: Pin[]) => unknown} change takes a step to other pins
+   */
+  constructor(stage, about, change) {
+    Object.assign(this, {stage, about, change});
+    this.stage = stage;
+    this.about = about;
+    this.change = change;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.moveTimer = undefined;
+    /** @type {{index: number, u: number, v: number} | null} */
+    this.dragged = null;
     stage.onTap = (u, v) => this.add(u, v);
-    stage.onMarkerTap = (marker) => this.choose(this.of(marker));
-    stage.onMarkerMoved = (marker, u, v) => this.move(this.of(marker), u, v);
-    const on = (id, event, fn) => element(id).addEventListener(
-      event, () => attempt(fn));
-    on('chooser-close', 'click', () => this.close());
-    on('unpin', 'click', () => this.remove(this.open));
-    on('picker', 'change', () => this.set(element('picker').value));
-    on('pins-clear', 'click', () => this.replace([]));
-    document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') this.close();
+    stage.onMarkerTap = (marker) => this.openAt(
+      Number(marker.dataset.key), marker);
+    stage.onMarkerMoves = (marker, u, v, isDone) => this.drag(
+      Number(marker.dataset.key), u, v, isDone);
+    const on = (/** @type {string} */ id, /** @type {() => unknown} */ fn) => (
+      element(id).addEventListener('click', () => attempt(fn)));
+    on('chooser-close', () => this.close());
+    on('unpin', () => this.remove());
+    on('here', () => {
+      const here = state.chooser?.palette?.here;
+      if (here) return this.set(toHex(here.rgb));
     });
-  }
-
-  // As recipes have them.
-  get points() {
-    return this.held.map(({x, y, colour}) => [x, y, colour]);
-  }
-
-  // All but the one that has no colour yet.
-  get held() {
-    return this.list.filter((pin) => pin.colour);
-  }
-
-  of(marker) {
-    return this.list.find((pin) => pin.marker === marker);
-  }
-
-  // Puts these points [x, y, colour] in place of all.
-  replace(points, isNews = true) {
-    this.open = null;
-    this.list.forEach((pin) => this.stage.removeMarker(pin.marker));
-    this.list = points.map(([x, y, colour]) => this.make(x, y, colour));
-    this.show();
-    return isNews ? this.onChange() : undefined;
-  }
-
-  make(x, y, colour) {
-    const marker = document.createElement('button');
-    marker.className = 'pin';
-    const pin = {x, y, colour, marker};
-    marker.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter') this.choose(pin);
+    on('neutral', () => this.set(GREY));
+    on('dropper', () => this.pick());
+    input('picker').addEventListener('change', () => attempt(
+      () => this.set(input('picker').value)));
+    for (const size of SIZES) {
+      input(`size-${size}`).addEventListener(
+        'change', () => attempt(() => this.resize(size)));
+    }
+    element('chooser').addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      event.stopPropagation();
+      this.close();
     });
-    this.stage.addMarker(marker, ...this.place(pin));
-    return pin;
+    element('crosshair').addEventListener('keydown', (event) => {
+      if (event.key === 'Delete') attempt(() => this.removeNearest());
+    });
+    element('dropper').hidden = !('EyeDropper' in window);
   }
 
-  // The middle of a pin's pixel, as shares of the sides.
-  place({x, y}) {
-    return [(x + 0.5) / page.photo.width, (y + 0.5) / page.photo.height];
+  /** The middle of a pin's pixel, as shares of the sides. */
+  place(/** @type {Pin} */ {x, y}) {
+    const {width, height} = current().photo;
+    return /** @type {const} */ ([(x + 0.5) / width, (y + 0.5) / height]);
   }
 
+  /** @type {(u: number, v: number) => {x: number, y: number}} */
   pixel(u, v) {
-    const {width, height} = page.photo;
+    const {width, height} = current().photo;
     return {x: Math.floor(u * width), y: Math.floor(v * height)};
   }
 
+  /** The size that was chosen last. */
+  get size() {
+    const {pin_sizes: sizes, defaults} = current().model;
+    try {
+      const last = localStorage.getItem(SIZE_KEY) ?? '';
+      return sizes.includes(last) ? last : defaults.pin_size;
+    } catch {
+      return defaults.pin_size;
+    }
+  }
+
+  /** @type {(u: number, v: number) => void} */
   add(u, v) {
-    if (!page.model.reads_pins) return;
-    const wasOpen = this.open;
-    this.close();
-    if (wasOpen) return; // a tap beside the chooser only closes it
-    const {x, y} = this.pixel(u, v);
-    const pin = this.make(x, y, null);
-    this.list.push(pin);
-    this.choose(pin);
+    const {model, work} = current();
+    if (!model.reads_pins) {
+      say('This model reads no pins; `pic-jax models` names those that do.');
+      return;
+    }
+    if (state.chooser) { // a tap beside the chooser only closes it
+      this.close();
+      return;
+    }
+    const opener = /** @type {HTMLElement | null} */ (document.activeElement);
+    const pin = {...this.pixel(u, v), color: '', size: this.size};
+    this.open(work.pins.length, pin, opener === document.body
+      ? element('crosshair') : opener);
   }
 
-  async move(pin, u, v) {
-    Object.assign(pin, this.pixel(u, v));
-    this.close();
-    this.show();
-    await this.onChange();
+  /**
+   * Opens the chooser, and fills it with what is likely there.
+   * @type {(index: number, pin: Pin, opener: HTMLElement | null) => void}
+   */
+  open(index, pin, opener) {
+    update({chooser: {index, pin, palette: null, opener}});
+    queueMicrotask(() => {
+      this.renderChooser();
+      this.placeChooser();
+      element('chooser').focus();
+    });
+    attempt(() => this.ask());
   }
 
-  remove(pin) {
-    const held = this.held.filter((other) => other !== pin);
-    return this.replace(
-      held.map(({x, y, colour}) => [x, y, colour]), pin.colour !== null);
+  async ask() {
+    const asked = state.chooser;
+    if (!asked) return;
+    const {pin, index} = asked;
+    const {work} = current();
+    const shown = shownVersion();
+    const recipes = [...state.shown.values()].filter(
+      (recipe) => recipe !== shown?.recipe).slice(0, 31);
+    const found = await this.about((id) => requests.palette(id, {
+      x: pin.x,
+      y: pin.y,
+      pins: work.pins.filter((_, i) => i !== index),
+      recipes: shown ? [shown.recipe, ...recipes] : recipes,
+    }));
+    if (state.chooser?.pin !== pin) return;
+    update({chooser: {...asked, palette: found}});
+    queueMicrotask(() => {
+      this.renderChooser();
+      this.placeChooser();
+      if (document.activeElement === element('chooser')) {
+        /** @type {HTMLElement | null} */ (
+          element('chooser').querySelector('.swatch'))?.focus();
+      }
+    });
   }
 
-  set(colour) {
-    const pin = this.open;
-    this.open = null;
-    pin.colour = colour;
-    this.show();
-    return this.onChange();
+  /** @type {(index: number, u: number, v: number, isDone: boolean) => void} */
+  drag(index, u, v, isDone) {
+    this.dragged = isDone ? null : {index, u, v};
+    const {work} = current();
+    const at = this.pixel(u, v);
+    const fresh = state.chooser;
+    if (!isDone) {
+      this.placeMarkers();
+    } else if (fresh && index === fresh.index && !fresh.pin.color) {
+      // It has no colour yet: what is likely is another question now.
+      update({chooser: {...fresh, pin: {...fresh.pin, ...at}, palette: null}});
+      attempt(() => this.ask());
+    } else {
+      this.close();
+      attempt(() => this.change(
+        work.pins.map((pin, i) => (i === index ? {...pin, ...at} : pin))));
+    }
+  }
+
+  /** @param {string} color */
+  async set(color) {
+    const {chooser} = state;
+    if (!chooser) return;
+    const {work} = current();
+    const pins = [...work.pins];
+    pins[chooser.index] = {...chooser.pin, color};
+    rememberColour(color);
+    update({chooser: null});
+    queueMicrotask(() => this.focusOn(chooser.index));
+    await this.change(pins);
+  }
+
+  /** @param {string} size */
+  async resize(size) {
+    const {chooser} = state;
+    if (!chooser) return;
+    try {
+      localStorage.setItem(SIZE_KEY, size);
+    } catch { /* the next one has its own size again */ }
+    const pin = {...chooser.pin, size};
+    update({chooser: {...chooser, pin}});
+    const {work} = current();
+    if (!pin.color) return;
+    await this.change(
+      work.pins.map((one, i) => (i === chooser.index ? pin : one)));
+  }
+
+  remove() {
+    const {chooser} = state;
+    if (!chooser) return undefined;
+    if (!chooser.pin.color) {
+      this.close();
+      return undefined;
+    }
+    update({chooser: null});
+    element('crosshair').focus();
+    return this.change(
+      current().work.pins.filter((_, i) => i !== chooser.index));
+  }
+
+  /** Removes the pin that is nearest to the crosshair. */
+  removeNearest() {
+    const {work} = current();
+    const {u, v, width, height} = this.stage;
+    const away = work.pins.map(({x, y}) => Math.hypot(
+      x - u * width, y - v * height));
+    const index = away.indexOf(Math.min(...away));
+    if (index < 0) return undefined;
+    return this.change(work.pins.filter((_, i) => i !== index));
   }
 
   close() {
-    const pin = this.open;
-    this.open = null;
-    if (pin && !pin.colour) {
-      this.stage.removeMarker(pin.marker);
-      this.list = this.list.filter((other) => other !== pin);
-    }
-    this.show();
-  }
-
-  // Opens the chooser, and fills it with what is likely there.
-  choose(pin) {
-    if (this.open && this.open !== pin) this.close();
-    this.open = pin;
-    element('palette').replaceChildren();
-    element('picker').value = pin.colour ?? '#808080';
-    element('unpin').hidden = !pin.colour;
-    this.show();
-    attempt(async () => {
-      const others = this.held.filter((other) => other !== pin);
-      const colours = await this.about((id) => requests.palette(id, {
-        x: pin.x,
-        y: pin.y,
-        pins: others.map(({x, y, colour}) => [x, y, colour]),
-        recipes: this.recipes(),
-      }));
-      if (this.open === pin) this.offer(colours);
+    const {chooser} = state;
+    if (!chooser) return;
+    const isInside = element('chooser').contains(document.activeElement);
+    update({chooser: null});
+    if (!isInside) return;
+    queueMicrotask(() => {
+      if (chooser.opener?.isConnected) chooser.opener.focus();
+      else if (chooser.pin.color) this.focusOn(chooser.index);
+      else element('crosshair').focus();
     });
   }
 
-  offer(colours) {
-    element('palette').replaceChildren(...colours.map(({rgb, share}) => {
-      const swatch = document.createElement('button');
-      const colour = hex(rgb);
-      swatch.className = 'swatch';
-      swatch.style.backgroundColor = colour;
-      swatch.ariaLabel = `${colour}, ${Math.round(100 * share)} %`;
-      swatch.dataset.colour = colour;
-      const label = document.createElement('span');
-      label.textContent = `${Math.round(100 * share)} %`;
-      swatch.append(label);
-      swatch.addEventListener('click', () => attempt(() => this.set(colour)));
-      return swatch;
-    }));
-    element('picker').value = this.open.colour ?? hex(colours[0].rgb);
-    this.placeChooser();
+  /** @param {number} index */
+  focusOn(index) {
+    this.render();
+    const marker = /** @type {HTMLElement | null} */ (
+      element('markers').querySelector(`[data-key="${index}"]`));
+    (marker ?? element('crosshair')).focus();
   }
 
-  show() {
-    for (const pin of this.list) {
-      pin.marker.style.backgroundColor = pin.colour ?? 'transparent';
-      pin.marker.classList.toggle('open', pin === this.open);
-      pin.marker.ariaLabel = `Pin at ${pin.x}, ${pin.y}`;
-      this.stage.moveMarker(pin.marker, ...this.place(pin));
-    }
-    element('pins-none').hidden = this.held.length > 0;
-    element('pins-list').replaceChildren(...this.held.map((pin) => {
-      const chip = document.createElement('button');
-      chip.className = 'chip';
-      chip.style.backgroundColor = pin.colour;
-      chip.ariaLabel = `Pin at ${pin.x}, ${pin.y}, ${pin.colour}`;
-      chip.addEventListener('click', () => this.choose(pin));
-      return chip;
-    }));
+  async pick() {
+    const Dropper = /** @type {any} */ (window).EyeDropper;
+    const {sRGBHex} = await new Dropper().open();
+    await this.set(sRGBHex.toLowerCase());
+  }
+
+  render() {
+    const {work, model} = current();
+    const fresh = state.chooser && !state.chooser.pin.color
+      ? [state.chooser.pin] : [];
+    const pins = [...work.pins, ...fresh].map((pin, index) => ({pin, index}));
+    showList(element('markers'), pins, ({index}) => String(index),
+      ({index}) => this.makeMarker(index),
+      (node, {pin, index}) => {
+        node.style.backgroundColor = pin.color || 'transparent';
+        node.classList.toggle('open', state.chooser?.index === index);
+        node.dataset.size = pin.size;
+        setAttributes(node, {'aria-label': describe(pin, index)});
+      });
+    this.placeMarkers();
+    showList(element('pins-list'), pins.slice(0, work.pins.length),
+      ({index}) => String(index),
+      ({index}) => this.makeChip(index),
+      (node, {pin, index}) => {
+        node.style.backgroundColor = pin.color;
+        setAttributes(node, {'aria-label': describe(pin, index)});
+      });
+    element('pins').hidden = !model.reads_pins;
+    element('pins-none').hidden = work.pins.length > 0;
     for (const id of ['pins-save', 'pins-clear']) {
-      element(id).disabled = !this.held.length;
+      input(id).disabled = !work.pins.length;
     }
-    element('chooser').hidden = !this.open;
-    this.placeChooser();
+    this.renderChooser();
   }
 
-  // Beside its spot, inside the window; on a phone at the lower edge (CSS).
+  placeMarkers() {
+    if (!state.photo || !state.work) return;
+    const {work} = current();
+    for (const child of element('markers').children) {
+      const marker = /** @type {HTMLElement} */ (child);
+      const index = Number(marker.dataset.key);
+      const pin = work.pins[index] ?? state.chooser?.pin;
+      if (!pin) continue;
+      const {dragged} = this;
+      const [u, v] = dragged?.index === index
+        ? [dragged.u, dragged.v] : this.place(pin);
+      [marker.style.left, marker.style.top] = this.stage.onScreen(u, v);
+    }
+  }
+
+  /** @param {number} index */
+  makeMarker(index) {
+    const marker = make('button', {class: 'pin'});
+    // Of keys and screen readers; pointers belong to the stage.
+    marker.addEventListener('click', (event) => {
+      if (!event.detail) this.openAt(index, marker);
+    });
+    marker.addEventListener('keydown', (event) => {
+      const move = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1],
+        ArrowDown: [0, 1]}[event.key];
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === 'Delete') {
+        attempt(() => this.change(
+          current().work.pins.filter((_, i) => i !== index)));
+        if (!current().work.pins.length) element('crosshair').focus();
+      } else if (move) {
+        this.nudge(index, move, event.shiftKey ? 0.002 : 0.02);
+      } else {
+        return;
+      }
+      event.preventDefault();
+    });
+    return marker;
+  }
+
+  /** @type {(index: number, move: number[], step: number) => void} */
+  nudge(index, [dx, dy], step) {
+    const pin = current().work.pins[index];
+    if (!pin) return;
+    const [left, top, right, bottom] = this.stage.box;
+    const {dragged} = this;
+    const [u, v] = dragged?.index === index
+      ? [dragged.u, dragged.v] : this.place(pin);
+    const {width, height} = this.stage;
+    const inside = (/** @type {number} */ x) => Math.min(0.999999, Math.max(0, x));
+    this.dragged = {
+      index,
+      u: inside(u + dx * step * (right - left) / width),
+      v: inside(v + dy * step * (bottom - top) / height),
+    };
+    this.placeMarkers();
+    clearTimeout(this.moveTimer);
+    this.moveTimer = setTimeout(() => {
+      const moved = this.dragged;
+      if (moved) this.drag(moved.index, moved.u, moved.v, true);
+    }, MOVED_AFTER_MS);
+  }
+
+  /** @param {number} index */
+  makeChip(index) {
+    const chip = make('button', {class: 'chip'});
+    chip.addEventListener('click', () => this.openAt(index, chip));
+    return chip;
+  }
+
+  /** @type {(index: number, opener: HTMLElement) => void} */
+  openAt(index, opener) {
+    const pin = current().work.pins[index];
+    if (pin) this.open(index, pin, opener);
+  }
+
+  renderChooser() {
+    const {chooser} = state;
+    const dialog = element('chooser');
+    dialog.hidden = !chooser;
+    if (!chooser) return;
+    const {palette, pin} = chooser, {model} = current();
+    element('sizes').hidden = !model.pin_sizes.length;
+    const recent = recentColours().map((hex) => ({rgb: fromHex(hex)}));
+    this.showSwatches('palette', palette?.likely ?? []);
+    this.showSwatches('vivid', palette?.vivid ?? []);
+    this.showSwatches('recent', recent);
+    setText(element('palette-wait'), palette ? '' : 'Asking the model …');
+    element('vivid-title').hidden = !palette?.vivid.length;
+    element('recent-title').hidden = !recent.length;
+    input('here').disabled = !palette?.here;
+    element('here-color').style.backgroundColor = palette?.here
+      ? toHex(palette.here.rgb) : 'transparent';
+    element('unpin').hidden = !pin.color;
+    const likely = palette?.likely[0];
+    input('picker').value = pin.color || (likely ? toHex(likely.rgb) : GREY);
+    for (const size of SIZES) {
+      input(`size-${size}`).checked = (
+        pin.size || model.defaults.pin_size) === size;
+    }
+  }
+
+  /** @type {(id: string, swatches: Swatch[]) => void} */
+  showSwatches(id, swatches) {
+    showList(element(id), swatches, ({rgb}) => toHex(rgb),
+      ({rgb}) => {
+        const color = toHex(rgb);
+        const swatch = make('button', {class: 'swatch', 'data-color': color});
+        swatch.style.backgroundColor = color;
+        swatch.addEventListener('click', () => attempt(() => this.set(color)));
+        return swatch;
+      },
+      (node, {rgb, share}) => {
+        const name = nameOf(toHex(rgb));
+        const percent = share === undefined ? '' : `${Math.round(100 * share)} %`;
+        setAttributes(node, {
+          'aria-label': percent ? `${name}, ${percent} likely` : name,
+          'title': name,
+        });
+        if (percent && !node.firstChild) node.append(make('span'));
+        if (node.firstChild) setText(node.firstChild, percent);
+      });
+  }
+
+  /** Beside its spot, inside the window; on a phone at the lower edge (CSS). */
   placeChooser() {
-    if (!this.open) return;
-    const chooser = element('chooser');
-    const spot = this.open.marker.getBoundingClientRect();
-    const {offsetWidth: width, offsetHeight: height} = chooser;
+    if (!state.chooser) return;
+    const dialog = element('chooser');
+    const marker = element('markers').querySelector(
+      `[data-key="${state.chooser.index}"]`);
+    if (!marker) return;
+    const spot = marker.getBoundingClientRect();
+    const {offsetWidth: width, offsetHeight: height} = dialog;
     const left = spot.right + 10 + width < innerWidth
       ? spot.right + 10 : spot.left - 10 - width;
     const top = Math.min(spot.top - 20, innerHeight - height - 10);
-    chooser.style.left = `${Math.max(10, left)}px`;
-    chooser.style.top = `${Math.max(10, top)}px`;
+    dialog.style.left = `${Math.max(10, left)}px`;
+    dialog.style.top = `${Math.max(10, top)}px`;
   }
 
-  // The file that the command line reads.
+  /** The file that the command line reads. */
   toCsv() {
-    return `${this.held.map(asText).join('\n')}\n`;
+    return `${current().work.pins.map(pinText).join('\n')}\n`;
   }
 
+  /** @param {File} file */
   async load(file) {
-    const points = [];
-    const lines = (await file.text()).split(/\r?\n/);
-    lines.forEach((line, index) => {
-      if (!line.trim() || line.startsWith('#')) return;
-      const [x, y, ...colour] = line.split(',').map((cell) => cell.trim());
-      const rgb = colour.length === 3 ? hex(colour.map(Number)) : colour[0];
-      const place = [x, y].map((side) => Math.floor(Number(side)));
-      const isPin = /^#[0-9a-f]{6}$/i.test(rgb) && place.every(Number.isFinite);
-      if (!isPin) {
-        throw new Error(`${file.name}, line ${index + 1}: must be x,y,#rrggbb`);
-      }
-      points.push([...place, rgb.toLowerCase()]);
-    });
-    const {width, height} = page.photo;
-    const isOutside = ([x, y]) => x < 0 || y < 0 || x >= width || y >= height;
-    if (points.some(isOutside)) {
-      throw new Error(`${file.name}: a pin lies outside this photograph.`);
-    }
-    await this.replace(points);
-    say(`${points.length} pins.`);
+    const {pins, notes} = await this.about((id) => requests.readPins(id, file));
+    const drawn = this.change(pins);
+    const count = `${pins.length} ${pins.length === 1 ? 'pin' : 'pins'}`;
+    say([`${file.name}: ${count}.`, ...notes].join(' '));
+    await drawn;
   }
 }
+
+/** @type {(pin: Pin, index: number) => string} */
+const describe = ({x, y, color, size}, index) => [
+  `Pin ${index + 1}`, color ? nameOf(color) : 'without a colour',
+  `at ${x}, ${y}`, size && `size ${size}`].filter(Boolean).join(', ');

@@ -4,11 +4,12 @@ import os
 import socket
 import sys
 import threading
+import time
 import webbrowser
 
 import uvicorn
 
-from pic_jax.app import server, studio
+from pic_jax.app import boundary, server, studio
 from pic_jax.photos import colorize
 from pic_jax.runtime import errors, terminal
 
@@ -41,20 +42,24 @@ def server_of(page: server.Server) -> uvicorn.Server:
   return uvicorn.Server(config)
 
 
-def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
+def run(
+  source: str, site: boundary.Site, port: int, is_browser_wanted: bool
+) -> None:
   """Serves the page until the process is told to stop.
 
   Args:
     source: trained model, see `Colorizer.load`.
-    host, port: where to listen; port 0 takes any that is free.
+    site: where to listen, and names under which others may ask.
+    port: 0 takes any that is free.
     is_browser_wanted: whether to open the page.
 
   Raises:
     UserError, and those of `Colorizer.load`.
   """
+  host = site.host
   with listen(host, port) as listener:
     colorizer = colorize.Colorizer.load(source)
-    page = server.Server(studio.Studio(colorizer, source), host)
+    page = server.Server(studio.Studio(colorizer, source), site)
     port = listener.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
@@ -64,6 +69,26 @@ def run(source: str, host: str, port: int, is_browser_wanted: bool) -> None:
     if is_browser_wanted and has_display():
       webbrowser.open(url)
     server_of(page).run(sockets=[listener])
+
+
+def warm_up(source: str) -> None:
+  """Compiles all that the page needs, once for all times.
+
+  Args:
+    source: trained model, see `Colorizer.load`.
+
+  Raises:
+    Those of `Colorizer.load`.
+  """
+  start = time.perf_counter()
+  colorizer = colorize.Colorizer.load(source)
+
+  def tell(done: int, total: int) -> None:
+    if done:
+      seconds = terminal.format_duration(time.perf_counter() - start)
+      terminal.say(f'{done} of {total} shapes are compiled, {seconds}')
+
+  studio.Studio(colorizer, source).warm_up(tell)
 
 
 def has_display() -> bool:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import operator
 import pathlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.applications import Starlette
@@ -24,6 +24,7 @@ from pic_jax.app import (
   boundary,
   opened_photograph,
   sample_recipe,
+  screen_view,
   studio,
   worker,
 )
@@ -33,12 +34,13 @@ MEDIA_TYPES = {
   '.html': 'text/html',
   '.css': 'text/css',
   '.js': 'text/javascript',
+  '.jpg': 'image/jpeg',
 }
 FILES = {
   path.name: path for path in HERE.iterdir() if path.suffix in MEDIA_TYPES
 }
+QUIET_SECONDS = 1.0  # before each shape that nobody waits for
 MAX_UPLOADS = 2  # at once: each may have 200 MB
-MAX_DRAWN = 64  # samples of one request
 
 
 class Server:
@@ -48,32 +50,36 @@ class Server:
     app: the ASGI application.
   """
 
-  def __init__(self, studio: studio.Studio, host: str):
-    """Of a studio, which from now on belongs to one thread."""
-    self._studio = studio
-    self._worker = worker.Worker()
+  def __init__(self, photographs: studio.Studio, site: boundary.Site):
+    """Takes a studio, for the threads of this server, and its names."""
+    self._studio = photographs
+    self._drawer = worker.Worker()  # draws: its steps may take minutes
+    # All else never waits for these.
+    self._reader, self._saver = worker.Worker(), worker.Worker()
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [
       Route('/', self.file),
       Route('/model', self.model),
       Route('/photographs', self.open, methods=['POST']),
       Route('/photographs/{id}', self.describe),
-      Route('/photographs/{id}/grey', self.grey),
-      Route('/photographs/{id}/original', self.original),
       Route('/photographs/{id}/draw', self.draw, methods=['POST']),
+      Route('/photographs/{id}/view', self.view, methods=['POST']),
       Route('/photographs/{id}/palette', self.palette, methods=['POST']),
       Route('/photographs/{id}/order', self.order, methods=['POST']),
+      Route('/photographs/{id}/pins', self.pins, methods=['POST']),
       Route('/photographs/{id}/save', self.save, methods=['POST']),
       Route('/{name}', self.file),
     ]
     kinds = (*boundary.STATUSES, HTTPException, Exception)
     handlers = dict.fromkeys(kinds, boundary.explain)
     app = Starlette(routes=routes, exception_handlers=handlers)
-    self.app = boundary.SameSite(app, host)
+    self.app = boundary.SameSite(app, site)
 
   def warm_up(self) -> None:
     """Prepares the model; meanwhile, those who ask go first."""
-    self._studio.warm_up(self._worker.wait_until_quiet)
+    self._studio.warm_up(
+      lambda *_: self._drawer.wait_until_quiet(QUIET_SECONDS)
+    )
 
   async def file(self, request: Request) -> Response:
     """The page itself, and what it is made of."""
@@ -91,42 +97,33 @@ class Server:
     """Takes a photograph; the body is the file."""
     async with self._uploads:
       data = await boundary.read_body(request, studio.MAX_BYTES)
-      opened = await self._worker.call(self._studio.open, data)
+      opened = await self._reader.call(self._studio.open, data)
     return JSONResponse(opened.facts(), 201)
 
   async def describe(self, request: Request) -> Response:
     """What there is to know of a photograph, for a page that was reloaded."""
-    return JSONResponse((await self._find(request)).facts())
-
-  async def grey(self, request: Request) -> Response:
-    """The photograph without its colours."""
-    data = await self._of(request, self._studio.grey)
-    return Response(data, media_type='image/jpeg')
-
-  async def original(self, request: Request) -> Response:
-    """The photograph in its own colours."""
-    data = await self._of(request, self._studio.original)
-    return Response(data, media_type='image/jpeg')
+    return JSONResponse(self._find(request).facts())
 
   async def draw(self, request: Request) -> Response:
     """Draws samples; answers with a line for each, when it is ready."""
-    opened = await self._find(request)
-    recipes, saturation = await boundary.read_json(request, _several)
-    lines = self._lines(request, opened, recipes, saturation)
+    opened = self._find(request)
+    recipes = await boundary.read_json(
+      request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
+    )
+    lines = self._lines(request, opened, recipes)
     return StreamingResponse(lines, media_type='application/x-ndjson')
 
   async def _lines(
     self,
     request: Request,
     opened: opened_photograph.Opened,
-    recipes: list[sample_recipe.Recipe],
-    saturation: float,
+    recipes: tuple[sample_recipe.Recipe, ...],
   ) -> AsyncIterator[str]:
-    steps = (
-      self._studio.show(opened, recipe, saturation) for recipe in recipes
-    )
+    if not self._studio.is_ready(opened, recipes[0]):
+      yield json.dumps({'compiling': True}) + '\n'
+    steps = (self._studio.show(opened, recipe) for recipe in recipes)
     try:
-      async with contextlib.aclosing(self._worker.results(steps)) as results:
+      async with contextlib.aclosing(self._drawer.results(steps)) as results:
         async for numbers, data in results:
           # Not all servers stop this when the page has left.
           if await request.is_disconnected():
@@ -136,52 +133,57 @@ class Server:
     except Exception as error:  # the status is sent: say it in a line
       yield json.dumps({'error': boundary.reason_and_status(error)[0]}) + '\n'
 
+  async def view(self, request: Request) -> Response:
+    """A picture, or a part of it, as the screen shows it."""
+    opened = self._find(request)
+    asked = await boundary.read_json(request, screen_view.Asked.from_json)
+    # Only what is not drawn yet has to wait for the model.
+    is_drawn = asked.recipe is None or asked.recipe in opened.drawings
+    thread = self._reader if is_drawn else self._drawer
+    data = await thread.call(self._studio.view, opened, asked)
+    return Response(data, media_type='image/jpeg')
+
   async def palette(self, request: Request) -> Response:
     """Colours that are likely at a place, the likeliest first."""
+    opened = self._find(request)
     asked = await boundary.read_json(request, _place)
-    found = await self._of(request, self._studio.palette, *asked)
-    return JSONResponse([dataclasses.asdict(colour) for colour in found])
+    found = await self._drawer.call(self._studio.palette, opened, *asked)
+    likely = [dataclasses.asdict(colour) for colour in found]
+    return JSONResponse({'likely': likely, 'vivid': [], 'here': None})
 
   async def order(self, request: Request) -> Response:
     """Positions of samples, the next one always the most different."""
-    recipes, _ = await boundary.read_json(request, _several)
-    return JSONResponse(
-      await self._of(request, self._studio.by_difference, recipes)
+    opened = self._find(request)
+    recipes = await boundary.read_json(
+      request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
     )
+    return JSONResponse(
+      await self._drawer.call(self._studio.by_difference, opened, recipes)
+    )
+
+  async def pins(self, request: Request) -> Response:
+    """Pins of a file, which is the body, as the command line reads it."""
+    opened = self._find(request)
+    data = await boundary.read_body(request, boundary.MAX_REQUEST_BYTES)
+    found = await self._reader.call(self._studio.read_pins, opened, data)
+    return JSONResponse(found)
 
   async def save(self, request: Request) -> Response:
-    """A sample at the photograph's own size, as a file."""
-    recipes, saturation, form = await boundary.read_json(
-      request, lambda asked: (*_several(asked), studio.FORMATS[asked['format']])
-    )
-    data = await self._of(
-      request, self._studio.save, recipes[0], saturation, form
-    )
-    return Response(data, media_type=f'image/{form.lower()}')
+    """Samples at the photograph's own size, as a file."""
+    opened = self._find(request)
+    asked = await boundary.read_json(request, screen_view.Saved.from_json)
+    is_drawn = all(recipe in opened.drawings for recipe in asked.recipes)
+    thread = self._saver if is_drawn else self._drawer
+    data = await thread.call(self._studio.save, opened, asked)
+    return Response(data, media_type=asked.media_type)
 
-  async def _find(self, request: Request) -> opened_photograph.Opened:
-    return await self._of(request, lambda opened: opened)
-
-  async def _of(
-    self, request: Request, fn: Callable[..., Any], *args: Any
-  ) -> Any:
-    """What a function makes of the photograph of a request."""
-    key = request.path_params['id']
-    return await self._worker.call(lambda: fn(self._studio.find(key), *args))
-
-
-def _several(asked: dict[str, Any]) -> tuple[list[sample_recipe.Recipe], float]:
-  """The samples that a request is about, and their saturation."""
-  recipes = list(map(sample_recipe.Recipe.from_json, asked['recipes']))
-  if not 0 < len(recipes) <= MAX_DRAWN:
-    raise ValueError(f'from 1 to {MAX_DRAWN} samples, got {len(recipes)}.')
-  saturation = float(asked['saturation'])
-  recipes[0].settings(saturation)  # refuses impossible ones
-  return recipes, saturation
+  def _find(self, request: Request) -> opened_photograph.Opened:
+    return self._studio.find(request.path_params['id'])
 
 
 def _place(asked: dict[str, Any]) -> tuple:
   """What a palette is asked for by; see `Studio.palette`."""
   place = operator.index(asked['x']), operator.index(asked['y'])
-  drawn = map(sample_recipe.Recipe.from_json, asked['recipes'][:MAX_DRAWN])
+  recipes = asked['recipes'][: screen_view.MAX_SAMPLES]
+  drawn = map(sample_recipe.Recipe.from_json, recipes)
   return place, sample_recipe.pins_from_json(asked['pins']), list(drawn)

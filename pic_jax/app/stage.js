@@ -1,27 +1,43 @@
-// The large view: before and after with a divider between them, zoom and pan.
+// @ts-check
+// The large view: before and after with a divider between them, zoom and pan,
+// and a crosshair for those who have no pointer.
+
+import {element, setText} from './dom.js';
 
 const MAX_SCALE = 8;
 const TAP_PIXELS = 6; // a pointer that moves less has tapped
+const STEP = 0.02, FINE_STEP = 0.002; // of the crosshair, by what is visible
 
+/** @type {(x: number, low: number, high: number) => number} */
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
-const element = (id) => document.getElementById(id);
+
+/** @typedef {{start: number[], now: number[], isTouch: boolean,
+ *   slides: boolean, marker: HTMLElement | null}} Pointer */
 
 export class Stage {
-  // `onZoom` is called when the scale has changed. `onTap` and `onMarkerMoved`,
-  // which others set, get a place as shares of width and height.
-  constructor({onZoom}) {
+  constructor() {
     this.root = element('stage');
     this.sheet = element('sheet');
     this.divider = element('divider');
-    this.onZoom = onZoom;
-    this.onTap = this.onMarkerTap = this.onMarkerMoved = () => {};
-    this.markers = new Map(); // places by elements
+    this.cross = element('crosshair');
+    // Set by others; places are shares of width and height.
+    this.onPlace = () => {};
+    this.onTap = (/** @type {number} */ u, /** @type {number} */ v) => {};
+    this.onMarkerTap = (/** @type {HTMLElement} */ marker) => {};
+    this.onMarkerMoves = (/** @type {HTMLElement} */ marker,
+      /** @type {number} */ u, /** @type {number} */ v,
+      /** @type {boolean} */ isDone) => {};
     this.width = this.height = 1;
     this.share = 0.2;
+    /** @type {Map<number, Pointer>} */
     this.pointers = new Map();
-    this.reset();
+    this.hasMoved = false;
+    this.u = this.v = 0.5; // of the crosshair
+    this.scale = 1;
+    this.x = this.y = 0; // of the picture's corner on the stage
     new ResizeObserver(() => this.place()).observe(this.root);
     this.listen();
+    this.listenToKeys();
   }
 
   reset() {
@@ -29,24 +45,38 @@ export class Stage {
     this.x = this.y = 0;
   }
 
-  // Begins anew with a photograph of this size.
+  /** @type {(width: number, height: number) => void} */
   begin(width, height) {
     [this.width, this.height] = [width, height];
     this.root.style.aspectRatio = `${width} / ${height}`;
+    this.u = this.v = 0.5;
     this.reset();
     this.place();
   }
 
-  // Pixels of the screen for each of the photograph, not zoomed.
+  /** Pixels of the screen for each of the photograph, not zoomed. */
   get base() {
     const {clientWidth, clientHeight} = this.root;
     return Math.min(clientWidth / this.width, clientHeight / this.height);
+  }
+
+  /** The visible part, in pixels of the photograph: left, top, right, bottom. */
+  get box() {
+    const side = this.base * this.scale;
+    const {clientWidth, clientHeight} = this.root;
+    return [
+      clamp(Math.floor(-this.x / side), 0, this.width - 1),
+      clamp(Math.floor(-this.y / side), 0, this.height - 1),
+      clamp(Math.ceil((clientWidth - this.x) / side), 1, this.width),
+      clamp(Math.ceil((clientHeight - this.y) / side), 1, this.height),
+    ];
   }
 
   place() {
     const {clientWidth, clientHeight} = this.root;
     const width = this.width * this.base, height = this.height * this.base;
     // A side that fits is centred; of one that does not, no edge comes in.
+    /** @type {(offset: number, side: number, room: number) => number} */
     const within = (offset, side, room) => (
       side <= room ? (room - side) / 2 : clamp(offset, room - side, 0));
     this.x = within(this.x, width * this.scale, clientWidth);
@@ -56,75 +86,76 @@ export class Stage {
       height: `${height}px`,
       transform: `translate(${this.x}px, ${this.y}px) scale(${this.scale})`,
     });
-    for (const [marker, [u, v]] of this.markers) {
-      marker.style.left = `${this.x + u * width * this.scale}px`;
-      marker.style.top = `${this.y + v * height * this.scale}px`;
-    }
     const [left, right] = this.visible();
     const middle = left + this.share * (right - left);
     this.divider.style.left = `${middle}px`;
-    this.divider.setAttribute('aria-valuenow', Math.round(100 * this.share));
+    const percent = Math.round(100 * this.share);
+    this.divider.setAttribute('aria-valuenow', String(percent));
+    this.divider.setAttribute('aria-valuetext', `${percent} % without colours`);
     const hidden = clamp((middle - this.x) / this.scale, 0, width);
     element('after').style.clipPath = `inset(0 0 0 ${hidden}px)`;
     this.root.classList.toggle('zoomed', this.scale > 1);
-    element('zoom-level').value = `${Math.round(100 * this.scale)} %`;
+    setText(element('zoom-level'), `${Math.round(100 * this.scale)} %`);
+    const cross = /** @type {HTMLElement} */ (this.cross.firstElementChild);
+    [cross.style.left, cross.style.top] = this.onScreen(this.u, this.v);
+    this.onPlace();
   }
 
-  addMarker(marker, u, v) {
-    this.root.append(marker);
-    this.moveMarker(marker, u, v);
+  /**
+   * Where a place of the photograph is on the stage, for CSS.
+   * @type {(u: number, v: number) => [string, string]}
+   */
+  onScreen(u, v) {
+    const side = this.base * this.scale;
+    return [`${this.x + u * this.width * side}px`,
+      `${this.y + v * this.height * side}px`];
   }
 
-  moveMarker(marker, u, v) {
-    this.markers.set(marker, [u, v]);
-    this.place();
-  }
-
-  removeMarker(marker) {
-    this.markers.delete(marker);
-    marker.remove();
-  }
-
-  // The part of the stage, from left to right, that the picture covers.
+  /** The part of the stage, from left to right, that the picture covers. */
   visible() {
     const end = this.x + this.width * this.base * this.scale;
     return [Math.max(0, this.x), Math.min(this.root.clientWidth, end)];
   }
 
+  /** @param {number} x */
   slideTo(x) {
     const [left, right] = this.visible();
     this.share = clamp((x - left) / (right - left), 0, 1);
     this.place();
   }
 
-  // Zooms so that what is at (x, y) of the stage stays there.
+  /**
+   * Zooms so that what is at (x, y) of the stage stays there.
+   * @type {(factor: number, x: number, y: number) => void}
+   */
   zoomBy(factor, x, y) {
     const scale = clamp(this.scale * factor, 1, MAX_SCALE);
     this.x = x - (x - this.x) * (scale / this.scale);
     this.y = y - (y - this.y) * (scale / this.scale);
     this.scale = scale;
     this.place();
-    this.onZoom();
   }
 
+  /** @param {number} factor */
   zoomCentre(factor) {
     this.zoomBy(factor, this.root.clientWidth / 2, this.root.clientHeight / 2);
   }
 
-  // A pointer's place on the stage.
+  /** @param {{clientX: number, clientY: number}} event */
   at(event) {
     const box = this.root.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
-  // A pointer's place on the photograph, as shares of its sides.
+  /**
+   * A pointer's place on the photograph, as shares of its sides.
+   * @param {{clientX: number, clientY: number}} event
+   */
   on(event) {
     const [x, y] = this.at(event);
     const side = this.base * this.scale;
-    return [
-      (x - this.x) / (side * this.width),
-      (y - this.y) / (side * this.height),
-    ];
+    return [(x - this.x) / (side * this.width),
+      (y - this.y) / (side * this.height)];
   }
 
   listen() {
@@ -135,31 +166,84 @@ export class Stage {
     root.addEventListener(
       'pointercancel', (event) => this.pointers.delete(event.pointerId));
     root.addEventListener('wheel', (event) => {
+      // The wheel scrolls the page, unless there is something to zoom out of.
+      if (!event.ctrlKey && !event.metaKey && this.scale === 1) return;
       event.preventDefault();
-      this.zoomBy(Math.exp(-event.deltaY / 300), ...this.at(event));
+      const [x, y] = this.at(event);
+      this.zoomBy(Math.exp(-event.deltaY / 300), x, y);
     }, {passive: false});
-    this.divider.addEventListener('keydown', (event) => {
-      const step = {ArrowLeft: -0.05, ArrowRight: 0.05}[event.key];
-      if (!step) return;
-      event.preventDefault();
-      this.share = clamp(this.share + step, 0, 1);
-      this.place();
-    });
     element('zoom-in').addEventListener('click', () => this.zoomCentre(1.5));
     element('zoom-out').addEventListener(
       'click', () => this.zoomCentre(1 / 1.5));
   }
 
+  listenToKeys() {
+    this.divider.addEventListener('keydown', (event) => {
+      const step = {ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1}[
+        event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.share = clamp(this.share + step, 0, 1);
+      this.place();
+    });
+    this.cross.addEventListener('keydown', (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const move = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1],
+        ArrowDown: [0, 1]}[event.key];
+      const factor = {'+': 1.5, '=': 1.5, '-': 1 / 1.5}[event.key];
+      if (event.key === 'Enter' || event.key === ' ') {
+        this.onTap(this.u, this.v);
+      } else if (factor) {
+        this.zoomCentre(factor);
+      } else if (move) {
+        this.moveCross(move, event.shiftKey ? FINE_STEP : STEP);
+      } else {
+        return;
+      }
+      event.preventDefault();
+    });
+  }
+
+  /** @type {([dx, dy]: number[], step: number) => void} */
+  moveCross([dx, dy], step) {
+    const [left, top, right, bottom] = this.box;
+    this.u = clamp(
+      this.u + dx * step * (right - left) / this.width, 0, 0.999999);
+    this.v = clamp(
+      this.v + dy * step * (bottom - top) / this.height, 0, 0.999999);
+    this.reveal();
+    const x = Math.floor(this.u * this.width);
+    const y = Math.floor(this.v * this.height);
+    setText(element('whereabouts'), `${x}, ${y}`);
+  }
+
+  /** Moves the picture so that the crosshair is seen. */
+  reveal() {
+    const side = this.base * this.scale;
+    const x = this.x + this.u * this.width * side;
+    const y = this.y + this.v * this.height * side;
+    this.x += clamp(x, 0, this.root.clientWidth) - x;
+    this.y += clamp(y, 0, this.root.clientHeight) - y;
+    this.place();
+  }
+
+  /** @param {PointerEvent} event */
   press(event) {
-    if (event.button || event.target.closest('#zoom')) return;
+    const target = /** @type {Element} */ (event.target);
+    if (event.button || target.closest('#zoom')) return;
     this.root.setPointerCapture(event.pointerId);
-    const [start, now] = [this.at(event), this.at(event)];
-    const slides = event.target.closest('#divider') !== null;
-    const marker = event.target.closest('.pin');
-    this.pointers.set(event.pointerId, {start, now, slides, marker});
+    const slides = target.closest('#divider') !== null;
+    this.pointers.set(event.pointerId, {
+      start: this.at(event),
+      now: this.at(event),
+      isTouch: event.pointerType === 'touch',
+      slides,
+      marker: target.closest('.pin'),
+    });
     this.hasMoved = this.pointers.size > 1 || slides;
   }
 
+  /** @param {PointerEvent} event */
   move(event) {
     const pointer = this.pointers.get(event.pointerId);
     if (!pointer) return;
@@ -173,10 +257,13 @@ export class Stage {
     this.hasMoved ||= Math.hypot(dx, dy) > TAP_PIXELS;
     if (!this.hasMoved) return;
     if (pointer.marker) {
-      this.moveMarker(pointer.marker, ...this.on(event).map(
-        (share) => clamp(share, 0, 0.999999)));
-    } else if (pointer.slides || this.scale === 1) {
+      const [u, v] = this.on(event).map((share) => clamp(share, 0, 0.999999));
+      this.onMarkerMoves(pointer.marker, u, v, false);
+    } else if (pointer.slides) {
       this.slideTo(pointer.now[0]);
+    } else if (this.scale === 1) {
+      // A finger on the picture scrolls the page.
+      if (!pointer.isTouch) this.slideTo(pointer.now[0]);
     } else {
       this.x += pointer.now[0] - before[0];
       this.y += pointer.now[1] - before[1];
@@ -184,28 +271,34 @@ export class Stage {
     }
   }
 
+  /** @type {(moved: Pointer, before: number[]) => void} */
   pinch(moved, before) {
     const [other] = [...this.pointers.values()].filter((p) => p !== moved);
-    const distance = ([x, y]) => Math.hypot(x - other.now[0], y - other.now[1]);
-    const middle = [0, 1].map((i) => (moved.now[i] + other.now[i]) / 2);
+    const distance = (/** @type {number[]} */ [x, y]) => Math.hypot(
+      x - other.now[0], y - other.now[1]);
+    const [x, y] = [0, 1].map((i) => (moved.now[i] + other.now[i]) / 2);
     this.x += (moved.now[0] - before[0]) / 2;
     this.y += (moved.now[1] - before[1]) / 2;
-    this.zoomBy(distance(moved.now) / Math.max(1, distance(before)), ...middle);
+    this.zoomBy(distance(moved.now) / Math.max(1, distance(before)), x, y);
   }
 
+  /** @param {PointerEvent} event */
   release(event) {
     const pointer = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);
-    if (pointer?.marker) {
-      const {marker} = pointer;
+    if (!pointer) return;
+    const [u, v] = this.on(event);
+    if (pointer.marker) {
       if (this.hasMoved) {
-        this.onMarkerMoved(marker, ...this.markers.get(marker));
+        this.onMarkerMoves(pointer.marker,
+          clamp(u, 0, 0.999999), clamp(v, 0, 0.999999), true);
       } else {
-        this.onMarkerTap(marker);
+        this.onMarkerTap(pointer.marker);
       }
-    } else if (pointer && !this.hasMoved) {
-      const [u, v] = this.on(event);
-      if (u >= 0 && u < 1 && v >= 0 && v < 1) this.onTap(u, v);
+    } else if (!this.hasMoved && u >= 0 && u < 1 && v >= 0 && v < 1) {
+      [this.u, this.v] = [u, v];
+      this.place();
+      this.onTap(u, v);
     }
   }
 }

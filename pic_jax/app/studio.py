@@ -5,18 +5,29 @@ full size is made when it is saved. Every sample has a recipe, from which it can
 be drawn again, here or by the command line.
 """
 
+import contextlib
+import dataclasses
 import io
-from collections.abc import Callable, Sequence
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from pic_jax.app import opened_photograph, palette, sample_recipe
+from pic_jax.app import (
+  opened_photograph,
+  palette,
+  sample_recipe,
+  screen_view,
+)
 from pic_jax.images import encoding, image_files
 from pic_jax.photos import (
+  brush,
   colorize,
   drawn_samples,
   hint_files,
+  hint_points,
   network_size,
   options,
 )
@@ -24,12 +35,10 @@ from pic_jax.runtime import errors, terminal
 
 MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000  # of files
-QUIET_SECONDS = 1.0
 MAX_DRAWINGS, MAX_EXPECTED = 1000, 4  # kept of one photograph
-FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
-SUFFIXES = {form: suffix for suffix, form in FORMATS.items()}
-# All shapes that the network sees, the usual ones first.
-ASPECTS = ((3, 2), (2, 3), (1, 1), (2, 1), (1, 2), (4, 1), (1, 4))
+SUFFIXES = {form: suffix for suffix, form in screen_view.FORMATS.items()}
+# Height and width of all shapes that the network sees, the usual ones first.
+ASPECTS = ((1, 1), (2, 3), (3, 2), (1, 2), (2, 1), (1, 4), (4, 1))
 MAX_BYTES = image_files.MAX_BYTES
 
 
@@ -38,14 +47,22 @@ class GoneError(LookupError):
 
 
 class Studio:
-  """Keeps the photographs that were used last; for one thread."""
+  """Keeps the photographs that were used last.
+
+  `draw`, and what needs a drawing, belongs to one thread. Photographs are
+  opened, and what was drawn is looked at, by others meanwhile.
+  """
 
   def __init__(self, colorizer: colorize.Colorizer, name: str):
-    """Of a model, and how it is called."""
+    """Takes a model, and how it is called."""
     self._colorizer = colorizer
     self._name = name
+    self._lock = threading.Lock()  # of the attributes below
     # The one used last is last.
     self._opened: dict[str, opened_photograph.Opened] = {}
+    self._decoded: tuple[str, image_files.Photograph] | None = None
+    # Shapes whose programs are compiled, or being compiled.
+    self._compiled: dict[tuple[int, ...], threading.Event] = {}
 
   def facts(self) -> dict[str, Any]:
     """Of the model, for a page."""
@@ -54,21 +71,61 @@ class Studio:
       'name': self._name,
       'sha256': self._colorizer.digest,
       'reads_pins': self._colorizer.model.hint_share > 0,
+      'pin_sizes': list(brush.RADII),
+      'scores_pins': False,
+      'max_bytes': MAX_BYTES,
       'defaults': {
         'model': options.Model().model,
         'temperature': own.temperature,
+        'pin_size': brush.DEFAULT_SIZE,
+        'adjustments': dataclasses.asdict(own.adjustments),
       },
     }
 
-  def warm_up(self, wait: Callable[[float], None]) -> None:
-    """Compiles what photographs need, each time after `wait(QUIET_SECONDS)`."""
-    for height, width in ASPECTS:
-      wait(QUIET_SECONDS)
+  def warm_up(self, wait: Callable[[int, int], None]) -> None:
+    """Compiles what photographs need.
+
+    Args:
+      wait: is called with the number of shapes that are compiled, and of all,
+        before each; it may wait until nobody needs the machine.
+    """
+    for index, (height, width) in enumerate(ASPECTS):
+      wait(index, len(ASPECTS))
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       network_input = self._colorizer.to_network_size(blank)
-      self._colorizer.draw([network_input], options.Settings(samples=[0]))
+      with self._compiling(network_input):
+        self._colorizer.draw([network_input], options.Settings(samples=[0]))
       self._colorizer.expect(network_input)
     terminal.say('Ready: no photograph waits for the compiler.')
+
+  @contextlib.contextmanager
+  def _compiling(self, network_input: network_size.NetworkInput) -> Iterator:
+    """Draws by a program that may not be compiled yet; others wait for it."""
+    shape = network_input.levels.shape
+    with self._lock:
+      done = self._compiled.get(shape)
+      is_first = done is None
+      if is_first:
+        done = self._compiled[shape] = threading.Event()
+    if not is_first:
+      done.wait()
+    try:
+      yield
+    except BaseException:
+      if is_first:
+        with self._lock:
+          del self._compiled[shape]
+      raise
+    finally:
+      done.set()
+
+  def is_ready(
+    self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
+  ) -> bool:
+    """Whether a sample can be shown without waiting for the compiler."""
+    with self._lock:
+      done = self._compiled.get(opened.network_input.levels.shape)
+    return recipe in opened.drawings or (done is not None and done.is_set())
 
   def open(self, data: bytes) -> opened_photograph.Opened:
     """Reads a photograph.
@@ -77,24 +134,54 @@ class Studio:
       RunError: it cannot be read.
     """
     opened = opened_photograph.read(data, self._colorizer)
-    self._opened[opened.key] = opened
-    kept = sum(len(one.data) for one in self._opened.values())
-    while len(self._opened) > 1 and (
-      len(self._opened) > MAX_PHOTOGRAPHS or kept > MAX_KEPT_BYTES
-    ):
-      kept -= len(self._opened.pop(next(iter(self._opened))).data)
+    with self._lock:
+      self._opened[opened.key] = opened
+      kept = sum(len(one.data) for one in self._opened.values())
+      while len(self._opened) > 1 and (
+        len(self._opened) > MAX_PHOTOGRAPHS or kept > MAX_KEPT_BYTES
+      ):
+        kept -= len(self._opened.pop(next(iter(self._opened))).data)
     return opened
 
   def find(self, key: str) -> opened_photograph.Opened:
     """A photograph that was opened.
 
     Raises:
-      GoneError: long ago.
+      GoneError: the photograph was evicted from memory.
     """
-    if key not in self._opened:
-      raise GoneError('This photograph is no longer in memory: open it again.')
-    self._opened[key] = self._opened.pop(key)
-    return self._opened[key]
+    with self._lock:
+      if key not in self._opened:
+        raise GoneError(
+          'This photograph is no longer in memory: open it again.'
+        )
+      self._opened[key] = self._opened.pop(key)
+      return self._opened[key]
+
+  def _in_full(
+    self, opened: opened_photograph.Opened
+  ) -> image_files.Photograph:
+    """A photograph with all its pixels; only the last one is kept."""
+    with self._lock:
+      if self._decoded and self._decoded[0] == opened.key:
+        return self._decoded[1]
+      self._decoded = None  # one at a time is in memory
+    photograph = image_files.decode_photograph(opened.data)
+    with self._lock:
+      self._decoded = opened.key, photograph
+    return photograph
+
+  def read_pins(
+    self, opened: opened_photograph.Opened, data: bytes
+  ) -> dict[str, Any]:
+    """Pins of a file for the page.
+
+    Raises:
+      UserError: it cannot be read, or a pin lies outside the photograph.
+    """
+    points, notes = hint_points.parse(data, 'The file')
+    for point in points:
+      hint_files.cell_at(point[:2], opened.size, opened.network_input.shape)
+    return {'pins': sample_recipe.pins_to_json(points), 'notes': notes}
 
   def _draw(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
@@ -102,7 +189,8 @@ class Studio:
     """Draws a sample, or finds it."""
     if recipe not in opened.drawings:
       network_input = self._with_pins(opened, recipe.pins)
-      (drawing,) = self._colorizer.draw([network_input], recipe.settings())
+      with self._compiling(network_input):
+        (drawing,) = self._colorizer.draw([network_input], recipe.settings())
       _keep(opened.drawings, recipe, drawing, MAX_DRAWINGS)
     return opened.drawings[recipe]
 
@@ -116,51 +204,102 @@ class Studio:
     return self._colorizer.add_hints(opened.network_input, pins, opened.size)
 
   def show(
-    self,
-    opened: opened_photograph.Opened,
-    recipe: sample_recipe.Recipe,
-    saturation: float,
+    self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> tuple[dict[str, float | None], bytes]:
-    """Bits/dim of a sample, and a JPEG for the screen."""
+    """Bits/dim of a sample, and a small JPEG of it without adjustments."""
     drawing = self._draw(opened, recipe)
     numbers = {'bits_per_dim': drawn_samples.finite(drawing.bits_per_dim[0])}
-    rgb, _ = self._colorizer.render(
-      opened.network_input, drawing.chroma[0], saturation
+    small = dataclasses.replace(
+      opened.network_input, luminance=opened.small_luminance
     )
+    rgb, _ = self._colorizer.render(small, drawing.chroma[0])
     return numbers, encode('JPEG', rgb)
 
-  def save(
-    self,
-    opened: opened_photograph.Opened,
-    recipe: sample_recipe.Recipe,
-    saturation: float,
-    form: str,
+  def view(
+    self, opened: opened_photograph.Opened, asked: screen_view.Asked
   ) -> bytes:
-    """A sample at the photograph's size, as the command line writes it.
+    """What the screen shows of a photograph, a JPEG."""
+    if asked.kind == 'original':
+      return encode('JPEG', self._part(opened, asked)[0])
+    if asked.box is None:
+      luminance, window = opened.network_input.luminance, None
+    else:
+      rgb, window = self._part(opened, asked)
+      luminance = opened_photograph.luminance_of(rgb)
+    part = dataclasses.replace(opened.network_input, luminance=luminance)
+    if asked.kind == 'grey':
+      return encode('JPEG', network_size.grey_picture(part))
+    chroma = self._draw(opened, asked.recipe).chroma[0]
+    rgb, _ = self._colorizer.render(part, chroma, asked.adjustments, window)
+    return encode('JPEG', rgb)
+
+  def _part(
+    self, opened: opened_photograph.Opened, asked: screen_view.Asked
+  ) -> tuple[np.ndarray, network_size.Window]:
+    photograph = self._in_full(opened)
+    height, width = opened.size
+    if asked.box is None:
+      rgb = opened_photograph.on_screen(photograph)
+      return rgb, network_size.Window(0, 0, *rgb.shape[:2])
+    left, top, right, bottom = asked.box
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+      raise errors.UserError(
+        f'The part {asked.box} lies outside the photograph, {width} x {height}.'
+      )
+    return opened_photograph.part_on_screen(photograph, asked.box, asked.width)
+
+  def save(
+    self, opened: opened_photograph.Opened, asked: screen_view.Saved
+  ) -> bytes:
+    """Samples at the photograph's size, as the command line writes them.
+
+    Returns:
+      A picture, or a zip archive of several.
 
     Raises:
       UserError: this format has no file of that size.
     """
-    side = encoding.MAX_SIDES.get(SUFFIXES[form], np.inf)
-    if max(opened.size) > side:
-      raise errors.UserError(f'{form} has at most {side:,} pixels a side.')
-    photograph = image_files.decode_photograph(opened.data)
+    side = encoding.MAX_SIDES.get(SUFFIXES[asked.form], np.inf)
+    height, width = opened.size
+    if max(height, width * (1 + asked.is_beside)) > side:
+      raise errors.UserError(
+        f'{asked.form} has at most {side:,} pixels a side.'
+      )
+    files = [self._file(opened, recipe, asked) for recipe in asked.recipes]
+    if not asked.archive_name:
+      return files[0]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, 'w', zipfile.ZIP_STORED) as archived:
+      for index, (recipe, data) in enumerate(
+        zip(asked.recipes, files, strict=True)
+      ):
+        # Two versions of one sample may differ in their pins.
+        same = [one.sample for one in asked.recipes[:index]]
+        suffix = f'-{same.count(recipe.sample) + 1}' * (recipe.sample in same)
+        archived.writestr(
+          f'{asked.archive_name}.{recipe.sample}{suffix}.{SUFFIXES[asked.form]}',
+          data,
+        )
+    return archive.getvalue()
+
+  def _file(
+    self,
+    opened: opened_photograph.Opened,
+    recipe: sample_recipe.Recipe,
+    asked: screen_view.Saved,
+  ) -> bytes:
+    """A sample at the photograph's size."""
+    photograph = self._in_full(opened)
     network_input = self._colorizer.to_network_size(
       photograph.rgb, photograph.alpha
     )
     chroma = self._draw(opened, recipe).chroma[0]
-    rgb, _ = self._colorizer.render(network_input, chroma, saturation)
-    return encode(form, rgb, photograph.alpha, photograph.metadata)
-
-  def grey(self, opened: opened_photograph.Opened) -> bytes:
-    """The photograph without colours, a JPEG for the screen."""
-    none = np.zeros((*opened.network_input.shape, 2), np.float32)
-    return encode('JPEG', self._colorizer.render(opened.network_input, none)[0])
-
-  def original(self, opened: opened_photograph.Opened) -> bytes:
-    """The photograph in its own colours, a JPEG for the screen."""
-    photograph = image_files.decode_photograph(opened.data)
-    return encode('JPEG', opened_photograph.on_screen(photograph))
+    rgb, _ = self._colorizer.render(network_input, chroma, asked.adjustments)
+    alpha = photograph.alpha
+    if asked.is_beside:
+      rgb = np.concatenate([network_size.grey_picture(network_input), rgb], 1)
+      alpha = None if alpha is None else np.concatenate([alpha, alpha], 1)
+    return encode(asked.form, rgb, alpha, photograph.metadata)
 
   def palette(
     self,

@@ -1,179 +1,296 @@
-// The versions of a photograph: drawing them, showing them, choosing one.
+// @ts-check
+// The versions of a photograph: drawing them, ordering and showing them.
 
+import {element, input, make, setAttributes, setText, showList} from './dom.js';
 import * as requests from './requests.js';
-import {attempt, element, page} from './state.js';
+import {
+  adjustmentsNow, attempt, current, state, update,
+} from './state.js';
+import {paint} from './view.js';
+import {chosenOf, keyOf} from './work.js';
+
+/** @typedef {import('./work.js').Version} Version */
+/** @typedef {import('./work.js').Work} Work */
+/** @typedef {import('./state.js').Picture} Picture */
 
 const MAX_ASKED = 64; // versions of one request
+const MAX_DRAWN = 600; // small pictures that are kept
+const SPILLS = 6; // Lab units of ab outside, towards the pin's colour
 
-const asked = (cards) => ({
-  recipes: cards.map((card) => card.recipe),
-  saturation: page.saturation,
-});
+/** @param {Version} version */
+export const isWaiting = (version) => (
+  !state.drawn.has(keyOf(version.recipe)));
 
-// Names the picture that a version should have.
-const pictureOf = (card) => JSON.stringify([card.recipe, page.saturation]);
-const isWaiting = (card) => card.picture !== pictureOf(card);
+/**
+ * The picture that a card shows: its own, or the one before it.
+ * @param {Version} version
+ * @returns {Picture | undefined}
+ */
+export function pictureOf(version) {
+  const own = state.drawn.get(keyOf(version.recipe));
+  const shown = state.shown.get(version.id);
+  return own ?? (shown && state.drawn.get(keyOf(shown)));
+}
+
+/** The version that is looked at, as it is shown; null if none is. */
+export function shownVersion() {
+  const chosen = state.work && chosenOf(state.work);
+  const recipe = chosen && state.shown.get(chosen.id);
+  return recipe ? {recipe, adjustments: adjustmentsNow()} : null;
+}
 
 export class Versions {
-  // `about` asks the server about the photograph; `onShow` is told the chosen
-  // version whenever something has changed.
-  constructor(about, onShow) {
+  /**
+   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about asks the
+   *   server about the photograph
+   * @param {{choose: (id: number) => void, keep: (id: number) => void}} does
+   */
+  constructor(about, {choose, keep}) {
     this.about = about;
-    this.onShow = onShow;
-    this.clear();
-    element('order').addEventListener('change', () => attempt(
-      () => this.sort()));
+    this.does = {choose, keep};
+    /** @type {AbortController | null} */
+    this.drawing = null;
   }
 
-  clear() {
-    this.drawing?.abort();
-    // `recipe` is of the version that is wanted; `shown`, a recipe with its
-    // saturation, of the picture that is there.
-    this.cards = []; // {recipe, kept, picture, shown, url, bits, item}
-    this.chosen = null;
-    this.next = 0; // number of the sample that was never drawn
-  }
-
-  // A version of a sample that is drawn by the settings of the page.
-  recipe(sample) {
-    const {seed, temperature, pins} = page;
-    return {seed, sample, temperature, pins};
-  }
-
-  // Number of a sample that no version has, nor had.
-  unused() {
-    const isUsed = (card) => card.recipe.sample === this.next;
-    while (this.cards.some(isUsed)) this.next++;
-    return this.next++;
-  }
-
-  add(count) {
-    for (let i = 0; i < count; i++) {
-      this.cards.push({recipe: this.recipe(this.unused()), kept: false});
-    }
-  }
-
-  // Puts other samples in place of all that are not kept.
-  renew() {
-    this.change(() => this.recipe(this.unused()));
-  }
-
-  // Draws the same samples by new settings.
-  redo() {
-    this.change((card) => this.recipe(card.recipe.sample));
-  }
-
-  change(recipeOf) {
-    for (const card of this.cards) {
-      if (!card.kept) card.recipe = recipeOf(card);
-    }
-  }
-
-  // Draws every version whose picture is not what it should be.
+  /** Draws every version whose picture is not there. */
   async draw() {
     this.drawing?.abort();
     const drawing = this.drawing = new AbortController();
-    const cards = this.cards.filter(isWaiting);
-    let count = 0;
-    this.show();
+    const {work, photo} = current();
+    this.settle();
+    // What is looked at comes first.
+    const first = (/** @type {Version} */ version) => (
+      Number(version.id !== work.chosen));
+    const waiting = work.versions.filter(isWaiting).sort(
+      (a, b) => first(a) - first(b));
+    let done = 0;
+    update({progress: {done, total: waiting.length}});
     try {
-      progress(0, cards.length);
-      while (count < cards.length) {
+      while (done < waiting.length) {
         await this.about(async (id) => {
-          const rest = cards.slice(count, count + MAX_ASKED);
-          const lines = requests.draw(id, asked(rest), drawing.signal);
-          for await (const line of lines) {
-            this.receive(cards[count++], line);
-            progress(count, cards.length);
+          const recipes = waiting.slice(done, done + MAX_ASKED).map(
+            (version) => version.recipe);
+          for await (const line of requests.draw(id, recipes, drawing.signal)) {
+            if (drawing.signal.aborted || state.photo !== photo) return;
+            if (line.compiling) {
+              update({compilingSince: performance.now()});
+              continue;
+            }
+            this.receive(waiting[done++], line);
+            update({compilingSince: 0, progress: {done, total: waiting.length}});
           }
         });
+        if (drawing.signal.aborted) return;
       }
       await this.sort();
+      if (done) announce(`${done} ${done > 1 ? 'versions are' : 'version is'} ready.`);
     } finally {
-      if (this.drawing === drawing) progress(1, 1);
+      if (this.drawing === drawing) {
+        update({compilingSince: 0, progress: {done: 0, total: 0}});
+      }
     }
   }
 
-  receive(card, line) {
-    card.picture = pictureOf(card);
-    card.shown = {...card.recipe, saturation: page.saturation};
-    card.url = `data:image/jpeg;base64,${line.picture}`;
-    card.bits = line.bits_per_dim;
-    this.chosen ??= card;
-    this.show();
+  /** @type {(version: Version, line: any) => void} */
+  receive(version, line) {
+    state.drawn.set(keyOf(version.recipe), {
+      url: `data:image/jpeg;base64,${line.picture}`,
+      bits: line.bits_per_dim ?? null,
+      taken: line.taken ?? null,
+      spill: line.spill ?? null,
+    });
+    if (state.drawn.size > MAX_DRAWN) this.forget();
+    this.settle();
+  }
+
+  /** Forgets the oldest pictures that no card shows. */
+  forget() {
+    const needed = new Set([
+      ...[...state.shown.values()].map(keyOf),
+      ...(state.work?.versions ?? []).map(({recipe}) => keyOf(recipe))]);
+    for (const key of state.drawn.keys()) {
+      if (state.drawn.size <= MAX_DRAWN) return;
+      if (!needed.has(key)) state.drawn.delete(key);
+    }
+  }
+
+  /** Every card shows its own picture as soon as that is there. */
+  settle() {
+    const {work} = current();
+    const shown = new Map(state.shown);
+    for (const version of work.versions) {
+      if (!isWaiting(version)) {
+        shown.set(version.id, version.recipe);
+      } else if (!shown.has(version.id)) {
+        // A copy looks like the version that it is a copy of.
+        const like = work.versions.find((other) => other.id !== version.id
+          && other.recipe.sample === version.recipe.sample
+          && shown.has(other.id));
+        const recipe = like && shown.get(like.id);
+        if (recipe) shown.set(version.id, recipe);
+      }
+    }
+    update({shown});
   }
 
   async sort() {
-    const by = element('order').value;
-    const cards = this.cards.filter((card) => card.url);
-    if (by === 'drawn') {
-      cards.sort((a, b) => a.recipe.sample - b.recipe.sample);
-    } else if (by === 'probable') {
-      cards.sort((a, b) => a.bits - b.bits);
-    } else if (cards.length) {
-      const some = cards.slice(0, MAX_ASKED);
-      const order = await this.about((id) => requests.order(id, asked(some)));
-      cards.splice(0, some.length, ...order.map((index) => some[index]));
+    const {work} = current();
+    const {order} = work;
+    const versions = work.versions.filter((version) => !isWaiting(version));
+    const waiting = work.versions.filter(isWaiting);
+    /** @type {(value: (picture: Picture) => number) => unknown} */
+    const by = (value) => versions.sort((a, b) => (
+      value(/** @type {Picture} */ (pictureOf(a)))
+      - value(/** @type {Picture} */ (pictureOf(b)))));
+    if (order === 'likely') {
+      by((picture) => picture.bits ?? 0);
+    } else if (order === 'surprising') {
+      by((picture) => -(picture.bits ?? 0));
+    } else if (order === 'pins') {
+      by((picture) => (picture.spill ?? 0) / 100 - (picture.taken ?? 0));
+    } else if (order === 'different' && versions.length) {
+      const some = versions.slice(0, MAX_ASKED);
+      const sequence = await this.about((id) => requests.order(
+        id, some.map(({recipe}) => recipe)));
+      versions.splice(0, some.length, ...sequence.map((i) => some[i]));
     }
-    const waiting = this.cards.filter((card) => !cards.includes(card));
-    this.cards = [...cards, ...waiting];
-    this.show();
+    update({sequence: [...versions, ...waiting].map(({id}) => id)});
   }
 
-  choose(card) {
-    this.chosen = card;
-    this.show();
+  /** Versions in the order in which they are shown. */
+  get inOrder() {
+    const place = new Map(state.sequence.map((id, index) => [id, index]));
+    const at = (/** @type {Version} */ {id}) => place.get(id) ?? 1e9 + id;
+    return [...(state.work?.versions ?? [])].sort((a, b) => at(a) - at(b));
   }
 
+  /** @param {number} by */
   step(by) {
-    const index = this.cards.indexOf(this.chosen) + by;
-    if (this.cards[index]?.url) this.choose(this.cards[index]);
+    const versions = this.inOrder;
+    const index = versions.findIndex(({id}) => id === state.work?.chosen) + by;
+    if (versions[index]) this.does.choose(versions[index].id);
   }
 
-  show() {
-    const {width, height} = page.photo;
-    for (const card of this.cards) {
-      card.item ??= this.makeItem(card);
-      const find = (what) => card.item.querySelector(what);
-      const [image, keep] = [find('img'), find('.keep')];
-      card.item.classList.toggle('chosen', card === this.chosen);
-      card.item.classList.toggle('waiting', isWaiting(card));
-      find('.pick').style.aspectRatio = `${width} / ${height}`;
-      find('.pick').ariaLabel = `Version ${card.recipe.sample}`;
-      image.hidden = !card.url;
-      if (card.url && image.src !== card.url) image.src = card.url;
-      find('b').textContent = `#${card.recipe.sample}`;
-      find('.bits').textContent = (
-        card.bits == null ? '' : `${card.bits.toFixed(2)} bits/dim`);
-      keep.ariaPressed = card.kept;
-      keep.textContent = card.kept ? '★' : '☆';
-      keep.title = keep.ariaLabel = (
-        card.kept ? 'Kept when others are drawn' : 'Keep this version');
-    }
-    element('samples').replaceChildren(...this.cards.map((card) => card.item));
-    this.onShow(this.chosen);
+  render() {
+    const {work} = current();
+    const versions = this.inOrder;
+    showList(element('samples'), versions, ({id}) => String(id),
+      (version) => this.makeCard(version),
+      (node, version) => this.showCard(node, version, versions));
+    input('order').value = work.order;
+    const hasPins = work.pins.length > 0;
+    element('order-pins').hidden = !hasPins && work.order !== 'pins';
+    renderProgress();
+    renderCure(versions);
   }
 
-  makeItem(card) {
-    const item = document.createElement('li');
-    item.className = 'sample';
-    item.innerHTML = `
-      <button class="pick"><img alt="" draggable="false"></button>
-      <b></b>
-      <button class="keep"></button>
-      <span class="bits" title="Less is more probable, by the model"></span>`;
-    item.querySelector('.pick').addEventListener(
-      'click', () => this.choose(card));
-    item.querySelector('.keep').addEventListener('click', () => {
-      card.kept = !card.kept;
-      this.show();
+  /** @param {Version} version */
+  makeCard({id}) {
+    const pick = make('button', {class: 'pick'}, make('canvas'));
+    const keep = make('button', {class: 'keep'});
+    pick.addEventListener('click', () => this.does.choose(id));
+    keep.addEventListener('click', () => this.does.keep(id));
+    return make('li', {class: 'sample'}, pick, make('b'), keep,
+      make('span', {class: 'bits'}));
+  }
+
+  /** @type {(node: HTMLElement, version: Version, all: Version[]) => void} */
+  showCard(node, version, all) {
+    const {work, photo} = current();
+    const picture = pictureOf(version);
+    const [pick, label, keep, bits] = /** @type {HTMLElement[]} */ (
+      [...node.children]);
+    const canvas = /** @type {HTMLCanvasElement} */ (pick.firstElementChild);
+    const {id, kept, recipe: {sample}} = version;
+    const isChosen = id === work.chosen;
+    node.classList.toggle('chosen', isChosen);
+    node.classList.toggle('waiting', isWaiting(version));
+    pick.style.aspectRatio = `${photo.width} / ${photo.height}`;
+    const words = likeliness(picture, all);
+    const pins = takenText(picture);
+    setAttributes(pick, {
+      'aria-pressed': String(isChosen),
+      'aria-label': [`Version ${sample}`, words, pins,
+        isWaiting(version) ? 'is being drawn' : ''].filter(Boolean).join(', '),
     });
-    return item;
+    canvas.hidden = !picture;
+    // Only the picture on the stage follows a slider that is dragged.
+    if (picture) attempt(() => paint(canvas, picture, work.adjustments));
+    setText(label, `#${sample}`);
+    setText(bits, pins || words);
+    bits.title = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
+      + 'bits/dim by the model; less is more probable';
+    setText(keep, kept ? '★' : '☆');
+    setAttributes(keep, {
+      'aria-pressed': String(kept),
+      'aria-label': `Keep version ${sample}`,
+      'title': kept ? 'Stays when others are drawn' : 'Keep a copy',
+    });
   }
 }
 
-function progress(done, total) {
-  const bar = element('progress');
+/**
+ * 'likely' or 'surprising', by the place among the versions that are there.
+ * @param {Picture | undefined} picture
+ * @param {Version[]} all
+ */
+function likeliness(picture, all) {
+  const bits = all.map((version) => pictureOf(version)?.bits ?? null).filter(
+    (one) => one !== null);
+  if (picture?.bits == null || bits.length < 2) return '';
+  const own = picture.bits;
+  const below = bits.filter((one) => one < own).length / (bits.length - 1);
+  if (below < 0.34) return 'likely';
+  return below < 0.67 ? 'less likely' : 'surprising';
+}
+
+/** @param {Picture | undefined} picture */
+const takenText = (picture) => (
+  picture?.taken == null ? '' : `pins ${Math.round(100 * picture.taken)} %`);
+
+/**
+ * Tells what is new to those who do not see it.
+ * @param {string} text
+ */
+export function announce(text) {
+  setText(element('news'), text);
+}
+
+function renderProgress() {
+  const {progress: {done, total}, compilingSince} = state;
+  const bar = /** @type {HTMLProgressElement} */ (element('progress'));
   bar.value = total ? Math.max(done / total, 0.04) : 1;
   bar.classList.toggle('active', done < total);
+  const seconds = Math.floor((performance.now() - compilingSince) / 1000);
+  const line = element('working');
+  line.hidden = !(done < total);
+  const text = compilingSince
+    ? 'Preparing the model for photographs of this shape, once: '
+      + `${seconds} s (20 to 90 s on most computers)`
+    : `Drawing version ${Math.min(done + 1, total)} of ${total} …`;
+  setText(line, line.hidden ? '' : text);
+  if (compilingSince) {
+    if (!seconds) announce('Preparing the model for this shape, once.');
+    clearTimeout(tick);
+    tick = setTimeout(() => update(), 1000);
+  }
+}
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let tick;
+
+/**
+ * What to do where the colour of a pin ran over.
+ * @param {Version[]} versions
+ */
+function renderCure(versions) {
+  const chosen = versions.find(({id}) => id === state.work?.chosen);
+  const picture = chosen && pictureOf(chosen);
+  const spills = (picture?.spill ?? 0) > SPILLS;
+  const misses = picture?.taken != null && picture.taken < 0.5;
+  const text = spills
+    ? 'The colour ran over? Pin what should stay: “As it is here”, or “Grey”.'
+    : misses ? 'Not all of it took the colour? Try size L, or a second pin.'
+      : '';
+  element('cure').hidden = !text;
+  setText(element('cure'), text);
 }

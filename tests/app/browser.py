@@ -109,7 +109,7 @@ class Page:
     )
     element.click()
 
-  def wait(self, condition: Callable[[], object], seconds: float = 300) -> None:
+  def wait(self, condition: Callable[[], object], seconds: float = 60) -> None:
     """Returns when a condition holds; machines of CI are slow."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -132,23 +132,86 @@ class Page:
     self.wait(lambda: self.find('.swatch'))
 
   def wait_for_samples(self, count: int) -> None:
-    """Returns when so many are drawn, and none is waited for."""
-    self.wait(
-      lambda: len(self.find(READY)) == count == len(self.find('.sample'))
+    """Returns when so many are drawn and painted, and none is waited for."""
+    script = (
+      'const all = [...document.querySelectorAll(".sample")];'
+      'return all.length === arguments[0] && all.every(item => '
+      '!item.classList.contains("waiting") && item.querySelector("canvas")'
+      '.dataset.painted === item.querySelector("canvas").dataset.of)'
     )
+    self.wait(lambda: self.driver.execute_script(script, count))
 
   def numbers(self) -> list[int]:
     """Of the samples, in the order shown."""
-    return [int(label.text[1:]) for label in self.find('.sample b')]
+    return self.driver.execute_script(
+      'return [...document.querySelectorAll(".sample b")]'
+      '.map(label => Number(label.textContent.slice(1)))'
+    )
 
   def sources(self) -> dict[int, str]:
     """Pictures of the samples, by number."""
-    images = [image.get_attribute('src') for image in self.find('.sample img')]
+    images = self.driver.execute_script(
+      'return [...document.querySelectorAll(".sample canvas")]'
+      '.map(canvas => canvas.toDataURL())'
+    )
     return dict(zip(self.numbers(), images, strict=True))
+
+  def state(self, expression: str) -> object:
+    """What the page knows; an expression in terms of `state`."""
+    return self.driver.execute_async_script(
+      'const done = arguments[0];'
+      f'import("/state.js").then(({{state}}) => done({expression}))'
+    )
+
+  def press(self, *keys: str) -> None:
+    """Presses keys, one after the other, wherever the focus is."""
+    from selenium.webdriver import ActionChains
+
+    for key in keys:
+      ActionChains(self.driver, duration=0).send_keys(key).perform()
+
+  def chord(self, *keys: str) -> None:
+    """Presses the last key while the others are held."""
+    from selenium.webdriver import ActionChains
+
+    actions = ActionChains(self.driver, duration=0)
+    for key in keys[:-1]:
+      actions.key_down(key)
+    actions.send_keys(keys[-1])
+    for key in keys[:-1]:
+      actions.key_up(key)
+    actions.perform()
+
+  def focused(self) -> str:
+    """Id of the element that has the focus, else its classes, else its tag."""
+    return self.driver.execute_script(
+      'const {id, className, tagName} = document.activeElement;'
+      'return id || className || tagName'
+    )
+
+  def drop(self, *paths: pathlib.Path) -> None:
+    """Drops files or folders on the page."""
+    files = {
+      'items': [],
+      'files': [str(path) for path in paths],
+      'dragOperationsMask': 1,
+    }
+    for kind in ('dragEnter', 'dragOver', 'drop'):
+      self.driver.execute_cdp_cmd(
+        'Input.dispatchDragEvent',
+        {'type': kind, 'x': 300, 'y': 300, 'data': files},
+      )
 
   def message(self) -> str:
     """What the page says."""
-    return self.find('#message')[0].text
+    return self.find('#message span')[0].text
+
+  def say_nothing(self) -> None:
+    """Closes the message."""
+    self.driver.execute_script(
+      'document.getElementById("message-close").click()'
+    )
+    self.wait(lambda: not self.message())
 
   def downloaded(self, name: str) -> pathlib.Path:
     """Waits for a file that the page saved."""

@@ -1,19 +1,17 @@
 """The page in a real browser, with a tiny model that reads hints."""
 
-import contextlib
 import functools
 import http.server
-import os
 import shlex
-import signal
 import threading
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+from selenium.webdriver import ActionChains
 
-from pic_jax.saved import weights_file
-from tests import running, tiny
+from tests import running
 from tests.app import browser
 
 pytestmark = [
@@ -22,87 +20,99 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope='module')
-def served(tmp_path_factory):
-  """Address and process number of a server."""
-  path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
-  weights_file.save(path, *tiny.hinted_model(), 0)
-  with browser.serving(f'--model={path}') as served:
-    yield served
+def set_value(page, name, value, *events):
+  """Moves a slider as a person does; 'change' is when it is let go of."""
+  for event in events or ('input', 'change'):
+    page.driver.execute_script(
+      f'const slider = document.getElementById("{name}");'
+      f'slider.value = {value}; slider.dispatchEvent(new Event("{event}"))'
+    )
 
 
-@pytest.fixture(scope='module')
-def address(served):
-  return served[0]
+def drag(page, element, right, down):
+  actions = ActionChains(page.driver, duration=20)
+  actions.drag_and_drop_by_offset(element, right, down).perform()
 
 
-@contextlib.contextmanager
-def asleep(pid):
-  """Nothing is answered meanwhile."""
-  os.kill(pid, signal.SIGSTOP)
-  try:
-    yield
-  finally:
-    os.kill(pid, signal.SIGCONT)
+def pin(page, x, y):
+  """Gives a pixel of `photograph` the likeliest colour; returns it."""
+  assert page.find('#sheet')[0].rect['width'] > 3 * 150, (
+    'a pixel must be larger than what is rounded here'
+  )
+  page.open_pin((x + 0.5) / 150, (y + 0.5) / 100)
+  colour = page.find('.swatch')[0].get_attribute('data-color')
+  page.click('.swatch')
+  return colour
 
 
-@pytest.fixture(scope='module')
-def one_page(address):
-  with browser.showing(address) as page:
-    yield page
+def pixels_of(page, selector):
+  """RGB of an image or canvas of the stage, as the browser has decoded it."""
+  size, levels = page.driver.execute_script(
+    'const [source, canvas] = [document.querySelector(arguments[0]),'
+    ' document.createElement("canvas")];'
+    'canvas.width = source.naturalWidth || source.width;'
+    'canvas.height = source.naturalHeight || source.height;'
+    'const context = canvas.getContext("2d");'
+    'context.drawImage(source, 0, 0);'
+    'const {width, height} = canvas;'
+    'return [[height, width], [...context.getImageData(0, 0, width, height)'
+    '.data]]',
+    selector,
+  )
+  return np.reshape(levels, (*size, 4))[..., :3]
 
 
-@pytest.fixture
-def page(one_page, address):
-  """Without a photograph, and nothing saved."""
-  one_page.forget_downloads()
-  one_page.driver.execute_script('history.replaceState(null, "")')
-  one_page.driver.get(address)
-  yield one_page
-  assert one_page.complaints() == []
+def wait_for_exact(page):
+  """Returns when the chosen version is there as the server renders it."""
+  page.wait(
+    lambda: page.driver.execute_script(
+      'const image = document.getElementById("exact");'
+      'return !image.hidden && image.complete'
+    )
+  )
 
 
-@pytest.fixture(scope='module')
-def photograph(tmp_path_factory):
-  """Not larger than a screen, so that little is to be done."""
-  path = tmp_path_factory.mktemp('photographs') / 'my cat.png'
-  with Image.open(browser.ROOT / 'photos/chelsea.png') as image:
-    image.convert('L').resize((150, 100)).save(path)
-  return path
-
-
-def test_four_versions_come_and_one_is_shown_beside_the_grey(page, photograph):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+def test_four_versions_come_and_one_is_shown_beside_the_grey(opened):
+  page = opened
   assert page.numbers() == [0, 1, 2, 3]
   assert len(set(page.sources().values())) == 4
-  assert all('bits/dim' in bits.text for bits in page.find('.bits'))
   assert '150 × 100' in page.find('#caption')[0].text
-  shown = page.find('#after')[0]
-  assert shown.get_attribute('src') == page.sources()[0]
+  wait_for_exact(page)
+  first = pixels_of(page, '#exact')
+  assert first.shape == (100, 150, 3)
+  small = pixels_of(page, '.sample canvas')
+  assert np.abs(first - small).mean() < 8  # two JPEGs
+  assert np.ptp(pixels_of(page, '#grey'), -1).max() <= 3
   page.click('.sample:nth-child(3) .pick')
-  assert shown.get_attribute('src') == page.sources()[2]
-  sizes = page.driver.execute_script(
-    'return [...document.querySelectorAll("#sheet img")]'
-    '.map(image => image.naturalWidth)'
-  )
-  assert sizes == [150, 150]
+  wait_for_exact(page)
+  third = pixels_of(page, '#exact')
+  assert np.abs(third - pixels_of(page, '.chosen canvas')).mean() < 8
+  assert np.abs(third - first).mean() > 8
 
 
-def test_the_divider_uncovers_the_grey(page, photograph):
-  page.upload(photograph)
-  page.wait_for_samples(4)
-  (divider,) = page.find('#divider')
+def test_words_say_how_likely_versions_are_and_tooltips_how_much(opened):
+  words = [bits.text for bits in opened.find('.bits')]
+  bits = [
+    float(label.get_attribute('title').split()[0])
+    for label in opened.find('.bits')
+  ]
+  assert words[int(np.argmin(bits))] == 'likely'
+  assert words[int(np.argmax(bits))] == 'surprising'
+
+
+def test_the_divider_uncovers_the_grey(opened):
+  page = opened
+  handle, divider = page.find('#divider span')[0], page.find('#divider')[0]
 
   def cut():
     """Pixels of the coloured picture that are covered, from the left."""
     text = page.find('#after')[0].value_of_css_property('clip-path')
     return float(text.removesuffix('px)').split()[-1])
 
-  before, left = cut(), divider.rect['x']
-  drag(page, divider, 150, 0)
+  before, left = cut(), handle.rect['x']
+  drag(page, handle, 150, 0)
   assert cut() == pytest.approx(before + 150, abs=1)
-  assert divider.rect['x'] == pytest.approx(left + 150, abs=1)
+  assert handle.rect['x'] == pytest.approx(left + 150, abs=1)
   share = int(divider.get_attribute('aria-valuenow'))
   divider.send_keys('\ue014')  # the right arrow
   assert int(divider.get_attribute('aria-valuenow')) == share + 5
@@ -114,16 +124,29 @@ def test_the_divider_uncovers_the_grey(page, photograph):
   assert cut() == pytest.approx(covered + 40 / 1.5, abs=1)
 
 
-def drag(page, element, right, down):
-  from selenium.webdriver import ActionChains
+def test_the_wheel_scrolls_the_page_unless_there_is_something_to_zoom(opened):
+  page = opened
+  stage = page.find('#stage')[0]
 
-  actions = ActionChains(page.driver, duration=20)
-  actions.drag_and_drop_by_offset(element, right, down).perform()
+  def wheel(ctrl):
+    return page.driver.execute_script(
+      'const event = new WheelEvent("wheel", {deltaY: -200, ctrlKey: '
+      'arguments[1], cancelable: true, bubbles: true});'
+      'arguments[0].dispatchEvent(event);'
+      'return [event.defaultPrevented, '
+      'document.getElementById("zoom-level").textContent]',
+      stage,
+      ctrl,
+    )
+
+  assert wheel(False) == [False, '100 %']
+  is_taken, level = wheel(True)
+  assert is_taken and level != '100 %'
+  assert wheel(False)[0]
 
 
-def test_again_draws_others_in_place_of_all_that_are_not_kept(page, photograph):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+def test_new_versions_take_the_place_of_all_that_are_not_kept(opened):
+  page = opened
   before = page.sources()
   page.click('.sample:nth-child(2) .keep')
   page.click('#again')
@@ -137,58 +160,44 @@ def test_again_draws_others_in_place_of_all_that_are_not_kept(page, photograph):
   assert {n: page.sources()[n] for n in after} == after
 
 
-def test_more_versions_than_one_request_may_ask_for(page, photograph, served):
-  page.upload(photograph)
-  page.wait_for_samples(4)
-  with asleep(served[1]):
+def test_more_versions_than_one_request_may_ask_for(opened, asleep_server):
+  page = opened
+  with asleep_server():
     for _ in range(16):
       page.click('#more')
   page.wait_for_samples(68)
-  before = page.sources()
-  set_value(page, 'saturation', 1.5)  # all of them at once
-  page.wait_for_samples(68)
-  after = page.sources()
-  assert after.keys() == before.keys()
-  assert all(after[number] != before[number] for number in before)
+  assert page.numbers() == list(range(68))
   page.click('#order option[value=different]')
   page.wait(lambda: page.numbers()[:64] != list(range(64)))
   assert sorted(page.numbers()) == list(range(68))
   assert page.message() == ''
 
 
-def test_versions_can_be_ordered(page, photograph):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+def test_versions_can_be_ordered(opened):
+  page = opened
   page.click('#more')
   page.wait_for_samples(8)
 
   def bits():
-    return [float(label.text.split()[0]) for label in page.find('.bits')]
+    return [
+      float(label.get_attribute('title').split()[0])
+      for label in page.find('.bits')
+    ]
 
   numbers, drawn = page.numbers(), bits()
   assert drawn != sorted(drawn)
-  page.click('#order option[value=probable]')
+  page.click('#order option[value=likely]')
   page.wait(lambda: bits() == sorted(drawn))
+  page.click('#order option[value=surprising]')
+  page.wait(lambda: bits() == sorted(drawn)[::-1])
   page.click('#order option[value=different]')
   page.wait(lambda: bits()[0] == min(drawn) and bits() != sorted(drawn))
   page.click('#order option[value=drawn]')
   page.wait(lambda: page.numbers() == numbers and bits() == drawn)
 
 
-def pin(page, x, y):
-  """Gives a pixel of `photograph` the likeliest colour; returns it."""
-  assert page.find('#sheet')[0].rect['width'] > 3 * 150, (
-    'a pixel must be larger than what is rounded here'
-  )
-  page.open_pin((x + 0.5) / 150, (y + 0.5) / 100)
-  colour = page.find('.swatch')[0].get_attribute('data-colour')
-  page.click('.swatch')
-  return colour
-
-
-def test_a_pin_from_the_palette_is_kept_by_all_that_comes(page, photograph):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+def test_a_pin_from_the_palette_is_kept_by_all_that_comes(opened):
+  page = opened
   before = page.sources()
   page.click('.sample:nth-child(2) .keep')
   pin(page, 105, 40)
@@ -202,32 +211,84 @@ def test_a_pin_from_the_palette_is_kept_by_all_that_comes(page, photograph):
     False,
   ]
   page.click('#again')
-  page.wait(lambda: page.numbers() == [1, 4, 5, 6])
+  page.wait(lambda: sorted(page.numbers()) == [1, 4, 5, 6])
   page.wait_for_samples(4)
-  recipes = page.driver.execute_script('return history.state.cards')
-  assert [len(card['recipe']['pins']) for card in recipes] == [0, 1, 1, 1]
-  ((x, y, _),) = recipes[1]['recipe']['pins']
-  assert (x, y) == (105, 40)
+
+  def recipes():
+    found = page.state('state.work.versions.map(({recipe}) => recipe)')
+    return sorted(found, key=lambda recipe: recipe['sample'])
+
+  assert [len(recipe['pins']) for recipe in recipes()] == [0, 1, 1, 1]
+  (one,) = recipes()[1]['pins']
+  assert (one['x'], one['y'], one['size']) == (105, 40, 'M')
   drag(page, page.find('.pin')[0], -150, 60)  # moves it
   page.wait_for_samples(4)
-  (card, *_) = page.driver.execute_script('return history.state.cards')[1:]
-  ((moved, lower, _),) = card['recipe']['pins']
-  assert moved < x - 10 and lower > y + 3
+  (moved,) = recipes()[1]['pins']
+  assert moved['x'] < 95 and moved['y'] > 43
   page.click('.pin')
   page.click('#unpin')
   page.wait_for_samples(4)
   assert not page.find('.pin')
 
 
-def test_pins_are_saved_and_loaded(page, photograph, tmp_path):
-  page.upload(photograph)
+def test_a_pin_acts_on_the_version_that_is_looked_at_star_or_not(opened):
+  page = opened
+  before = page.sources()
+  page.click('.sample:nth-child(1) .keep')
+  pin(page, 105, 40)
+  page.wait_for_samples(5)
+  # Beside the copy with a star stands the same sample with the pin.
+  first, second = page.state(
+    'state.work.versions.slice(0, 2).map(({id, kept, recipe}) => '
+    '[kept, recipe.sample, recipe.pins.length, id === state.work.chosen])'
+  )
+  assert first == [True, 0, 0, False] and second == [False, 0, 1, True]
+  assert before[0] in page.driver.execute_script(
+    'return [...document.querySelectorAll(".sample canvas")]'
+    '.map(canvas => canvas.toDataURL())'
+  )
+
+
+def test_a_pin_that_is_dragged_before_it_has_a_colour_stays(opened):
+  page = opened
+  page.open_pin(0.3, 0.7)
+  drag(page, page.find('.pin')[0], 60, -40)
+  assert len(page.find('.pin')) == 1
+  x, y = page.state('[state.chooser.pin.x, state.chooser.pin.y]')
+  page.wait(lambda: page.find('#palette .swatch'))
+  assert abs(x - 45) < 15 and x > 50 and y < 68
+  page.click('.swatch')
   page.wait_for_samples(4)
+  ((there),) = page.state('state.work.pins')
+  assert (there['x'], there['y']) == (x, y)
+
+
+def test_grey_and_size_of_a_pin(opened):
+  page = opened
+  page.open_pin(0.3, 0.7)
+  page.click('#size-L')
+  page.click('#neutral')
+  page.wait_for_samples(4)
+  assert page.state('[state.work.pins[0].color, state.work.pins[0].size]') == [
+    '#808080',
+    'L',
+  ]
+  page.open_pin(0.6, 0.3)  # a second one has the size that was chosen last
+  assert page.state('state.chooser.pin.size') == 'L'
+  page.press('\ue00c')
+  page.click('.pin')
+  page.click('#size-S')  # of one that is there
+  page.wait(lambda: page.state('state.work.pins[0].size') == 'S')
+
+
+def test_pins_are_saved_and_loaded(opened):
+  page = opened
   colour = pin(page, 105, 40)
   page.wait_for_samples(4)
   pinned = page.sources()
   page.click('#pins-save')
   saved = page.downloaded('my cat.png.pins.csv')
-  assert saved.read_text().strip() == f'105,40,{colour}'
+  assert saved.read_text().strip() == f'105,40,{colour},M'
   page.click('#pins-clear')
   page.wait_for_samples(4)
   assert page.sources()[0] != pinned[0]
@@ -237,20 +298,24 @@ def test_pins_are_saved_and_loaded(page, photograph, tmp_path):
   assert page.sources() == pinned
   saved.write_text('1,2\n')
   page.find('#pins-file')[0].send_keys(str(saved))
-  page.wait(lambda: 'line 1: must be' in page.message())
+  page.wait(lambda: 'line 1' in page.message())
+  assert all('400' in line for line in page.complaints())
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg'])
 def test_what_is_saved_is_what_the_command_line_makes(
-  page, photograph, tmp_path, suffix
+  opened, photograph, tmp_path, suffix
 ):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+  page = opened
   set_value(page, 'saturation', 1.5)
+  set_value(page, 'warmth', -40)
+  set_value(page, 'tint-slider', 10)
+  set_value(page, 'strength', 0.9)
   set_value(page, 'temperature', 0.8)
   pin(page, 45, 60)
   page.wait_for_samples(4)
   page.click('.sample:nth-child(3) .pick')
+  page.click('#save-menu > summary')
   page.click(f'#save-{suffix}')
   saved = page.downloaded(f'my cat.png.2.{suffix}')
   page.click('#pins-save')
@@ -272,70 +337,67 @@ def test_what_is_saved_is_what_the_command_line_makes(
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-def test_what_is_taken_away_is_what_is_shown(page, photograph, served):
-  page.upload(photograph)
+def test_a_slider_that_is_dragged_adjusts_at_once(opened, asleep_server):
+  page = opened
+  wait_for_exact(page)
+  before = pixels_of(page, '#exact')
+  with asleep_server():  # without the server
+    set_value(page, 'saturation', 0, 'input')
+    page.wait(lambda: np.ptp(pixels_of(page, '#tint'), -1).max() <= 1)
+    assert not page.find('#exact')[0].is_displayed()
+  set_value(page, 'saturation', 0, 'change')
+  wait_for_exact(page)
+  assert np.ptp(pixels_of(page, '#exact'), -1).max() <= 3
   page.wait_for_samples(4)
+  assert np.ptp(pixels_of(page, '.sample canvas'), -1).max() <= 1
+  page.click('#adjust-reset')
+  wait_for_exact(page)
+  np.testing.assert_array_equal(pixels_of(page, '#exact'), before)
+
+
+def test_what_is_taken_away_is_what_is_shown(opened, asleep_server):
+  page = opened
   (command,) = page.find('#command')
   before = command.get_attribute('textContent')
+  page.click('#save-menu > summary')
   page.click('#save-png')
   saved = page.downloaded('my cat.png.0.png').read_bytes()
   page.forget_downloads()
-  with asleep(served[1]):
-    page.click('#again')  # the new ones are not there yet
-    assert page.numbers() == [4, 5, 6, 7]
+  with asleep_server():
+    set_value(page, 'temperature', 0.4)  # the new ones are not there yet
     assert command.get_attribute('textContent') == before
+    page.click('#save-menu > summary')
     page.click('#save-png')
   assert page.downloaded('my cat.png.0.png').read_bytes() == saved
   page.wait_for_samples(4)
-  assert '--samples 4' in command.get_attribute('textContent')
+  assert '--temperature 0.4' in command.get_attribute('textContent')
 
 
-def set_value(page, name, value):
-  page.driver.execute_script(
-    f'const slider = document.getElementById("{name}");'
-    f'slider.value = {value}; slider.dispatchEvent(new Event("change"))'
-  )
+def test_before_and_after_and_all_with_a_star_are_saved(opened):
+  page = opened
+  page.click('#save-menu > summary')
+  page.click('#save-beside')
+  beside = page.downloaded('my cat.png.0.before-and-after.jpg')
+  with Image.open(beside) as image:
+    assert image.size == (300, 100)
+  page.click('#save-menu > summary')
+  page.click('#save-starred')
+  page.wait(lambda: 'No version has a star' in page.message())
+  for index in (2, 4):
+    page.click(f'.sample:nth-child({index}) .keep')
+  page.click('#save-menu > summary')
+  page.click('#save-starred')
+  with zipfile.ZipFile(page.downloaded('my cat.png.zip')) as archive:
+    assert archive.namelist() == ['my cat.png.1.png', 'my cat.png.3.png']
 
 
-def test_a_link_leads_to_the_same_version(page, photograph, address):
-  page.driver.execute_cdp_cmd(
-    'Browser.grantPermissions',
-    {'permissions': ['clipboardReadWrite', 'clipboardSanitizedWrite']},
-  )
-  page.upload(photograph)
-  page.wait_for_samples(4)
-  set_value(page, 'saturation', 1.5)
-  page.wait_for_samples(4)
-  pin(page, 75, 50)
-  page.wait_for_samples(4)
-  page.click('.sample:nth-child(4) .pick')
-  wanted = page.sources()[3]
-  page.click('#link')
-  page.wait(lambda: 'is copied' in page.message())
-  link = page.driver.execute_async_script(
-    'navigator.clipboard.readText().then(arguments[0])'
-  )
-  page.driver.execute_script('history.replaceState(null, "")')
-  page.driver.get('about:blank')
-  page.driver.get(link)
-  page.wait(lambda: 'version 3' in page.find('#wanted')[0].text)
-  page.upload(photograph)
-  page.wait_for_samples(1)
-  assert page.sources() == {3: wanted}
-  page.click('#more')  # number 3 is there
-  page.wait_for_samples(5)
-  assert page.numbers() == [0, 1, 2, 3, 4]
-  assert len(page.find('.pin')) == 1
-
-
-def test_a_broken_file_gets_one_line_and_nothing_else_changes(
-  page, photograph, tmp_path
-):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+def test_a_broken_file_gets_one_line_and_nothing_else_changes(opened, tmp_path):
+  page = opened
   before = page.sources()
   broken = tmp_path / 'broken.png'
-  broken.write_bytes(photograph.read_bytes()[:300])
+  with Image.open(browser.ROOT / 'photos/coffee.png') as image:
+    image.save(broken)
+  broken.write_bytes(broken.read_bytes()[:300])
   page.upload(broken)
   page.wait(lambda: page.message().startswith('broken.png: damaged'))
   assert page.sources() == before
@@ -343,11 +405,10 @@ def test_a_broken_file_gets_one_line_and_nothing_else_changes(
   assert all('422' in line for line in page.complaints())
 
 
-def test_a_reload_in_the_middle_of_a_draw_goes_on(page, photograph, served):
-  page.upload(photograph)
-  page.wait_for_samples(4)
+def test_a_reload_in_the_middle_of_a_draw_goes_on(opened, asleep_server):
+  page = opened
   before = page.sources()
-  with asleep(served[1]):  # else it may have drawn all before the reload
+  with asleep_server():  # else it may have drawn all before the reload
     for _ in range(6):
       page.click('#more')
     assert len(page.find('.sample.waiting')) == 24
@@ -357,30 +418,22 @@ def test_a_reload_in_the_middle_of_a_draw_goes_on(page, photograph, served):
   assert page.numbers() == list(range(28))
 
 
-@contextlib.contextmanager
-def stranger(html, folder):
-  """Another site, with one page."""
-  (folder / 'index.html').write_text(html, encoding='utf-8')
-  handler = functools.partial(QuietHandler, directory=folder)
-  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as its_server:
-    threading.Thread(target=its_server.serve_forever).start()
-    yield f'http://127.0.0.1:{its_server.server_port}/'
-    its_server.shutdown()
-
-
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
   def log_message(self, *_):
     pass
 
 
 def test_a_strangers_page_can_do_nothing(page, address, tmp_path):
-  form = (
+  (tmp_path / 'index.html').write_text(
     f'<form method="post" action="{address}photographs" enctype="text/plain">'
     '<input name="a" value="b"></form>'
-    f'<img src="{address}model">'
+    f'<img src="{address}model">',
+    encoding='utf-8',
   )
-  with stranger(form, tmp_path) as url:
-    page.driver.get(url)
+  handler = functools.partial(QuietHandler, directory=tmp_path)
+  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as site:
+    threading.Thread(target=site.serve_forever).start()
+    page.driver.get(f'http://127.0.0.1:{site.server_port}/')
     read = 'fetch(arguments[0]).then(r => r.text(), e => e.name)'
     answer = page.driver.execute_async_script(
       f'{read}.then(arguments[1])', f'{address}model'
@@ -388,4 +441,6 @@ def test_a_strangers_page_can_do_nothing(page, address, tmp_path):
     assert answer == 'TypeError'  # may not be read
     page.driver.execute_script('document.forms[0].submit()')
     page.wait(lambda: 'Another site asked for this' in page.driver.page_source)
+    site.shutdown()
   page.complaints()
+  page.driver.get(address)

@@ -1,0 +1,148 @@
+// @ts-check
+// Links and commands that name a version.
+
+/** @typedef {import('./work.js').Pin} Pin */
+/** @typedef {import('./work.js').Recipe} Recipe */
+/** @typedef {import('./work.js').Adjustments} Adjustments */
+/**
+ * @typedef {{photograph: string, model: string, seed: number, sample: number,
+ *   temperature: number, pins: Pin[], adjustments: Adjustments}} Wanted
+ */
+
+const MAX_INTEGER = 2 ** 31 - 1;
+const ADJUSTMENTS = ['saturation', 'warmth', 'tint', 'strength'];
+
+/**
+ * A link to a version; of the photograph it has the digest only.
+ * @param {string} page address of the page
+ * @param {{photograph: string, model: string, recipe: Recipe,
+ *   adjustments: Adjustments}} version
+ */
+export function linkTo(page, {photograph, model, recipe, adjustments}) {
+  const {seed, sample, temperature, pins} = recipe;
+  const fields = new URLSearchParams({
+    photograph,
+    model,
+    seed: String(seed),
+    sample: String(sample),
+    temperature: String(temperature),
+  });
+  for (const [name, value] of Object.entries(adjustments)) {
+    fields.set(name, String(value));
+  }
+  fields.set('pins', pins.map(pinText).join(' '));
+  return `${page}#${fields}`;
+}
+
+/** @param {Pin} pin */
+export const pinText = ({x, y, color, size}) => (
+  [x, y, color, ...(size ? [size] : [])].join(','));
+
+/**
+ * @param {string} text
+ * @returns {Pin | null}
+ */
+export function parsePin(text) {
+  const match = /^(\d{1,6}),(\d{1,6}),(#[0-9a-f]{6})(?:,([SML]))?$/i.exec(text);
+  if (!match) return null;
+  const [, x, y, color, size = ''] = match;
+  return {
+    x: Number(x), y: Number(y), color: color.toLowerCase(),
+    size: size.toUpperCase(),
+  };
+}
+
+/**
+ * What a link asks for, and what of it is missing or cannot be read; null
+ * if it names no photograph.
+ * @param {string} hash of the address
+ * @param {{temperature: number, adjustments: Adjustments}} defaults
+ * @returns {{wanted: Wanted, ignored: string[]} | null}
+ */
+export function parseLink(hash, defaults) {
+  const fields = new URLSearchParams(hash.replace(/^#/, ''));
+  const photograph = fields.get('photograph') ?? '';
+  if (!/^[0-9a-f]{64}$/.test(photograph)) return null;
+  /** @type {string[]} */
+  const ignored = [];
+  /**
+   * @param {string} name
+   * @param {number} fallback
+   * @param {(value: number) => boolean} isPossible
+   */
+  const number = (name, fallback, isPossible) => {
+    const text = fields.get(name);
+    const value = Number(text);
+    if (text && Number.isFinite(value) && isPossible(value)) return value;
+    ignored.push(name);
+    return fallback;
+  };
+  const isCount = (/** @type {number} */ value) => (
+    Number.isInteger(value) && value >= 0 && value <= MAX_INTEGER);
+  const isPositive = (/** @type {number} */ value) => (
+    value >= 0 && value <= MAX_INTEGER);
+  const isPercent = (/** @type {number} */ value) => Math.abs(value) <= 100;
+  const seed = number('seed', 0, isCount);
+  const sample = number('sample', 0, isCount);
+  const temperature = number('temperature', defaults.temperature, isPositive);
+  const adjustments = {...defaults.adjustments};
+  // Links had the saturation only before there were the others.
+  if (!fields.has('warmth')) {
+    adjustments.saturation = number(
+      'saturation', adjustments.saturation, isPositive);
+    Object.assign(adjustments, {warmth: 0, tint: 0, strength: 1});
+  } else {
+    for (const name of /** @type {(keyof Adjustments)[]} */ (ADJUSTMENTS)) {
+      const isPossible = name === 'saturation' ? isPositive : isPercent;
+      adjustments[name] = number(name, adjustments[name], name === 'strength'
+        ? (value) => value >= 0 && value <= 1 : isPossible);
+    }
+  }
+  const texts = (fields.get('pins') ?? '').split(' ').filter(Boolean);
+  const pins = texts.map(parsePin);
+  if (!fields.has('pins') || pins.includes(null)) ignored.push('pins');
+  const model = fields.get('model') ?? '';
+  if (!model) ignored.push('model');
+  const known = ['photograph', 'model', 'seed', 'sample', 'temperature', 'pins',
+    ...ADJUSTMENTS];
+  for (const name of new Set(fields.keys())) {
+    if (!known.includes(name)) ignored.push(name.slice(0, 20));
+  }
+  const wanted = {
+    photograph, model, seed, sample, temperature, adjustments,
+    pins: /** @type {Pin[]} */ (pins.filter((pin) => pin !== null)),
+  };
+  return {wanted, ignored};
+}
+
+/**
+ * The command that writes the picture that is shown.
+ * @param {string} name of the photograph's file
+ * @param {Recipe} recipe
+ * @param {Adjustments} adjustments
+ * @param {{name: string, defaults: {model: string, temperature: number,
+ *   adjustments: Adjustments}}} model
+ */
+export function commandFor(name, recipe, adjustments, {name: own, defaults}) {
+  const {seed, sample, temperature, pins} = recipe;
+  const path = name.startsWith('-') ? `./${name}` : name;
+  const words = ['pic-jax', 'colorize', quoted(path), '-o', 'out',
+    '--samples', String(sample)];
+  if (own !== defaults.model) words.push('--model', quoted(own));
+  if (seed) words.push('--seed', String(seed));
+  if (temperature !== defaults.temperature) {
+    words.push('--temperature', String(temperature));
+  }
+  if (pins.length) words.push('--hints', quoted(`${path}.pins.csv`));
+  for (const [field, value] of Object.entries(adjustments)) {
+    const key = /** @type {keyof Adjustments} */ (field);
+    if (value !== defaults.adjustments[key]) {
+      // One word: a number below 0 is no option.
+      words.push(`--${field}=${value}`);
+    }
+  }
+  return words.join(' ');
+}
+
+const quoted = (/** @type {string} */ text) => (
+  /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -1,0 +1,117 @@
+// @ts-check
+// Steps that a person takes: each is drawn, kept in this browser, and can be
+// undone by buttons, keys, and the browser's Back.
+
+import {input} from './dom.js';
+import {remember, rememberSteps, TabHistory} from './memory.js';
+import {current, say, state, update} from './state.js';
+
+/** @typedef {import('./work.js').Work} Work */
+/** @typedef {import('./state.js').Step} Step */
+
+const same = (/** @type {unknown} */ a, /** @type {unknown} */ b) => (
+  JSON.stringify(a) === JSON.stringify(b));
+
+export class Steps {
+  /**
+   * @param {() => Promise<void>} draw
+   * @param {(step: Step) => Promise<void>} reopen makes the photograph of a
+   *   step the present one
+   */
+  constructor(draw, reopen) {
+    this.draw = draw;
+    this.reopen = reopen;
+    this.tab = new TabHistory(history);
+    this.kind = ''; // of the last step
+  }
+
+  /**
+   * Takes a finished step.
+   * @param {Work} work
+   * @param {string} kind a step of the same kind as the last one replaces it
+   */
+  take(work, kind = '') {
+    const {photo} = current();
+    const step = {sha256: photo.sha256, id: photo.id, name: state.name, work};
+    const {timeline} = state;
+    if (same(timeline.now?.work, work) && timeline.now?.sha256 === step.sha256) {
+      update({work, live: null});
+      return this.draw();
+    }
+    const isFirst = timeline.index < 0;
+    const replaces = kind !== '' && kind === this.kind
+      && timeline.now?.sha256 === step.sha256;
+    this.kind = kind;
+    if (replaces) timeline.replace(step);
+    else timeline.push(step);
+    this.tab.write(step, !replaces && !isFirst);
+    this.keep();
+    if (kind !== 'choose') say('');
+    update({work, live: null});
+    return this.draw();
+  }
+
+  /** Keeps the work in this browser. */
+  keep() {
+    const {model} = current();
+    const step = state.timeline.now;
+    if (!step) return;
+    remember(step.sha256, {
+      name: step.name, model: model.sha256, work: step.work});
+    rememberSteps(state.timeline);
+  }
+
+  /** @param {-1 | 1} by */
+  async go(by) {
+    const {timeline} = state;
+    if (!(by < 0 ? timeline.canUndo : timeline.canRedo)) {
+      say(by < 0 ? 'Nothing is left to undo.' : 'Nothing is left to redo.');
+      return;
+    }
+    const step = by < 0 ? timeline.undo() : timeline.redo();
+    try {
+      await this.apply(step);
+    } catch (error) {
+      if (by < 0) timeline.redo();
+      else timeline.undo();
+      throw error;
+    }
+  }
+
+  /**
+   * Goes back, or on, to a step.
+   * @param {Step} step
+   */
+  async apply(step) {
+    if (step.sha256 !== state.photo?.sha256) await this.reopen(step);
+    this.kind = '';
+    this.tab.write(step, false);
+    update({work: step.work, live: null, chooser: null});
+    this.keep();
+    say('');
+    await this.draw();
+  }
+
+  /**
+   * Follows the browser's Back and Forward.
+   * @param {any} entry
+   */
+  async arrive(entry) {
+    const {step, isBack} = this.tab.arrive(entry);
+    const {timeline} = state;
+    if (!step) return;
+    if (same(step, timeline.now)) { // it was undone by a button before
+      if (isBack && this.tab.position > 0) history.back();
+      return;
+    }
+    const index = timeline.steps.findLastIndex((one) => same(one, step));
+    if (index >= 0) timeline.index = index;
+    else timeline.push(step);
+    await this.apply(step);
+  }
+
+  render() {
+    input('undo').disabled = !state.timeline.canUndo;
+    input('redo').disabled = !state.timeline.canRedo;
+  }
+}

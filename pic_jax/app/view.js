@@ -1,0 +1,205 @@
+// @ts-check
+// The pictures on the stage. What is there at once: the grey photograph, and
+// the small picture of the version as its colours. What comes after: the
+// version rendered for this screen, whole, and the part that is zoomed into.
+
+import {adjust} from './colors.js';
+import {element} from './dom.js';
+import * as requests from './requests.js';
+import {adjustmentsNow, attempt, current, state} from './state.js';
+import {chosenOf, keyOf} from './work.js';
+
+/** @typedef {import('./work.js').Adjustments} Adjustments */
+/** @typedef {import('./state.js').Picture} Picture */
+
+const CROP_AFTER_MS = 200;
+const MAX_KEPT = 16; // pictures of whole versions
+const LIVE_PIXELS = 100_000; // while a slider is dragged
+
+/** @type {Map<string, Promise<HTMLImageElement>>} */
+const decoded = new Map();
+
+/**
+ * The image of an address, decoded once.
+ * @param {string} url
+ */
+function imageOf(url) {
+  let image = decoded.get(url);
+  if (!image) {
+    const node = new Image();
+    node.src = url;
+    image = node.decode().then(() => node);
+    decoded.set(url, image);
+    if (decoded.size > 200) decoded.delete([...decoded.keys()][0]);
+  }
+  return image;
+}
+
+/**
+ * Paints the small picture of a version with its adjustments.
+ * @param {HTMLCanvasElement} canvas
+ * @param {Picture} picture
+ * @param {Adjustments} adjustments
+ * @param {number} [most] pixels that are painted
+ */
+export async function paint(canvas, picture, adjustments, most = Infinity) {
+  const wanted = `${picture.url.length}:${picture.url.slice(-60)}`
+    + JSON.stringify([adjustments, most]);
+  if (canvas.dataset.of === wanted) return;
+  canvas.dataset.of = wanted;
+  const image = await imageOf(picture.url);
+  if (canvas.dataset.of !== wanted) return; // others are wanted by now
+  const {naturalWidth, naturalHeight} = image;
+  const scale = Math.min(
+    1, Math.sqrt(most / (naturalWidth * naturalHeight)));
+  const width = Math.max(1, Math.round(naturalWidth * scale));
+  const height = Math.max(1, Math.round(naturalHeight * scale));
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const context = /** @type {CanvasRenderingContext2D} */ (
+    canvas.getContext('2d', {willReadFrequently: true}));
+  context.drawImage(image, 0, 0, width, height);
+  const {saturation, warmth, tint, strength} = adjustments;
+  if (saturation !== 1 || warmth || tint || strength !== 1) {
+    const data = context.getImageData(0, 0, width, height);
+    adjust(data.data, adjustments);
+    context.putImageData(data, 0, 0);
+  }
+  canvas.dataset.painted = wanted;
+}
+
+/** A picture that is fetched for the screen, and the request for it. */
+class Layer {
+  /** @param {string} id of its image */
+  constructor(id) {
+    this.image = /** @type {HTMLImageElement} */ (element(id));
+    this.wanted = '';
+    /** @type {AbortController | null} */
+    this.request = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    /** @type {Map<string, string>} addresses of pictures, the latest last */
+    this.kept = new Map();
+    this.image.addEventListener('load', () => {
+      this.image.hidden = this.image.dataset.of !== this.wanted;
+    });
+  }
+
+  /**
+   * Shows what `fetchFn` gets, as soon as it is there; nothing for ''.
+   * @param {string} wanted names it
+   * @param {(signal: AbortSignal) => Promise<Blob>} fetchFn
+   * @param {number} wait milliseconds
+   */
+  show(wanted, fetchFn, wait = 0) {
+    if (wanted === this.wanted) return;
+    this.wanted = wanted;
+    clearTimeout(this.timer);
+    this.request?.abort();
+    const kept = this.kept.get(wanted);
+    if (kept) this.put(wanted, kept);
+    if (this.image.dataset.of !== wanted) this.image.hidden = true;
+    if (!wanted || kept) return;
+    const request = this.request = new AbortController();
+    this.timer = setTimeout(() => attempt(async () => {
+      const blob = await fetchFn(request.signal);
+      const url = URL.createObjectURL(blob);
+      this.kept.set(wanted, url);
+      if (this.kept.size > MAX_KEPT) {
+        const [first] = this.kept.keys();
+        URL.revokeObjectURL(/** @type {string} */ (this.kept.get(first)));
+        this.kept.delete(first);
+      }
+      if (this.wanted === wanted) this.put(wanted, url);
+    }), wait);
+  }
+
+  /** @type {(wanted: string, url: string) => void} */
+  put(wanted, url) {
+    this.image.dataset.of = wanted;
+    if (this.image.src === url) this.image.hidden = false;
+    else this.image.src = url;
+  }
+
+  /** @type {(box: number[], width: number, height: number) => void} */
+  place([left, top, right, bottom], width, height) {
+    Object.assign(this.image.style, {
+      left: `${100 * left / width}%`,
+      top: `${100 * top / height}%`,
+      width: `${100 * (right - left) / width}%`,
+      height: `${100 * (bottom - top) / height}%`,
+    });
+  }
+}
+
+export class View {
+  /**
+   * @param {import('./stage.js').Stage} stage
+   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about asks the
+   *   server about the photograph
+   */
+  constructor(stage, about) {
+    this.stage = stage;
+    this.about = about;
+    this.grey = new Layer('grey');
+    this.exact = new Layer('exact');
+    this.greyCrop = new Layer('grey-crop');
+    this.exactCrop = new Layer('exact-crop');
+    this.tint = /** @type {HTMLCanvasElement} */ (element('tint'));
+    // Below the colours of a small picture lies the grey one.
+    this.ground = /** @type {HTMLImageElement} */ (element('ground'));
+    this.grey.image.addEventListener('load', () => {
+      const {src, dataset} = this.grey.image;
+      if (!dataset.of?.endsWith(':grey')) return;
+      this.ground.src = src;
+      this.ground.dataset.of = dataset.of;
+      this.tint.hidden = false;
+    });
+  }
+
+  render() {
+    const {photo, work} = current();
+    const name = photo.sha256;
+    const chosen = chosenOf(work);
+    const recipe = chosen && state.shown.get(chosen.id);
+    const picture = recipe && state.drawn.get(keyOf(recipe));
+    const adjustments = adjustmentsNow();
+    element('after').hidden = !picture;
+    /** @type {(asked: any) => (signal: AbortSignal) => Promise<Blob>} */
+    const fetchFn = (asked) => (signal) => this.about(
+      (id) => requests.view(id, asked, signal));
+    const kind = state.showsOwn ? 'original' : 'grey';
+    this.grey.show(`${name}:${kind}`, fetchFn({kind}));
+    this.tint.hidden = this.ground.dataset.of !== `${name}:grey`;
+    const version = recipe ? keyOf(recipe) + JSON.stringify(adjustments) : '';
+    const asked = {kind: 'version', recipe, adjustments};
+    // While a slider is dragged the small picture follows, and no other.
+    const isStill = picture && !state.live;
+    this.exact.show(isStill ? `${name}:${version}` : '', fetchFn(asked));
+    if (picture) {
+      attempt(() => paint(
+        this.tint, picture, adjustments, state.live ? LIVE_PIXELS : undefined));
+    }
+    const crop = this.crop(photo);
+    const text = crop ? JSON.stringify(crop) : '';
+    for (const layer of crop ? [this.greyCrop, this.exactCrop] : []) {
+      layer.place(/** @type {number[]} */ (crop?.box), photo.width,
+        photo.height);
+    }
+    this.greyCrop.show(crop ? `${name}:${kind}:${text}` : '',
+      fetchFn({kind, ...crop}), CROP_AFTER_MS);
+    this.exactCrop.show(crop && isStill ? `${name}:${version}:${text}` : '',
+      fetchFn({...asked, ...crop}), CROP_AFTER_MS);
+  }
+
+  /**
+   * The visible part, where the screen shows more than the whole picture has.
+   * @param {import('./state.js').Photo} photo
+   */
+  crop({width, screen_width: has}) {
+    const {base, scale, box} = this.stage;
+    const shown = base * scale * devicePixelRatio;
+    if (shown * width < 1.2 * has || has === width) return null;
+    return {box, width: Math.round(Math.min(1, shown) * (box[2] - box[0]))};
+  }
+}

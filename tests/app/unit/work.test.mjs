@@ -1,0 +1,97 @@
+// The steps of a work: what each changes, and what it leaves alone.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import * as works from '../../../pic_jax/app/work.js';
+
+const NEUTRAL = {saturation: 1, warmth: 0, tint: 0, strength: 1};
+const PIN = {x: 3, y: 4, color: '#c81e28', size: 'M'};
+const start = () => works.add(
+  works.emptyWork({temperature: 0.8, adjustments: NEUTRAL}), 4);
+const samples = (work) => work.versions.map(({recipe}) => recipe.sample);
+const star = (work, index) => works.toggleKept(work, work.versions[index].id);
+
+test('four versions are added, and the first one is looked at', () => {
+  const work = start();
+  assert.deepEqual(samples(work), [0, 1, 2, 3]);
+  assert.equal(work.chosen, work.versions[0].id);
+  assert.deepEqual(samples(works.add(work, 4)), [0, 1, 2, 3, 4, 5, 6, 7]);
+});
+
+test('a step changes nothing of the work before it', () => {
+  const work = start(), before = structuredClone(work);
+  works.renew(star(works.setPins(work, [PIN]), 1), 4);
+  assert.deepEqual(work, before);
+});
+
+test('new versions take the place of all without a star', () => {
+  const work = works.renew(star(start(), 1), 4);
+  assert.deepEqual(samples(work), [1, 4, 5, 6]);
+  assert.equal(works.chosenOf(work).recipe.sample, 4);
+});
+
+test('if all have a star, new versions come beside them', () => {
+  let work = start();
+  for (const index of [0, 1, 2, 3]) work = star(work, index);
+  work = works.renew(work, 4);
+  assert.deepEqual(samples(work), [0, 1, 2, 3, 4]);
+  assert.equal(works.chosenOf(work).recipe.sample, 4);
+});
+
+test('a pin draws the same samples, and leaves those with a star', () => {
+  const work = works.setPins(star(start(), 1), [PIN]);
+  assert.deepEqual(samples(work), [0, 1, 2, 3]);
+  assert.deepEqual(
+    work.versions.map(({recipe}) => recipe.pins.length), [1, 0, 1, 1]);
+});
+
+test('a pin acts on the version that is looked at, star or not', () => {
+  const work = works.setPins(star(start(), 0), [PIN]);
+  assert.deepEqual(samples(work), [0, 0, 1, 2, 3]);
+  assert.deepEqual(work.versions.map(({kept}) => kept),
+    [true, false, false, false, false]);
+  assert.equal(work.chosen, work.versions[1].id);
+  assert.deepEqual(work.versions[1].recipe.pins, [PIN]);
+});
+
+test('without the pin, the copy of a version with a star is it again', () => {
+  const starred = star(start(), 0);
+  const work = works.setPins(works.setPins(starred, [PIN]), []);
+  assert.deepEqual(samples(work), [0, 0, 1, 2, 3]);
+  const other = works.setPins({...work, chosen: work.versions[2].id}, []);
+  assert.deepEqual(samples(other), [0, 1, 2, 3]);
+});
+
+test('another temperature draws the same samples', () => {
+  const work = works.setTemperature(start(), 1.2);
+  assert.deepEqual(samples(work), [0, 1, 2, 3]);
+  assert.ok(work.versions.every(({recipe}) => recipe.temperature === 1.2));
+});
+
+test('the version of a link is added once', () => {
+  const wanted = {seed: 2, sample: 9, temperature: 1, pins: [PIN],
+    adjustments: {...NEUTRAL, warmth: 20}};
+  const work = works.addWanted(start(), wanted);
+  assert.deepEqual(samples(work), [9, 0, 1, 2, 3]);
+  assert.deepEqual(works.chosenOf(work).recipe.seed, 2);
+  assert.equal(work.adjustments.warmth, 20);
+  assert.equal(works.addWanted(work, wanted).versions.length, 5);
+});
+
+test('no more versions than there may be', () => {
+  let work = start();
+  for (let i = 0; i < 60; i++) work = works.add(work, 4);
+  assert.equal(work.versions.length, works.MAX_VERSIONS);
+});
+
+test('what is no work is told from one', () => {
+  const work = works.setPins(start(), [PIN]);
+  assert.ok(works.isWork(JSON.parse(JSON.stringify(work))));
+  for (const broken of [null, {}, {...work, versions: []},
+    {...work, adjustments: {saturation: 1}}, {...work, pins: [[1, 2, '#000000']]},
+    {...work, versions: [{id: 0}]}, {...work, temperature: 'warm'},
+    {...work, pins: [{...PIN, color: 'red'}]}]) {
+    assert.equal(works.isWork(broken), false);
+  }
+});
