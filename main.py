@@ -11,9 +11,9 @@ _MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'What to do.')
 flags.DEFINE_string(
   'workdir', None, 'Folder of the run: checkpoints, logs, figures.'
 )
-flags.DEFINE_list(
+flags.DEFINE_string(
   'checkpoint',
-  [],
+  None,
   'Trained model: cifar10 or photos (they come with this package), a workdir, '
   'workdir@step or a .safetensors file; the default is --workdir. figures: '
   'several, separated by commas, are compared.',

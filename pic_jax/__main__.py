@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pic_jax.photos import options
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, paths
 
 SOME_FAILED, ALL_FAILED = 3, 4
 
@@ -21,6 +21,10 @@ class _Parser(argparse.ArgumentParser):
     raise errors.UserError(f'{message} (see {self.prog} --help).')
 
 
+def _path(text: str) -> pathlib.Path:
+  return pathlib.Path(paths.expand(text))
+
+
 def _parser() -> argparse.ArgumentParser:
   parser = _Parser(
     prog='pic-jax', description='Colours grey photographs, many ways.'
@@ -30,14 +34,22 @@ def _parser() -> argparse.ArgumentParser:
     'colorize', help='colour photographs, and make a page that shows them'
   )
   colorize.add_argument(
-    'inputs', nargs='+', metavar='INPUT', help='a photograph, or a folder'
+    'inputs',
+    nargs='+',
+    type=_path,
+    metavar='INPUT',
+    help='a photograph, or a folder',
   )
   colorize.add_argument(
-    '-o', '--output', default='colourised', help='folder (colourised)'
+    '-o',
+    '--output',
+    type=_path,
+    default='colourised',
+    help='folder (colourised)',
   )
   colorize.add_argument(
     '--hints',
-    type=pathlib.Path,
+    type=_path,
     metavar='FILE',
     help='colours that are known of one photograph: a .csv of x,y,#rrggbb, or '
     'a picture of its size, transparent where nothing is known',
@@ -77,8 +89,8 @@ def _colorize(values: argparse.Namespace) -> int:
   from pic_jax.runtime import terminal
 
   job = folder_job.Job(
-    inputs=tuple(pathlib.Path(name) for name in values.inputs),
-    output=pathlib.Path(values.output),
+    inputs=tuple(values.inputs),
+    output=values.output,
     settings=options.taken_from(values, options.Settings),
     file_options=options.taken_from(values, options.FileOptions),
     hints=values.hints,

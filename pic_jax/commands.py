@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, paths
 
 # Flags that went, and what does their work.
 _PHOTOGRAPHS = '`pic-jax colorize INPUT... -o OUT` (or python -m pic_jax)'
@@ -54,8 +54,10 @@ def check(values: Any) -> None:
     UserError: a path is not one.
   """
   for name in ('workdir', 'checkpoint', 'output'):
-    given = getattr(values, name) or []
-    for path in [given] if isinstance(given, str) else given:
+    given = getattr(values, name)
+    if given is None:
+      continue
+    for path in paths.split(given) if name == 'checkpoint' else [given]:
       if not path or '://' in path:
         raise errors.UserError(
           f'--{name} must be a path, got {path!r}; mount a bucket, for '
@@ -76,7 +78,9 @@ def _sources(values: Any) -> list[str]:
       f'--mode={values.mode} needs --checkpoint or --workdir'
       f'{" or --config" if values.mode == "describe" else ""}.'
     )
-  return values.checkpoint or [os.path.join(os.curdir, values.workdir)]
+  if values.checkpoint:
+    return paths.split(values.checkpoint)
+  return [os.path.join(os.curdir, values.workdir)]
 
 
 def _source(values: Any) -> str:
@@ -279,15 +283,50 @@ MODES = {
 
 
 def run(values: Any) -> None:
-  """Does what the flags, by name, ask for."""
+  """Does what the flags, by name, ask for.
+
+  Raises:
+    UserError: a flag is wrong, or a package is missing.
+  """
+  try:
+    _run(values)
+  except ModuleNotFoundError as error:
+    if (error.name or 'pic_jax').startswith('pic_jax'):
+      raise
+    raise errors.UserError(
+      f"--mode={values.mode} needs {error.name}: pip install '.[train]' (Linux "
+      'and macOS; on Windows inside WSL 2).'
+    ) from None
+
+
+def _run(values: Any) -> None:
   from pic_jax.runtime import devices, distributed
   from pic_jax.saved import config_check
 
   check(values)
+  for name in ('workdir', 'output'):
+    if getattr(values, name) is not None:
+      setattr(values, name, paths.expand(getattr(values, name)))
   heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
     config_check.check(values.config)
+    _expand_paths(values.config)
     heartbeat_seconds = values.config.training.heartbeat_seconds
   distributed.join_processes(values.distributed, heartbeat_seconds)
   devices.check()
-  MODES[values.mode](values)
+  with devices.standard_numerics():
+    MODES[values.mode](values)
+
+
+def _expand_paths(config: Any) -> None:
+  """Puts the user's folder for `~` in the paths of a config."""
+  for section, name in (
+    ('data', 'data_dir'),
+    ('training', 'init_from'),
+    ('training', 'backbone_weights'),
+  ):
+    config[section][name] = paths.expand(config[section][name])
+  config.data.mixture = tuple(
+    (share, name, paths.expand(folder), split)
+    for share, name, folder, split in config.data.mixture
+  )

@@ -14,7 +14,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
 from pic_jax.model import logistic_mixture
-from pic_jax.runtime import devices, errors, terminal
+from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
@@ -142,7 +142,7 @@ def pictures_of_others(
       f'got {config.data.name!r}.'
     )
   folders = {}
-  for name in config.evaluation.compare_with.split(','):
+  for name in paths.split(config.evaluation.compare_with):
     if not os.path.isdir(name):
       raise errors.UserError(
         f'`evaluation.compare_with`: {name}: no such folder.'

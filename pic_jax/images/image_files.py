@@ -183,12 +183,12 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def open_file(path: str | os.PathLike) -> BinaryIO:
-  """Opens a file to read; a FIFO does not block. `~` is the user's folder."""
+  """Opens a file to read; a FIFO does not block."""
 
   def opener(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, 'O_NONBLOCK', 0))  # not on Windows
 
-  return open(os.path.expanduser(os.fspath(path)), 'rb', opener=opener)
+  return open(os.fspath(path), 'rb', opener=opener)
 
 
 def _read(path: str | os.PathLike) -> bytes:

@@ -4,10 +4,12 @@ The network sees the luminance at the size that it was trained on; the sampled
 chroma is upsampled onto the photograph's own luminance.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -25,9 +27,26 @@ from pic_jax.photos import (
   network_size,
   options,
 )
-from pic_jax.runtime import compilation_cache, devices, errors, terminal
+from pic_jax.runtime import (
+  compilation_cache,
+  devices,
+  errors,
+  paths,
+  terminal,
+)
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import digests, run_config, trained_model
+
+
+def _on_devices(method: Callable[..., Any]) -> Callable[..., Any]:
+  """Runs a method of a Colorizer inside its `_computing`."""
+
+  @functools.wraps(method)
+  def run(self: 'Colorizer', *args: Any, **kwargs: Any) -> Any:
+    with self._computing():
+      return method(self, *args, **kwargs)
+
+  return run
 
 
 class Colorizer:
@@ -43,12 +62,41 @@ class Colorizer:
     self, params: Any, config: ml_collections.ConfigDict, digest: str = ''
   ):
     self.digest = digest
-    self.params = devices.replicate(params)
+    self._config, self._process = config, os.getpid()
+    with devices.standard_numerics():
+      self.params = devices.replicate(params)
     self._size, self._sampling = config.data.image_size, config.sampling
     self.model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draw = devices.pmap(self._draw_fn)
     self._expect = devices.pmap(self._expect_fn)
+
+  def __getstate__(self) -> dict[str, Any]:
+    """What another process needs: weights and config, no programs."""
+    return {
+      'params': devices.fetch(self.params),
+      'config': run_config.to_json(self._config),
+      'digest': self.digest,
+    }
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    config = run_config.from_json(state['config'])
+    self.__init__(state['params'], config, state['digest'])
+
+  @contextlib.contextmanager
+  def _computing(self) -> Iterator[None]:
+    """Context of all that runs on the devices.
+
+    Raises:
+      RunError: in a process that was forked; it would hang for ever.
+    """
+    if os.getpid() != self._process:
+      raise errors.RunError(
+        'A Colorizer does not work in a forked process: JAX hangs there. Use '
+        "threads, or multiprocessing.get_context('spawn')."
+      )
+    with devices.standard_numerics():
+      yield
 
   @classmethod
   def load(cls, source: str) -> 'Colorizer':
@@ -58,7 +106,8 @@ class Colorizer:
       RunError: nothing usable is there.
     """
     compilation_cache.enable()
-    tree, config, _ = trained_model.load(source)
+    with devices.standard_numerics():
+      tree, config, _ = trained_model.load(source)
     digest = digests.of_state(tree)['ema_params']
     return cls(tree['ema_params'], config, digest)
 
@@ -109,6 +158,7 @@ class Colorizer:
       **{k: v for k, v in own.items() if getattr(settings, k) is None},
     )
 
+  @_on_devices
   def to_network_size(
     self, rgb: np.ndarray, alpha: np.ndarray | None = None
   ) -> network_size.NetworkInput:
@@ -131,6 +181,7 @@ class Colorizer:
     seen = shrink(to_srgb.over_white(np.atleast_3d(rgb), alpha))
     return dataclasses.replace(seen, luminance=shrink(rgb).luminance)
 
+  @_on_devices
   def add_hints(
     self,
     network_input: network_size.NetworkInput,
@@ -162,6 +213,7 @@ class Colorizer:
       network_input, hints=known.cells, hint_notes=known.notes
     )
 
+  @_on_devices
   def cell_luminance(
     self, network_input: network_size.NetworkInput
   ) -> np.ndarray:
@@ -171,6 +223,7 @@ class Colorizer:
       network_input, model.chroma_factor, model.chroma_filter
     )
 
+  @_on_devices
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
   ) -> list[drawn_samples.Drawing]:
@@ -197,6 +250,7 @@ class Colorizer:
       ]
     return found
 
+  @_on_devices
   def score_originals(
     self, inputs: list[network_size.NetworkInput]
   ) -> list[float | None]:
@@ -228,6 +282,7 @@ class Colorizer:
         bits[i] = float(drawn_samples.bits_per_dim(inputs[i], values[None])[0])
     return bits
 
+  @_on_devices
   def expect(
     self, network_input: network_size.NetworkInput
   ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -275,6 +330,7 @@ class Colorizer:
       np.stack([hint_files.padded(g, factor) for g in inputs])
     )
 
+  @_on_devices
   def render(
     self,
     network_input: network_size.NetworkInput,
@@ -357,4 +413,4 @@ def load_image(path: str) -> np.ndarray:
   Raises:
     RunError: it cannot be read.
   """
-  return image_files.load_image(path)
+  return image_files.load_image(paths.expand(os.fspath(path)))

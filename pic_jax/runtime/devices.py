@@ -3,6 +3,7 @@
 Every process of a run calls the same mapped functions in the same order.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -48,6 +49,20 @@ def _connect() -> None:
   zeros = np.zeros(jax.local_device_count(), np.float32)
   jax.block_until_ready(pmap(mean)(zeros))
   gather(broadcast(zeros))
+
+
+def standard_numerics() -> contextlib.ExitStack:
+  """Context in which JAX computes as if the user had set none of its flags.
+
+  Arrays are of 32 bits, types are promoted, and a seed gives the same numbers,
+  whatever a notebook or the environment asks of other code.
+  """
+  stack = contextlib.ExitStack()
+  stack.enter_context(jax.enable_x64(False))
+  stack.enter_context(jax.numpy_dtype_promotion('standard'))
+  stack.enter_context(jax.default_prng_impl('threefry2x32'))
+  stack.enter_context(jax.threefry_partitionable(True))
+  return stack
 
 
 def pmap(

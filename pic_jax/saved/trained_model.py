@@ -6,7 +6,7 @@ from typing import Any
 import ml_collections
 
 from pic_jax.model import parameters
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, paths
 from pic_jax.saved import checkpoints, run_config, weights_file
 
 
@@ -25,6 +25,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   Raises:
     RunError: nothing usable is there.
   """
+  source = paths.expand(source)
   published = weights_file.published()
   is_workdir = any(
     (pathlib.Path(source) / name).exists()
@@ -32,11 +33,17 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   )
   if source in published and not is_workdir:
     source = str(published[source])
-  if source.endswith(weights_file.SUFFIX):
+  if is_workdir:  # whatever its name
+    tree, config, step = _load_workdir(source, None)
+  elif source.endswith(weights_file.SUFFIX):
     params, config, step = weights_file.load(source)
     tree = {'ema_params': params}
   else:
-    tree, config, step = _load_workdir(source)
+    workdir, _, step = source.rpartition('@')
+    if workdir and step.isdecimal():
+      tree, config, step = _load_workdir(workdir, int(step))
+    else:
+      tree, config, step = _load_workdir(source, None)
   expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
@@ -44,24 +51,23 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   return tree, config, step
 
 
-def _load_workdir(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
-  """`load` of a workdir or 'workdir@step'."""
-  workdir, at, step = source.rpartition('@')
-  if not at or not step.isdigit():
-    workdir, step = source, None
-  restored = checkpoints.restore(workdir, int(step) if step else None)
+def _load_workdir(
+  workdir: str, step: int | None
+) -> tuple[Any, ml_collections.ConfigDict, int]:
+  """`load` of a workdir, whose last good checkpoint has the step None."""
+  restored = checkpoints.restore(workdir, step)
   if restored is None:
     raise errors.RunError(
       f'{workdir} has no checkpoint; published models are '
       f'{", ".join(weights_file.published())}.'
     )
   tree, meta = restored
-  return tree, run_config.stored(meta['config'], source), int(meta['step'])
+  return tree, run_config.stored(meta['config'], workdir), int(meta['step'])
 
 
 def load_config(source: str) -> ml_collections.ConfigDict:
   """Reads only the config of a trained model; `source` as in `load`."""
-  return run_config.read(source) or load(source)[1]
+  return run_config.read(paths.expand(source)) or load(source)[1]
 
 
 def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:

@@ -7,6 +7,7 @@ import itertools
 import json
 import pathlib
 import random
+import shutil
 from collections.abc import Iterator
 
 import jax
@@ -349,3 +350,13 @@ def test_weights_that_float16_does_not_hold_are_not_written(tmp_path):
     weights_file.save(path, params, tiny.config('smoke'), 0)
   assert not path.exists()
   weights_file.save(path, params, tiny.config('smoke'), 0, dtype='float32')
+
+
+@pytest.mark.parametrize('name', ['run@10', 'lr=0.1,bs=4', 'w.safetensors'])
+def test_a_workdir_may_have_any_name(name, run, tmp_path):
+  workdir, _, states = run
+  named = shutil.copytree(workdir, tmp_path / 'named' / name)
+  for source in (named, f'{named}@3'):
+    params, _, step = trained_model.load_trained(str(source))
+    assert step == 3
+    leaves_equal(params, states[3].ema_params)

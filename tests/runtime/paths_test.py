@@ -1,0 +1,36 @@
+"""`~` and commas in paths."""
+
+import pathlib
+
+import pytest
+
+from pic_jax.runtime import paths
+
+
+@pytest.mark.parametrize(
+  'text,expected',
+  [
+    ('~/run', '{home}/run'),
+    ('~', '{home}'),
+    ('~root', '~root'),  # a file may be called that
+    ('a/~/b', 'a/~/b'),
+    ('', ''),
+  ],
+)
+def test_the_users_folder_stands_for_a_leading_tilde(
+  text, expected, tmp_path, monkeypatch
+):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert paths.expand(text) == expected.format(home=tmp_path)
+
+
+def test_a_comma_may_belong_to_a_name(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name in ('a', 'lr=0.1,bs=4', 'x,y'):
+    pathlib.Path(name).mkdir()
+  assert paths.split('a') == ['a']
+  assert paths.split('lr=0.1,bs=4') == ['lr=0.1,bs=4']
+  assert paths.split('lr=0.1,bs=4@20') == ['lr=0.1,bs=4@20']
+  assert paths.split('a,lr=0.1,bs=4,b') == ['a', 'lr=0.1,bs=4', 'b']
+  assert paths.split('a,x,y,x,y@3,c') == ['a', 'x,y', 'x,y@3', 'c']
+  assert paths.split('a,') == ['a', '']
