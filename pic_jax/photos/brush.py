@@ -58,19 +58,30 @@ def _connected(is_like: np.ndarray, row: int, column: int) -> np.ndarray:
 
 
 def cells_of(stroke: Stroke, luminance: np.ndarray) -> np.ndarray:
-  """Cells that a hint gives, [h, w] bool.
+  """Cells that a hint gives, [h, w] bool; see `cells_within`."""
+  radius = RADII[stroke.size or DEFAULT_SIZE]
+  return cells_within(stroke, luminance, radius)
 
-  Its own cell, and cells within its radius that are connected to it and differ
-  by at most `TOLERANCE` from the median around it, of a brush S: on a fine map
-  one cell alone is noisy.
+
+def cells_within(
+  stroke: Stroke, luminance: np.ndarray, radius: float
+) -> np.ndarray:
+  """Cells that are as light as a hint's own and connected to it.
+
+  They differ by at most `TOLERANCE` from the median around it, of a brush S: on
+  a fine map one cell alone is noisy. Its own cell is always one of them.
 
   Args:
     stroke: the hint.
     luminance: [h, w] L of the cells, 0..100.
+    radius: how far to look, as a share of the short side.
+
+  Returns:
+    [h, w] bool.
   """
   short, distance = min(luminance.shape), _distances(stroke, luminance.shape)
   own = np.median(luminance[distance <= RADII['S'] * short])
-  is_near = distance <= RADII[stroke.size or DEFAULT_SIZE] * short
+  is_near = distance <= radius * short
   is_like = is_near & (np.abs(luminance - own) <= TOLERANCE)
   is_like[stroke.row, stroke.column] = True
   return _connected(is_like, stroke.row, stroke.column)

@@ -75,8 +75,22 @@ def from_points(
   Raises:
     UserError: a point outside the photograph, or what is none.
   """
+  strokes, notes = strokes_of(points, size, luminance.shape)
+  return _known(*brush.paint(strokes, luminance), notes)
+
+
+def strokes_of(
+  points: Iterable[hint_points.Point | tuple],
+  size: tuple[int, int],
+  shape: tuple[int, int],
+) -> tuple[list[brush.Stroke], list[str]]:
+  """The brushes of points on a chroma map [h, w], one a cell, and notes.
+
+  Raises:
+    UserError: a point outside the photograph, or what is none.
+  """
   checked = hint_points.check(points)
-  cells = [cell_at(point[:2], size, luminance.shape) for point in checked]
+  cells = [cell_at(point[:2], size, shape) for point in checked]
   rgb = np.array([point.rgb for point in checked], np.uint8).reshape(-1, 3)
   chroma = any_shape.rgb_to_lab(rgb)[:, 1:]
   last, clashes = {}, []  # one point a cell
@@ -90,7 +104,7 @@ def from_points(
   ]
   notes = []
   if clashes:
-    high, wide = (s / n for s, n in zip(size, luminance.shape, strict=True))
+    high, wide = (s / n for s, n in zip(size, shape, strict=True))
     notes.append(
       hint_points.listed(
         [
@@ -101,7 +115,7 @@ def from_points(
       + f' lie in one cell of {wide:.0f} x {high:.0f} pixels: the later one '
       'counts'
     )
-  return _known(*brush.paint(strokes, luminance), notes)
+  return strokes, notes
 
 
 def from_picture(

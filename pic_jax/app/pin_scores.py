@@ -1,0 +1,96 @@
+"""How well a version took its pins, and where their colours ran over.
+
+Nobody has outlined the objects: of an object counts what is as light as a pin
+and connected to it, some way beyond the cells that the pin itself gives.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pic_jax.images import any_shape
+from pic_jax.photos import brush
+
+NEAR = 20.0  # Lab units of (a, b): what is nearer took a pin's colour
+# Shares of the short side: so far an object surely reaches, and may reach.
+REACH, FAR = 0.25, 0.5
+GREY = 10.0  # chroma of a pin below which nothing can run over
+MOVED = 8.0  # Lab units by which a cell must have come nearer to a pin's colour
+MIN_OVERRUN = 0.02  # of all cells: less is not worth a word
+
+
+class PinScore(NamedTuple):
+  """One version's.
+
+  Attributes:
+    taken: share 0..1 of the cells around the pins that have their colours, not
+      counting those that the pins give; the mean over pins. 1 without pins.
+    spill: Lab units by which the other cells came nearer to a pin's colour than
+      without pins, their mean.
+    overrun: (row, column) of a cell in the middle of where a colour ran over;
+      None: nowhere. A pin there, "as it is here" of a version without pins or
+      grey, is the cure.
+  """
+
+  taken: float
+  spill: float
+  overrun: tuple[int, int] | None
+
+
+def _wanted(stroke: brush.Stroke, luminance: np.ndarray) -> np.ndarray:
+  """[h, w, 2] Lab units: what a pin's colour can be in each cell, in gamut."""
+  chroma = np.broadcast_to(stroke.chroma, (*luminance.shape, 2))
+  lab = np.concatenate([luminance[..., None], chroma], -1).astype(np.float32)
+  return any_shape.within_gamut(lab)[..., 1:]
+
+
+def _middle(mask: np.ndarray) -> tuple[int, int] | None:
+  """The True cell [h, w] that has most others around it, within 2 cells."""
+  if not mask.any():
+    return None
+  padded = np.pad(mask, 2).astype(int)
+  windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
+  crowd = np.where(mask, windows.sum((2, 3)), 0)
+  row, column = np.unravel_index(crowd.argmax(), mask.shape)
+  return int(row), int(column)
+
+
+def score(
+  strokes: list[brush.Stroke],
+  luminance: np.ndarray,
+  chroma: np.ndarray,
+  plain: np.ndarray,
+) -> PinScore:
+  """Scores a version.
+
+  Args:
+    strokes: its pins on the chroma map, see `hint_files.strokes_of`.
+    luminance: [h, w] L of the cells, see `Colorizer.cell_luminance`.
+    chroma: [h, w, 2] the version, Lab units.
+    plain: [h, w, 2] the same sample without pins.
+  """
+  if not strokes:
+    return PinScore(1.0, 0.0, None)
+  shares, objects = [], np.zeros(luminance.shape, bool)
+  shift, ran_over = np.zeros(luminance.shape), np.zeros(luminance.shape, bool)
+  _, is_given = brush.paint(strokes, luminance)
+  for stroke in strokes:
+    wanted = _wanted(stroke, luminance)
+    apart = np.linalg.norm(chroma - wanted, axis=-1)
+    is_object = brush.cells_within(stroke, luminance, REACH)
+    objects |= brush.cells_within(stroke, luminance, FAR)
+    beyond = is_object & ~is_given
+    shares.append((apart < NEAR)[beyond].mean() if beyond.any() else 1.0)
+    if np.linalg.norm(stroke.chroma) < GREY:
+      continue
+    nearer = np.linalg.norm(plain - wanted, axis=-1) - apart
+    shift = np.maximum(shift, nearer)
+    ran_over |= (nearer > MOVED) & (apart < NEAR)
+  outside = ~(objects | is_given)
+  ran_over &= outside
+  is_much = ran_over.sum() >= max(2, MIN_OVERRUN * ran_over.size)
+  return PinScore(
+    taken=float(np.mean(shares)),
+    spill=float(shift[outside].mean()) if outside.any() else 0.0,
+    overrun=_middle(ran_over) if is_much else None,
+  )
