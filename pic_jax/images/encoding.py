@@ -1,10 +1,12 @@
 """Encoding pictures as PNG, JPEG and WebP."""
 
+import contextlib
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import PngImagePlugin
 
-from pic_jax.images import resizing, to_srgb
+from pic_jax.images import captions, resizing, to_srgb
 
 # Lossy WebP would halve the resolution of the chroma.
 WRITE_OPTIONS = {
@@ -35,5 +37,29 @@ def write(
     rgb, alpha = to_srgb.over_white(rgb, alpha), None
   if alpha is not None:
     rgb = np.append(rgb, alpha[..., None], -1)
-  options = WRITE_OPTIONS[form] | (about or {})
+  options = WRITE_OPTIONS[form] | _metadata_options(form, about or {})
   resizing.image_of(rgb).save(file, form, **options)
+
+
+def _metadata_options(form: str, about: dict[str, Any]) -> dict[str, Any]:
+  """Arguments of `Image.save` for what a format holds of `metadata.of`."""
+  kept = {'exif', 'dpi', 'xmp', 'comment'} & about.keys()
+  options = {name: about[name] for name in kept}
+  if form == 'JPEG' and 'iptc' in about:
+    options['extra'] = captions.app13(about['iptc'])
+  if form == 'PNG':
+    options['pnginfo'] = _png_texts(about)
+  return options
+
+
+def _png_texts(about: dict[str, Any]) -> PngImagePlugin.PngInfo:
+  chunks = PngImagePlugin.PngInfo()
+  texts = dict(about.get('texts', {}))
+  if 'comment' in about:
+    texts.setdefault('Comment', about['comment'].decode('utf-8', 'replace'))
+  for name, text in texts.items():
+    with contextlib.suppress(ValueError):  # a name that PNG does not allow
+      chunks.add_itxt(name, text)
+  if 'xmp' in about:
+    chunks.add_itxt('XML:com.adobe.xmp', about['xmp'].decode())
+  return chunks

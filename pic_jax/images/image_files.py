@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import errno
 import functools
+import hashlib
 import io
 import logging
 import os
@@ -35,6 +36,10 @@ ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
 KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
 
+HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')
+# The mark of the end, and bytes that decode to something and hold no mark.
+JPEG_END, JPEG_NOISES = b'\xff\xd9', (b'\x55' * 4096, b'\xfe' * 4096)
+JPEG_TAIL = 4096  # bytes in which some programs leave more after the end
 # What is wrong with a file or its name; other errors are the system's.
 FILE_ERRORS = (
   errno.ENOENT,
@@ -127,6 +132,9 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
   notes = []
   formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
+  if data[4:8] == b'ftyp' and data[8:12] in HEIF_BRANDS and not _heif():
+    raise errors.RunError(f'a HEIC photograph: {REMEDIES[".heic"]}.')
+  data = _with_end(data, notes)
   with (
     _plain_errors(max_pixels),
     Image.open(io.BytesIO(data), formats=formats) as image,
@@ -148,7 +156,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
     turn = _orientation(image, notes)
-    kept = metadata.of(image)
+    kept = metadata.of(image, notes)
     # Last, since it moves a file of several frames away from the first.
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
@@ -205,6 +213,31 @@ def _read(path: str | os.PathLike) -> bytes:
     is_of_the_file = getattr(error, 'errno', None) in (None, *FILE_ERRORS)
     kind = errors.RunError if is_of_the_file else errors.DiskError
     raise kind(f'cannot be read ({reason}).') from None
+
+
+def _with_end(data: bytes, notes: list[str]) -> bytes:
+  """Appends the mark of its end to a JPEG that lacks nothing else.
+
+  All pixels are there if what follows the data does not change them: a decoder
+  that misses some would take them from whatever follows.
+  """
+  if data[:2] != b'\xff\xd8' or JPEG_END in data[-JPEG_TAIL:]:
+    return data
+  begun = data.rstrip(b'\xff')
+  pixels = set()
+  try:
+    for noise in (b'', *JPEG_NOISES):
+      file = io.BytesIO(begun + noise + JPEG_END)
+      with Image.open(file, formats=('JPEG',)) as image:
+        if image.width * image.height > MAX_PIXELS:
+          return data
+        pixels.add(hashlib.sha256(image.tobytes()).digest())
+  except Exception:  # as in `_plain_errors`: it is damaged in another way
+    return data
+  if len(pixels) > 1:
+    return data
+  notes.append('its last two bytes are missing, all pixels are there')
+  return begun + JPEG_END
 
 
 @contextlib.contextmanager

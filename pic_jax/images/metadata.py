@@ -5,6 +5,8 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from pic_jax.images import captions
+
 _BASE = ExifTags.Base
 # What is kept; the orientation is not, since outputs are upright.
 KEPT = (
@@ -14,8 +16,15 @@ KEPT = (
   _BASE.DateTime,
   _BASE.Artist,
   _BASE.Copyright,
+  # What Windows Explorer writes, UTF-16.
+  _BASE.XPTitle,
+  _BASE.XPComment,
+  _BASE.XPAuthor,
+  _BASE.XPKeywords,
+  _BASE.XPSubject,
 )
 KEPT_OF_EXIF = (
+  _BASE.UserComment,
   _BASE.DateTimeOriginal,
   _BASE.DateTimeDigitized,
   _BASE.OffsetTimeOriginal,
@@ -31,14 +40,18 @@ INCH, CENTIMETRE = 2, 3  # values of ResolutionUnit
 MAX_BYTES = 65_533  # of EXIF data in a JPEG
 
 
-def of(image: Image.Image) -> dict[str, Any]:
+def of(image: Image.Image, notes: list[str]) -> dict[str, Any]:
   """Description, author, rights, camera, dates and resolution of a picture.
 
+  Args:
+    image: as Pillow loaded it.
+    notes: is extended by what a user should know.
+
   Returns:
-    Arguments of `Image.save`: `exif` and `dpi`, as far as there are such.
+    As far as there are such: `exif`, `dpi`, and those of `captions.read`.
   """
   kept = Image.Exif()
-  found: dict[str, Any] = {}
+  found: dict[str, Any] = captions.read(image, notes)
   with contextlib.suppress(Exception):  # damaged: as if there were none
     found['dpi'] = _dots_per_inch(image)
     kept.update(zip(RESOLUTION, found['dpi'], strict=True))
@@ -65,7 +78,9 @@ def _as_stored(value: Any) -> Any:
 
 def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
   """Across and down; raises some error if nothing is known."""
-  if 'dpi' in image.info:
+  # Pillow gives 72 to a JPEG that says nothing: what the file says counts.
+  is_invented = image.format == 'JPEG' and not image.info.get('jfif_unit')
+  if 'dpi' in image.info and not is_invented:
     across, down = map(float, image.info['dpi'])
   else:
     exif = image.getexif()

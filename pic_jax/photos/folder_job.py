@@ -137,6 +137,8 @@ def find(job: Job) -> Found:
       if job.file_options.recursive
       else '; --recursive looks into subfolders'
     )
+    if left_out:
+      hint += f'; left out: {Found([], left_out).left_out_text()}'
     raise errors.UserError(
       f'No photographs ({", ".join(image_files.suffixes())}) in '
       f'{", ".join(map(errors.in_one_line, job.inputs))}{hint}.'

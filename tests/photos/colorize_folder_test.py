@@ -282,6 +282,19 @@ def test_what_is_left_out_is_said_by_kind(colorizer, folder, capsys):
   assert str(folder / 'mixed' / 'g.pgm') in report['left_out']
 
 
+def test_a_folder_of_what_is_not_read_says_what_would_read_it(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(image_files, 'suffixes', lambda: image_files.SUFFIXES)
+  job = folder_job.Job(
+    (ROOT / 'tests' / 'cases' / 'heic_alone',),
+    tmp_path,
+    options.Settings(num_samples=1),
+  )
+  with pytest.raises(errors.UserError, match='1 .heic .*pip install pillow-h'):
+    folder_job.find(job)
+
+
 def test_outputs_of_an_earlier_job_are_no_photographs(colorizer, folder):
   run(colorizer, folder, output=folder / 'in' / 'earlier')
   entries = run(colorizer, folder, recursive=True)

@@ -1,0 +1,212 @@
+"""Captions, authors and rights that stand outside EXIF: XMP, IPTC, PNG text.
+
+All of it goes on as XMP, which every format here holds; PNG text and JPEG
+comments also stay what they are.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+from PIL import Image, IptcImagePlugin
+
+RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
+META = 'adobe:ns:meta/'
+LANGUAGE = '{http://www.w3.org/XML/1998/namespace}lang'
+SPACES = {
+  'dc': 'http://purl.org/dc/elements/1.1/',
+  'photoshop': 'http://ns.adobe.com/photoshop/1.0/',
+  'xmpRights': 'http://ns.adobe.com/xap/1.0/rights/',
+  'Iptc4xmpCore': 'http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/',
+  'Iptc4xmpExt': 'http://iptc.org/std/Iptc4xmpExt/2008-02-29/',
+  'lr': 'http://ns.adobe.com/lightroom/1.0/',
+  'exif': 'http://ns.adobe.com/exif/1.0/',
+}
+# What is not about the photograph but about one file of it.
+FILE_ONLY = {
+  ('photoshop', name)
+  for name in ('History', 'ICCProfile', 'ColorMode', 'DocumentAncestors')
+} | {('dc', 'format')}
+# XMP's names of what IPTC IIM 4.2 numbers, as "IPTC Photo Metadata" maps them.
+IPTC = {
+  (2, 5): 'dc:title',
+  (2, 25): 'dc:subject',
+  (2, 40): 'photoshop:Instructions',
+  (2, 55): 'photoshop:DateCreated',
+  (2, 80): 'dc:creator',
+  (2, 85): 'photoshop:AuthorsPosition',
+  (2, 90): 'photoshop:City',
+  (2, 92): 'Iptc4xmpCore:Location',
+  (2, 95): 'photoshop:State',
+  (2, 101): 'photoshop:Country',
+  (2, 103): 'photoshop:TransmissionReference',
+  (2, 105): 'photoshop:Headline',
+  (2, 110): 'photoshop:Credit',
+  (2, 115): 'photoshop:Source',
+  (2, 116): 'dc:rights',
+  (2, 120): 'dc:description',
+  (2, 122): 'photoshop:CaptionWriter',
+}
+IPTC_CHARSET, UTF_8 = (1, 90), b'\x1b%G'
+PNG_TEXTS = {
+  'Title': 'dc:title',
+  'Author': 'dc:creator',
+  'Description': 'dc:description',
+  'Copyright': 'dc:rights',
+  'Creation Time': 'photoshop:DateCreated',
+  'Source': 'dc:source',
+  'Comment': 'exif:UserComment',
+}
+# How XMP holds several values, or one in several languages.
+LISTS = {'dc:creator': 'Seq', 'dc:subject': 'Bag'}
+LANGUAGES = {'dc:title', 'dc:description', 'dc:rights', 'exif:UserComment'}
+MAX_BYTES = 60_000  # of each kind: a JPEG's segment holds no more
+# What XML cannot hold.
+CONTROLS = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]')
+
+for _prefix, _space in {**SPACES, 'rdf': RDF, 'x': META}.items():
+  ElementTree.register_namespace(_prefix, _space)
+
+
+def read(image: Image.Image, notes: list[str]) -> dict[str, Any]:
+  """Reads what a file says of its photograph outside EXIF.
+
+  Args:
+    image: as Pillow loaded it.
+    notes: is extended by what a user should know.
+
+  Returns:
+    Of what there is: `xmp` (bytes), `iptc` (bytes, as a JPEG holds it),
+    `comment` (bytes), `texts` of a PNG.
+  """
+  found: dict[str, Any] = {}
+  with contextlib.suppress(Exception):  # damaged: as if there were none
+    comment = image.info.get('comment')
+    if isinstance(comment, str):
+      comment = comment.encode()
+    if comment and len(comment) <= MAX_BYTES:
+      found['comment'] = comment
+  with contextlib.suppress(Exception):
+    if texts := dict(_texts(image)):
+      found['texts'] = texts
+  with contextlib.suppress(Exception):
+    data = image.info['photoshop'][0x0404]
+    if data and len(data) <= MAX_BYTES:
+      found['iptc'] = data
+  root = ElementTree.Element(f'{{{RDF}}}Description', {f'{{{RDF}}}about': ''})
+  with contextlib.suppress(Exception):
+    _copy_xmp(image, root)
+  for name, values in _properties(image, found).items():
+    if root.find(_tag(name)) is None:
+      _append(root, name, values)
+  with contextlib.suppress(Exception):
+    packet = _packet(root)
+    if len(packet) > MAX_BYTES:
+      notes.append(f'captions of more than {MAX_BYTES:,} bytes left out')
+    elif len(root):
+      found['xmp'] = packet
+  return found
+
+
+def app13(iptc: bytes) -> bytes:
+  """The segment of a JPEG that holds IPTC data."""
+  block = b'8BIM' + (0x0404).to_bytes(2, 'big') + b'\0\0'
+  block += len(iptc).to_bytes(4, 'big') + iptc + b'\0' * (len(iptc) % 2)
+  body = b'Photoshop 3.0\0' + block
+  return b'\xff\xed' + (len(body) + 2).to_bytes(2, 'big') + body
+
+
+def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
+  """Texts of a PNG that people wrote, as long as they are not too long."""
+  left = MAX_BYTES
+  for name, text in getattr(image, 'text', {}).items():
+    is_of_a_machine = name.startswith(('Raw profile', 'XML:', 'exif:', 'date:'))
+    left -= len(text.encode(errors='replace'))
+    if not is_of_a_machine and left >= 0:
+      yield str(name), str(text)
+
+
+def _tag(name: str) -> str:
+  prefix, _, local = name.partition(':')
+  return f'{{{SPACES[prefix]}}}{local}'
+
+
+def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
+  """Copies properties that are about the photograph; any error ends it."""
+  data = image.info.get('xmp') or image.info.get('XML:com.adobe.xmp') or b''
+  if isinstance(data, str):
+    data = data.encode()
+  # A file may hold a bomb: entities, or a lot of anything.
+  has_entities = b'<!DOCTYPE' in data or b'<!ENTITY' in data
+  if not data or has_entities or len(data) > 1 << 20:
+    return
+  spaces = {space: prefix for prefix, space in SPACES.items()}
+
+  def is_kept(tag: str) -> bool:
+    space, _, local = tag[1:].partition('}')
+    if space == SPACES['exif']:  # the rest tells of places and cameras
+      return local == 'UserComment'
+    return space in spaces and (spaces[space], local) not in FILE_ONLY
+
+  text = data.strip(b'\0 \r\n\t').decode()
+  for part in ElementTree.fromstring(text).iter(f'{{{RDF}}}Description'):
+    for tag, value in part.attrib.items():
+      if is_kept(tag) and root.find(tag) is None:
+        ElementTree.SubElement(root, tag).text = value
+    root.extend(x for x in part if is_kept(x.tag) and root.find(x.tag) is None)
+
+
+def _properties(
+  image: Image.Image, found: dict[str, Any]
+) -> dict[str, list[str]]:
+  """Values of IPTC, PNG texts and the comment by their names in XMP."""
+  properties: dict[str, list[str]] = {}
+  with contextlib.suppress(Exception):
+    info = IptcImagePlugin.getiptcinfo(image) or {}
+    encodings = ['utf-8'] if info.get(IPTC_CHARSET) == UTF_8 else []
+    for key, name in IPTC.items():
+      values = info.get(key, [])
+      for value in values if isinstance(values, list) else [values]:
+        text = _decode(value, *encodings, 'utf-8')
+        properties.setdefault(name, []).append(text)
+  for key, name in PNG_TEXTS.items():
+    if text := found.get('texts', {}).get(key):
+      properties.setdefault(name, [text])
+  if comment := found.get('comment'):
+    properties.setdefault('exif:UserComment', [_decode(comment, 'utf-8')])
+  return properties
+
+
+def _decode(data: bytes, *encodings: str) -> str:
+  for encoding in encodings:
+    with contextlib.suppress(UnicodeDecodeError):
+      return data.decode(encoding)
+  return data.decode('latin-1')
+
+
+def _append(root: ElementTree.Element, name: str, values: list[str]) -> None:
+  """Appends a property in the form that XMP gives it."""
+  values = [CONTROLS.sub('', value) for value in values]
+  element = ElementTree.SubElement(root, _tag(name))
+  kind = 'Alt' if name in LANGUAGES else LISTS.get(name)
+  if kind is None:
+    element.text = ' '.join(values)
+    return
+  container = ElementTree.SubElement(element, f'{{{RDF}}}{kind}')
+  if kind == 'Alt':
+    values = ['; '.join(values)]
+  for value in values:
+    item = ElementTree.SubElement(container, f'{{{RDF}}}li')
+    item.text = value
+    if kind == 'Alt':
+      item.set(LANGUAGE, 'x-default')
+
+
+def _packet(root: ElementTree.Element) -> bytes:
+  meta = ElementTree.Element(f'{{{META}}}xmpmeta')
+  ElementTree.SubElement(meta, f'{{{RDF}}}RDF').append(root)
+  body = ElementTree.tostring(meta, encoding='unicode').encode()
+  begin = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+  return begin + body + b'<?xpacket end="w"?>'

@@ -1,0 +1,144 @@
+"""Captions outside EXIF come through every format; none are invented."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image, IptcImagePlugin, PngImagePlugin
+
+from pic_jax.images import captions, image_files
+from tests import running, tiny
+
+CASES = pathlib.Path(running.ROOT) / 'tests' / 'cases' / 'captions'
+WORDS = {
+  'iptc.jpg': ['Market day, 1931', 'A. Photographer', '(c) Town archive'],
+  'jpeg_comment.jpg': ['The mill in 1931'],
+  'png_title.png': ['Die Mühle', '1931'],
+  'user_comment.jpg': ['The mill in 1931'],
+  'windows_explorer.jpg': ['Grandmother', 'The mill, 1931', 'Family'],
+  'xmp.jpg': ['The mill, 1931', 'A. Photographer'],
+}
+
+
+@pytest.mark.parametrize('name', WORDS)
+def test_captions_come_through_every_format(name, tmp_path):
+  path = CASES / name
+  for suffix in ('png', 'jpg', 'webp', 'png'):  # each from the one before
+    photograph = image_files.load_photograph(path)
+    path = tmp_path / f'{suffix}_of_{path.stem}.{suffix}'
+    image_files.save_image(path, photograph.rgb, None, photograph.metadata)
+    data = path.read_bytes()
+    for word in WORDS[name]:
+      forms = (word.encode(), word.encode('utf-16-le'))
+      assert any(form in data for form in forms), (suffix, word)
+    with Image.open(path) as image:
+      assert 'dpi' not in photograph.metadata
+      assert (
+        not image.info.get('jfif_unit') and 'dpi' not in photograph.metadata
+      )
+
+
+def test_a_jpeg_keeps_its_iptc_and_a_png_its_texts(tmp_path):
+  photograph = image_files.load_photograph(CASES / 'iptc.jpg')
+  image_files.save_image(
+    tmp_path / 'a.jpg', photograph.rgb, None, photograph.metadata
+  )
+  with Image.open(tmp_path / 'a.jpg') as image:
+    found = IptcImagePlugin.getiptcinfo(image)
+  assert found[(2, 120)] == b'Market day, 1931'
+  photograph = image_files.load_photograph(CASES / 'png_title.png')
+  image_files.save_image(
+    tmp_path / 'a.png', photograph.rgb, None, photograph.metadata
+  )
+  with Image.open(tmp_path / 'a.png') as image:
+    assert image.text['Title'] == 'Die Mühle'
+    assert image.text['Creation Time'] == '1931'
+
+
+def xmp_of(packet: bytes, notes: list[str]) -> bytes:
+  image = Image.new('L', (1, 1))
+  image.info['xmp'] = packet
+  return captions.read(image, notes).get('xmp', b'')
+
+
+def packet_of(body: str, head: str = '') -> bytes:
+  spaces = ''.join(f' xmlns:{k}="{v}"' for k, v in captions.SPACES.items())
+  return (
+    f'{head}<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    f'xmlns:rdf="{captions.RDF}"><rdf:Description{spaces}>{body}'
+    '</rdf:Description></rdf:RDF></x:xmpmeta>'
+  ).encode()
+
+
+def test_only_what_is_about_the_photograph_is_kept():
+  kept = xmp_of(
+    packet_of(
+      '<photoshop:City>Graz</photoshop:City>'
+      '<photoshop:History>layers</photoshop:History>'
+      '<exif:GPSLatitude>47</exif:GPSLatitude>'
+      '<dc:format>image/tiff</dc:format>'
+    ),
+    [],
+  )
+  assert b'Graz' in kept
+  for word in (b'layers', b'GPS', b'tiff'):
+    assert word not in kept
+
+
+def test_hostile_captions_do_no_harm():
+  bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>'
+  assert not xmp_of(packet_of('<dc:title>&a;</dc:title>', bomb), [])
+  deep = '<dc:title>' * 5000 + '</dc:title>' * 5000
+  assert not xmp_of(packet_of(deep), [])
+  notes = []
+  long = f'<dc:title>{"x" * 70_000}</dc:title>'
+  assert not xmp_of(packet_of(long), notes)
+  assert notes == ['captions of more than 60,000 bytes left out']
+
+
+def test_text_that_xml_cannot_hold_is_kept_without_it(tmp_path):
+  texts = PngImagePlugin.PngInfo()
+  texts.add_text('Title', 'a\x01b')
+  rgb = tiny.images(1, 12, 16)[0]
+  Image.fromarray(rgb).save(tmp_path / 'a.png', pnginfo=texts)
+  about = image_files.load_photograph(tmp_path / 'a.png').metadata
+  assert b'>ab<' in about['xmp']
+
+
+def test_a_jpeg_that_lacks_only_its_end_is_read_with_a_note():
+  source = running.ROOT / 'tests' / 'cases' / 'jpeg_without_end' / 'noeoi.jpg'
+  photograph = image_files.load_photograph(source)
+  assert 'last two bytes' in photograph.notes[0]
+  whole = source.read_bytes() + b'\xff\xd9'
+  expected = image_files.decode_photograph(whole)
+  np.testing.assert_array_equal(photograph.rgb, expected.rgb)
+  assert not expected.notes
+
+
+@pytest.mark.parametrize('progressive', [False, True])
+@pytest.mark.parametrize('subsampling', [0, 2])
+def test_a_jpeg_that_lacks_pixels_stays_damaged(
+  progressive, subsampling, tmp_path
+):
+  path = tmp_path / 'a.jpg'
+  rng = np.random.default_rng(0)
+  Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(
+    path, progressive=progressive, subsampling=subsampling
+  )
+  data = path.read_bytes()
+  whole = image_files.decode_photograph(data)
+  for count in range(1, 60):
+    try:
+      found = image_files.decode_photograph(data[:-count])
+    except image_files.errors.RunError as error:
+      assert 'damaged' in str(error)
+      continue
+    np.testing.assert_array_equal(found.rgb, whole.rgb)
+    assert count <= 3
+
+
+def test_heic_is_named_with_its_remedy(tmp_path, monkeypatch):
+  monkeypatch.setattr(image_files, '_heif', lambda: False)
+  path = running.ROOT / 'tests' / 'cases' / 'heic_alone' / 'IMG_0001.HEIC'
+  with pytest.raises(image_files.errors.RunError, match='pip install pillow-h'):
+    image_files.load_photograph(path)
