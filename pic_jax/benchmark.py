@@ -99,7 +99,7 @@ def _batch_rows(
   step = train_step.train_step_fn(
     run_config.build_model(config),
     optimizer,
-    config.optimizer.ema_decay,
+    train_step.Recipe(config.optimizer.ema_decay),
   )
   count = jax.local_device_count()
   batch = -(-batch // count) * count

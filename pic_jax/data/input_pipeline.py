@@ -1,7 +1,6 @@
 """Images in, batches out: a pure function of (seed, step, host)."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -152,15 +151,47 @@ def _gather(
   return gather
 
 
-def _shuffled(source: Sequence[np.ndarray], seed: int) -> grain.MapDataset:
-  """Endless indices; of a mixture, each part in its share and epochs."""
-  if not isinstance(source, sources.Mixture):
-    return grain.MapDataset.range(len(source)).shuffle(seed=seed).repeat()
+class _Joined:
+  """Item t holds the rows of item t of every part, one part after the other."""
+
+  def __init__(self, parts: Sequence[grain.MapDataset]):
+    self._parts = parts
+
+  def __len__(self) -> int:
+    return min(len(part) for part in self._parts)
+
+  def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
+    rows = [part[step] for part in self._parts]
+    return tuple(np.concatenate(x) for x in zip(*rows, strict=True))
+
+
+def _batches(
+  source: Sequence[np.ndarray],
+  batch_size: int,
+  seed: int,
+  draw_fn: Callable[..., tuple[np.ndarray, np.ndarray]],
+) -> grain.MapDataset:
+  """Endless shuffled batches of what is drawn for each index.
+
+  The rows of a mixture's parts stay together, in the order of the parts, so
+  that a row's place says where it is from; each part has epochs of its own.
+  """
+  ends, sizes = (len(source),), (batch_size,)
+  if isinstance(source, sources.Mixture):
+    ends, sizes = source.ends, source.batch_sizes(batch_size)
   parts = [
-    grain.MapDataset.range(begin, end).shuffle(seed=seed).repeat()
-    for begin, end in itertools.pairwise((0, *source.ends))
+    grain.MapDataset.range(begin, end)
+    .shuffle(seed=seed)
+    .repeat()
+    .random_map(draw_fn, seed=seed + 1 + place)
+    .batch(size)
+    for place, (begin, end, size) in enumerate(
+      zip((0, *ends[:-1]), ends, sizes, strict=True)
+    )
   ]
-  return grain.MapDataset.mix(parts, source.shares)
+  if len(parts) == 1:
+    return parts[0]
+  return grain.MapDataset.source(_Joined(parts))
 
 
 def train_dataset(
@@ -198,7 +229,7 @@ def train_dataset(
     share = smallest_crop + (1 - smallest_crop) * share
     return code, np.array([share, *corner])
 
-  codes = _shuffled(source, seed).random_map(draw, seed=seed + 1)
+  batches = _batches(source, batch_size, seed, draw)
   size = batch_size // num_hosts
   share = slice(host * size, (host + 1) * size)
 
@@ -209,11 +240,11 @@ def train_dataset(
         return source[index]
       except unreadable.UnreadableError:
         step += 1
-        index = codes[step * batch_size + row][0] // 2
+        index = batches[step][0][row] // 2
     raise errors.UserError('None of the images can be read.')
 
   gather = _gather(source, read)
-  return codes.batch(batch_size).map_with_index(
+  return batches.map_with_index(
     lambda step, batch: gather(
       step, host * size, tuple(x[share] for x in batch)
     )

@@ -221,6 +221,23 @@ class Mixture:
   def __len__(self) -> int:
     return self.ends[-1]
 
+  def batch_sizes(self, batch_size: int) -> tuple[int, ...]:
+    """Images of each part in a batch of all hosts, in this order.
+
+    Raises:
+      UserError: the batch is so small that a part would have none.
+    """
+    ideal = batch_size * np.array(self.shares)
+    sizes = np.floor(ideal + 1e-6).astype(int)
+    missing = batch_size - sizes.sum()
+    sizes[np.argsort(sizes - ideal, kind='stable')[:missing]] += 1
+    if not sizes.min():
+      raise errors.UserError(
+        f'`training.batch_size` {batch_size} leaves no image for a share of '
+        f'{min(self.shares):g} of `data.mixture`: use larger batches.'
+      )
+    return tuple(sizes.tolist())
+
   def __getitem__(self, index: int) -> np.ndarray:
     """[size, size, 3] uint8."""
     part = bisect.bisect(self.ends, index)

@@ -91,20 +91,20 @@ class Study:
         color.chroma_from_network(samples)
       ),
     }
-    theta, embedding = model.apply(
-      {'params': params}, lab.luminance, lab.chroma
+    if not model.has_likelihood:
+      return look
+    found = model.apply(
+      {'params': params}, lab.luminance, lab.chroma, method='score'
     )
-    if model.has_likelihood:
-      log_prob = logistic_mixture.log_prob(
-        theta, lab.luminance_small, lab.chroma
-      )
-      look['bits_per_dim'] = logistic_mixture.bits_per_dim(log_prob)
+    log_prob = found.on_finest_grid()
+    look['bits_per_dim'] = logistic_mixture.bits_per_dim(log_prob)
     if model.embedding_has_likelihood:
-      own = embedding[..., : model.num_outputs]
-      mode = logistic_mixture.mode(own, lab.luminance_small)[:, None]
+      own = found.embedding[..., : model.num_outputs]
+      small = model.coarsest_luminance(lab.luminance)
+      mode = logistic_mixture.mode(own, small)[:, None]
       independent = sample.sample_independently(
         own,
-        lab.luminance_small,
+        small,
         keys=keys,
         num_samples=chosen.num_samples,
         temperature=chosen.temperature,

@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.model import logistic_mixture
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -61,6 +61,32 @@ def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
   return report
 
 
+def level_scores(
+  model: pic.PIC, lab: pic.LabBatch, found: pic.Scores
+) -> dict[str, jax.Array]:
+  """Scores [B] of a model with levels, by the exact rule only.
+
+  `bits_per_dim` is that of the finest map and the sum of all `level_<i>_...`,
+  whose bits are shared by all its values; `coarsest_bits_per_dim` is that of
+  the decoder's map by itself.
+  """
+  dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
+  bits = [logistic_mixture.bits_per_image(x) for x in found.level_log_probs]
+  coarsest = model.coarsest(lab)
+  scores = {'bits_per_dim': sum(bits) / dims}
+  scores |= {f'level_{i}_bits_per_dim': x / dims for i, x in enumerate(bits)}
+  scores['coarsest_bits_per_dim'] = bits[0] / coarsest.chroma[0].size
+  if model.embedding_has_likelihood:
+    scores['embedding_bits_per_dim'] = logistic_mixture.bits_per_dim(
+      logistic_mixture.log_prob(
+        found.embedding[..., : model.num_outputs],
+        coarsest.luminance_small,
+        coarsest.chroma,
+      )
+    )
+  return scores
+
+
 class Evaluator:
   """Scores every image of a split once: no flip, no dropped batch.
 
@@ -80,12 +106,16 @@ class Evaluator:
 
     def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
       lab = model.split_lab(rgb)
-      theta, embedding = model.apply(
-        {'params': params}, lab.luminance, lab.chroma
-      )
       if not model.has_likelihood:
+        theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
         loss = model.build_head().loss(theta, lab.chroma)
         return {'loss': loss.mean((1, 2))}
+      found = model.apply(
+        {'params': params}, lab.luminance, lab.chroma, method='score'
+      )
+      if model.levels:
+        return level_scores(model, lab, found)
+      theta, embedding = found.theta, found.embedding
       outputs = {'': theta}
       if model.has_decoder and model.embedding_has_likelihood:
         outputs['embedding_'] = embedding[..., : model.num_outputs]
@@ -166,13 +196,24 @@ def to_text(report: dict[str, Any]) -> str:
     lines.append(f'{report["num_unreadable"]} more could not be read')
   alone = 'embedding alone'
   own = 'decoder' if report['head'] == 'decoder' else alone
+  if 'coarsest_bits_per_dim' in report:
+    own, alone = 'all levels', 'embedding alone, level 0'
   for prefix, name in (('', own), ('embedding_', alone)):
     if f'{prefix}bits_per_dim' in report:
       exact, paper = (
         cell(report, f'{prefix}{rule}', 4)
         for rule in ('bits_per_dim', 'bits_per_dim_paper')
       )
-      lines.append(f"{name}: {exact} bits/dim, {paper} by the paper's rule")
+      by_paper = f", {paper} by the paper's rule" if paper else ''
+      lines.append(f'{name}: {exact} bits/dim{by_paper}')
+  level = 0
+  while f'level_{level}_bits_per_dim' in report:
+    bits = cell(report, f'level_{level}_bits_per_dim', 4)
+    lines.append(f'level {level}: {bits} of these bits/dim')
+    level += 1
+  if 'coarsest_bits_per_dim' in report:
+    bits = cell(report, 'coarsest_bits_per_dim', 4)
+    lines.append(f'level 0 on its own grid: {bits} bits/dim')
   if 'loss' in report:
     lines.append(f'loss {cell(report, "loss", 4)}')
   else:

@@ -127,14 +127,16 @@ class SampleEvaluator:
     keys = sample.image_keys(self._sampling.seed, indices)
     spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
     drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
-    theta, embedding = model.apply(
-      {'params': params}, lab.luminance, lab.chroma
-    )
     scores = sample_scores.of_pictures(model, rgb, lab, drawn.chroma)
-    if model.has_likelihood:
-      scores |= sample_scores.of_likelihood(theta, lab, drawn.log_prob, keys)
+    if not model.has_likelihood:
+      return scores
+    found = model.apply(
+      {'params': params}, lab.luminance, lab.chroma, method='score'
+    )
+    lab = model.coarsest(lab)
+    scores |= sample_scores.of_likelihood(found, lab, drawn.log_prob, keys)
     if model.embedding_has_likelihood:
-      own = embedding[..., : model.num_outputs]
+      own = found.embedding[..., : model.num_outputs]
       independent = sample.sample_independently(
         own,
         lab.luminance_small,

@@ -78,7 +78,7 @@ def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
 
 
 def of_likelihood(
-  theta: jax.Array,
+  found: pic.Scores,
   lab: pic.LabBatch,
   log_prob: jax.Array,
   keys: jax.Array,
@@ -90,14 +90,12 @@ def of_likelihood(
   (Nalisnick et al. 2019, "typicality").
 
   Args:
-    theta: [B, h, w, P] raw outputs, given the original's pixels before.
-    lab: the originals.
+    found: of the originals; theta knows the original's pixels before.
+    lab: the originals on the decoder's grid; the transforms are its values'.
     log_prob: [B, S, h, w] of the samples, in nats.
     keys: [B], one PRNG key per image.
   """
-  original = logistic_mixture.bits_per_dim(
-    logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
-  )
+  original = logistic_mixture.bits_per_dim(found.on_finest_grid())
   own = logistic_mixture.bits_per_dim(log_prob).mean(1)
   size = lab.chroma[0].size  # flat, see `logistic_mixture.noise`
   noise = jax.vmap(
@@ -106,7 +104,7 @@ def of_likelihood(
     )
   )(keys).reshape(lab.chroma.shape)
   transformed = calibration.transform(
-    theta, lab.luminance_small, lab.chroma, noise
+    found.theta, lab.luminance_small, lab.chroma, noise
   )
   return {
     'sample_bits_per_dim': own,
@@ -127,7 +125,7 @@ def of_embedding(
   Args:
     model: knows the grid of the chroma.
     theta: [B, h, w, P], the embedding's first channels.
-    lab: the originals.
+    lab: the originals on the decoder's grid.
     samples: [B, S, h, w, 2] of it, in network units.
   """
   samples = color.chroma_from_network(samples)

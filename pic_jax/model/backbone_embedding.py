@@ -48,18 +48,25 @@ class BackboneEmbedding(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, luminance: jax.Array, shape: tuple[int, int]) -> jax.Array:
+  def __call__(
+    self, luminance: jax.Array, shape: tuple[int, int]
+  ) -> tuple[jax.Array, list[jax.Array]]:
     """Maps luminance [B, H, W, 1] to float32 [B, h, w, features].
 
     Args:
       luminance: in network units, of any size.
       shape: h, w of the chroma grid.
+
+    Returns:
+      The sum, and the backbone's features themselves, from fine to coarse; see
+      `efficientnet_lite0`.
     """
     backbone = efficientnet_lite0.EfficientNetLite0(
       self.num_frozen, self.dtype, name='efficientnet_lite0'
     )
     total = 0.0
-    for index, x in enumerate(backbone(luminance)):
+    features = backbone(luminance)
+    for index, x in enumerate(features):
       x = x.astype(jnp.float32)
       is_finer = x.shape[1] > shape[0]
       x = to_grid(x, shape) if is_finer else x
@@ -71,7 +78,7 @@ class BackboneEmbedding(nn.Module):
       )
       # Coarse features have the most channels: projected before they grow.
       total = total + to_grid(project(x).astype(jnp.float32), shape)
-    return total
+    return total, features
 
 
 def build(model: nn.Module) -> BackboneEmbedding | None:

@@ -141,7 +141,7 @@ class Layer(nn.Module):
     kernel_size: of height and width.
     stride: of both.
     is_depthwise: every channel by itself.
-    is_grey: three equal channels of input, of which only one is given.
+    is_grey: three equal channels of input, of which only one need be given.
     is_frozen: no gradient reaches it.
     dtype: of input, kernel and output; parameters are float32.
   """
@@ -163,7 +163,7 @@ class Layer(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     if self.is_frozen:
       kernel, bias = jax.lax.stop_gradient((kernel, bias))
-    if self.is_grey:
+    if self.is_grey and x.shape[-1] == 1:
       kernel = kernel.sum(2, keepdims=True)
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     if self.is_depthwise:
@@ -174,7 +174,7 @@ class Layer(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-  """Features of a grey picture at strides 2, 4, 8, 16 and 32, and the head's.
+  """Features of a picture at strides 2, 4, 8, 16 and 32, and the head's.
 
   Attributes:
     num_frozen: of `NUM_PARTS`, the first ones that do not learn.
@@ -188,7 +188,7 @@ class EfficientNetLite0(nn.Module):
   def __call__(self, luminance: jax.Array) -> list[jax.Array]:
     """Maps [B, H, W, 1] in network units to features [B, h_i, w_i, C_i].
 
-    From fine to coarse; the head is as coarse as the features before it.
+    Colour, [B, H, W, 3], is seen, too, if it is given. From fine to coarse; the head is as coarse as the features before it.
     """
 
     def layer(name: str, features: int, *args: int, **kwargs: Any) -> Layer:

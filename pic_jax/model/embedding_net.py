@@ -26,6 +26,7 @@ class EmbeddingNet(nn.Module):
     backbone: module that sees the whole luminance; what it gives is added to
       the last stage's convolution, before its blocks.
     reads_hints: whether it can be told cells of the chroma map.
+    gives_features: whether the backbone's features are returned, too.
     head_scale, head_mean: [features] deviation and mean with which the output
       channels start (data-dependent initialisation), or one number.
   """
@@ -41,6 +42,7 @@ class EmbeddingNet(nn.Module):
   pooling: int = 1
   backbone: nn.Module | None = None
   reads_hints: bool = False
+  gives_features: bool = False
 
   @nn.compact
   def __call__(
@@ -48,13 +50,17 @@ class EmbeddingNet(nn.Module):
     luminance: jax.Array,
     train: bool = False,
     hints: jax.Array | None = None,
-  ) -> jax.Array:
+  ) -> tuple[jax.Array, list[jax.Array]] | jax.Array:
     """Embeds luminance [B, H, W, 1] to float32 [B, h, w, E].
 
     Args:
       luminance: in network units.
       train: whether to apply dropout.
       hints: [B, h, w, 3], see `hints`.
+
+    Returns:
+      The embedding; if `gives_features`, a pair of it and the features of the
+      backbone, from fine to coarse (an empty list without a backbone).
     """
     if hints is not None and not self.reads_hints:
       raise ValueError('The model reads no hints: `model.hint_share` is 0.')
@@ -64,6 +70,7 @@ class EmbeddingNet(nn.Module):
     block = layers.GatedBlock
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))
+    features = []
     x = layers.append_ones(luminance)
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
       # The grey levels in float32, like all that blocks add to.
@@ -74,7 +81,8 @@ class EmbeddingNet(nn.Module):
       x = conv(width, stride=stride, dtype=dtype, name=f'stage_{stage}')(x)
       x = x.astype(jnp.float32)
       if is_last and self.backbone is not None:
-        x = x + self.backbone(luminance, x.shape[1:3])
+        projected, features = self.backbone(luminance, x.shape[1:3])
+        x = x + projected
       if is_last and self.reads_hints:
         x = self._add_hints(x, hints)
       for index in range(num_blocks):
@@ -92,7 +100,8 @@ class EmbeddingNet(nn.Module):
       init_mean=self.head_mean,
       name='head',
     )
-    return head(x).astype(jnp.float32)
+    embedded = head(x).astype(jnp.float32)
+    return (embedded, features) if self.gives_features else embedded
 
   def _add_hints(self, x: jax.Array, hints: jax.Array | None) -> jax.Array:
     """Adds a convolution of the hints [B, h, w, 3], which starts at 0.

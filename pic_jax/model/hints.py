@@ -11,8 +11,10 @@ import numpy as np
 
 # Cells that training gives at most; as many of every order of magnitude.
 MAX_CELLS = 32
-# Sides of the patches that given cells come in, each as probable.
-PATCH_SIDES = (1, 1, 2, 3)
+# Sides of the patches that given cells come in, each as probable: single cells,
+# or this many times the side of a cell of a map of `REFERENCE_SIDE`.
+PATCH_SIDES = (1, 2, 3)
+REFERENCE_SIDE = 16
 
 
 def from_mask(chroma: jax.Array, mask: jax.Array) -> jax.Array:
@@ -29,10 +31,16 @@ def put(chroma: jax.Array, hints: jax.Array | None) -> jax.Array:
 
 
 def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
-  """[h, w] bool: 1 to `MAX_CELLS` cells, alone or in patches."""
+  """[h, w] bool: 1 to `MAX_CELLS` cells, alone or in patches.
+
+  The cells are those of a map of `REFERENCE_SIDE`; finer maps have more.
+  """
+  scale = max(1, min(height, width) // REFERENCE_SIDE)
+  sides = (1, *(scale * side for side in PATCH_SIDES))
+  most = MAX_CELLS * scale**2
   keys = jax.random.split(key, 5)
-  count = jnp.exp(jax.random.uniform(keys[0], maxval=np.log(MAX_CELLS + 1)))
-  side = jax.random.choice(keys[1], jnp.array(PATCH_SIDES))
+  count = jnp.exp(jax.random.uniform(keys[0], maxval=np.log(most + 1)))
+  side = jax.random.choice(keys[1], jnp.array(sides))
   top, left = jax.random.randint(keys[2], (2,), 0, side)
   rows = (jnp.arange(height) + top) // side
   columns = (jnp.arange(width) + left) // side

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax.model import backbone_embedding, layers, pic
+from pic_jax.model import backbone_embedding, layers, levels, pic
 
 
 @functools.cache  # tracing takes a second, and `checkpoints` asks twice
@@ -41,15 +41,12 @@ def initial(
   rng = np.random.default_rng(seed)
 
   def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    # Kernels are drawn; g and b are vectors, which the pass below overwrites.
-    if len(leaf.shape) == 1 or path[-1].key == 'hints':
+    if path[-1].key == 'hints':
       return np.zeros(leaf.shape, np.float32)
-    # As short as published: Adam's steps do not grow with the directions, so
-    # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
-    deviation = layers.DIRECTION_STDDEV
     if path[-1].key == 'kernel':  # without weight norm: He et al. 2015
-      deviation = np.sqrt(2.0 / np.prod(leaf.shape[:-1]))
-    return np.float32(deviation) * rng.standard_normal(leaf.shape, np.float32)
+      deviation = np.float32(np.sqrt(2.0 / np.prod(leaf.shape[:-1])))
+      return deviation * rng.standard_normal(leaf.shape, np.float32)
+    return _draw_direction(rng, leaf)
 
   @jax.jit
   def initialize(params: dict, luminance: jax.Array, chroma: jax.Array) -> dict:
@@ -58,10 +55,60 @@ def initial(
     )
     return updates['params']
 
-  params = jax.tree.map_with_path(draw, shapes(model, model.chroma_factor))
+  params = jax.tree.map_with_path(draw, shapes(model, model.coarsest_factor))
   if backbone is not None:
     backbone_embedding.params_of(params).update(backbone)
   return initialize(params, batch.luminance, batch.chroma)
+
+
+def with_levels(
+  model: pic.PIC, params: dict, batch: pic.LabBatch, seed: int
+) -> dict:
+  """Parameters of a model without some of its levels, with these drawn.
+
+  Args:
+    model: the network.
+    params: all but those of finer levels.
+    batch: first global batch, from which their gains and biases are set.
+    seed: of their directions.
+  """
+  expected = shapes(model, model.coarsest_factor)
+  missing = sorted(expected.keys() - params.keys())
+  net = model.build_embedding(gives_features=True)
+  embedding, features = jax.jit(net.apply)(
+    {'params': params['embedding']}, batch.luminance
+  )
+  maps = levels.pyramid(batch.chroma, None, model.levels)
+  rng = np.random.default_rng(seed)
+  params = dict(params)
+  for name in missing:
+    level = int(name.removeprefix('level_'))
+    drawn = jax.tree.map(
+      lambda leaf: _draw_direction(rng, leaf), expected[name]
+    )
+    _, updates = jax.jit(
+      functools.partial(model.build_level().apply, mutable=['params'])
+    )(
+      {'params': drawn},
+      batch.luminance,
+      embedding,
+      features,
+      *maps[level - 1 : level + 1],
+    )
+    params[name] = updates['params']
+  return params
+
+
+def _draw_direction(
+  rng: np.random.Generator, leaf: jax.ShapeDtypeStruct
+) -> np.ndarray:
+  """Directions of a kernel; 0 for gains and biases, which are set later."""
+  if len(leaf.shape) == 1:
+    return np.zeros(leaf.shape, np.float32)
+  # As short as published: Adam's steps do not grow with the directions, so
+  # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
+  deviation = np.float32(layers.DIRECTION_STDDEV)
+  return deviation * rng.standard_normal(leaf.shape, np.float32)
 
 
 def completed(params: dict, expected: dict) -> dict:

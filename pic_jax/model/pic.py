@@ -14,6 +14,8 @@ from pic_jax.model import (
   classification_head,
   embedding_net,
   heads,
+  level_net,
+  levels,
   logistic_mixture,
   regression_head,
 )
@@ -47,6 +49,30 @@ class LabBatch(NamedTuple):
   luminance_small: jax.Array
 
 
+class Scores(NamedTuple):
+  """Log-probabilities of a chroma map, and what gave them.
+
+  Attributes:
+    theta: [B, h_0, w_0, P] of the decoder, on the coarsest grid.
+    embedding: [B, h_0, w_0, E].
+    level_log_probs: in nats, of the coarsest map [B, h_0, w_0] and, for each
+      level above it, of the 2 x 2 cells of every value below, on the grid
+      below it; cells that are given have 0. They add up to that of the whole.
+  """
+
+  theta: jax.Array
+  embedding: jax.Array
+  level_log_probs: tuple[jax.Array, ...]
+
+  def on_finest_grid(self, hints: jax.Array | None = None) -> jax.Array:
+    """[B, h, w] log-probabilities, shared equally within every cell.
+
+    Args:
+      hints: [B, h, w, 3], whose cells get 0.
+    """
+    return levels.on_finest_grid(self.level_log_probs, hints)
+
+
 class PIC(nn.Module):
   """Embedding network and autoregressive decoder; fields are `config.model`.
 
@@ -56,12 +82,17 @@ class PIC(nn.Module):
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
     embedding_features: width E of the embedding, at least P = 8 K.
-    chroma_factor: ratio of the sides of image and chroma map: the product of
-      the strides, or a multiple of it, the rest being a mean before the last.
+    chroma_factor: ratio of the sides of image and (finest) chroma map. Times
+      2 ** `levels` it is the product of the strides, or a multiple of it, the
+      rest being a mean before the last stage.
     backbone: 'efficientnet_lite0', added to the last stage, or 'none'.
     frozen_parts: of its 17, the first ones that do not learn.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a
       baseline: 'regression', 'classification', 'classification_median'.
+    levels: how often the map that the decoder draws is refined to twice its
+      sides, see `levels`; 0 for never (the paper).
+    level_features: channels of the networks that refine.
+    level_blocks: gated residual blocks of each of their two stages.
     chroma_filter: 'point' or 'area', see `color.subsample`: how the chroma is
       made that the model learns.
     decoder_features: channels of the decoder.
@@ -87,6 +118,9 @@ class PIC(nn.Module):
   backbone: str = 'none'
   frozen_parts: int = 17
   head: str = 'decoder'
+  levels: int = 0
+  level_features: int = 48
+  level_blocks: int = 2
   chroma_filter: str = 'point'
   decoder_features: int = 160
   decoder_blocks: int = 4
@@ -134,6 +168,29 @@ class PIC(nn.Module):
     """Brings maps [B, h, w, C] from the chroma grid to [B, H, W, C]."""
     return color.upsample(x, self.chroma_factor, self.chroma_filter)
 
+  @property
+  def coarsest_factor(self) -> int:
+    """Ratio of the sides of image and the map that the decoder draws."""
+    return self.chroma_factor << self.levels
+
+  @nn.nowrap
+  def coarsest_luminance(self, luminance: jax.Array) -> jax.Array:
+    """[B, h_0, w_0, 1] of [B, H, W, 1], on the decoder's grid."""
+    return color.subsample(luminance, self.coarsest_factor, self.chroma_filter)
+
+  @nn.nowrap
+  def coarsest(self, lab: LabBatch) -> LabBatch:
+    """The same images on the decoder's grid; without levels as they are."""
+    if not self.levels:
+      return lab
+    chroma = levels.pyramid(lab.chroma, None, self.levels)[0].chroma
+    return LabBatch(
+      luminance=lab.luminance,
+      chroma=chroma,
+      chroma_unrounded=chroma,
+      luminance_small=self.coarsest_luminance(lab.luminance),
+    )
+
   @nn.nowrap
   def split_lab(self, rgb: jax.Array) -> LabBatch:
     """Splits images into condition and target (paper sec. 3.1, 3.3).
@@ -153,6 +210,19 @@ class PIC(nn.Module):
       luminance_small=self.subsample(luminance),
     )
 
+  @nn.nowrap
+  def with_luminance(self, lab: LabBatch, luminance: jax.Array) -> LabBatch:
+    """Shows the same chroma under other grey levels.
+
+    Args:
+      lab: see `split_lab`.
+      luminance: [B, H, W, 1] L in 0..100; rounded here to 8 bits.
+    """
+    luminance = color.luminance_to_network(color.eight_bit_luminance(luminance))
+    return lab._replace(
+      luminance=luminance, luminance_small=self.subsample(luminance)
+    )
+
   @property
   def compute_dtype(self) -> jnp.dtype:
     """Resolved `dtype`."""
@@ -162,8 +232,14 @@ class PIC(nn.Module):
     return jnp.dtype(self.dtype)
 
   @nn.nowrap  # so that an unbound module can build it, too
-  def build_embedding(self) -> embedding_net.EmbeddingNet:
-    """The embedding network; its parameters are `params['embedding']`."""
+  def build_embedding(
+    self, gives_features: bool = False
+  ) -> embedding_net.EmbeddingNet:
+    """The embedding network; its parameters are `params['embedding']`.
+
+    Args:
+      gives_features: see `EmbeddingNet`.
+    """
     rest = self.embedding_features - self.num_outputs
     if rest < 0:
       raise ValueError(
@@ -176,8 +252,9 @@ class PIC(nn.Module):
       stages=tuple(tuple(stage) for stage in self.embedding_stages),
       features=self.embedding_features,
       reads_hints=self.hint_share > 0,
-      pooling=self.chroma_factor // strides,
+      pooling=self.coarsest_factor // strides,
       backbone=backbone_embedding.build(self),
+      gives_features=gives_features,
       gated=self.gated,
       dropout_rate=self.dropout_rate,
       remat=self.remat,
@@ -202,10 +279,22 @@ class PIC(nn.Module):
       dtype=self.compute_dtype,
     )
 
+  @nn.nowrap  # so that an unbound module can build it, too
+  def build_level(self) -> level_net.LevelNet:
+    """A network that refines; that of level i has `params['level_i']`."""
+    return level_net.LevelNet(
+      self.level_features,
+      self.level_blocks,
+      gated=self.gated,
+      dtype=self.compute_dtype,
+    )
+
   def setup(self) -> None:
-    self.embedding = self.build_embedding()
+    self.embedding = self.build_embedding(gives_features=self.levels > 0)
     if self.has_decoder:
       self.decoder = self.build_decoder()
+    for level in range(1, self.levels + 1):
+      setattr(self, f'level_{level}', self.build_level())
 
   def __call__(
     self,
@@ -223,10 +312,50 @@ class PIC(nn.Module):
       hints: [B, h, w, 3], cells that are given; see `hints`.
 
     Returns:
-      theta [B, h, w, P] and embedding [B, h, w, E], float32. Without a decoder
-      theta is the embedding's first P channels.
+      theta [B, h, w, P] and embedding [B, h, w, E], float32; of a model with
+      levels on the coarsest grid. Without a decoder theta is the embedding's
+      first P channels.
     """
+    if self.levels:
+      scores = self.score(luminance, chroma, train, hints)
+      return scores.theta, scores.embedding
     embedded = self.embedding(luminance, train, hints)
     if not self.has_decoder:
       return embedded[..., : self.num_outputs], embedded
     return self.decoder(chroma, embedded, train, hints), embedded
+
+  def score(
+    self,
+    luminance: jax.Array,
+    chroma: jax.Array,
+    train: bool = False,
+    hints: jax.Array | None = None,
+  ) -> Scores:
+    """Log-probability of chroma given luminance, level by level (exact rule).
+
+    Args:
+      luminance: [B, H, W, 1] in network units.
+      chroma: [B, h, w, 2] in network units, on the integer grid.
+      train: whether to apply dropout.
+      hints: [B, h, w, 3], cells of `chroma` that are given; see `hints`.
+    """
+    maps = levels.pyramid(chroma, hints, self.levels)
+    coarse, known = maps[0]
+    features = []
+    embedded = self.embedding(luminance, train, known)
+    if self.levels:
+      embedded, features = embedded
+    theta = embedded[..., : self.num_outputs]
+    if self.has_decoder:
+      theta = self.decoder(coarse, embedded, train, known)
+    log_prob = logistic_mixture.log_prob(
+      theta, self.coarsest_luminance(luminance), coarse
+    )
+    if known is not None:
+      log_prob = (1.0 - known[..., 2]) * log_prob
+    log_probs = [log_prob]
+    for level in range(1, self.levels + 1):
+      net = getattr(self, f'level_{level}')
+      pair = maps[level - 1], maps[level]
+      log_probs.append(net(luminance, embedded, features, *pair))
+    return Scores(theta, embedded, tuple(log_probs))

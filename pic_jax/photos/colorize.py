@@ -19,7 +19,7 @@ import numpy as np
 
 from pic_jax.images import color, image_files, to_srgb
 from pic_jax.model import hints as hint_maps
-from pic_jax.model import logistic_mixture
+from pic_jax.model import levels as finer_levels
 from pic_jax.photos import (
   adjustments,
   drawn_samples,
@@ -375,11 +375,18 @@ class Colorizer:
   ) -> tuple[jax.Array, jax.Array]:
     """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
     luminance = self._network_luminance(levels)
-    embedding = self.model.build_embedding().apply(
-      {'params': params['embedding']}, luminance, hints=hints
+    model = self.model
+    embedding = model.build_embedding().apply(
+      {'params': params['embedding']},
+      luminance,
+      hints=finer_levels.hint_pyramid(hints, model.levels)[0],
     )
-    theta = embedding[..., : self.model.num_outputs]
-    return theta, self.model.subsample(luminance)
+    theta = embedding[..., : model.num_outputs]
+    side = 1 << model.levels  # every cell of the finest map has a mixture
+    return tuple(
+      x.repeat(side, 1).repeat(side, 2)
+      for x in (theta, model.coarsest_luminance(luminance))
+    )
 
   def _score_fn(
     self,
@@ -391,13 +398,12 @@ class Colorizer:
     """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
     luminance = self._network_luminance(levels)
     chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
-    theta, _ = self.model.apply(
-      {'params': params}, luminance, chroma, hints=hints
-    )
     if not self.model.has_likelihood:
-      return jnp.full(theta.shape[:-1], jnp.nan)
-    small = self.model.subsample(luminance)
-    return logistic_mixture.log_prob(theta, small, chroma)
+      return jnp.full(chroma.shape[:-1], jnp.nan)
+    found = self.model.apply(
+      {'params': params}, luminance, chroma, hints=hints, method='score'
+    )
+    return found.on_finest_grid(hints)
 
 
 def key_words(levels: np.ndarray) -> np.ndarray:

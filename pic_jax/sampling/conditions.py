@@ -42,6 +42,7 @@ class SamplingSpec:
     method: 'cached' (every layer computes every pixel once), 'parallel'
       (fixed-point iteration over whole maps), or 'naive' (the whole decoder
       for every pixel).
+    fine_temperature: temperature of the finer levels; None for `temperature`.
   """
 
   samples: int | jax.Array = 1
@@ -49,6 +50,14 @@ class SamplingSpec:
   guidance: Guidance | None = None
   hints: jax.Array | None = None
   method: str = flax.struct.field(pytree_node=False, default='cached')
+  fine_temperature: float | jax.Array | None = None
+
+  @property
+  def finer(self) -> float | jax.Array:
+    """The temperature of the finer levels."""
+    if self.fine_temperature is None:
+      return self.temperature
+    return self.fine_temperature
 
 
 def spec_from_config(sampling: ml_collections.ConfigDict) -> SamplingSpec:
@@ -64,7 +73,7 @@ def spec_from_config(sampling: ml_collections.ConfigDict) -> SamplingSpec:
   )
 
 
-def _for_samples(
+def for_samples(
   keys: jax.Array, samples: int | jax.Array, draw_fn: Callable[..., jax.Array]
 ) -> jax.Array:
   """Stacks draw_fn(key of a sample) as [B S, ...]; see `draw_noise`."""
@@ -91,7 +100,7 @@ def draw_noise(
   Returns:
     [B S, h, w, K + 2].
   """
-  return _for_samples(
+  return for_samples(
     keys, samples, lambda key: logistic_mixture.noise(key, shape)
   )
 
@@ -114,7 +123,7 @@ def _draw_candidates(
       lambda i: logistic_mixture.noise(jax.random.fold_in(key, i), wider)
     )(jnp.arange(count))
 
-  drawn = jnp.moveaxis(_for_samples(keys, samples, draw_fn), 1, 0)
+  drawn = jnp.moveaxis(for_samples(keys, samples, draw_fn), 1, 0)
   return drawn[..., 1:], drawn[..., 0]
 
 
@@ -130,6 +139,7 @@ class Conditions(NamedTuple):
     embedding_theta: [N, h, w, P], the embedding's mixture, with guidance.
     choice: [m, N, h, w] Gumbel noise, with guidance.
     strength: exponent of guidance.
+    features: features of the backbone, read by the finer levels.
   """
 
   embedding: jax.Array
@@ -139,6 +149,7 @@ class Conditions(NamedTuple):
   embedding_theta: jax.Array | None = None
   choice: jax.Array | None = None
   strength: float | jax.Array = 0.0
+  features: tuple[jax.Array, ...] = ()
 
   def repeated_embedding(self) -> jax.Array:
     """The embedding of each canvas, [N, h, w, E]."""
@@ -182,21 +193,28 @@ def prepare(
 ) -> Conditions:
   """Computes what every method reads; arguments as for `sample.draw`.
 
+  The canvases are those of the coarsest map, and so are the hints.
+
   Raises:
     ValueError: guidance, and an embedding without a mixture.
   """
   hints, guidance = spec.hints, spec.guidance
-  embedding = model.build_embedding().apply(
-    {'params': params['embedding']}, luminance, hints=hints
-  )
-  small = model.subsample(luminance)
+  net, features = model.build_embedding(gives_features=model.levels > 0), ()
+  embedding = net.apply({'params': params['embedding']}, luminance, hints=hints)
+  if model.levels:
+    embedding, features = embedding
+  small = model.coarsest_luminance(luminance)
   shape = (*small.shape[1:3], model.num_components + 2)
   noise = spec.temperature * draw_noise(keys, spec.samples, shape)
   repeats = len(noise) // len(small)
   if hints is not None:
     hints = jnp.repeat(hints, repeats, 0)
   conditions = Conditions(
-    embedding, jnp.repeat(small, repeats, 0), noise, hints
+    embedding,
+    jnp.repeat(small, repeats, 0),
+    noise,
+    hints,
+    features=tuple(features),
   )
   if guidance is None or not model.has_decoder:
     return conditions

@@ -13,7 +13,7 @@ def to_rgb(
   """Joins luminance and sampled chroma.
 
   Args:
-    model: knows the grid of the chroma.
+    model: knows the filter of the chroma.
     luminance: [B, H, W, 1] in network units.
     chroma: [B, S, h, w, 2] in network units.
 
@@ -21,7 +21,9 @@ def to_rgb(
     [B, S, H, W, 3] uint8.
   """
   lab = color.chroma_from_network(chroma.reshape(-1, *chroma.shape[2:]))
-  lab = model.upsample(lab).reshape(*chroma.shape[:2], *luminance.shape[1:3], 2)
+  factor = luminance.shape[1] // chroma.shape[2]
+  lab = color.upsample(lab, factor, model.chroma_filter)
+  lab = lab.reshape(*chroma.shape[:2], *luminance.shape[1:3], 2)
   grey = color.luminance_from_network(luminance)[:, None]
   grey = jnp.broadcast_to(grey, (*lab.shape[:-1], 1))
   return color.lab_to_rgb(jnp.concatenate([grey, lab], -1))

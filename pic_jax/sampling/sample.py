@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import incremental_decoder, logistic_mixture, pic
-from pic_jax.sampling import conditions
+from pic_jax.model import incremental_decoder, levels, logistic_mixture, pic
+from pic_jax.sampling import conditions, refinement
 
 # Passes of the parallel method between two tests of convergence.
 PASSES_PER_CHECK = 2
@@ -174,13 +174,26 @@ def draw(
       f'`method` must be one of {", ".join(METHODS)}, got {spec.method!r}.'
     )
   model = model.clone(remat=False)
-  cond = conditions.prepare(model, params, luminance, keys=keys, spec=spec)
+  hints = levels.hint_pyramid(spec.hints, model.levels)
+  cond = conditions.prepare(
+    model, params, luminance, keys=keys, spec=spec.replace(hints=hints[0])
+  )
   fill = METHODS[spec.method] if model.has_decoder else feed_forward
   canvas, log_prob, num_passes = fill(model, params, cond)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
   if cond.hints is not None:
     log_prob = jnp.where(cond.hints[..., 2] > 0, 0.0, log_prob)
+  if model.levels:
+    if spec.hints is not None:
+      repeats = len(canvas) // len(luminance)
+      hints = [jnp.repeat(x, repeats, 0) for x in hints]
+    noise = refinement.draw_noise(
+      model, keys, spec.samples, canvas.shape[1:3], spec.finer
+    )
+    maps = refinement.Inputs(luminance, cond.embedding, cond.features, noise)
+    canvas, finer = refinement.refine(model, params, canvas, maps, hints[1:])
+    log_prob = levels.on_finest_grid([log_prob, *finer], hints[-1])
   shape = (len(keys), -1, *canvas.shape[1:])
   return Samples(
     canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)

@@ -36,11 +36,13 @@ PARTS = (
 NUMBERS = {
   'data.max_unreadable': FEW_IMAGES,
   'data.smallest_crop': FACTOR,
+  'data.film_share': SHARE,
   'model.attention_heads': NOT_NEGATIVE,
   'model.dropout_rate': RATE,
   'model.embedding_loss_weight': NOT_NEGATIVE,
   'model.frozen_parts': PARTS,
   'model.hint_share': SHARE,
+  'model.levels': NOT_NEGATIVE,
   'optimizer.decay_rate': FACTOR,
   'optimizer.cooldown_share': SHARE,
   'optimizer.b1': FACTOR,
@@ -147,13 +149,18 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
   )
 
 
+# Types of (share, name, data_dir, split).
+MIXTURE_ROW = [float, str, str, str]
+
+
 def _check_mixture(data: ml_collections.ConfigDict) -> None:
   for row in data.mixture:
     _require(
       isinstance(row, tuple)
-      and [type(x) for x in row] == [float, str, str, str]
+      and [type(x) for x in row] in (MIXTURE_ROW, [*MIXTURE_ROW, int])
       and row[0] > 0,
-      f'`data.mixture` must hold (share, name, data_dir, split), got {row!r}.',
+      '`data.mixture` must hold (share, name, data_dir, split) or these and a '
+      f'number of levels, got {row!r}.',
     )
   total = sum(row[0] for row in data.mixture)
   _require(
@@ -199,21 +206,52 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     '`training.backbone_weights` must name the weights of a backbone that is '
     'frozen; scripts/convert_efficientnet_lite0.py makes the file.',
   )
+  _check_levels(config)
   _check_sizes(config)
 
 
+def _check_levels(config: ml_collections.ConfigDict) -> None:
+  model = pic.PIC(**config.model)
+  _require(
+    not model.levels or (model.has_decoder and model.chroma_filter == 'area'),
+    '`model.levels` must be 0 without a decoder or with '
+    f"`model.chroma_filter='point'`, got {model.levels}.",
+  )
+  networks = ['embedding', 'decoder'] if model.has_decoder else ['embedding']
+  networks += [f'level_{level}' for level in range(1, model.levels + 1)]
+  for name in config.training.frozen:
+    _require(
+      name in networks,
+      f'`training.frozen` must hold some of {", ".join(networks)}, '
+      f'got {name!r}.',
+    )
+  _require(
+    len(set(config.training.frozen)) < len(networks),
+    '`training.frozen` leaves nothing to learn.',
+  )
+  for row in config.data.mixture:
+    _require(
+      0 <= (*row, 0)[4] <= model.levels,
+      f'A row of `data.mixture` must teach at most the {model.levels} levels '
+      f'of the model, got {row!r}.',
+    )
+
+
 def _check_sizes(config: ml_collections.ConfigDict) -> None:
-  size, factor = config.data.image_size, config.model.chroma_factor
+  size = config.data.image_size
+  factor = config.model.chroma_factor << config.model.levels
   _require(
     size % factor == 0,
-    '`data.image_size` must divide by `model.chroma_factor`, got '
+    '`data.image_size` must divide by `model.chroma_factor` (times 2 for each '
+    'of `model.levels`), got '
     f'{size} and {factor}.',
   )
   strides = math.prod(row[1] for row in config.model.embedding_stages)
   _require(
     factor % strides == 0,
-    '`model.chroma_factor` must divide by the product of the strides in '
-    f'`model.embedding_stages`, got {factor} and {strides}.',
+    '`model.chroma_factor` (times 2 for each of `model.levels`) must divide by '
+    'the product of the strides in `model.embedding_stages`, got '
+    f'{factor} and {strides}.',
   )
 
 

@@ -12,8 +12,11 @@ def _data() -> ml_collections.ConfigDict:
   data.test_split = 'test'  # read by --mode=eval, sample and figures only
   data.image_size = 32  # pixels; others are fitted
   data.resize = 'crop'  # short side, centre; 'squash': both sides (authors)
-  data.mixture = ()  # also trained on: (share, name, data_dir, split), ...
+  # Also trained on: (share, name, data_dir, split), ...; a fifth number is how
+  # many finer levels of the model its photographs teach (all, if left out).
+  data.mixture = ()
   data.smallest_crop = 1.0  # share of the side; 1: whole images
+  data.film_share = 0.0  # of training images, shown through random old film
   data.max_unreadable = -1  # images; -1: 1 % in training, 0 in evaluation
   return data
 
@@ -26,6 +29,9 @@ def _model() -> ml_collections.ConfigDict:
   model.backbone = 'none'  # beside them; or 'efficientnet_lite0'
   model.frozen_parts = 17  # of the backbone, the first that do not learn: all
   model.head = 'decoder'  # or one of the embedding alone, see `pic.HEADS`
+  model.levels = 0  # the decoder's map is refined so often; none in the paper
+  model.level_features = 48  # channels of the networks that refine
+  model.level_blocks = 2  # per stage, of which each of them has two
   model.chroma_filter = 'point'  # 'point' (paper) or 'area'
   model.decoder_features = 160  # channels, sec. 4.1
   model.decoder_blocks = 4  # per stream, sec. 4.1
@@ -60,6 +66,7 @@ def _training() -> ml_collections.ConfigDict:
   training.batch_size = 64  # images per step, all devices; sec. 4.1
   training.num_steps = 1000
   training.init_from = ''  # workdir, workdir@step or .safetensors
+  training.frozen = ()  # networks that do not learn, like 'decoder'
   training.backbone_weights = ''  # what a backbone starts from, .safetensors
   training.log_every_steps = 100
   training.checkpoint_every_steps = 2000

@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import fingerprints, input_pipeline
+from pic_jax.model import pic
 from pic_jax.runtime import devices, errors, lock, signals, terminal
 from pic_jax.saved import checkpoints, config_check, run_config
 from pic_jax.training import (
@@ -95,13 +96,35 @@ def train_and_evaluate(
     if changes:
       actions.log.scalars(int(state.step), {'config_changes': changes})
       terminal.say(f'Changed since the last start: {", ".join(changes)}.')
-    step_fn = train_step.train_step_fn(
-      model,
-      optimizer,
-      config.optimizer.ema_decay,
-      colour_frequencies.class_weights(model, source),
-    )
+    recipe = _recipe(config, model, source)
+    step_fn = train_step.train_step_fn(model, optimizer, recipe)
     return _train(config, state, step_fn, source, actions, stop)
+
+
+def _recipe(
+  config: ml_collections.ConfigDict,
+  model: pic.PIC,
+  source: Sequence[np.ndarray],
+) -> train_step.Recipe:
+  """Settings of the training step."""
+  return train_step.Recipe(
+    ema_decay=config.optimizer.ema_decay,
+    class_weights=colour_frequencies.class_weights(model, source),
+    film_share=config.data.film_share,
+    frozen=config.training.frozen,
+    levels_taught=_levels_taught(config, source),
+  )
+
+
+def _levels_taught(
+  config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
+) -> np.ndarray | None:
+  """[B] levels that each row of a global batch teaches; None for all."""
+  if not config.data.mixture:
+    return None
+  every = config.model.levels
+  taught = [every, *((*row, every)[4] for row in config.data.mixture)]
+  return np.repeat(taught, source.batch_sizes(config.training.batch_size))
 
 
 def _changes(

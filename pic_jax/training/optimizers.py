@@ -23,7 +23,18 @@ NEWTON_SCHULZ = (
 )
 # What reads raw values or writes theta: Muon, which turns all directions of a
 # kernel alike, made these worse (0.055 bits/dim after 300 steps).
-ADAM_LAYERS = {'head', 'stage_0', 'above_input', 'row_input', 'pixel_input'}
+ADAM_LAYERS = {
+  'head',
+  'stage_0',
+  'above_input',
+  'row_input',
+  'pixel_input',
+  'luminance_in',
+  'coarse_in',
+  'drawn_in',
+  'first_head',
+  'second_head',
+}
 
 
 def learning_rate_fn(
@@ -140,15 +151,15 @@ def make_optimizer(
       lambda params: jax.tree_util.tree_map_with_path(_label, params),
     )
   model = run_config.build_model(config)
-  if model.backbone == 'none':
+  frozen = config.training.frozen
+  if model.backbone == 'none' and not frozen:
     return chosen
+
+  def learns(path: tuple[str, ...], _: Any) -> bool:
+    is_frozen = backbone_embedding.is_frozen(path, model.frozen_parts)
+    return not is_frozen and path[0] not in frozen
+
   # What is frozen has gradients of 0, which stay as they are; no moments.
   return optax.masked(
-    chosen,
-    functools.partial(
-      flax.traverse_util.path_aware_map,
-      lambda path, _: (
-        not backbone_embedding.is_frozen(path, model.frozen_parts)
-      ),
-    ),
+    chosen, functools.partial(flax.traverse_util.path_aware_map, learns)
   )

@@ -103,10 +103,10 @@ class Periodic:
     self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
     scores = f'loss {report.get("loss", 0):.4f}'
     if self._model.has_likelihood:
-      scores = (
-        f'{report["bits_per_dim"]:.4f} bits/dim '
-        f"({report['bits_per_dim_paper']:.4f} by the paper's rule)"
-      )
+      scores = f'{report["bits_per_dim"]:.4f} bits/dim'
+      if 'bits_per_dim_paper' in report:
+        paper = report['bits_per_dim_paper']
+        scores += f" ({paper:.4f} by the paper's rule)"
     terminal.say(
       f'step {step}: validation {scores}, {report["num_images"]} images'
     )

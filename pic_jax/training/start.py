@@ -46,7 +46,7 @@ def first_state(
     state = resumed(workdir, shapes, training.fingerprint)
     if state is None:
       if config.training.init_from:
-        params = init_from(config.training.init_from, shapes.params)
+        params = init_from(config, model, shapes.params, training.images)
       else:
         params = fresh(config, model, training.images)
       state = train_step.create(params, optimizer)
@@ -88,13 +88,27 @@ def resumed(
     ) from None
 
 
-def init_from(source: str, shapes: Any) -> Any:
-  """Averaged parameters of a trained model; of its networks, those we have."""
+def init_from(
+  config: ml_collections.ConfigDict,
+  model: pic.PIC,
+  shapes: Any,
+  images: Sequence[np.ndarray],
+) -> Any:
+  """Averaged parameters of a trained model; of its networks, those we have.
+
+  Finer levels that it lacks are drawn, and set from the first global batch.
+  """
+  source = config.training.init_from
   params, _, step = trained_model.load_trained(source)
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(f'The {network} of {source} is left out.')
     del params[network]
   params = parameters.completed(params, shapes)
+  missing = sorted(shapes.keys() - params.keys())
+  if missing and all(name.startswith('level_') for name in missing):
+    terminal.say(f'{source} has no {", ".join(missing)}: drawn.')
+    first = model.split_lab(_first_batch(config, images))
+    params = parameters.with_levels(model, params, first, config.training.seed)
   checkpoints.check_fit(params, shapes, source)
   terminal.say(f'Starting from {source}, step {step}, optimiser fresh.')
   return params
@@ -106,15 +120,22 @@ def fresh(
   source: Sequence[np.ndarray],
 ) -> Any:
   """Random directions; gains and biases from the first global batch."""
-  first = input_pipeline.train_dataset(
-    source,
-    config.training.batch_size,
-    config.training.seed,
-    smallest_crop=config.data.smallest_crop,
-  )[0]
+  first = _first_batch(config, source)
   backbone = None
   if config.training.backbone_weights:
     backbone = backbone_weights.load(config.training.backbone_weights)
   return parameters.initial(
     model, model.split_lab(first), config.training.seed, backbone
   )
+
+
+def _first_batch(
+  config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
+) -> np.ndarray:
+  """The first global batch, [B, H, W, 3] uint8, whatever the hosts."""
+  return input_pipeline.train_dataset(
+    source,
+    config.training.batch_size,
+    config.training.seed,
+    smallest_crop=config.data.smallest_crop,
+  )[0]

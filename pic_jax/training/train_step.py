@@ -1,7 +1,8 @@
 """The state of training and one step of it (paper sec. 3.3, eq. 3)."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -9,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from pic_jax.model import hints, logistic_mixture, pic
+from pic_jax.images import color, film
+from pic_jax.model import hints, levels, logistic_mixture, pic
 from pic_jax.runtime import devices
 
 
@@ -68,16 +70,65 @@ def average(mean: Any, new: Any, decay: jax.Array) -> Any:
   return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
+class Recipe(NamedTuple):
+  """What a step needs to know beyond the network.
+
+  Attributes:
+    ema_decay: of the averaged parameters.
+    class_weights: [Q], see `classification_head.class_weights`.
+    film_share: of the images that are shown through old film, see `film`.
+    frozen: networks (keys of the parameters) that do not learn.
+    levels_taught: [B] how many finer levels each row of the global batch
+      teaches; None: every row all of them.
+  """
+
+  ema_decay: float
+  class_weights: np.ndarray | None = None
+  film_share: float = 0.0
+  frozen: tuple[str, ...] = ()
+  levels_taught: np.ndarray | None = None
+
+
+def _stop_frozen(params: dict, frozen: tuple[str, ...]) -> dict:
+  """The same parameters, through which no gradient reaches frozen networks."""
+  return {
+    name: jax.lax.stop_gradient(x) if name in frozen else x
+    for name, x in params.items()
+  }
+
+
+def _level_bits(scores: pic.Scores, others: jax.Array) -> list[jax.Array]:
+  """Bits of each level per chroma value of the finest map, [B].
+
+  Args:
+    scores: of a batch.
+    others: [B] cells of the finest map that are not given.
+  """
+  dims = 2.0 * jnp.maximum(others, 1.0)
+  return [
+    logistic_mixture.bits_per_image(log_prob) / dims
+    for log_prob in scores.level_log_probs
+  ]
+
+
+def _taught_share(recipe: Recipe, level: int, size: int) -> jax.Array:
+  """[b] 1 for rows that teach a level, over their share of the global batch.
+
+  So the mean over all rows of all devices is the mean over those that teach.
+  """
+  if recipe.levels_taught is None:
+    return jnp.ones(size)
+  teaches = (recipe.levels_taught >= level).astype(np.float32)
+  weights = jnp.asarray(teaches / max(teaches.mean(), 1e-6))
+  return jax.lax.dynamic_slice_in_dim(weights, devices.index() * size, size)
+
+
 def loss_fn(
-  model: pic.PIC, class_weights: np.ndarray | None = None
+  model: pic.PIC, recipe: Recipe
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
   """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
 
-  Of a head without a likelihood: its own loss.
-
-  Args:
-    model: the network.
-    class_weights: [Q], see `classification_head.class_weights`.
+  The loss of a head without a likelihood is its own.
 
   Returns:
     (params, rgb [B, H, W, 3] uint8, dropout_key) -> the loss [], and its parts.
@@ -86,12 +137,14 @@ def loss_fn(
   def loss(
     params: Any, rgb: jax.Array, dropout_key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    lab = model.split_lab(rgb)
+    params = _stop_frozen(params, recipe.frozen)
+    lab = _seen(model, recipe, rgb, jax.random.fold_in(dropout_key, 2))
     given = None
     if model.hint_share:
       key = jax.random.fold_in(dropout_key, 1)
       given = hints.draw(key, lab.chroma, model.hint_share)
-    theta, embedding = model.apply(
+    apply_fn = functools.partial(
+      model.apply,
       {'params': params},
       lab.luminance,
       lab.chroma,
@@ -99,35 +152,68 @@ def loss_fn(
       hints=given,
       rngs={'dropout': dropout_key},
     )
-
     if not model.has_likelihood:
+      theta, _ = apply_fn()
       loss_fn = model.build_head().loss
-      total = loss_fn(theta, lab.chroma, class_weights).mean()
+      total = loss_fn(theta, lab.chroma, recipe.class_weights).mean()
       return total, {'loss': total}
-
-    def mean_bits(outputs: jax.Array) -> jax.Array:
-      log_prob = logistic_mixture.log_prob(
-        outputs, lab.luminance_small, lab.chroma
+    scores = apply_fn(method='score')
+    height, width = lab.chroma.shape[1:3]
+    others = jnp.full(len(rgb), float(height * width))
+    if given is not None:
+      others = (1.0 - given[..., 2]).sum((1, 2))
+    parts, total = {}, 0.0
+    for level, bits in enumerate(_level_bits(scores, others)):
+      # What is frozen need not be computed.
+      if level or 'decoder' not in recipe.frozen:
+        weights = _taught_share(recipe, level, len(rgb))
+        parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
+    total = sum(parts.values())
+    parts = {'bits_per_dim': total} | (parts if model.levels else {})
+    if model.embedding_loss_weight and 'embedding' not in recipe.frozen:
+      parts['embedding_bits_per_dim'] = _embedding_bits(
+        model, scores, lab, given
       )
-      return logistic_mixture.bits_per_dim(log_prob, given).mean()
-
-    total = bits = mean_bits(theta)
-    parts = {'bits_per_dim': bits}
-    if model.embedding_loss_weight:
-      parts['embedding_bits_per_dim'] = mean_bits(
-        embedding[..., : model.num_outputs]
-      )
-      total += model.embedding_loss_weight * parts['embedding_bits_per_dim']
+      # As strong, beside the decoder's bits, as without levels.
+      weight = model.embedding_loss_weight / 4**model.levels
+      total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}
 
   return loss
 
 
+def _seen(
+  model: pic.PIC, recipe: Recipe, rgb: jax.Array, key: jax.Array
+) -> pic.LabBatch:
+  """Splits images; shows a share of them through old film."""
+  lab = model.split_lab(rgb)
+  if not recipe.film_share:
+    return lab
+  clean = color.luminance_from_network(lab.luminance)
+  return model.with_luminance(
+    lab, film.through_film(key, rgb, clean, recipe.film_share)
+  )
+
+
+def _embedding_bits(
+  model: pic.PIC,
+  scores: pic.Scores,
+  lab: pic.LabBatch,
+  given: jax.Array | None,
+) -> jax.Array:
+  """Mean bits/dim [] of the embedding's own mixture, on the coarsest grid."""
+  lab = model.coarsest(lab)
+  log_prob = logistic_mixture.log_prob(
+    scores.embedding[..., : model.num_outputs], lab.luminance_small, lab.chroma
+  )
+  given = levels.hint_pyramid(given, model.levels)[0]
+  return logistic_mixture.bits_per_dim(log_prob, given).mean()
+
+
 def train_step_fn(
   model: pic.PIC,
   optimizer: optax.GradientTransformation,
-  ema_decay: float,
-  class_weights: np.ndarray | None = None,
+  recipe: Recipe,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Makes the step that `devices.pmap` maps.
 
@@ -136,7 +222,7 @@ def train_step_fn(
     metrics are averaged over all devices, dropout differs on each of them. A
     loss or gradient that is not finite changes nothing but the counters.
   """
-  grad_fn = jax.grad(loss_fn(model, class_weights), has_aux=True)
+  grad_fn = jax.grad(loss_fn(model, recipe), has_aux=True)
 
   def train_step(
     state: TrainState, rgb: jax.Array, key: jax.Array
@@ -146,7 +232,7 @@ def train_step_fn(
     grads, parts = devices.mean(grad_fn(state.params, rgb, key))
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    decay = ema_decay_at(state.step, ema_decay)
+    decay = ema_decay_at(state.step, recipe.ema_decay)
     ema_params = average(state.ema_params, params, decay)
     norms = group_norms(grads)
     parts['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))

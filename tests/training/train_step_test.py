@@ -22,7 +22,9 @@ def prepare(**changes):
 def one_step(net, params, rgb, optimizer=None, **kwargs):
   """A mapped step over eight devices; gradient descent shows the gradient."""
   optimizer = optimizer or optax.sgd(1.0)
-  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.999, **kwargs))
+  step = devices.pmap(
+    train_step.train_step_fn(net, optimizer, train_step.Recipe(0.999, **kwargs))
+  )
   state = train_step.create(params, optimizer)
   state, parts = step(
     devices.replicate(state),
@@ -48,7 +50,9 @@ def test_eight_devices_average_to_the_gradient_of_one():
   net, params, rgb = prepare(dropout_rate=0.0)
   state, parts = one_step(net, params, rgb)
   (loss, _), gradient = jax.jit(
-    jax.value_and_grad(train_step.loss_fn(net), has_aux=True)
+    jax.value_and_grad(
+      train_step.loss_fn(net, train_step.Recipe(0.9)), has_aux=True
+    )
   )(params, rgb, jax.random.key(0))
   np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
   found = jax.tree.map(lambda old, new: old - new, params, state.params)
@@ -69,7 +73,9 @@ def mapped():
   """A step of eight devices with dropout, compiled once: (state, rgb)."""
   net, params, rgb = prepare()
   optimizer = optax.sgd(0.1)
-  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.999))
+  step = devices.pmap(
+    train_step.train_step_fn(net, optimizer, train_step.Recipe(0.999))
+  )
   state = devices.replicate(train_step.create(params, optimizer))
   keys = devices.replicate(jax.random.key(5))
   return net, params, rgb, state, lambda x, rgb: step(x, rgb, keys)
@@ -82,7 +88,9 @@ def test_every_device_draws_a_dropout_mask_of_its_own(mapped):
   _, parts = step(state, devices.shard(same))
   key = jax.random.fold_in(jax.random.key(5), 0)
   loss_fn = jax.jit(
-    lambda key: train_step.loss_fn(net)(params, same[:2], key)[0]
+    lambda key: train_step.loss_fn(net, train_step.Recipe(0.9))(
+      params, same[:2], key
+    )[0]
   )
   losses = [float(loss_fn(jax.random.fold_in(key, d))) for d in range(8)]
   assert len(set(losses)) == 8
@@ -127,7 +135,9 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
   net, params, rgb = prepare(dropout_rate=0.0, embedding_features=24)
 
   def parts_of(params, weight):
-    loss_fn = train_step.loss_fn(net.clone(embedding_loss_weight=weight))
+    loss_fn = train_step.loss_fn(
+      net.clone(embedding_loss_weight=weight), train_step.Recipe(0.9)
+    )
     return loss_fn(params, rgb, jax.random.key(0))[1]
 
   with_it, without = parts_of(params, 0.5), parts_of(params, 0.0)
@@ -160,7 +170,9 @@ def test_auxiliary_loss_is_the_likelihood_of_the_first_channels():
 def test_loss_falls_on_one_batch(dtype):
   net, params, rgb = prepare(dropout_rate=0.0, dtype=dtype)
   optimizer = optax.adam(3e-3)
-  step = devices.pmap(train_step.train_step_fn(net, optimizer, 0.9))
+  step = devices.pmap(
+    train_step.train_step_fn(net, optimizer, train_step.Recipe(0.9))
+  )
   state = devices.replicate(train_step.create(params, optimizer))
   keys = devices.replicate(jax.random.key(0))
   losses = []

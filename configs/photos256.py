@@ -1,0 +1,36 @@
+"""The model `photos`: 256 pixels, chroma 32 x 32 by the decoder, then 64 x 64.
+
+  python main.py --config=configs/photos256.py --workdir=/tmp/photos256 \\
+    --config.data.data_dir=FOLDER --config.training.init_from=photos
+
+FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, photos128_train.npy
+and photos128_val.npy, and tiny64.npy, whose last 2,000 are left out: what is
+smaller is enlarged. This is the first leg, without the finer level;
+`photos256_level.py` is the second. The card has the commands of all legs.
+"""
+
+import ml_collections
+
+from configs import photos128
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The network of `photos128` on twice the pixels; old film."""
+  config = photos128.get_config()
+  config.data.train_split = 'photos256_train'
+  config.data.mixture = (
+    (0.3125, 'array', '', 'photos128_train'),
+    (0.125, 'array', '', 'tiny64[:-2000]'),
+  )
+  config.data.image_size = 256
+  config.data.film_share = 0.375
+  config.model.hint_share = 0.15
+  config.training.backbone_weights = ''
+  config.optimizer.learning_rate = 8e-4
+  config.optimizer.muon_learning_rate = 0.008
+  config.optimizer.cooldown_share = 1.0
+  config.training.batch_size = 32
+  config.training.num_steps = 900
+  config.training.checkpoint_every_steps = 50
+  config.training.eval_every_steps = 300
+  return config

@@ -1,0 +1,252 @@
+"""Grey pictures as old film recorded them, and a scanner read them.
+
+Most grey photographs that people bring are old: film that saw blue and green
+but hardly red, grain, blur, fading, a tone curve of its own. `random_film` is
+an augmentation for training; `FIXED` are eight looks for evaluation.
+
+All sizes of blur and grain are in pixels of a picture whose short side is 256.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.images import color
+
+# Sensitivity to linear red, green and blue.
+PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # luminance itself
+ORTHOCHROMATIC = (0.03, 0.55, 0.42)
+BLUE_SENSITIVE = (0.0, 0.1, 0.9)
+REFERENCE_SIDE = 256
+# Taps on either side of a Gaussian.
+RADIUS = 6
+# JPEG's luminance quantisation table at quality 50 (ITU T.81, annex K.1).
+JPEG_TABLE = np.array(
+  [
+    [16, 11, 10, 16, 24, 40, 51, 61],
+    [12, 12, 14, 19, 26, 58, 60, 55],
+    [14, 13, 16, 24, 40, 57, 69, 56],
+    [14, 17, 22, 29, 51, 87, 80, 62],
+    [18, 22, 37, 56, 68, 109, 103, 77],
+    [24, 35, 55, 64, 81, 104, 113, 92],
+    [49, 64, 78, 87, 103, 121, 120, 101],
+    [72, 92, 95, 98, 112, 100, 103, 99],
+  ],
+  np.float32,
+)
+
+
+def linear_rgb(rgb: jax.Array) -> jax.Array:
+  """Linear sRGB [..., 3] in 0..1 of uint8."""
+  x = rgb.astype(jnp.float32) / 255.0
+  return jnp.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
+
+
+def lightness(intensity: jax.Array) -> jax.Array:
+  """L [...] in 0..100 of a linear intensity in 0..1 (CIE 15)."""
+  root = jnp.cbrt(jnp.maximum(intensity, color.CUBE_ROOT_MIN))
+  tangent = color.CUBE_ROOT_SLOPE * intensity + color.CUBE_ROOT_OFFSET
+  f = jnp.where(intensity > color.CUBE_ROOT_MIN, root, tangent)
+  return 116.0 * f - 16.0
+
+
+def blur(x: jax.Array, sigma: jax.Array) -> jax.Array:
+  """Blurs maps [B, H, W] by Gaussians of deviation sigma [B, 1, 1], pixels."""
+  offsets = np.arange(-RADIUS, RADIUS + 1)
+  sigma = jnp.maximum(sigma, 1e-3)
+  weights = [jnp.exp(-0.5 * (float(i) / sigma) ** 2) for i in offsets]
+  total = sum(weights)
+  for axis in (1, 2):
+    widths = [(0, 0)] * 3
+    widths[axis] = (RADIUS, RADIUS)
+    padded = jnp.pad(x, widths, 'edge')
+    size = x.shape[axis]
+    x = sum(
+      weight / total * jax.lax.slice_in_dim(padded, i, i + size, axis=axis)
+      for i, weight in enumerate(weights)
+    )
+  return x
+
+
+def vignette(luminance: jax.Array, strength: jax.Array) -> jax.Array:
+  """Darkens the corners of L [B, H, W] by a share [B, 1, 1] of their level."""
+  height, width = luminance.shape[1:]
+  rows = np.linspace(-1.0, 1.0, height)[:, None]
+  columns = np.linspace(-1.0, 1.0, width)[None]
+  radius = 0.5 * (rows**2 + columns**2)[None]
+  return luminance * (1.0 - strength * jnp.asarray(radius, jnp.float32))
+
+
+def _cosines() -> np.ndarray:
+  """[8, 8] orthonormal basis of the discrete cosine transform."""
+  rows = np.arange(8)[:, None]
+  basis = np.cos(np.pi * (2 * np.arange(8)[None] + 1) * rows / 16) / 2
+  basis[0] /= np.sqrt(2)
+  return basis.astype(np.float32)
+
+
+def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
+  """Quantises blocks of 8 x 8 as JPEG does.
+
+  Args:
+    luminance: [B, H, W] L; sides that do not divide by 8 lose no pixels.
+    coarseness: [B, 1, 1] times the table of quality 50; 0 changes next to
+      nothing.
+  """
+  batch, height, width = luminance.shape
+  sides = [(0, 0), (0, -height % 8), (0, -width % 8)]
+  x = jnp.pad(2.55 * luminance - 128.0, sides, 'edge')
+  rows, columns = x.shape[1] // 8, x.shape[2] // 8
+  x = x.reshape(batch, rows, 8, columns, 8)
+  basis = _cosines()
+  transform = functools.partial(jnp.einsum, precision='highest')
+  coefficients = transform('ui,bridj,vj->bruvd', basis, x, basis)
+  coarseness = coarseness[..., None, None]
+  table = JPEG_TABLE.reshape(1, 1, 8, 8, 1) * coarseness + 1e-2
+  coefficients = jnp.round(coefficients / table) * table
+  x = transform('ui,bruvd,vj->bridj', basis, coefficients, basis)
+  x = x.reshape(batch, 8 * rows, 8 * columns)[:, :height, :width]
+  return (x + 128.0) / 2.55
+
+
+def _scale(shape: tuple[int, ...]) -> float:
+  """Pixels of a picture [B, H, W] for one of `REFERENCE_SIDE`."""
+  return min(shape[1:3]) / REFERENCE_SIDE
+
+
+def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
+  """Shows each picture through an old film of its own.
+
+  Args:
+    key: PRNG key.
+    rgb: [B, H, W, 3] uint8.
+
+  Returns:
+    [B, H, W, 1] L in 0..100, not rounded.
+  """
+  keys = iter(jax.random.split(key, 16))
+  batch = len(rgb)
+
+  def uniform(low: float, high: float) -> jax.Array:
+    return jax.random.uniform(
+      next(keys), (batch, 1, 1), minval=low, maxval=high
+    )
+
+  def share(probability: float) -> jax.Array:
+    return (uniform(0.0, 1.0) < probability).astype(jnp.float32)
+
+  scale = _scale(rgb.shape)
+  # Any mixture of the three films, from panchromatic to blue-sensitive.
+  position = uniform(0.0, 2.0)
+  films = jnp.array([PANCHROMATIC, ORTHOCHROMATIC, BLUE_SENSITIVE])
+  weights = jnp.maximum(
+    0.0, 1.0 - jnp.abs(position - jnp.arange(3.0).reshape(1, 1, 3))
+  )
+  weights = jnp.einsum('bif,fc->bic', weights, films, precision='highest')
+  x = lightness((linear_rgb(rgb) * weights[:, :, None, :]).sum(-1))
+  x = blur(x, share(0.6) * uniform(0.3, 2.6) * scale)
+  contrast = jnp.exp(uniform(-0.5, 0.55))
+  gamma = jnp.exp(uniform(-0.35, 0.35))
+  x = 100.0 * (jnp.clip(x, 0.0, 100.0) / 100.0 + 1e-4) ** gamma
+  x = (x - 50.0) * contrast + 50.0 + uniform(-8.0, 8.0)
+  x = vignette(x, share(0.3) * uniform(0.0, 0.5))
+  grain = jax.random.normal(next(keys), x.shape)
+  size = uniform(0.4, 1.8) * scale
+  # The deviation that is left of white noise blurred by this much.
+  left = 1.0 / jnp.sqrt(1.0 + 4.0 * np.pi * size**2)
+  amount = share(0.7) * uniform(0.0, 1.0) ** 2 * 5.0
+  x = jnp.clip(x + amount * blur(grain, size) / left, 0.0, 100.0)
+  low, high = uniform(0.0, 20.0), uniform(76.0, 100.0)
+  x = low + (high - low) / 100.0 * x
+  x = jpeg_blocks(x, share(0.3) * uniform(0.1, 1.2))
+  return jnp.clip(x, 0.0, 100.0)[..., None]
+
+
+def through_film(
+  key: jax.Array, rgb: jax.Array, luminance: jax.Array, share: float
+) -> jax.Array:
+  """Replaces the luminance of some pictures by what old film saw.
+
+  Args:
+    key: PRNG key, of the choice and the films.
+    rgb: [B, H, W, 3] uint8.
+    luminance: [B, H, W, 1] L in 0..100, as it is without film.
+    share: of the B pictures, rounded to a whole number of them, so that only
+      so many are computed.
+  """
+  count = round(share * len(rgb))
+  if not count:
+    return luminance
+  choice_key, film_key = jax.random.split(key)
+  chosen = jax.random.permutation(choice_key, len(rgb))[:count]
+  return luminance.at[chosen].set(random_film(film_key, rgb[chosen]))
+
+
+def _blurred_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
+  """Adds white noise of deviation 9 L, blurred by 0.7 pixels."""
+  noise = 9.0 * jax.random.normal(key, luminance.shape)
+  return luminance + blur(noise, jnp.full((1, 1, 1), 0.7))
+
+
+def _exposed(
+  weights: tuple[float, ...],
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """The film of these sensitivities, without anything else."""
+  return lambda rgb, key: lightness(
+    (linear_rgb(rgb) * jnp.array(weights).reshape(1, 1, 1, 3)).sum(-1)
+  )
+
+
+def _clean(rgb: jax.Array, key: jax.Array) -> jax.Array:
+  del key
+  return color.rgb_to_lab(rgb)[..., 0]
+
+
+def _old(rgb: jax.Array, key: jax.Array) -> jax.Array:
+  """Orthochromatic, soft, grainy and faded."""
+  soft = blur(_exposed(ORTHOCHROMATIC)(rgb, key), jnp.full((1, 1, 1), 0.8))
+  return 15.0 + 0.65 * _blurred_grain(key, soft)
+
+
+# Looks for evaluation: (rgb [B, 128, 128, 3] uint8, key) -> L [B, 128, 128].
+FIXED = {
+  'clean': _clean,
+  'blurred': lambda rgb, key: blur(_clean(rgb, key), jnp.full((1, 1, 1), 1.0)),
+  'grain': lambda rgb, key: _blurred_grain(key, _clean(rgb, key)),
+  'faded': lambda rgb, key: 15.0 + 0.65 * _clean(rgb, key),
+  'harsh': lambda rgb, key: (_clean(rgb, key) - 50.0) * 1.6 + 50.0,
+  'orthochromatic': _exposed(ORTHOCHROMATIC),
+  'blue_sensitive': _exposed(BLUE_SENSITIVE),
+  'old': _old,
+}
+FIXED_SIDE = 128
+
+
+def fixed_film(name: str, rgb: jax.Array, key: jax.Array) -> jax.Array:
+  """Shows pictures through one of the films of `FIXED`.
+
+  The films are made at `FIXED_SIDE` pixels and enlarged, so that models that
+  see more pixels are judged by the same pictures.
+
+  Args:
+    name: key of `FIXED`.
+    rgb: [B, H, W, 3] uint8; sides are multiples of `FIXED_SIDE`, or smaller.
+    key: of the grain.
+
+  Returns:
+    [B, H, W, 1] L in 0..100.
+  """
+  if name == 'clean':
+    return _clean(rgb, key)[..., None]
+  height, width = rgb.shape[1:3]
+  factor = max(1, min(height, width) // FIXED_SIDE)
+  small = color.subsample(rgb.astype(jnp.float32), factor, 'area')
+  luminance = FIXED[name](jnp.round(small).astype(jnp.uint8), key)
+  luminance = jnp.clip(luminance, 0.0, 100.0)[..., None]
+  shape = (len(rgb), height, width, 1)
+  if factor > 1:
+    luminance = jax.image.resize(luminance, shape, 'cubic')
+  return jnp.clip(luminance, 0.0, 100.0)

@@ -1,0 +1,540 @@
+"""Finer levels of the chroma: p(fine | coarse, L), exact on integers.
+
+A coarse value is the rounded mean of a 2 x 2 cell of fine ones, channel by
+channel: m = floor((x0 + x1 + x2 + x3 + 2) / 4), with the four values in raster
+order. The mean and the offset q = x0 + x1 + x2 + x3 + 2 - 4 m, one of 0..3,
+determine the sum, so that (m, q, x0, x1, x2) and (x0, x1, x2, x3) determine
+each other: p(fine | L) = p(coarse | L) p(fine | coarse, L) without a remainder.
+q comes first, by a categorical distribution; then x0; then x1 and x2, by
+mixtures of discretised logistics. x3 follows and costs nothing. A logistic is
+censored to the values from which the others can still reach the sum: the two
+ends take its tails, as the ends of the range do in `logistic_mixture`.
+
+Cells that hold a hint have no such sum: their coarse value is the rounded mean
+of what is given, and their other values, x3 too, may be anything.
+
+Values here are integers 0..R - 1 in float32 (level k of `logistic_mixture` is
+k in units of one level), [..., 4, 2] for a cell; R is 256 but in tests.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.model import hints as hint_maps
+from pic_jax.model import logistic_mixture, logistic_window
+
+# Logistics of each mixture: what is left to predict has mostly one mode.
+NUM_COMPONENTS = 5
+# Outputs of the first stage: logits of q for a and b, a mixture for x0.
+FIRST_OUTPUTS = 2 * 4 + 6 * NUM_COMPONENTS
+# Of the second: mixtures for x1, x2 and x3, and how x2 follows x1.
+SECOND_OUTPUTS = 3 * 6 * NUM_COMPONENTS + 2
+# Start of the heads, in network units: 1.4 levels.
+INITIAL_LOG_SCALE = -4.5
+INITIAL_MEAN_SPREAD = 0.02
+NUM_VALUES = 256
+# Logit whose probability is 0, and which has a gradient.
+IMPOSSIBLE = -1e9
+_UNIT = logistic_window.LEVELS_PER_UNIT
+
+
+def from_network(chroma: jax.Array) -> jax.Array:
+  """Integers 0..255 of chroma in network units on the integer grid."""
+  return logistic_mixture.nearest_levels(chroma) + logistic_mixture.HALF_RANGE
+
+
+def to_network(values: jax.Array) -> jax.Array:
+  """Chroma in network units of integers 0..255."""
+  return (values - logistic_mixture.HALF_RANGE) * (1.0 / _UNIT)
+
+
+def to_cells(fine: jax.Array) -> jax.Array:
+  """Gathers 2 x 2 cells: [..., 2 h, 2 w, C] -> [..., h, w, 4, C]."""
+  *lead, height, width, channels = fine.shape
+  cells = fine.reshape(*lead, height // 2, 2, width // 2, 2, channels)
+  cells = jnp.moveaxis(cells, -3, -4)  # [..., h, w, 2, 2, C]
+  return cells.reshape(*lead, height // 2, width // 2, 4, channels)
+
+
+def from_cells(cells: jax.Array) -> jax.Array:
+  """Puts cells back: [..., h, w, 4, C] -> [..., 2 h, 2 w, C]."""
+  *lead, height, width, _, channels = cells.shape
+  fine = cells.reshape(*lead, height, width, 2, 2, channels)
+  fine = jnp.moveaxis(fine, -4, -3)  # [..., h, 2, w, 2, C]
+  return fine.reshape(*lead, 2 * height, 2 * width, channels)
+
+
+def mean_of(cells: jax.Array) -> jax.Array:
+  """Coarse values [..., 2] of cells [..., 4, 2]; halves are rounded up."""
+  return jnp.floor((cells.sum(-2) + 2.0) * 0.25)
+
+
+def coarsen(chroma: jax.Array) -> jax.Array:
+  """Chroma [B, 2 h, 2 w, 2] of a level -> [B, h, w, 2] of the one below.
+
+  Both in network units, on the integer grid.
+  """
+  return to_network(mean_of(to_cells(from_network(chroma))))
+
+
+def coarsen_hints(hints: jax.Array) -> jax.Array:
+  """Hints [B, 2 h, 2 w, 3] of a level -> [B, h, w, 3] of the one below.
+
+  A coarse cell that holds known fine cells is known: their rounded mean.
+  """
+  cells = to_cells(hints)
+  known = cells[..., 2]
+  count = known.sum(-1)
+  values = (from_network(cells[..., :2]) * known[..., None]).sum(-2)
+  mean = jnp.floor(values / jnp.maximum(count, 1.0)[..., None] + 0.5)
+  is_known = (count > 0).astype(jnp.float32)[..., None]
+  return jnp.concatenate([is_known * to_network(mean), is_known], -1)
+
+
+class Map(NamedTuple):
+  """One level of a pyramid.
+
+  Attributes:
+    chroma: [B, h, w, 2] in network units, on the integer grid; where a hint is
+      its value.
+    hints: [B, h, w, 3], or None.
+  """
+
+  chroma: jax.Array
+  hints: jax.Array | None
+
+
+def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
+  """Hints of all levels, the coarsest first, of the finest [B, h, w, 3]."""
+  maps = [hints]
+  for _ in range(num_levels):
+    maps.insert(0, None if hints is None else coarsen_hints(maps[0]))
+  return maps
+
+
+def pyramid(
+  chroma: jax.Array, hints: jax.Array | None, num_levels: int
+) -> list[Map]:
+  """Maps of all levels, the coarsest first, of the finest [B, h, w, 2]."""
+  *coarser, finest = hint_pyramid(hints, num_levels)
+  maps = [Map(hint_maps.put(chroma, finest), finest)]
+  for known in reversed(coarser):
+    coarse = hint_maps.put(coarsen(maps[0].chroma), known)
+    maps.insert(0, Map(coarse, known))
+  return maps
+
+
+def on_finest_grid(
+  log_probs: Sequence[jax.Array], hints: jax.Array | None = None
+) -> jax.Array:
+  """Shares log-probabilities of cells equally among their finest values.
+
+  Args:
+    log_probs: in nats, of the coarsest map [B, h_0, w_0], then of the cells of
+      each level on the grid of the one below it.
+    hints: [B, h, w, 3] of the finest map; what they give gets nothing.
+
+  Returns:
+    [B, h, w].
+  """
+  coarsest, *finer = log_probs
+  sides = [1 << len(finer), *(1 << n for n in range(len(finer), 0, -1))]
+  height, width = (sides[0] * side for side in coarsest.shape[1:])
+  others = jnp.ones((len(coarsest), height, width))
+  if hints is not None:
+    others = 1.0 - hints[..., 2]
+  total = 0.0
+  for log_prob, side in zip(log_probs, sides, strict=True):
+    squares = others.reshape(
+      len(coarsest), height // side, side, width // side, side
+    )
+    count = squares.sum((2, 4))
+    each = log_prob / jnp.maximum(count, 1.0)
+    total += (each[:, :, None, :, None] * squares).reshape(others.shape)
+  return total
+
+
+class Cells(NamedTuple):
+  """The coarse map as the cells that are to be refined see it.
+
+  Attributes:
+    coarse: [..., h, w, 2] integers.
+    smooth: [..., h, w, 4, 2] the coarse map interpolated, with the mean of each
+      cell as it is: first guess of its values.
+    is_free: [..., h, w, 1] whether a cell holds a hint, and so has no sum.
+  """
+
+  coarse: jax.Array
+  smooth: jax.Array
+  is_free: jax.Array
+
+
+def prepare(coarse: jax.Array, hints: jax.Array | None = None) -> Cells:
+  """Interpolates a coarse map.
+
+  Args:
+    coarse: [N, h, w, 2] integers.
+    hints: [N, 2 h, 2 w, 3] of the finer map, or None.
+  """
+  count, height, width, _ = coarse.shape
+  shape = (count, 2 * height, 2 * width, 2)
+  smooth = to_cells(jax.image.resize(coarse, shape, 'linear'))
+  smooth += (coarse - smooth.mean(-2))[..., None, :]
+  is_free = jnp.zeros((count, height, width, 1), bool)
+  if hints is not None:
+    is_free = (to_cells(hints)[..., 2] > 0).any(-1, keepdims=True)
+  return Cells(coarse, smooth, is_free)
+
+
+class Mixture(NamedTuple):
+  """Mixtures of one value (a, b) of [...] cells, in network units.
+
+  Attributes:
+    logits: [..., K] unnormalised log-weights, one choice for both channels.
+    means: [..., 2, K] differences from the first guess.
+    log_scales: [..., 2, K].
+    coeffs: [..., K] in (-1, 1): how b follows a.
+  """
+
+  logits: jax.Array
+  means: jax.Array
+  log_scales: jax.Array
+  coeffs: jax.Array
+
+
+def unpack(theta: jax.Array) -> Mixture:
+  """Splits [..., 6 K]: logits, means of a and b, log-scales, coeffs."""
+  lead, theta = theta.shape[:-1], theta.astype(jnp.float32)
+  logits, means, log_scales, coeffs = jnp.split(
+    theta, [NUM_COMPONENTS, 3 * NUM_COMPONENTS, 5 * NUM_COMPONENTS], -1
+  )
+  return Mixture(
+    logits,
+    means.reshape(*lead, 2, NUM_COMPONENTS),
+    jnp.maximum(
+      log_scales.reshape(*lead, 2, NUM_COMPONENTS),
+      logistic_mixture.LOG_SCALE_MIN,
+    ),
+    jnp.tanh(coeffs),
+  )
+
+
+def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
+  """Means with which the outputs of a head start."""
+  means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, NUM_COMPONENTS)
+  mixture = np.concatenate(
+    [
+      np.zeros(NUM_COMPONENTS),
+      means,
+      means,
+      np.full(2 * NUM_COMPONENTS, INITIAL_LOG_SCALE),
+      np.zeros(NUM_COMPONENTS),
+    ]
+  )
+  parts = [np.zeros(num_offsets), *[mixture] * num_mixtures, np.zeros(rest)]
+  return tuple(np.concatenate(parts).astype(np.float32).tolist())
+
+
+class Interval(NamedTuple):
+  """What a value [..., 2] can be, and a first guess of it, all in levels."""
+
+  low: jax.Array
+  high: jax.Array
+  guess: jax.Array
+
+
+def _log_prob(theta: jax.Array, x: jax.Array, within: Interval) -> jax.Array:
+  """Log-probability [...] of values x [..., 2] by mixtures [..., 6 K]."""
+  mixture = unpack(theta)
+  log_weights = jax.nn.log_softmax(mixture.logits)
+  means = _UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
+  a, b = x[..., :1], x[..., 1:]
+  log_weights += logistic_window.log_window(
+    a - means,
+    mixture.log_scales[..., 0, :],
+    a == within.low[..., :1],
+    a == within.high[..., :1],
+  )
+  means = _UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
+  means += mixture.coeffs * (a - within.guess[..., :1])
+  log_weights += logistic_window.log_window(
+    b - means,
+    mixture.log_scales[..., 1, :],
+    b == within.low[..., 1:],
+    b == within.high[..., 1:],
+  )
+  return jax.nn.logsumexp(log_weights, -1)
+
+
+def _sample(theta: jax.Array, noise: jax.Array, within: Interval) -> jax.Array:
+  """Values [..., 2] of noise [..., K + 2], see `logistic_mixture.noise`."""
+  mixture = unpack(theta)
+  component = jnp.argmax(mixture.logits + noise[..., :-2], -1)[..., None]
+
+  def channel(index: int, offset: jax.Array) -> jax.Array:
+    scale = jnp.take_along_axis(
+      mixture.log_scales[..., index, :], component, -1
+    )
+    mean = jnp.take_along_axis(mixture.means[..., index, :], component, -1)
+    value = _UNIT * (mean + jnp.exp(scale) * noise[..., index - 2, None])
+    guess = within.guess[..., index : index + 1]
+    # Upwards from halves, like the windows of `logistic_window`.
+    value = jnp.floor(guess + offset + value + 0.5)
+    low, high = (x[..., index : index + 1] for x in (within.low, within.high))
+    return jnp.clip(value, low, high)
+
+  a = channel(0, jnp.zeros_like(within.guess[..., :1]))
+  coeff = jnp.take_along_axis(mixture.coeffs, component, -1)
+  b = channel(1, coeff * (a - within.guess[..., :1]))
+  return jnp.concatenate([a, b], -1)
+
+
+def offset_logits(
+  theta: jax.Array, coarse: jax.Array, num_values: int = NUM_VALUES
+) -> jax.Array:
+  """Log-probabilities [..., 2, 4] of the offset q; impossible ones have 0.
+
+  At the top of the range the sum is at most 4 (R - 1), so that q is not 3; at
+  the bottom it is at least 0, so that q is 2 or 3.
+
+  Args:
+    theta: [..., `FIRST_OUTPUTS`].
+    coarse: [..., 2] integers.
+    num_values: R.
+  """
+  logits = theta[..., :8].astype(jnp.float32)
+  logits = logits.reshape(*theta.shape[:-1], 2, 4)
+  offsets = jnp.arange(4.0).reshape((1,) * (logits.ndim - 1) + (4,))
+  sums = 4.0 * coarse[..., None] - 2.0 + offsets
+  is_possible = (sums >= 0) & (sums <= 4.0 * (num_values - 1))
+  return jax.nn.log_softmax(jnp.where(is_possible, logits, IMPOSSIBLE))
+
+
+def _interval(
+  rest: jax.Array,
+  num_after: int,
+  guess: jax.Array,
+  is_free: jax.Array,
+  num_values: int,
+) -> Interval:
+  """What the next value can be if it and those after it add up to `rest`.
+
+  Args:
+    rest: [..., 2].
+    num_after: how many follow it.
+    guess: [..., 2].
+    is_free: [..., 1] where there is no sum.
+    num_values: R.
+  """
+  top = num_values - 1.0
+  low = jnp.where(is_free, 0.0, jnp.maximum(0.0, rest - num_after * top))
+  high = jnp.where(is_free, top, jnp.minimum(top, rest))
+  return Interval(low, high, guess)
+
+
+def first_interval(
+  cells: Cells, offset: jax.Array, num_values: int = NUM_VALUES
+) -> Interval:
+  """What x0 can be, given the offsets [..., 2]."""
+  rest = 4.0 * cells.coarse - 2.0 + offset
+  # The smooth map has the sum 4 m; the true one a little less or more.
+  shift = jnp.where(cells.is_free, 0.0, 0.25 * (offset - 2.0))
+  guess = cells.smooth[..., 0, :] + shift
+  return _interval(rest, 3, guess, cells.is_free, num_values)
+
+
+def second_intervals(
+  theta: jax.Array,
+  cells: Cells,
+  offset: jax.Array,
+  x0: jax.Array,
+  num_values: int = NUM_VALUES,
+) -> tuple:
+  """What x1 can be, and functions of x1, and of x1 and x2, for x2 and x3.
+
+  What the sum still lacks is first guessed to be the same in all values that
+  are left; how x2 moves when x1 is not as guessed is learned.
+
+  Args:
+    theta: [..., `SECOND_OUTPUTS`].
+    cells, offset, x0: what is known.
+    num_values: R.
+  """
+  smooth, free = cells.smooth, cells.is_free
+  rest = 4.0 * cells.coarse - 2.0 + offset - x0
+  lack = jnp.where(free, 0.0, (rest - smooth[..., 1:, :].sum(-2)) / 3.0)
+  guess = smooth[..., 1, :] + lack
+  coupling = jnp.tanh(theta[..., -2:].astype(jnp.float32))
+
+  def interval_2(x1: jax.Array) -> Interval:
+    left = rest - x1
+    lack = jnp.where(free, 0.0, 0.5 * (left - smooth[..., 2:, :].sum(-2)))
+    moved = coupling * (x1 - guess)
+    return _interval(
+      left, 1, smooth[..., 2, :] + lack + moved, free, num_values
+    )
+
+  def interval_3(x1: jax.Array, x2: jax.Array) -> Interval:
+    left = rest - x1 - x2
+    guess = jnp.where(free, smooth[..., 3, :], left)
+    return _interval(left, 0, guess, free, num_values)
+
+  return (
+    _interval(rest, 2, guess, free, num_values),
+    interval_2,
+    interval_3,
+  )
+
+
+class Stages(NamedTuple):
+  """Raw outputs of the two stages of a level, on the coarse grid.
+
+  Attributes:
+    first: [..., `FIRST_OUTPUTS`], of q and x0.
+    second: [..., `SECOND_OUTPUTS`], of x1, x2 and x3, which knows q and x0.
+  """
+
+  first: jax.Array
+  second: jax.Array
+
+
+def _mixtures(stages: Stages) -> list[jax.Array]:
+  """The mixtures of x0 to x3, [..., 6 K] each."""
+  size = 6 * NUM_COMPONENTS
+  parts = [stages.second[..., size * i : size * (i + 1)] for i in range(3)]
+  return [stages.first[..., 8:], *parts]
+
+
+def offsets(cells: Cells, fine: jax.Array) -> jax.Array:
+  """Offsets q [..., 2] of fine values [..., 4, 2]; 0 where there is no sum."""
+  q = fine.sum(-2) + 2.0 - 4.0 * cells.coarse
+  return jnp.where(cells.is_free, 0.0, q)
+
+
+def log_prob(
+  stages: Stages,
+  cells: Cells,
+  fine: jax.Array,
+  known: jax.Array | None = None,
+  num_values: int = NUM_VALUES,
+) -> jax.Array:
+  """Log-probability of the fine values given the coarse ones, in nats.
+
+  Args:
+    stages: outputs of the network for these values.
+    cells: the coarse map.
+    fine: [..., h, w, 4, 2] integers, whose rounded means are `cells.coarse`
+      where no hint is.
+    known: [..., h, w, 4], 1 for values that are given and not counted.
+    num_values: R.
+
+  Returns:
+    [..., h, w].
+  """
+  q = offsets(cells, fine)
+  logits = offset_logits(stages.first, cells.coarse, num_values)
+  index = jnp.clip(q, 0, 3).astype(jnp.int32)[..., None]
+  of_q = jnp.take_along_axis(logits, index, -1)[..., 0].sum(-1)
+  total = jnp.where(cells.is_free[..., 0], 0.0, of_q)
+  x = [fine[..., i, :] for i in range(4)]
+  interval_1, interval_2, interval_3 = second_intervals(
+    stages.second, cells, q, x[0], num_values
+  )
+  within = [
+    first_interval(cells, q, num_values),
+    interval_1,
+    interval_2(x[1]),
+    interval_3(x[1], x[2]),
+  ]
+  for i, theta in enumerate(_mixtures(stages)):
+    part = _log_prob(theta, x[i], within[i])
+    total += part if known is None else (1.0 - known[..., i]) * part
+  return total
+
+
+def noise(key: jax.Array, height: int, width: int) -> jax.Array:
+  """Noise of one sample of a level, [h, w, 8 + 4 (K + 2)] float32.
+
+  Gumbel for q of a and b, then what `logistic_mixture.noise` has for x0 to x3.
+  """
+  shape = (height, width, 8 + 4 * (NUM_COMPONENTS + 2))
+  bits = jax.random.bits(key, (int(np.prod(shape)),), jnp.uint32)
+  bits = bits.reshape(shape)
+  # The last two of a call are logistic: of x3, and spare ones of q.
+  mixtures = bits[..., 8:].reshape(height, width, 4, NUM_COMPONENTS + 2)
+  mixtures = logistic_mixture.noise_of_bits(mixtures)
+  spare = jnp.zeros((height, width, 2), jnp.uint32)
+  of_q = jnp.concatenate([bits[..., :8], spare], -1)
+  of_q = logistic_mixture.noise_of_bits(of_q)[..., :8]
+  return jnp.concatenate([of_q, mixtures.reshape(height, width, -1)], -1)
+
+
+def _put(x: jax.Array, hints: jax.Array | None, index: int) -> jax.Array:
+  """Values [..., 2] of a cell's place, the known ones [..., 4, 3] in them."""
+  if hints is None:
+    return x
+  known = hints[..., index, :]
+  return jnp.where(known[..., 2:] > 0, from_network(known[..., :2]), x)
+
+
+def sample_first(
+  theta: jax.Array,
+  cells: Cells,
+  noise: jax.Array,
+  hints: jax.Array | None = None,
+  num_values: int = NUM_VALUES,
+) -> tuple[jax.Array, jax.Array]:
+  """Draws q and x0, [..., h, w, 2] each.
+
+  Args:
+    theta: [..., h, w, `FIRST_OUTPUTS`].
+    cells: the coarse map.
+    noise: times the temperature, see `noise`.
+    hints: [..., h, w, 4, 3], or None.
+    num_values: R.
+  """
+  logits = offset_logits(theta, cells.coarse, num_values)
+  gumbel = noise[..., :8].reshape(*noise.shape[:-1], 2, 4)
+  q = jnp.argmax(logits + gumbel, -1).astype(jnp.float32)
+  q = jnp.where(cells.is_free, 0.0, q)
+  within = first_interval(cells, q, num_values)
+  x0 = _sample(theta[..., 8:], _noise_of(noise, 0), within)
+  return q, _put(x0, hints, 0)
+
+
+def _noise_of(noise: jax.Array, index: int) -> jax.Array:
+  """[..., K + 2] of value `index` of a cell."""
+  size = NUM_COMPONENTS + 2
+  return noise[..., 8 + size * index : 8 + size * (index + 1)]
+
+
+def sample_second(
+  stages: Stages,
+  cells: Cells,
+  first: tuple[jax.Array, jax.Array],
+  noise: jax.Array,
+  hints: jax.Array | None = None,
+  num_values: int = NUM_VALUES,
+) -> jax.Array:
+  """Draws x1, x2 and x3; returns all four values [..., h, w, 4, 2].
+
+  Args:
+    stages: `stages.second` knows what the first stage drew.
+    cells: the coarse map.
+    first: q and x0, see `sample_first`.
+    noise, hints, num_values: see `sample_first`.
+  """
+  q, x0 = first
+  theta = _mixtures(stages)
+  interval_1, interval_2, interval_3 = second_intervals(
+    stages.second, cells, q, x0, num_values
+  )
+  x1 = _put(_sample(theta[1], _noise_of(noise, 1), interval_1), hints, 1)
+  x2 = _sample(theta[2], _noise_of(noise, 2), interval_2(x1))
+  x2 = _put(x2, hints, 2)
+  x3 = _sample(theta[3], _noise_of(noise, 3), interval_3(x1, x2))
+  return jnp.stack([x0, x1, x2, _put(x3, hints, 3)], -2)

@@ -1,0 +1,74 @@
+"""The feature distance: 0 for alike, as a loop has it, and more for less."""
+
+import jax
+import numpy as np
+import pytest
+
+from pic_jax.evaluation import feature_distance
+from pic_jax.model import efficientnet_lite0
+from tests import tiny
+
+
+def loop_distance(x, y):
+  """The estimator of Binkowski et al. 2018, eq. (4), pair by pair."""
+  scale = [np.std(y[:, i]) + 1e-6 for i in range(y.shape[1])]
+
+  def kernel(a, b):
+    total = 0.0
+    for i in range(len(a)):
+      mean = np.mean(y[:, i])
+      total += (a[i] - mean) / scale[i] * ((b[i] - mean) / scale[i])
+    return (total / len(a) + 1.0) ** 3
+
+  def within(z):
+    pairs = [(i, j) for i in range(len(z)) for j in range(len(z)) if i != j]
+    return np.mean([kernel(z[i], z[j]) for i, j in pairs])
+
+  cross = np.mean([kernel(a, b) for a in x for b in y])
+  return 100.0 * (within(x) + within(y) - 2.0 * cross)
+
+
+def test_distance_is_that_of_a_loop():
+  rng = np.random.default_rng(0)
+  x, y = rng.normal(0.5, 2, (5, 3)), rng.normal(0, 1, (7, 3))
+  expected = loop_distance(x, y)
+  assert abs(feature_distance.distance(x, y) - expected) < 1e-9 * abs(expected)
+
+
+def test_distance_of_alike_sets_is_0_on_average_and_grows_with_a_shift():
+  rng = np.random.default_rng(1)
+  found = {0.0: [], 0.5: []}
+  for shift, values in found.items():
+    for _ in range(40):
+      x, y = rng.normal(shift, 1, (60, 8)), rng.normal(0, 1, (80, 8))
+      values.append(feature_distance.distance(x, y))
+  alike = np.array(found[0.0])
+  assert abs(alike.mean()) < 3 * alike.std() / np.sqrt(len(alike))
+  assert min(found[0.5]) > max(found[0.0])
+
+
+def backbone_params(seed=0):
+  net = efficientnet_lite0.EfficientNetLite0()
+  grey = np.zeros((1, 32, 32, 1), np.float32)
+  params = jax.jit(net.init)(jax.random.key(seed), grey)['params']
+  return {'embedding': {'backbone': {'efficientnet_lite0': params}}}
+
+
+@pytest.mark.slow
+def test_the_backbone_sees_colour_and_grey_pictures_as_before():
+  params = backbone_params()
+  rgb = tiny.images(6, 32, 32)
+  grey = rgb[..., :1].repeat(3, -1)
+  found = feature_distance.features_of_all(params, [*rgb, *grey], 5)
+  assert found['head'].shape == (12, 1280)
+  assert (found['taps'][:6] != found['taps'][6:]).any(1).all()
+  net = efficientnet_lite0.EfficientNetLite0()
+  maps = net.apply(
+    {'params': params['embedding']['backbone']['efficientnet_lite0']},
+    rgb[..., :1].astype(np.float32) / 127.5 - 1.0,
+  )
+  np.testing.assert_allclose(
+    found['head'][6:], maps[-1].mean((1, 2)), rtol=1e-4, atol=1e-5
+  )
+  same = feature_distance.distances(params, {'own': rgb}, rgb)
+  assert set(same) == {'own_distance_taps', 'own_distance_head'}

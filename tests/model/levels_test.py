@@ -1,0 +1,287 @@
+"""Finer levels: exact on integers, causal, and drawn as they are scored."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.model import hints as hint_maps
+from pic_jax.model import level_net, levels, logistic_mixture
+
+RANGE = 5
+SHAPE = (3, 4)
+
+
+def thetas(seed, shape=(), log_scale=-4.0):
+  """Outputs of both stages whose mixtures spread over some levels."""
+  rng = np.random.default_rng(seed)
+  first = rng.normal(0, 1, (*shape, levels.FIRST_OUTPUTS)).astype(np.float32)
+  second = rng.normal(0, 1, (*shape, levels.SECOND_OUTPUTS))
+  second = second.astype(np.float32)
+  count = levels.NUM_COMPONENTS
+  for theta, begins in ((first, (8,)), (second, (0, 6 * count, 12 * count))):
+    for begin in begins:
+      theta[..., begin + count : begin + 3 * count] *= 0.02
+      theta[..., begin + 3 * count : begin + 5 * count] += log_scale
+  return levels.Stages(jnp.asarray(first), jnp.asarray(second))
+
+
+def cells_of(coarse, smooth, is_free=False):
+  count = len(coarse)
+  return levels.Cells(
+    jnp.asarray(coarse, jnp.float32),
+    jnp.broadcast_to(jnp.asarray(smooth, jnp.float32), (count, 4, 2)),
+    jnp.full((count, 1), is_free),
+  )
+
+
+def repeated(stages, count):
+  return levels.Stages(
+    *(jnp.broadcast_to(x, (count, x.shape[-1])) for x in stages)
+  )
+
+
+def total(log_prob):
+  return float(jnp.exp(jax.nn.logsumexp(log_prob)))
+
+
+@pytest.mark.parametrize('coarse', [(0, 0), (0, 4), (2, 2), (4, 4), (1, 3)])
+@pytest.mark.parametrize('log_scale', [-5.5, -2.0])
+def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
+  every = np.array(list(itertools.product(range(RANGE), repeat=4)), np.float32)
+  means = np.asarray(levels.mean_of(jnp.asarray(every)[..., None]))[:, 0]
+  a, b = (every[means == x] for x in coarse)
+  fine = np.stack(np.broadcast_arrays(a[:, None], b[None]), -1)
+  fine = fine.reshape(-1, 4, 2)
+  smooth = np.random.default_rng(1).uniform(0, RANGE - 1, (4, 2))
+  cells = cells_of([coarse] * len(fine), smooth)
+  stages = repeated(thetas(0, log_scale=log_scale), len(fine))
+  log_prob = levels.log_prob(stages, cells, jnp.asarray(fine), None, RANGE)
+  assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
+
+
+def test_with_hints_probabilities_of_the_other_values_sum_to_1():
+  # b alone varies in x1 and x3: a of the same places is known to be 2.
+  given = np.array([[1, 0, 1, 0]], np.float32)
+  fine = []
+  for pairs in itertools.product(range(RANGE), repeat=4):
+    (a1, b1), (a3, b3) = pairs[:2], pairs[2:]
+    fine.append([(3, 1), (a1, b1), (0, 4), (a3, b3)])
+  fine = np.array(fine, np.float32)
+  cells = cells_of([(2, 2)] * len(fine), np.full((4, 2), 2.0), is_free=True)
+  log_prob = levels.log_prob(
+    repeated(thetas(3), len(fine)),
+    cells,
+    jnp.asarray(fine),
+    jnp.broadcast_to(jnp.asarray(given), (len(fine), 4)),
+    RANGE,
+  )
+  assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
+
+
+@pytest.mark.parametrize('values', [range(RANGE), (0, 1, 2, 253, 254, 255)])
+def test_mean_offset_and_three_values_determine_the_fourth(values):
+  fine = np.array(list(itertools.product(values, repeat=4)), np.float32)
+  fine = jnp.asarray(np.stack([fine, fine[::-1]], -1))
+  coarse = levels.mean_of(fine)
+  assert float(coarse.min()) >= 0 and float(coarse.max()) <= max(values)
+  cells = levels.Cells(coarse, fine * 0, jnp.zeros((len(fine), 1), bool))
+  offset = levels.offsets(cells, fine)
+  assert set(np.unique(offset)) <= {0, 1, 2, 3}
+  *_, interval_3 = levels.second_intervals(
+    jnp.zeros((len(fine), levels.SECOND_OUTPUTS)), cells, offset, fine[:, 0]
+  )
+  last = interval_3(fine[:, 1], fine[:, 2])
+  np.testing.assert_array_equal(last.low, fine[:, 3])
+  np.testing.assert_array_equal(last.high, fine[:, 3])
+
+
+def maps(seed, with_hints=False, shape=SHAPE):
+  """A coarse and a fine map that belong together, and hints or None."""
+  rng = np.random.default_rng(seed)
+  fine = rng.integers(0, 256, (2, 2 * shape[0], 2 * shape[1], 2))
+  fine[1] = np.clip(fine[1], 250, 255)  # the end of the range
+  fine = levels.to_network(jnp.asarray(fine, jnp.float32))
+  hints = None
+  if with_hints:
+    mask = jnp.asarray(rng.random(fine.shape[:3]) < 0.15)
+    hints = hint_maps.from_mask(fine, mask)
+  return levels.pyramid(fine, hints, 1)
+
+
+def net_and_params(seed=0, features=6):
+  net = level_net.LevelNet(features, 1)
+  coarse, fine = maps(seed)
+  height, width = (4 * side for side in fine.chroma.shape[1:3])
+  rng = np.random.default_rng(seed)
+  luminance = jnp.asarray(
+    rng.uniform(-1, 1, (2, height, width, 1)), jnp.float32
+  )
+  embedding = jnp.asarray(rng.normal(0, 1, (2, *SHAPE, 5)), jnp.float32)
+  given = luminance, embedding, ()
+  params = net.init(jax.random.key(seed), *given, coarse, fine)['params']
+  params['first_head']['g'] *= 10
+  params['second_head']['g'] *= 10
+  context = net.apply(
+    {'params': params}, *given[:2], SHAPE, (), method='context'
+  )
+  return net, params, context
+
+
+@pytest.mark.parametrize('with_hints', [False, True])
+def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
+  with_hints,
+):
+  net, params, context = net_and_params()
+  coarse, fine = maps(1, with_hints)
+  noise = jnp.stack([levels.noise(jax.random.key(i), *SHAPE) for i in range(2)])
+  drawn, log_prob = jax.jit(
+    lambda: net.apply(
+      {'params': params},
+      context,
+      coarse.chroma,
+      noise,
+      fine.hints,
+      method='sample',
+    )
+  )()
+  values = levels.from_network(drawn)
+  np.testing.assert_array_equal(values, np.round(values))
+  assert float(values.min()) >= 0 and float(values.max()) <= 255
+  is_free = np.zeros((2, *SHAPE), bool)
+  if with_hints:
+    known = np.asarray(fine.hints[..., 2]) > 0
+    np.testing.assert_array_equal(drawn[known], fine.chroma[known])
+    is_free = np.asarray(coarse.hints[..., 2]) > 0
+    assert is_free.any() and not is_free.all()
+  means = levels.coarsen(drawn)
+  np.testing.assert_array_equal(means[~is_free], coarse.chroma[~is_free])
+  again = net.apply(
+    {'params': params},
+    context,
+    coarse,
+    levels.Map(drawn, fine.hints),
+    method='log_prob',
+  )
+  np.testing.assert_allclose(again, log_prob, rtol=1e-5, atol=1e-4)
+  other, _ = net.apply(
+    {'params': params},
+    context,
+    coarse.chroma,
+    noise[::-1],
+    fine.hints,
+    method='sample',
+  )
+  assert (other != drawn).any()
+
+
+def test_samples_have_the_frequencies_of_their_probabilities():
+  count = 40_000
+  stages = repeated(thetas(5, log_scale=-6.5), count)
+  cells = cells_of([(254, 3)] * count, np.array([[254, 3]] * 4))
+  noise = levels.noise(jax.random.key(0), 1, count)[0]
+  drawn = levels.sample_first(stages.first, cells, noise)
+  fine = levels.sample_second(stages, cells, drawn, noise)
+  cells_drawn, counts = np.unique(np.asarray(fine), axis=0, return_counts=True)
+  often = counts > 60
+  assert often.sum() > 10
+  expected = np.exp(
+    levels.log_prob(
+      repeated(thetas(5, log_scale=-6.5), int(often.sum())),
+      cells_of([(254, 3)] * int(often.sum()), np.array([[254, 3]] * 4)),
+      jnp.asarray(cells_drawn[often]),
+    )
+  )
+  deviation = np.sqrt(expected * count)
+  errors = (counts[often] - expected * count) / deviation
+  assert np.abs(errors).max() < 4.5 and np.abs(errors).mean() < 1.1
+
+
+def stage_outputs(net, params, context, cells, fine):
+  first, x = net.apply({'params': params}, context, cells, method='first')
+  offset = levels.offsets(cells, fine)
+  second = net.apply(
+    {'params': params}, x, cells, offset, fine[..., 0, :], method='second'
+  )
+  return first, second
+
+
+def test_no_stage_sees_what_comes_after_it():
+  net, params, context = net_and_params()
+  coarse, fine = maps(2)
+  cells = levels.prepare(levels.from_network(coarse.chroma))
+  values = levels.to_cells(levels.from_network(fine.chroma))
+
+  def influence(output):
+    grad = jax.grad(
+      lambda x: (
+        stage_outputs(net, params, context, cells, x)[output] ** 2
+      ).sum()
+    )(values)
+    return np.abs(np.asarray(grad)).sum((0, 1, 2, 4))  # of each place
+
+  np.testing.assert_array_equal(influence(0), 0)
+  seen = influence(1)
+  # The sum is known by the offset, so each place adds to it alike; x0 is more.
+  np.testing.assert_allclose(seen[1:], seen[1], rtol=1e-5)
+  assert seen[0] > 0
+
+
+def test_a_coarse_value_reaches_its_neighbours_fine_values():
+  net, params, context = net_and_params()
+  coarse, fine = maps(2)
+  values = levels.to_cells(levels.from_network(fine.chroma))
+
+  def outputs(chroma):
+    cells = levels.prepare(levels.from_network(chroma))
+    first, second = stage_outputs(net, params, context, cells, values)
+    return jnp.concatenate([first, second], -1)[0, 1, 1]
+
+  changed = coarse.chroma.at[0, 2, 2].add(8 / 127.5)
+  assert float(jnp.abs(outputs(coarse.chroma) - outputs(changed)).max()) > 1e-4
+
+
+def test_a_known_cell_makes_the_rounded_mean_of_what_is_known():
+  values = np.full((1, 2, 4, 2), 100.0, np.float32)
+  values[0, :, :2, 0] = [[10, 13], [90, 91]]
+  chroma = levels.to_network(jnp.asarray(values))
+  mask = jnp.asarray([[[True, True, False, False], [False] * 4]])
+  coarse = levels.coarsen_hints(hint_maps.from_mask(chroma, mask))
+  np.testing.assert_array_equal(coarse[0, 0, :, 2], [1, 0])
+  known = levels.from_network(coarse[0, 0, 0, :2])
+  np.testing.assert_array_equal(known, [12, 100])
+
+
+def test_log_probabilities_are_shared_out_without_loss():
+  rng = np.random.default_rng(0)
+  parts = [rng.normal(0, 1, (2, 2, 3))] * 2 + [rng.normal(0, 1, (2, 4, 6))]
+  parts = [jnp.asarray(x, jnp.float32) for x in parts]
+  whole = levels.on_finest_grid(parts)
+  assert whole.shape == (2, 8, 12)
+  expected = sum(float(x.sum()) for x in parts)
+  assert float(whole.sum()) == pytest.approx(expected, abs=1e-4)
+  hints = np.zeros((2, 8, 12, 3), np.float32)
+  hints[0, 0, 0, 2] = hints[1, 5, 7, 2] = 1
+  left = levels.on_finest_grid(parts, jnp.asarray(hints))
+  assert float(left[0, 0, 0]) == float(left[1, 5, 7]) == 0
+  assert float(left.sum()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_initial_theta_is_a_narrow_guess_at_the_interpolated_value():
+  theta = jnp.asarray(levels.initial_theta(8, 1, 0))[8:]
+  mixture = levels.unpack(theta)
+  assert float(jnp.abs(mixture.means).max()) < 3 / 127.5
+  assert float(mixture.log_scales.max()) == levels.INITIAL_LOG_SCALE
+  assert levels.FIRST_OUTPUTS == len(levels.initial_theta(8, 1, 0))
+  assert levels.SECOND_OUTPUTS == len(levels.initial_theta(0, 3, 2))
+
+
+def test_levels_are_the_integers_of_the_mixture():
+  values = jnp.arange(256.0)[:, None]
+  chroma = levels.to_network(values)
+  np.testing.assert_array_equal(levels.from_network(chroma), values)
+  np.testing.assert_array_equal(
+    logistic_mixture.nearest_levels(chroma), values - 127.5
+  )

@@ -1,0 +1,124 @@
+"""Finer levels: samples of the whole model are drawn as they are scored."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.images import color
+from pic_jax.model import hints, levels, parameters
+from pic_jax.sampling import conditions, sample
+from tests import tiny
+
+LEVELS = dict(
+  levels=2,
+  level_features=5,
+  level_blocks=1,
+  chroma_factor=1,
+  embedding_stages=((6, 2, 1, 1), (8, 2, 1, 2)),
+  chroma_filter='area',
+  hint_share=0.5,
+  dropout_rate=0.0,
+)
+
+
+def prepare(count=2, height=12, width=20):
+  net = tiny.net(**LEVELS)
+  lab = net.split_lab(tiny.images(count, height, width))
+  params = tiny.trained_like(net, lab)
+  for level in (1, 2):
+    for head in ('first_head', 'second_head'):
+      params[f'level_{level}'][head]['g'] *= 10
+  kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 8))
+  params['embedding']['hints'] = kernel.astype(np.float32)
+  return net, params, lab, jax.random.split(jax.random.key(7), count)
+
+
+def score(net, params, luminance, chroma, given=None):
+  return jax.jit(
+    lambda params, *args: net.apply(
+      {'params': params}, *args[:2], hints=args[2], method='score'
+    )
+  )(params, luminance, chroma, given)
+
+
+def draw(net, params, lab, keys, **spec):
+  return jax.jit(
+    lambda params, luminance: sample.draw(
+      net, params, luminance, keys=keys, spec=conditions.SamplingSpec(**spec)
+    )
+  )(params, lab.luminance)
+
+
+@pytest.mark.parametrize('with_hints', [False, True])
+def test_samples_score_as_they_were_drawn(with_hints):
+  net, params, lab, keys = prepare()
+  given = None
+  if with_hints:
+    mask = np.random.default_rng(2).random(lab.chroma.shape[:3]) < 0.05
+    given = hints.from_mask(lab.chroma, jnp.asarray(mask))
+  drawn = draw(net, params, lab, keys, samples=2, hints=given)
+  assert drawn.chroma.shape == (2, 2, 12, 20, 2)
+  integers = color.chroma_from_network(drawn.chroma)
+  np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
+  for number in range(2):
+    chroma = drawn.chroma[:, number]
+    found = score(net, params, lab.luminance, chroma, given)
+    assert [x.shape for x in found.level_log_probs] == [
+      (2, 3, 5),
+      (2, 3, 5),
+      (2, 6, 10),
+    ]
+    np.testing.assert_allclose(
+      found.on_finest_grid(given), drawn.log_prob[:, number], atol=2e-3
+    )
+    if with_hints:
+      np.testing.assert_array_equal(chroma[mask], lab.chroma[mask])
+      assert not np.asarray(drawn.log_prob[:, number])[mask].any()
+  assert (drawn.chroma[:, 0] != drawn.chroma[:, 1]).any()
+
+
+def test_the_coarsest_map_of_a_sample_is_that_of_the_decoder_alone():
+  net, params, lab, keys = prepare()
+  whole = draw(net, params, lab, keys, samples=1).chroma[:, 0]
+  alone = net.clone(levels=0, chroma_factor=4)
+  luminance = alone.split_lab(tiny.images(2, 12, 20))
+  coarsest = draw(alone, params, luminance, keys, samples=1).chroma[:, 0]
+  maps = levels.pyramid(whole, None, 2)
+  np.testing.assert_array_equal(maps[0].chroma, coarsest)
+
+
+def test_a_fine_temperature_leaves_the_coarsest_map_as_it_is():
+  net, params, lab, keys = prepare()
+  exact = draw(net, params, lab, keys).chroma[:, 0]
+  calm = draw(net, params, lab, keys, fine_temperature=0.0).chroma[:, 0]
+  other = draw(net, params, lab, keys[::-1], fine_temperature=0.0)
+  assert (exact != calm).any() and (calm != other.chroma[:, 0]).any()
+  coarsest = [levels.pyramid(x, None, 2)[0].chroma for x in (exact, calm)]
+  np.testing.assert_array_equal(*coarsest)
+
+
+def test_no_map_reaches_the_log_probability_of_a_coarser_one():
+  net, params, lab, _ = prepare(1)
+  found = score(net, params, lab.luminance, lab.chroma)
+  # Two values of one cell change, but not their mean.
+  changed = lab.chroma.at[0, 4, 6].add(6 / 127.5).at[0, 5, 7].add(-6 / 127.5)
+  after = score(net, params, lab.luminance, changed)
+  for level in (0, 1):
+    np.testing.assert_array_equal(
+      found.level_log_probs[level], after.level_log_probs[level]
+    )
+  assert (found.level_log_probs[2] != after.level_log_probs[2]).any()
+
+
+def test_parameters_of_missing_levels_are_drawn_from_data():
+  net, params, lab, _ = prepare(8)
+  base = {name: params[name] for name in ('embedding', 'decoder')}
+  found = parameters.with_levels(net, base, lab, 0)
+  assert found['decoder'] is base['decoder']
+  assert found.keys() == params.keys()
+  scores = score(net, found, lab.luminance, lab.chroma)
+  # Narrow guesses around what is interpolated: far better than uniform.
+  bits = [-float(x.sum()) / np.log(2) for x in scores.level_log_probs]
+  sizes = [2 * 8 * side for side in (15, 3 * 15, 3 * 60)]
+  assert bits[1] / sizes[1] < 7 and bits[2] / sizes[2] < 7
