@@ -32,6 +32,8 @@ CONFIGS = (
   'imagenet128',
   'imagenet128_embedding',
   'photos128',
+  'photos256',
+  'photos256_level',
   'photos64',
   'smoke',
 )

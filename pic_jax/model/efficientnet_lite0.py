@@ -188,7 +188,8 @@ class EfficientNetLite0(nn.Module):
   def __call__(self, luminance: jax.Array) -> list[jax.Array]:
     """Maps [B, H, W, 1] in network units to features [B, h_i, w_i, C_i].
 
-    Colour, [B, H, W, 3], is seen, too, if it is given. From fine to coarse; the head is as coarse as the features before it.
+    Colour, [B, H, W, 3], is seen, too, if it is given. The features are in
+    order from fine to coarse; the head's are as coarse as those before it.
     """
 
     def layer(name: str, features: int, *args: int, **kwargs: Any) -> Layer:

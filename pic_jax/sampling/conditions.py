@@ -10,6 +10,7 @@ import ml_collections
 
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture, pic
+from pic_jax.sampling import colour_prior
 
 
 @flax.struct.dataclass
@@ -21,13 +22,36 @@ class Guidance:
   of the luminance, keeps a canvas from drifting. A strength of 0 or a single
   candidate gives exact samples of the decoder.
 
+  With a prior the probability is proportional to
+  (p_embedding / p_prior ** prior_exponent) ** strength: see `colour_prior`.
+
   Attributes:
     strength: exponent of the embedding's probability.
     candidates_per_pixel: m.
+    prior: [64, 64] log-probabilities of colours; None for none.
+    prior_exponent: of the prior; 0 for none.
   """
 
   strength: float | jax.Array
   candidates_per_pixel: int = flax.struct.field(pytree_node=False)
+  prior: jax.Array | None = None
+  prior_exponent: float | jax.Array = 0.0
+
+  def score(
+    self, theta: jax.Array, luminance: jax.Array, chroma: jax.Array
+  ) -> jax.Array:
+    """Logarithm of what a candidate's probability is proportional to, [...].
+
+    Args:
+      theta: [..., P] of the embedding.
+      luminance: [..., 1] in network units.
+      chroma: [..., 2] in network units, on the integer grid.
+    """
+    log_prob = logistic_mixture.log_prob(theta, luminance, chroma)
+    if self.prior is not None:
+      prior = colour_prior.log_prob(self.prior, chroma)
+      log_prob = log_prob - self.prior_exponent * prior
+    return self.strength * log_prob
 
 
 @flax.struct.dataclass
@@ -138,7 +162,7 @@ class Conditions(NamedTuple):
     hints: [N, h, w, 3], known chroma; None for none.
     embedding_theta: [N, h, w, P], the embedding's mixture, with guidance.
     choice: [m, N, h, w] Gumbel noise, with guidance.
-    strength: exponent of guidance.
+    guidance: None for exact samples.
     features: features of the backbone, read by the finer levels.
   """
 
@@ -148,7 +172,7 @@ class Conditions(NamedTuple):
   hints: jax.Array | None = None
   embedding_theta: jax.Array | None = None
   choice: jax.Array | None = None
-  strength: float | jax.Array = 0.0
+  guidance: Guidance | None = None
   features: tuple[jax.Array, ...] = ()
 
   def repeated_embedding(self) -> jax.Array:
@@ -175,8 +199,7 @@ class Conditions(NamedTuple):
     )(self.noise)  # [m, N, ..., 2]
     score = jax.vmap(
       lambda chroma, choice: (
-        self.strength * logistic_mixture.log_prob(own, level, chroma)
-        + choice[place]
+        self.guidance.score(own, level, chroma) + choice[place]
       )
     )(candidates, self.choice)
     best = score.argmax(0)[None, ..., None]
@@ -234,5 +257,5 @@ def prepare(
     noise=(spec.temperature * more).at[0].set(noise),
     embedding_theta=theta,
     choice=choice,
-    strength=guidance.strength,
+    guidance=guidance,
   )

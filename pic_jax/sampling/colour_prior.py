@@ -1,0 +1,69 @@
+"""How common colours are: a smoothed histogram of training chroma.
+
+Guidance asks how well a colour goes with the picture. The embedding's own
+likelihood prefers grey, since grey is common; divided by the prior to some
+power it says what the picture tells of the colour, not how common that is.
+"""
+
+import base64
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+LEVELS_PER_BIN = 4
+NUM_BINS = 256 // LEVELS_PER_BIN
+# Deviation of the Gaussian that smooths, in levels.
+SMOOTHING = 3.0
+# Share of a uniform distribution in the mixture: no colour is impossible.
+UNIFORM_SHARE = 0.04
+
+
+def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
+  """Counts colours.
+
+  Args:
+    chroma: batches [..., 2] in network units.
+
+  Returns:
+    [64, 64] float32: log of the mean probability of a pair (a, b) in each bin
+      of 4 x 4 levels; over all 256 x 256 pairs the probabilities add up to 1.
+  """
+  counts = np.zeros((NUM_BINS, NUM_BINS))
+  for batch in chroma:
+    values = np.asarray(batch).reshape(-1, 2) * 127.5 + 127.5
+    bins = np.clip(
+      values.round().astype(int) // LEVELS_PER_BIN, 0, NUM_BINS - 1
+    )
+    np.add.at(counts, tuple(bins.T), 1.0)
+  steps = LEVELS_PER_BIN * np.arange(NUM_BINS)
+  blur = np.exp(-0.5 * np.square((steps[:, None] - steps) / SMOOTHING))
+  blur /= blur.sum(0)
+  shares = blur @ (counts / counts.sum()) @ blur.T
+  shares = (1 - UNIFORM_SHARE) * shares + UNIFORM_SHARE / NUM_BINS**2
+  return np.log(shares / LEVELS_PER_BIN**2).astype(np.float32)
+
+
+def log_prob(prior: jax.Array, chroma: jax.Array) -> jax.Array:
+  """Log-probability [...] of chroma [..., 2] in network units."""
+  bins = jnp.round(127.5 * chroma + 127.5).astype(jnp.int32) // LEVELS_PER_BIN
+  bins = jnp.clip(bins, 0, NUM_BINS - 1)
+  return prior[bins[..., 0], bins[..., 1]]
+
+
+def to_text(prior: np.ndarray) -> str:
+  """A prior as text, for the metadata of a file: 11 kB."""
+  return base64.b64encode(prior.astype('<f2').tobytes()).decode('ascii')
+
+
+def from_text(text: str) -> np.ndarray:
+  """Reads what `to_text` wrote.
+
+  Raises:
+    ValueError: it is not such a text.
+  """
+  values = np.frombuffer(base64.b64decode(text, validate=True), '<f2')
+  if values.size != NUM_BINS**2 or not np.isfinite(values).all():
+    raise ValueError(f'A colour prior has {NUM_BINS}^2 finite numbers.')
+  return values.reshape(NUM_BINS, NUM_BINS).astype(np.float32)
