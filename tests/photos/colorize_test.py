@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color, image_files
-from pic_jax.photos import colorize, drawn_samples, network_size, options
+from pic_jax.photos import (
+  adjustments,
+  colorize,
+  drawn_samples,
+  network_size,
+  options,
+)
 from pic_jax.runtime import errors
 from tests import tiny
 
@@ -77,7 +83,9 @@ def test_luminance_is_the_photographs_own(colorizer, height, width):
   before = color.rgb_to_lab(rgb)[..., 0]
   for index in range(2):
     result, clipped = colorizer.render(
-      drawing.network_input, drawing.chroma[index], saturation=0.1
+      drawing.network_input,
+      drawing.chroma[index],
+      adjustments.Adjustments(saturation=0.1),
     )
     assert result.shape == (height, width, 3) and result.dtype == np.uint8
     after = color.rgb_to_lab(result)

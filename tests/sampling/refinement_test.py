@@ -1,12 +1,14 @@
 """Finer levels: samples of the whole model are drawn as they are scored."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pic_jax.images import color
-from pic_jax.model import hints, levels, parameters
+from pic_jax.model import hints, level_net, levels, parameters
 from pic_jax.sampling import conditions, sample
 from tests import tiny
 
@@ -117,8 +119,21 @@ def test_parameters_of_missing_levels_are_drawn_from_data():
   found = parameters.with_levels(net, base, lab, 0)
   assert found['decoder'] is base['decoder']
   assert found.keys() == params.keys()
-  scores = score(net, found, lab.luminance, lab.chroma)
-  # Narrow guesses around what is interpolated: far better than uniform.
-  bits = [-float(x.sum()) / np.log(2) for x in scores.level_log_probs]
-  sizes = [2 * 8 * side for side in (15, 3 * 15, 3 * 60)]
-  assert bits[1] / sizes[1] < 7 and bits[2] / sizes[2] < 7
+  embedding = net.build_embedding().apply(
+    {'params': base['embedding']}, lab.luminance
+  )
+  maps = levels.pyramid(lab.chroma, None, 2)
+  for level in (1, 2):
+    apply_fn = functools.partial(
+      net.build_level().apply, {'params': found[f'level_{level}']}
+    )
+    coarse = maps[level - 1].chroma
+    context = apply_fn(
+      lab.luminance, embedding, coarse.shape[1:3], (), method='context'
+    )
+    cells = levels.prepare(levels.from_network(coarse))
+    theta, _ = apply_fn(context, cells, method='first')
+    theta = np.asarray(theta).reshape(-1, theta.shape[-1])
+    expected = levels.initial_theta(8, 1, 0)
+    np.testing.assert_allclose(theta.mean(0), expected, atol=1e-4)
+    np.testing.assert_allclose(theta.std(0), level_net.HEAD_SCALE, rtol=1e-3)
