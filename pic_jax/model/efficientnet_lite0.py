@@ -190,6 +190,7 @@ class EfficientNetLite0(nn.Module):
 
     Colour, [B, H, W, 3], is seen, too, if it is given. The features are in
     order from fine to coarse; the head's are as coarse as those before it.
+    order from fine to coarse; the head's are as coarse as those before it.
     """
 
     def layer(name: str, features: int, *args: int, **kwargs: Any) -> Layer:
