@@ -247,26 +247,30 @@ class Interval(NamedTuple):
   guess: jax.Array
 
 
+def component_means(
+  mixture: Mixture, within: Interval, a: jax.Array | None = None
+) -> jax.Array:
+  """Means [..., K] of a, or of b given a [..., 1], in levels."""
+  if a is None:
+    return _UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
+  means = _UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
+  return means + mixture.coeffs * (a - within.guess[..., :1])
+
+
 def _log_prob(theta: jax.Array, x: jax.Array, within: Interval) -> jax.Array:
   """Log-probability [...] of values x [..., 2] by mixtures [..., 6 K]."""
   mixture = unpack(theta)
   log_weights = jax.nn.log_softmax(mixture.logits)
-  means = _UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
-  a, b = x[..., :1], x[..., 1:]
-  log_weights += logistic_window.log_window(
-    a - means,
-    mixture.log_scales[..., 0, :],
-    a == within.low[..., :1],
-    a == within.high[..., :1],
-  )
-  means = _UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
-  means += mixture.coeffs * (a - within.guess[..., :1])
-  log_weights += logistic_window.log_window(
-    b - means,
-    mixture.log_scales[..., 1, :],
-    b == within.low[..., 1:],
-    b == within.high[..., 1:],
-  )
+  given = None
+  for channel in range(2):
+    value = x[..., channel, None]
+    log_weights += logistic_window.log_window(
+      value - component_means(mixture, within, given),
+      mixture.log_scales[..., channel, :],
+      value == within.low[..., channel, None],
+      value == within.high[..., channel, None],
+    )
+    given = value
   return jax.nn.logsumexp(log_weights, -1)
 
 
@@ -402,7 +406,7 @@ class Stages(NamedTuple):
   second: jax.Array
 
 
-def _mixtures(stages: Stages) -> list[jax.Array]:
+def mixtures(stages: Stages) -> list[jax.Array]:
   """The mixtures of x0 to x3, [..., 6 K] each."""
   size = 6 * NUM_COMPONENTS
   parts = [stages.second[..., size * i : size * (i + 1)] for i in range(3)]
@@ -450,7 +454,7 @@ def log_prob(
     interval_2(x[1]),
     interval_3(x[1], x[2]),
   ]
-  for i, theta in enumerate(_mixtures(stages)):
+  for i, theta in enumerate(mixtures(stages)):
     part = _log_prob(theta, x[i], within[i])
     total += part if known is None else (1.0 - known[..., i]) * part
   return total
@@ -529,7 +533,7 @@ def sample_second(
     noise, hints, num_values: see `sample_first`.
   """
   q, x0 = first
-  theta = _mixtures(stages)
+  theta = mixtures(stages)
   interval_1, interval_2, interval_3 = second_intervals(
     stages.second, cells, q, x0, num_values
   )
