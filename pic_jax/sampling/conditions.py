@@ -29,13 +29,13 @@ class Guidance:
     strength: exponent of the embedding's probability.
     candidates_per_pixel: m.
     prior: [64, 64] log-probabilities of colours; None for none.
-    prior_exponent: of the prior; 0 for none.
+    prior_exponent: exponent of the prior; None without one.
   """
 
   strength: float | jax.Array
   candidates_per_pixel: int = flax.struct.field(pytree_node=False)
   prior: jax.Array | None = None
-  prior_exponent: float | jax.Array = 0.0
+  prior_exponent: float | jax.Array | None = None
 
   def score(
     self, theta: jax.Array, luminance: jax.Array, chroma: jax.Array
