@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     help='colours that are known of one photograph: a .csv of x,y,#rrggbb, or '
     'a picture of its size, transparent where nothing is known',
   )
+  colorize.add_argument(
+    '--shard',
+    default='',
+    metavar='N/COUNT',
+    help='only the Nth of COUNT shares, for as many machines; afterwards the '
+    'same command without it makes report and page',
+  )
   for fields in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, fields)
   app = commands.add_parser('app', help='serve a page to colour with')
@@ -85,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _colorize(values: argparse.Namespace) -> int:
   """Colours all inputs; returns the exit code."""
-  from pic_jax.photos import colorize, colorize_folder, folder_job
+  from pic_jax.photos import colorize, colorize_folder, folder_job, shards
   from pic_jax.runtime import terminal
 
   job = folder_job.Job(
@@ -94,12 +101,16 @@ def _colorize(values: argparse.Namespace) -> int:
     settings=options.taken_from(values, options.Settings),
     file_options=options.taken_from(values, options.FileOptions),
     hints=values.hints,
+    shard=shards.parse(values.shard),
   )
   found = folder_job.find(job)
   colorizer = colorize.Colorizer.load(values.model)
   report = colorize_folder.run(job, found, colorizer)
-  terminal.say(_summary(report))
-  print(job.output / folder_job.PAGE)
+  terminal.say(_summary(report) or 'No photograph belongs to this shard.')
+  if job.shard.part:
+    terminal.say('When all shards are done: the same command without --shard.')
+  else:
+    print(job.output / folder_job.PAGE)
   statuses = {entry['status'] for entry in report['files']}
   if statuses == {'failed'}:
     return ALL_FAILED

@@ -28,6 +28,7 @@ from pic_jax.photos import (
   folder_job,
   hint_files,
   network_size,
+  shards,
 )
 from pic_jax.runtime import errors, lock, terminal
 
@@ -121,12 +122,15 @@ def run(
   output = job.output
   output.mkdir(parents=True, exist_ok=True)
   with (
-    lock.hold(output),
-    (output / folder_job.JOURNAL).open('a', encoding='utf-8') as journal,
+    lock.hold(output, job.shard.part),
+    job.journal.open('a', encoding='utf-8') as journal,
   ):
+    (output / folder_job.JOURNAL).touch()  # marks a folder of outputs
+    if not job.shard.part:
+      shards.take_over(output, folder_job.JOURNAL, folder_job.PARTIAL)
     folder_job.check_case(job, found)
-    shutil.rmtree(output / folder_job.PARTIAL, ignore_errors=True)
-    (output / folder_job.PARTIAL).mkdir()
+    shutil.rmtree(job.partial, ignore_errors=True)
+    job.partial.mkdir()
     journal.write('\n')  # ends a line that was cut off
     state = FolderRun(job, colorizer, journal, len(found.photographs))
     if found.left_out:
@@ -139,12 +143,14 @@ def run(
         f'{state.num_seen} of {len(found.photographs)} are finished; run the '
         'same command again to go on.',
       ) from None
-    shutil.rmtree(output / folder_job.PARTIAL)
+    shutil.rmtree(job.partial)
   report = {
     'settings': state.made_with,
     'left_out': [str(path) for path in found.left_out],
     'files': [dataclasses.asdict(result) for result in files],
   }
+  if job.shard.part:  # the whole reports, when all are done
+    return report
   _write(output / folder_job.REPORT, json.dumps(report, indent=2) + '\n')
   entries = folder_job.read_journal(output)
   page = contact_sheet.to_html([entries[name] for name in sorted(entries)])
@@ -322,9 +328,7 @@ def _save(
   """Writes one output, unless it is there."""
   if os.path.lexists(path):
     return
-  temporary = (
-    job.output / folder_job.PARTIAL / f'output.{job.file_options.format}'
-  )
+  temporary = job.partial / f'output.{job.file_options.format}'
   image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary.replace(path)

@@ -9,7 +9,7 @@ import tempfile
 from typing import Any
 
 from pic_jax.images import image_files
-from pic_jax.photos import options
+from pic_jax.photos import options, shards
 from pic_jax.runtime import errors, terminal
 
 JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
@@ -27,6 +27,7 @@ class Job:
     settings: of the samples.
     file_options: formats, folders, what may be overwritten.
     hints: file of what is known of the one photograph; None: nothing is.
+    shard: which of the photographs.
   """
 
   inputs: tuple[pathlib.Path, ...]
@@ -34,6 +35,17 @@ class Job:
   settings: options.Settings
   file_options: options.FileOptions = options.FileOptions()
   hints: pathlib.Path | None = None
+  shard: shards.Shard = shards.WHOLE
+
+  @property
+  def journal(self) -> pathlib.Path:
+    """Where this run writes what it has made."""
+    return self.output / self.shard.rename(JOURNAL)
+
+  @property
+  def partial(self) -> pathlib.Path:
+    """Folder of files that this run has not finished."""
+    return self.output / self.shard.rename(PARTIAL)
 
   def targets(self, name: str) -> list[pathlib.Path]:
     """Outputs of a photograph, relative to the output folder.
@@ -129,7 +141,9 @@ def find(job: Job) -> Found:
         'another --output.'
       )
     inside, others = _walk(source, output, job.file_options.recursive)
-    photographs += [(path, str(path.relative_to(source))) for path in inside]
+    photographs += [
+      (path, path.relative_to(source).as_posix()) for path in inside
+    ]
     left_out += others
   if not photographs:
     hint = (
@@ -148,7 +162,8 @@ def find(job: Job) -> Found:
       f'--hints are of one photograph, got {len(photographs)}.'
     )
   _refuse_equal_names(photographs, str)
-  return Found(photographs, left_out)
+  own = [(path, name) for path, name in photographs if job.shard.has(name)]
+  return Found(own, left_out)
 
 
 def _refuse_files_of_others(job: Job) -> None:
@@ -219,16 +234,19 @@ def check_case(job: Job, found: Found) -> None:
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
-  """The last entry of every file, as commit 53901bf wrote it, too."""
-  path = output / JOURNAL
+  """The last entry of every file, as commit 53901bf wrote it, too.
+
+  Entries of shards are newer than those of the whole, which takes them over.
+  """
   entries = {}
-  if not path.exists():
-    return entries
-  for line in path.read_text(encoding='utf-8').splitlines():
-    try:
-      entry = json.loads(line)
-      name = entry['file']
-    except (ValueError, TypeError, KeyError):
-      continue  # cut off when the process was killed, or no line of ours
-    entries[name] = {'pictures': [], 'reason': ''} | entry
+  for path in (output / JOURNAL, *shards.journals(output, JOURNAL)):
+    if not path.exists():
+      continue
+    for line in path.read_text(encoding='utf-8').splitlines():
+      try:
+        entry = json.loads(line)
+        name = entry['file']
+      except (ValueError, TypeError, KeyError):
+        continue  # cut off when the process was killed, or no line of ours
+      entries[name] = {'pictures': [], 'reason': ''} | entry
   return entries
