@@ -178,13 +178,13 @@ def evaluate(values: Any) -> None:
 
 def sample(values: Any) -> None:
   """--mode=sample: grids of grey | samples | original, test split."""
-  from pic_jax.sampling import grids
+  from pic_jax.sampling import sheets
   from pic_jax.saved import run_config
 
   params, config, step = _load_trained(values)
   folder = values.output or values.workdir or '.'
   model = run_config.build_model(config)
-  for path in grids.save(model, params, config, step, folder):
+  for path in sheets.save(model, params, config, step, folder):
     print(path)
 
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs, learning_curve
-from pic_jax.images import grid as picture_grid
-from pic_jax.images import image_files
+from pic_jax.images import image_files, tiling
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
 
@@ -125,7 +124,7 @@ def make_all(
 
 
 def _save(rows_fn: Callable[[], np.ndarray], path: pathlib.Path) -> None:
-  image_files.save_image(path, picture_grid.grid(rows_fn()))
+  image_files.save_image(path, tiling.tile(rows_fn()))
 
 
 def _of_one_model(

@@ -11,10 +11,10 @@ import ml_collections
 import numpy as np
 
 from pic_jax.evaluation import likelihood
-from pic_jax.images import grid, image_files
+from pic_jax.images import image_files, tiling
 from pic_jax.model import pic
 from pic_jax.runtime import devices, terminal
-from pic_jax.sampling import grids
+from pic_jax.sampling import sheets
 from pic_jax.saved import checkpoints
 from pic_jax.training import finite, optimizers, run_log, train_step
 
@@ -58,8 +58,8 @@ class Periodic:
     return likelihood.Evaluator(self._config)
 
   @functools.cached_property
-  def _sampler(self) -> grids.Sampler:
-    return grids.Sampler(self._model, self._config.sampling)
+  def _sampler(self) -> sheets.Sampler:
+    return sheets.Sampler(self._model, self._config.sampling)
 
   def report(
     self, step: int, parts: dict[str, jax.Array], meter: run_log.Meter
@@ -116,7 +116,7 @@ class Periodic:
     rows = next(self._sampler.batches(state.ema_params, self._validation))
     if not devices.is_main():
       return
-    picture = grid.grid(rows)
+    picture = tiling.tile(rows)
     path = self.workdir / 'figures' / f'step_{step:07d}.png'
     image_files.save_image(path, picture)
     self.log.picture(step, 'samples', picture)

@@ -11,7 +11,7 @@ from pic_jax.evaluation import figure_inputs, figures, likelihood
 from pic_jax.images import image_files
 from pic_jax.model import logistic_mixture
 from pic_jax.runtime import devices, errors
-from pic_jax.sampling import grids, pictures, sample
+from pic_jax.sampling import pictures, sample, sheets
 from pic_jax.saved import run_config
 from tests import tiny
 
@@ -47,7 +47,7 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
   assert [look['index'] for look in found] == list(range(2, 11))
   replicated = devices.replicate(params)
   net = run_config.build_model(config)
-  rows = grids.Sampler(net, config.sampling)(replicated, rgb[2:], range(2, 11))
+  rows = sheets.Sampler(net, config.sampling)(replicated, rgb[2:], range(2, 11))
   report = likelihood.Evaluator(config)(replicated, rgb[2:], -1)
   for look, row in zip(found, rows, strict=True):
     np.testing.assert_array_equal(look['grey'], row[0])

@@ -16,7 +16,7 @@ from pic_jax.evaluation import (
 from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices, errors
-from pic_jax.sampling import grids, sample
+from pic_jax.sampling import sample, sheets
 from pic_jax.saved import run_config
 from tests import tiny
 
@@ -115,7 +115,7 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
 
   net = run_config.build_model(config)
   config.sampling.num_samples = 8
-  rows = grids.Sampler(net, config.sampling)(replicated, rgb, range(COUNT))
+  rows = sheets.Sampler(net, config.sampling)(replicated, rgb, range(COUNT))
   ssim = np.array(
     [
       [

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from pic_jax.images import encoding, grid, image_files, to_srgb
+from pic_jax.images import encoding, image_files, tiling, to_srgb
 from pic_jax.runtime import errors
 
 D50 = (0.9642, 1.0, 0.8249)
@@ -720,8 +720,8 @@ def test_what_cannot_be_written_is_named(tmp_path):
 def test_grid_places_pictures_with_gaps():
   rows = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1)
   rows = np.broadcast_to(rows, (2, 3, 4, 5, 3))
-  picture = grid.grid(rows, scale=2)
+  picture = tiling.tile(rows, scale=2)
   assert picture.shape == (2 * 8 + 2, 3 * 10 + 4, 3)
   assert (picture[10:, 12:22] == 4).all() and (picture[8:10] == 255).all()
   # Small pictures are enlarged, to a height of 64 here.
-  assert grid.grid(rows).shape == (2 * 64 + 2, 3 * 80 + 4, 3)
+  assert tiling.tile(rows).shape == (2 * 64 + 2, 3 * 80 + 4, 3)

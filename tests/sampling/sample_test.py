@@ -8,7 +8,7 @@ import pytest
 from pic_jax.images import color
 from pic_jax.model import hints, logistic_mixture
 from pic_jax.runtime import devices
-from pic_jax.sampling import conditions, grids, pictures, sample
+from pic_jax.sampling import conditions, pictures, sample, sheets
 from tests import tiny
 
 
@@ -235,7 +235,7 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   sampling = tiny.config('smoke').sampling
   with sampling.unlocked():
     sampling.update(seed=3, num_samples=2, temperature=0.5)
-  draw_rows = grids.Sampler(net, sampling)
+  draw_rows = sheets.Sampler(net, sampling)
   rows = draw_rows(devices.replicate(params), rgb, range(10, 15))
   assert rows.shape == (5, 4, 10, 14, 3)
   keys = jax.vmap(jax.random.fold_in, (None, 0))(

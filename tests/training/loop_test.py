@@ -19,7 +19,7 @@ from pic_jax.evaluation import likelihood
 from pic_jax.images import image_files
 from pic_jax.model import logistic_mixture, parameters
 from pic_jax.runtime import devices, errors, lock
-from pic_jax.sampling import grids, sample
+from pic_jax.sampling import sample, sheets
 from pic_jax.saved import checkpoints, run_config, trained_model, weights_file
 from pic_jax.training import loop, optimizers, periodic, train_step
 from tests import tiny
@@ -311,7 +311,7 @@ def test_sample_mode_streams_every_image_once(finished, tmp_path):
   config.sampling.batch_size = 8
   config.sampling.num_images = -1
   model = run_config.build_model(config)
-  paths = list(grids.save(model, params, config, step, str(tmp_path)))
+  paths = list(sheets.save(model, params, config, step, str(tmp_path)))
   assert [path.name[-17:-4] for path in paths] == [
     '000000-000007',
     '000008-000010',

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.images import grid, image_files
+from pic_jax.images import image_files, tiling
 from pic_jax.model import pic
 from pic_jax.runtime import devices, terminal
 from pic_jax.sampling import conditions, pictures, sample
@@ -111,5 +111,5 @@ def save(
     done = last + 1
     terminal.say(f'{done} images x {config.sampling.num_samples} samples')
     if devices.is_main():
-      image_files.save_image(path, grid.grid(rows))
+      image_files.save_image(path, tiling.tile(rows))
       yield path

@@ -1,4 +1,4 @@
-"""Several pictures in one."""
+"""Tilings: several pictures in one."""
 
 import numpy as np
 
@@ -6,12 +6,13 @@ GAP = 2  # white pixels between the pictures
 MIN_HEIGHT = 64  # smaller pictures are enlarged to about this
 
 
-def grid(rows: np.ndarray, scale: int | None = None) -> np.ndarray:
-  """Puts pictures [rows, columns, H, W, 3] uint8 into one, white between.
+def tile(rows: np.ndarray, scale: int | None = None) -> np.ndarray:
+  """Tiles pictures [rows, columns, H, W, 3] uint8 with white gaps.
 
   Args:
     rows: the pictures.
-    scale: enlarges each by this whole factor; None: small ones only.
+    scale: integer factor by which each picture is enlarged; None enlarges small
+      pictures only.
   """
   if scale is None:
     scale = max(1, MIN_HEIGHT // rows.shape[-3])
