@@ -116,7 +116,8 @@ def _batch_rows(
   costs['gflop'] *= count / batch  # XLA counts what one device does
   yield _row('train', batch, np.median(measure([call]), 0)[0], costs)
   args = devices.replicate(params), rgb
-  score, costs = _compile(likelihood.Evaluator(config).score, *args)
+  score = likelihood.score_fn(run_config.build_model(config))
+  score, costs = _compile(score, *args)
   costs['gflop'] *= count / batch
   times = measure([lambda: score(*args)])
   yield _row('eval', batch, np.median(times, 0)[0], costs)

@@ -154,23 +154,24 @@ def evaluate(values: Any) -> None:
   params = devices.replicate(params)
   # Not by the stored config alone: whoever evaluates decides what it costs.
   asked = config.evaluation if values.config is not None else {}
-  kinds = (
-    ('num_sampled_images', sample_report.SampleEvaluator, sample_report),
-    ('num_coded_images', code_length.Coder, code_length),
-  )
-  others = [  # made before the long work, as they may refuse
-    (make(config), asked[field], module.to_text)
-    for field, make, module in kinds
+  more = {
+    module: asked[field]
+    for field, module in (
+      ('num_sampled_images', sample_report),
+      ('num_coded_images', code_length),
+    )
     if asked.get(field)
-  ]
-  report = likelihood.Evaluator(config)(
-    params, source, config.evaluation.num_images
+  }
+  for module in more:
+    module.check(config)  # before the long work
+  report = likelihood.evaluate(
+    config, params, source, num_images=config.evaluation.num_images
   )
   text = likelihood.to_text(report)
-  for measure, num_images, to_text in others:
-    found = measure(params, source, num_images)
+  for module, num_images in more.items():
+    found = module.measure(config, params, source, num_images=num_images)
     report |= found
-    text += f'\n{to_text(found)}'
+    text += f'\n{module.to_text(found)}'
   data, split = config.data.name, config.data.test_split
   report |= {'step': step, 'data': data, 'split': split}
   _show(values, f'{data} {split}, step {step}\n{text}', report)

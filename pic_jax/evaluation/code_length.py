@@ -22,6 +22,7 @@ from pic_jax.model import (
   incremental_decoder,
   logistic_mixture,
   logistic_window,
+  pic,
 )
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
@@ -56,79 +57,93 @@ def probabilities(
   return jnp.exp(jax.nn.logsumexp(log_weights + log_mass, -1))
 
 
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks that chroma can be coded.
+
+  Raises:
+    UserError: no range coder is installed, or the model has no decoder.
+  """
+  try:
+    import constriction  # noqa: F401
+  except ImportError:
+    raise errors.UserError(
+      "Coding images needs a range coder: pip install 'constriction>=0.4,<0.6'."
+    ) from None
+  if config.model.head != 'decoder':
+    raise errors.UserError(
+      f'Coding images needs `model.head=decoder`, got {config.model.head}.'
+    )
+
+
+def measure(
+  config: ml_collections.ConfigDict,
+  params: Any,
+  source: Sequence[np.ndarray],
+  *,
+  num_images: int,
+) -> dict[str, Any]:
+  """Codes the first images of a source, decodes them, and compares.
+
+  Args:
+    config: of the model, evaluation and sampling.
+    params: replicated (averaged) parameters.
+    source: see `input_pipeline.open_source`.
+    num_images: -1 for all.
+
+  Returns:
+    `num_coded_images`, `code_bytes`, `likelihood_bytes` (what the exact rule
+    promises), `num_decoded_exactly`.
+
+  Raises:
+    UserError: see `check`.
+  """
+  check(config)
+  model = run_config.build_model(config).clone(remat=False)
+  coder = Coder(model)
+  report = likelihood.evaluate(config, params, source, num_images=num_images)
+  count = report['num_images']
+  promised = report['bits_per_image'] * count / 8
+  params = jax.device_put(devices.fetch(params))
+  code_bytes = num_exact = 0
+  for rgb, indices, mask in input_pipeline.eval_batches(
+    source, config.sampling.batch_size, num_images
+  ):
+    lab = model.split_lab(rgb)
+    grey, chroma = (lab.luminance, lab.luminance_small), np.array(lab.chroma)
+    code = coder.encode(params, grey, chroma, mask=mask)
+    decoded = coder.decode(params, grey, code, mask=mask)
+    is_exact = (decoded == chroma).all((1, 2, 3))
+    num_exact += int((is_exact & mask).sum())
+    code_bytes += code.nbytes
+    terminal.say(f'{indices[mask][-1] + 1} images coded and decoded')
+  return {
+    'num_coded_images': count,
+    'code_bytes': code_bytes,
+    'likelihood_bytes': promised,
+    'num_decoded_exactly': num_exact,
+  }
+
+
 class Coder:
   """Codes and decodes chroma by one compiled program."""
 
-  def __init__(self, config: ml_collections.ConfigDict):
-    """Builds the program.
+  def __init__(self, model: pic.PIC):
+    import constriction
 
-    Raises:
-      UserError: no range coder is installed, or the model has no decoder.
-    """
-    try:
-      import constriction
-    except ImportError:
-      raise errors.UserError(
-        '`evaluation.num_coded_images` needs a range coder: '
-        "pip install 'constriction>=0.4,<0.6'."
-      ) from None
     self._stream = constriction.stream
-    self._config = config
-    self._model = run_config.build_model(config).clone(remat=False)
-    if not self._model.has_decoder:
-      raise errors.UserError(
-        '`evaluation.num_coded_images` needs `model.head=decoder`, got '
-        f'{self._model.head}.'
-      )
+    self._model = model
     self._symbol_fn: SymbolFn | None = None
     self._walk = jax.jit(self._walk_fn)
-
-  def __call__(
-    self, params: Any, source: Sequence[np.ndarray], num_images: int
-  ) -> dict[str, Any]:
-    """Codes the first images of a source, decodes them, and compares.
-
-    Args:
-      params: replicated (averaged) parameters.
-      source: see `input_pipeline.open_source`.
-      num_images: -1 for all.
-
-    Returns:
-      `num_coded_images`, `code_bytes`, `likelihood_bytes` (what the exact rule
-      promises), `num_decoded_exactly`.
-    """
-    report = likelihood.Evaluator(self._config)(params, source, num_images)
-    count = report['num_images']
-    promised = report['bits_per_image'] * count / 8
-    params = jax.device_put(devices.fetch(params))
-    code_bytes = num_exact = 0
-    for rgb, indices, mask in input_pipeline.eval_batches(
-      source, self._config.sampling.batch_size, num_images
-    ):
-      lab = self._model.split_lab(rgb)
-      grey, chroma = (lab.luminance, lab.luminance_small), np.array(lab.chroma)
-      code = self.encode(params, grey, chroma, mask)
-      is_exact = (self.decode(params, grey, code, mask) == chroma).all(
-        (1, 2, 3)
-      )
-      num_exact += int((is_exact & mask).sum())
-      code_bytes += code.nbytes
-      terminal.say(f'{indices[mask][-1] + 1} images coded and decoded')
-    return {
-      'num_coded_images': count,
-      'code_bytes': code_bytes,
-      'likelihood_bytes': promised,
-      'num_decoded_exactly': num_exact,
-    }
 
   def encode(
     self,
     params: Any,
     grey: tuple[jax.Array, jax.Array],
     chroma: np.ndarray,
+    *,
     mask: np.ndarray,
   ) -> np.ndarray:
-    """One code for a batch.
+    """Codes a batch.
 
     Args:
       params: of the model.
@@ -157,9 +172,10 @@ class Coder:
     params: Any,
     grey: tuple[jax.Array, jax.Array],
     code: np.ndarray,
+    *,
     mask: np.ndarray,
   ) -> np.ndarray:
-    """The chroma [B, h, w, 2] of a code; for the rest see `encode`."""
+    """Decodes chroma [B, h, w, 2]; arguments as for `encode`."""
     decoder = self._stream.queue.RangeDecoder(code)
 
     def get(rows: np.ndarray, *_: int) -> np.ndarray:

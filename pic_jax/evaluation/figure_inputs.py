@@ -1,5 +1,6 @@
 """All that the paper's figures show of an image: samples, means, scores."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
-from pic_jax.model import logistic_mixture
+from pic_jax.model import logistic_mixture, pic
 from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
@@ -22,105 +23,104 @@ from pic_jax.saved import run_config
 FLAT_LUMINANCE = 50.0
 
 
-class Study:
-  """Draws and scores test images with a trained model."""
+FigureInputs = dict[str, Any]  # what `draw_and_score` gives for an image
 
-  def __init__(self, config: ml_collections.ConfigDict):
-    self._sampling = config.sampling
-    self._model = run_config.build_model(config)
-    self._look = devices.pmap(self._look_fn)
 
-  def __call__(
-    self,
-    params: dict,
-    source: Sequence[np.ndarray],
-    indices: Sequence[int],
-  ) -> Iterator[dict[str, Any]]:
-    """Looks at some images of a source, one after another.
+def draw_and_score(
+  config: ml_collections.ConfigDict,
+  params: dict,
+  source: Sequence[np.ndarray],
+  *,
+  indices: Sequence[int],
+) -> Iterator[FigureInputs]:
+  """Draws and scores some images of a source, one after another.
 
-    Args:
-      params: replicated (averaged) parameters.
-      source: see `input_pipeline.open_source`.
-      indices: which images; an image's samples depend on its number and
-        `sampling.seed`, as in --mode=sample.
+  Args:
+    config: of the model and of sampling.
+    params: replicated (averaged) parameters.
+    source: see `input_pipeline.open_source`.
+    indices: which images; an image's samples depend on its number and
+      `sampling.seed`, as in --mode=sample.
 
-    Yields:
-      Of each image, with S = `sampling.num_samples`, [..., H, W, 3] uint8:
-      'grey', 'original', 'samples' [S], 'flat_sample' (chroma at L = 50);
-      'difference': mean distance of two samples in (a, b); 'index'. Where the
-      embedding has a likelihood: 'embedding_samples' [S] (every pixel
-      independent of the others), 'embedding_mode', 'flat_mode'. Where the model
-      has one: 'bits_per_dim' of its own chroma.
-    """
-    chosen = np.stack([source[index] for index in indices])
-    for rgb, places, mask in input_pipeline.eval_batches(
-      chosen, devices.round_up(self._sampling.batch_size)
-    ):
-      numbers = np.asarray(indices)[places]
-      found = self._look(params, *devices.shard((rgb, numbers)))
-      found = devices.unshard(found)
-      for place in np.flatnonzero(mask):
-        yield {name: x[place] for name, x in found.items()} | {
-          'index': int(numbers[place])
-        }
-
-  def _look_fn(
-    self, params: dict, rgb: jax.Array, numbers: jax.Array
-  ) -> dict[str, jax.Array]:
-    """For each of [b, H, W, 3] images with their numbers [b]."""
-    model, chosen = self._model, self._sampling
-    lab = model.split_lab(rgb)
-    keys = sample.image_keys(chosen.seed, numbers)
-    samples = sample.draw(
-      model,
-      params,
-      lab.luminance,
-      keys=keys,
-      spec=conditions.spec_from_config(chosen),
-    ).chroma
-
-    flat = jnp.full_like(
-      lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
-    )
-    look = {
-      'grey': pictures.grey_picture(model, lab),
-      'original': rgb,
-      'samples': pictures.to_rgb(model, lab.luminance, samples),
-      'flat_sample': pictures.to_rgb(model, flat, samples[:, :1])[:, 0],
-      'difference': metrics.pairwise_difference(
-        color.chroma_from_network(samples)
-      ),
-    }
-    if not model.has_likelihood:
-      return look
-    found = model.apply(
-      {'params': params}, lab.luminance, lab.chroma, method='score'
-    )
-    log_prob = found.on_finest_grid()
-    look['bits_per_dim'] = logistic_mixture.bits_per_dim(log_prob)
-    if model.embedding_has_likelihood:
-      own = found.embedding[..., : model.num_outputs]
-      small = model.coarsest_luminance(lab.luminance)
-      mode = logistic_mixture.mode(own, small)[:, None]
-      independent = sample.sample_independently(
-        own,
-        small,
-        keys=keys,
-        num_samples=chosen.num_samples,
-        temperature=chosen.temperature,
-      )
-      look |= {
-        'embedding_samples': pictures.to_rgb(model, lab.luminance, independent),
-        'embedding_mode': pictures.to_rgb(model, lab.luminance, mode)[:, 0],
-        'flat_mode': pictures.to_rgb(model, flat, mode)[:, 0],
+  Yields:
+    For each image, with S = `sampling.num_samples`, [..., H, W, 3] uint8:
+    'grey', 'original', 'samples' [S], 'flat_sample' (chroma at L = 50);
+    'difference': mean distance of two samples in (a, b); 'index'. Where the
+    embedding has a likelihood: 'embedding_samples' [S] (every pixel
+    independent of the others), 'embedding_mode', 'flat_mode'. Where the model
+    has one: 'bits_per_dim' of the original chroma.
+  """
+  model = run_config.build_model(config)
+  draw = devices.pmap(functools.partial(_draw, model, config.sampling))
+  chosen = np.stack([source[index] for index in indices])
+  for rgb, places, mask in input_pipeline.eval_batches(
+    chosen, devices.round_up(config.sampling.batch_size)
+  ):
+    numbers = np.asarray(indices)[places]
+    found = draw(params, *devices.shard((rgb, numbers)))
+    found = devices.unshard(found)
+    for place in np.flatnonzero(mask):
+      yield {name: x[place] for name, x in found.items()} | {
+        'index': int(numbers[place])
       }
-    return look
+
+
+def _draw(
+  model: pic.PIC,
+  sampling: ml_collections.ConfigDict,
+  params: dict,
+  rgb: jax.Array,
+  numbers: jax.Array,
+) -> dict[str, jax.Array]:
+  """Computes `draw_and_score` of images [b, H, W, 3] with numbers [b]."""
+  lab = model.split_lab(rgb)
+  keys = sample.image_keys(sampling.seed, numbers)
+  spec = conditions.spec_from_config(sampling)
+  samples = sample.draw(
+    model, params, lab.luminance, keys=keys, spec=spec
+  ).chroma
+  flat = jnp.full_like(
+    lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
+  )
+  inputs = {
+    'grey': pictures.grey_picture(model, lab),
+    'original': rgb,
+    'samples': pictures.to_rgb(model, lab.luminance, samples),
+    'flat_sample': pictures.to_rgb(model, flat, samples[:, :1])[:, 0],
+    'difference': metrics.pairwise_difference(
+      color.chroma_from_network(samples)
+    ),
+  }
+  if not model.has_likelihood:
+    return inputs
+  scores = model.apply(
+    {'params': params}, lab.luminance, lab.chroma, method='score'
+  )
+  log_prob = scores.on_finest_grid()
+  inputs['bits_per_dim'] = logistic_mixture.bits_per_dim(log_prob)
+  if model.embedding_has_likelihood:
+    own = scores.embedding[..., : model.num_outputs]
+    small = model.coarsest_luminance(lab.luminance)
+    mode = logistic_mixture.mode(own, small)[:, None]
+    independent = sample.sample_independently(
+      own,
+      small,
+      keys=keys,
+      num_samples=sampling.num_samples,
+      temperature=sampling.temperature,
+    )
+    inputs |= {
+      'embedding_samples': pictures.to_rgb(model, lab.luminance, independent),
+      'embedding_mode': pictures.to_rgb(model, lab.luminance, mode)[:, 0],
+      'flat_mode': pictures.to_rgb(model, flat, mode)[:, 0],
+    }
+  return inputs
 
 
 def pictures_of_others(
   config: ml_collections.ConfigDict,
 ) -> dict[int, np.ndarray]:
-  """What other methods made of the photographs of `data.name=folder`.
+  """Reads other methods' pictures of the photographs of `data.name=folder`.
 
   Args:
     config: `evaluation.compare_with` has one folder for each method, with
@@ -150,10 +150,10 @@ def pictures_of_others(
     files = sorted(pathlib.Path(name).iterdir(), reverse=True)
     folders[name] = {path.stem: path for path in files}
     folders[name] |= {path.name: path for path in files}
-  given = {}
+  found = {}
   source = input_pipeline.open_images(config.data, config.data.test_split)
   for index, photograph in enumerate(source.files):
-    if len(given) == config.sampling.num_images:
+    if len(found) == config.sampling.num_images:
       break
     try:
       pictures = [_picture_of(photograph, *item) for item in folders.items()]
@@ -161,15 +161,15 @@ def pictures_of_others(
       terminal.say(f'left out: {error}')
       continue
     size, method = config.data.image_size, config.data.resize
-    given[index] = np.stack(
+    found[index] = np.stack(
       [resizing.fit(picture, size, method) for picture in pictures]
     )
-  if not given:
+  if not found:
     raise errors.UserError(
       f'No photograph of {config.data.data_dir} has a picture in each of '
       f'{config.evaluation.compare_with}.'
     )
-  return given
+  return found
 
 
 def _picture_of(

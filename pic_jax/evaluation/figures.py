@@ -14,61 +14,63 @@ from pic_jax.images import image_files, tiling
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
 
-# Images looked at for each row of a figure that picks extremes.
+# Images drawn for each row of a figure that picks extremes.
 POOL_PER_ROW = 8
 
-Look = dict[str, Any]  # what `figure_inputs.Study` gives of an image
+FigureInputs = figure_inputs.FigureInputs
 Trained = tuple[Any, ml_collections.ConfigDict]  # averaged parameters, config
 
 
-def _columns(look: Look, *names: str) -> np.ndarray:
+def _columns(image: FigureInputs, *names: str) -> np.ndarray:
   """[columns, H, W, 3] of pictures and stacks of pictures."""
-  parts = [look[name] for name in names]
+  parts = [image[name] for name in names]
   return np.concatenate([x[None] if x.ndim == 3 else x for x in parts])
 
 
-def rows_of(looks: Sequence[Look], *names: str) -> np.ndarray:
+def to_rows(inputs: Sequence[FigureInputs], *names: str) -> np.ndarray:
   """[rows, columns, H, W, 3] uint8: one row for each image."""
-  return np.stack([_columns(look, *names) for look in looks])
+  return np.stack([_columns(image, *names) for image in inputs])
 
 
-def pixelwise(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+def pixelwise(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   """Figure 1: independent samples of every pixel, from the embedding alone."""
-  return rows_of(looks[:num_rows], 'grey', 'embedding_samples', 'original')
+  return to_rows(inputs[:num_rows], 'grey', 'embedding_samples', 'original')
 
 
-def grid(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+def grid(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   """Figures 3, 9 and 10: samples left, originals right."""
-  return rows_of(looks[:num_rows], 'samples', 'original')
+  return to_rows(inputs[:num_rows], 'samples', 'original')
 
 
-def diversity(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+def diversity(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   """Figure 4: the most diverse images first, then the most consistent."""
-  ranked = sorted(looks, key=lambda look: -look['difference'])
+  ranked = sorted(inputs, key=lambda image: -image['difference'])
   half = num_rows // 2
   chosen = ranked[: num_rows - half] + ranked[len(ranked) - half :]
-  return rows_of(chosen, 'grey', 'samples', 'original')
+  return to_rows(chosen, 'grey', 'samples', 'original')
 
 
-def failures(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+def failures(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   """Figure 5: most bits/dim first, then least agreement between samples."""
-  by_bits = sorted(looks, key=lambda look: -look['bits_per_dim'])
+  by_bits = sorted(inputs, key=lambda image: -image['bits_per_dim'])
   chosen = by_bits[: num_rows - num_rows // 2]
-  taken = {look['index'] for look in chosen}
-  by_difference = sorted(looks, key=lambda look: -look['difference'])
-  rest = [look for look in by_difference if look['index'] not in taken]
+  taken = {image['index'] for image in chosen}
+  by_difference = sorted(inputs, key=lambda image: -image['difference'])
+  rest = [image for image in by_difference if image['index'] not in taken]
   chosen += rest[: num_rows // 2]
-  return rows_of(chosen, 'grey', 'samples', 'original')
+  return to_rows(chosen, 'grey', 'samples', 'original')
 
 
-def ablation(looks: Sequence[Look], num_rows: int) -> np.ndarray:
+def ablation(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   """Figure 6: grey | embedding's mode, its chroma | PIC, its chroma | original.
 
   Chroma is shown at L = 50.
   """
-  looks = [look | {'sample': look['samples'][0]} for look in looks[:num_rows]]
-  return rows_of(
-    looks,
+  inputs = [
+    image | {'sample': image['samples'][0]} for image in inputs[:num_rows]
+  ]
+  return to_rows(
+    inputs,
     'grey',
     'embedding_mode',
     'flat_mode',
@@ -78,7 +80,7 @@ def ablation(looks: Sequence[Look], num_rows: int) -> np.ndarray:
   )
 
 
-FIGURES: dict[str, Callable[[Sequence[Look], int], np.ndarray]] = {
+FIGURES: dict[str, Callable[[Sequence[FigureInputs], int], np.ndarray]] = {
   'pixelwise': pixelwise,
   'grid': grid,
   'diversity': diversity,
@@ -108,7 +110,7 @@ def make_all(
     UserError: `evaluation.compare_with` asks for what is not there.
   """
   several = {'compare': functools.partial(models, trained)}
-  rows = _of_one_model(*trained[0]) if len(trained) == 1 else several
+  rows = _figures_of_model(*trained[0]) if len(trained) == 1 else several
   drawings = {name: functools.partial(_save, fn) for name, fn in rows.items()}
   drawings['curve'] = functools.partial(
     learning_curve.draw, [pathlib.Path(name) for name in names]
@@ -127,20 +129,23 @@ def _save(rows_fn: Callable[[], np.ndarray], path: pathlib.Path) -> None:
   image_files.save_image(path, tiling.tile(rows_fn()))
 
 
-def _of_one_model(
+def _figures_of_model(
   params: Any, config: ml_collections.ConfigDict
 ) -> dict[str, Callable[[], np.ndarray]]:
   """By name, what gives the rows of a figure; one pass over the images."""
   model = run_config.build_model(config)
-  given = figure_inputs.pictures_of_others(config)
+  others = figure_inputs.pictures_of_others(config)
   source = input_pipeline.open_source(config.data, config.data.test_split)
   num_rows = number_of_rows(config, len(source))
   count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)
   pool = random_indices(config, len(source), count)
-  looks = {
-    look['index']: look
-    for look in figure_inputs.Study(config)(
-      devices.replicate(params), source, list(dict.fromkeys([*pool, *given]))
+  inputs = {
+    image['index']: image
+    for image in figure_inputs.draw_and_score(
+      config,
+      devices.replicate(params),
+      source,
+      indices=list(dict.fromkeys([*pool, *others])),
     )
   }
 
@@ -152,11 +157,11 @@ def _of_one_model(
       )
     if figure in PICKING and not model.has_likelihood:
       raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
-    return FIGURES[figure]([looks[index] for index in pool], num_rows)
+    return FIGURES[figure]([inputs[index] for index in pool], num_rows)
 
   drawings = {name: functools.partial(draw, name) for name in FIGURES}
-  if given:
-    drawings['compare_folders'] = functools.partial(methods, looks, given)
+  if others:
+    drawings['compare_folders'] = functools.partial(methods, inputs, others)
   return drawings
 
 
@@ -191,10 +196,13 @@ def models(trained: Sequence[Trained]) -> np.ndarray:
     other = other.copy_and_resolve_references()
     with other.unlocked():
       other.sampling = config.sampling
-    study = figure_inputs.Study(other)
-    looks = list(study(devices.replicate(params), source, indices))
-    columns.append(rows_of(looks, 'samples'))
-  columns = [rows_of(looks, 'grey'), *columns, rows_of(looks, 'original')]
+    inputs = list(
+      figure_inputs.draw_and_score(
+        other, devices.replicate(params), source, indices=indices
+      )
+    )
+    columns.append(to_rows(inputs, 'samples'))
+  columns = [to_rows(inputs, 'grey'), *columns, to_rows(inputs, 'original')]
   return np.concatenate(columns, 1)
 
 
@@ -212,17 +220,19 @@ def check_alike(*configs: ml_collections.ConfigDict) -> None:
       )
 
 
-def methods(looks: dict[int, Look], given: dict[int, np.ndarray]) -> np.ndarray:
+def methods(
+  inputs: dict[int, FigureInputs], others: dict[int, np.ndarray]
+) -> np.ndarray:
   """Figure 8: grey | our first sample | pictures of others | original.
 
   Args:
-    looks: at our model, by the number of the image.
-    given: see `figure_inputs.pictures_of_others`.
+    inputs: those of our model, by the number of the image.
+    others: see `figure_inputs.pictures_of_others`.
   """
-  return rows_of(
+  return to_rows(
     [
-      looks[index] | {'ours': looks[index]['samples'][:1], 'others': others}
-      for index, others in given.items()
+      inputs[index] | {'ours': inputs[index]['samples'][:1], 'others': pictures}
+      for index, pictures in others.items()
     ],
     'grey',
     'ours',

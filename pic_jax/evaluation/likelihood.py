@@ -1,5 +1,6 @@
 """Held-out bits/dim of chroma given luminance (paper sec. 4.1 and 4.2)."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,94 +88,91 @@ def level_scores(
   return scores
 
 
-class Evaluator:
-  """Scores every image of a split once: no flip, no dropped batch.
+@functools.lru_cache(maxsize=8)
+def score_fn(model: pic.PIC) -> Callable[..., dict[str, jax.Array]]:
+  """Builds the scoring of images by both rules, mapped over devices.
 
-  Two rules (see `logistic_mixture`): exact, and the paper's. Both from the
-  same forward pass on the rounded canvas; for the decoder, and for the
-  embedding's own mixture where the auxiliary loss trained it.
+  Two rules (see `logistic_mixture`): exact, and the paper's. Both use the same
+  forward pass on the rounded canvas; for the decoder, and for the embedding's
+  own mixture where the auxiliary loss trained it. Cached, so that a model is
+  compiled once.
 
-  Attributes:
-    score: mapped over devices, (params, rgb [D, b, H, W, 3] uint8) -> scores
-      [D, b] of every image.
+  Returns:
+    (params, rgb [D, b, H, W, 3] uint8) -> scores [D, b] of every image.
   """
 
-  def __init__(self, config: ml_collections.ConfigDict):
-    self._config = config
-    model = run_config.build_model(config)
-    self._factor, self._head = model.chroma_factor, model.head
-
-    def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
-      lab = model.split_lab(rgb)
-      if not model.has_likelihood:
-        theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
-        loss = model.build_head().loss(theta, lab.chroma)
-        return {'loss': loss.mean((1, 2))}
-      found = model.apply(
-        {'params': params}, lab.luminance, lab.chroma, method='score'
-      )
-      if model.levels:
-        return level_scores(model, lab, found)
-      theta, embedding = found.theta, found.embedding
-      outputs = {'': theta}
-      if model.has_decoder and model.embedding_has_likelihood:
-        outputs['embedding_'] = embedding[..., : model.num_outputs]
-      scores = {}
-      for prefix, values in outputs.items():
-        exact = logistic_mixture.log_prob(
-          values, lab.luminance_small, lab.chroma
-        )
-        paper = logistic_mixture.log_prob_paper(
-          values, lab.luminance_small, lab.chroma_unrounded
-        )
-        scores[f'{prefix}bits_per_dim'] = logistic_mixture.bits_per_dim(exact)
-        scores[f'{prefix}bits_per_dim_paper'] = logistic_mixture.bits_per_dim(
-          paper
-        )
-      return scores
-
-    self.score = devices.pmap(score)
-
-  def __call__(
-    self,
-    params: Any,
-    source: Sequence[np.ndarray],
-    num_images: int,
-  ) -> dict[str, Any]:
-    """Evaluates replicated parameters on the first images of a source.
-
-    Every host scores its share and gets the whole report.
-
-    Args:
-      params: replicated (averaged) parameters.
-      source: see `input_pipeline.open_source`.
-      num_images: -1 for all.
-
-    Returns:
-      Means over images of every score, `<score>_stderr`, `bits_per_image`
-      (of a head without a likelihood: only its unweighted `loss`),
-      `head`, `num_images` and `num_unreadable`, which are left out of it,
-      `chroma_filter`, `chroma_factor`.
-    """
-    scores = score_images(
-      lambda rgb, _: self.score(params, devices.shard(rgb)),
-      source,
-      self._config.evaluation.batch_size,
-      num_images,
+  def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
+    lab = model.split_lab(rgb)
+    if not model.has_likelihood:
+      theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
+      loss = model.build_head().loss(theta, lab.chroma)
+      return {'loss': loss.mean((1, 2))}
+    found = model.apply(
+      {'params': params}, lab.luminance, lab.chroma, method='score'
     )
-    report = means(scores)
-    dims = 2 * (self._config.data.image_size // self._factor) ** 2
-    if 'bits_per_dim' in report:
-      report['bits_per_image'] = report['bits_per_dim'] * dims
-    num_scored = len(next(iter(scores.values())))
-    num_asked = len(source) if num_images < 0 else min(num_images, len(source))
-    return report | {
-      'head': self._head,
-      'num_images': num_scored,
-      'num_unreadable': num_asked - num_scored,
-      'chroma_filter': self._config.model.chroma_filter,
-      'chroma_factor': self._factor,
-    }
+    if model.levels:
+      return level_scores(model, lab, found)
+    outputs = {'': found.theta}
+    if model.has_decoder and model.embedding_has_likelihood:
+      outputs['embedding_'] = found.embedding[..., : model.num_outputs]
+    scores = {}
+    for prefix, values in outputs.items():
+      exact = logistic_mixture.log_prob(values, lab.luminance_small, lab.chroma)
+      paper = logistic_mixture.log_prob_paper(
+        values, lab.luminance_small, lab.chroma_unrounded
+      )
+      for rule, log_prob in (('', exact), ('_paper', paper)):
+        bits = logistic_mixture.bits_per_dim(log_prob)
+        scores[f'{prefix}bits_per_dim{rule}'] = bits
+    return scores
+
+  return devices.pmap(score)
+
+
+def evaluate(
+  config: ml_collections.ConfigDict,
+  params: Any,
+  source: Sequence[np.ndarray],
+  *,
+  num_images: int = -1,
+) -> dict[str, Any]:
+  """Scores the first images of a source once each: no flip, no dropped batch.
+
+  Every host scores its share and gets the whole report.
+
+  Args:
+    config: of the model and of evaluation.
+    params: replicated (averaged) parameters.
+    source: see `input_pipeline.open_source`.
+    num_images: -1 for all.
+
+  Returns:
+    Means over images of every score, `<score>_stderr` and `bits_per_image`; for
+    a head without a likelihood only its unweighted `loss`. Also `head`,
+    `num_images`, `num_unreadable` (images left out), `chroma_filter` and
+    `chroma_factor`.
+  """
+  model = run_config.build_model(config)
+  score = score_fn(model)
+  scores = score_images(
+    lambda rgb, _: score(params, devices.shard(rgb)),
+    source,
+    config.evaluation.batch_size,
+    num_images,
+  )
+  report = means(scores)
+  dims = 2 * (config.data.image_size // model.chroma_factor) ** 2
+  if 'bits_per_dim' in report:
+    report['bits_per_image'] = report['bits_per_dim'] * dims
+  num_scored = len(next(iter(scores.values())))
+  num_asked = len(source) if num_images < 0 else min(num_images, len(source))
+  return report | {
+    'head': model.head,
+    'num_images': num_scored,
+    'num_unreadable': num_asked - num_scored,
+    'chroma_filter': model.chroma_filter,
+    'chroma_factor': model.chroma_factor,
+  }
 
 
 def cell(report: dict[str, Any], name: str, digits: int) -> str:

@@ -14,6 +14,7 @@ from pic_jax.evaluation import (
   metrics,
   sample_scores,
 )
+from pic_jax.model import pic
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import run_config
@@ -61,91 +62,98 @@ TABLE = (
 )
 
 
-class SampleEvaluator:
-  """Draws `NUM_SAMPLES` of every image of a split and measures them.
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks that samples can be measured.
+
+  Raises:
+    UserError: images are too small for `metrics.ssim`.
+  """
+  if config.data.image_size < metrics.SSIM_WINDOW:
+    raise errors.UserError(
+      f'`data.image_size` must be at least {metrics.SSIM_WINDOW} to measure '
+      f'samples, got {config.data.image_size}.'
+    )
+
+
+def measure(
+  config: ml_collections.ConfigDict,
+  params: Any,
+  source: Sequence[np.ndarray],
+  *,
+  num_images: int,
+) -> dict[str, Any]:
+  """Draws `NUM_SAMPLES` of each of the first images and measures them.
 
   An image's samples depend on its number and `sampling.seed`, as in
-  --mode=sample, but for the temperature, which is 1.
+  --mode=sample, but the temperature is 1. Every host draws its share and gets
+  the whole report.
+
+  Args:
+    config: of the model and of sampling.
+    params: replicated (averaged) parameters.
+    source: see `input_pipeline.open_source`.
+    num_images: -1 for all.
+
+  Returns:
+    Means over images of every score, `<score>_stderr`, the distances of the
+    two transforms from uniform, `num_sampled_images`, `num_samples`.
+
+  Raises:
+    UserError: see `check`.
   """
-
-  def __init__(self, config: ml_collections.ConfigDict):
-    """Builds what is mapped over devices.
-
-    Raises:
-      UserError: images are too small for `metrics.ssim`.
-    """
-    if config.data.image_size < metrics.SSIM_WINDOW:
-      raise errors.UserError(
-        f'`data.image_size` must be at least {metrics.SSIM_WINDOW} for '
-        f'`evaluation.num_sampled_images`, got {config.data.image_size}.'
-      )
-    self._sampling = config.sampling
-    self._model = run_config.build_model(config)
-    self._score = devices.pmap(self._score_fn)
-
-  def __call__(
-    self, params: Any, source: Sequence[np.ndarray], num_images: int
-  ) -> dict[str, Any]:
-    """Measures samples of the first images of a source.
-
-    Every host draws its share and gets the whole report.
-
-    Args:
-      params: replicated (averaged) parameters.
-      source: see `input_pipeline.open_source`.
-      num_images: -1 for all.
-
-    Returns:
-      Means over images of every score, `<score>_stderr`, the distances of the
-      two transforms from uniform, `num_sampled_images`, `num_samples`.
-    """
-    scores = likelihood.score_images(
-      lambda *batch: self._score(params, *devices.shard(batch)),
-      source,
-      self._sampling.batch_size,
-      num_images,
+  check(config)
+  model, seed = run_config.build_model(config), config.sampling.seed
+  score = devices.pmap(
+    lambda params, rgb, indices: score_samples(
+      model, params, rgb, sample.image_keys(seed, indices)
     )
-    alike = {}
-    for name in ('like_cells', 'embedding_like_cells'):
-      if name in scores:
-        alike |= like_cells.mean_excess(scores.pop(name), name)
-    report = likelihood.means(scores) | alike
-    for name in ('pit_a', 'pit_b'):
-      if name in report:
-        report[f'{name}_distance'] = calibration.distance(report[name])
-    return report | {
-      'num_sampled_images': len(scores['ab_rmse']),
-      'num_samples': NUM_SAMPLES,
-    }
+  )
+  scores = likelihood.score_images(
+    lambda *batch: score(params, *devices.shard(batch)),
+    source,
+    config.sampling.batch_size,
+    num_images,
+  )
+  alike = {}
+  for name in ('like_cells', 'embedding_like_cells'):
+    if name in scores:
+      alike |= like_cells.mean_excess(scores.pop(name), name)
+  report = likelihood.means(scores) | alike
+  for name in ('pit_a', 'pit_b'):
+    if name in report:
+      report[f'{name}_distance'] = calibration.distance(report[name])
+  return report | {
+    'num_sampled_images': len(scores['ab_rmse']),
+    'num_samples': NUM_SAMPLES,
+  }
 
-  def _score_fn(
-    self, params: dict, rgb: jax.Array, indices: jax.Array
-  ) -> dict[str, jax.Array]:
-    """Scores [b, ...] of images [b, H, W, 3] with their numbers [b]."""
-    model = self._model
-    lab = model.split_lab(rgb)
-    keys = sample.image_keys(self._sampling.seed, indices)
-    spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
-    drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
-    scores = sample_scores.of_pictures(model, rgb, lab, drawn.chroma)
-    if not model.has_likelihood:
-      return scores
-    found = model.apply(
-      {'params': params}, lab.luminance, lab.chroma, method='score'
-    )
-    lab = model.coarsest(lab)
-    scores |= sample_scores.of_likelihood(found, lab, drawn.log_prob, keys)
-    if model.embedding_has_likelihood:
-      own = found.embedding[..., : model.num_outputs]
-      independent = sample.sample_independently(
-        own,
-        lab.luminance_small,
-        keys=keys,
-        num_samples=NUM_SAMPLES,
-        temperature=TEMPERATURE,
-      )
-      scores |= sample_scores.of_embedding(model, own, lab, independent)
+
+def score_samples(
+  model: pic.PIC, params: dict, rgb: jax.Array, keys: jax.Array
+) -> dict[str, jax.Array]:
+  """Scores [b, ...] of images [b, H, W, 3] uint8 with their keys [b]."""
+  lab = model.split_lab(rgb)
+  spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
+  drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
+  scores = sample_scores.of_pictures(model, rgb, lab, drawn.chroma)
+  if not model.has_likelihood:
     return scores
+  found = model.apply(
+    {'params': params}, lab.luminance, lab.chroma, method='score'
+  )
+  lab = model.coarsest(lab)
+  scores |= sample_scores.of_likelihood(found, lab, drawn.log_prob, keys)
+  if model.embedding_has_likelihood:
+    own = found.embedding[..., : model.num_outputs]
+    independent = sample.sample_independently(
+      own,
+      lab.luminance_small,
+      keys=keys,
+      num_samples=NUM_SAMPLES,
+      temperature=TEMPERATURE,
+    )
+    scores |= sample_scores.of_embedding(model, own, lab, independent)
+  return scores
 
 
 def to_text(report: dict[str, Any]) -> str:

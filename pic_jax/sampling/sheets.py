@@ -1,7 +1,8 @@
-"""Grids of colourised test images (paper figures 3 and 4)."""
+"""Sheets of colourised test images (paper figures 3 and 4)."""
 
+import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,69 +16,82 @@ from pic_jax.runtime import devices, terminal
 from pic_jax.sampling import conditions, pictures, sample
 
 
-class Sampler:
-  """Colourises batches of images over all local devices."""
+@functools.lru_cache(maxsize=8)
+def _rows_fn(
+  model: pic.PIC, seed: int, spec: conditions.SamplingSpec
+) -> Callable[..., jax.Array]:
+  """Builds the colourisation of images, mapped over devices.
 
-  def __init__(self, model: pic.PIC, sampling: ml_collections.ConfigDict):
-    """Builds what is mapped over devices; `config.sampling` says how."""
-    self._sampling = sampling
+  Cached, so that a model is compiled once.
+  """
 
-    def draw(params: dict, rgb: jax.Array, indices: jax.Array) -> jax.Array:
-      lab = model.split_lab(rgb)
-      chroma = sample.draw(
-        model,
-        params,
-        lab.luminance,
-        keys=sample.image_keys(sampling.seed, indices),
-        spec=conditions.spec_from_config(sampling),
-      ).chroma
-      grey = pictures.grey_picture(model, lab)
-      colourised = pictures.to_rgb(model, lab.luminance, chroma)
-      return jnp.concatenate([grey[:, None], colourised, rgb[:, None]], 1)
+  def draw(params: dict, rgb: jax.Array, indices: jax.Array) -> jax.Array:
+    lab = model.split_lab(rgb)
+    keys = sample.image_keys(seed, indices)
+    drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
+    grey = pictures.grey_picture(model, lab)
+    colourised = pictures.to_rgb(model, lab.luminance, drawn.chroma)
+    return jnp.concatenate([grey[:, None], colourised, rgb[:, None]], 1)
 
-    self._draw = devices.pmap(draw)
+  return devices.pmap(draw)
 
-  def __call__(
-    self, params: dict, rgb: np.ndarray, indices: Sequence[int]
-  ) -> np.ndarray:
-    """Colourises the grey versions of images.
 
-    Args:
-      params: replicated parameters.
-      rgb: [B, H, W, 3] uint8; any B, padded here to the devices.
-      indices: [B] numbers of the images, which determine their samples.
+def draw_rows(
+  model: pic.PIC,
+  params: dict,
+  rgb: np.ndarray,
+  *,
+  indices: Sequence[int],
+  sampling: ml_collections.ConfigDict,
+) -> np.ndarray:
+  """Colourises the grey versions of images.
 
-    Returns:
-      [B, S + 2, H, W, 3] uint8: grey, samples, original.
-    """
-    pad = -len(rgb) % jax.local_device_count()
-    batch = np.pad(rgb, ((0, pad), *3 * [(0, 0)])), np.pad(indices, (0, pad))
-    rows = self._draw(params, *devices.shard(batch))
-    return devices.unshard(rows)[: len(rgb)]
+  Args:
+    model: the network.
+    params: replicated parameters.
+    rgb: [B, H, W, 3] uint8; any B, padded here to the devices.
+    indices: [B] numbers of the images, which determine their samples.
+    sampling: of the config.
 
-  def batches(
-    self, params: dict, source: Sequence[np.ndarray]
-  ) -> Iterator[np.ndarray]:
-    """Colourises the first images of a source, batch after batch.
+  Returns:
+    [B, S + 2, H, W, 3] uint8: grey, samples, original.
+  """
+  spec = conditions.spec_from_config(sampling)
+  pad = -len(rgb) % jax.local_device_count()
+  batch = np.pad(rgb, ((0, pad), *3 * [(0, 0)])), np.pad(indices, (0, pad))
+  rows = _rows_fn(model, sampling.seed, spec)(params, *devices.shard(batch))
+  return devices.unshard(rows)[: len(rgb)]
 
-    Every host colourises its share and gets all.
 
-    Args:
-      params: replicated parameters.
-      source: see `input_pipeline.open_source`.
+def draw_batches(
+  model: pic.PIC,
+  params: dict,
+  source: Sequence[np.ndarray],
+  *,
+  sampling: ml_collections.ConfigDict,
+) -> Iterator[np.ndarray]:
+  """Colourises the first images of a source, batch after batch.
 
-    Yields:
-      [b, S + 2, H, W, 3] uint8: grey, samples, original.
-    """
-    for rgb, indices, mask in input_pipeline.eval_batches(
-      source,
-      devices.round_up(self._sampling.batch_size),
-      self._sampling.num_images,
-      jax.process_index(),
-      jax.process_count(),
-    ):
-      rows = self(params, rgb, indices)
-      yield devices.gather(rows)[devices.gather(mask)]
+  Every host colourises its share and gets all.
+
+  Args:
+    model: the network.
+    params: replicated parameters.
+    source: see `input_pipeline.open_source`.
+    sampling: of the config.
+
+  Yields:
+    [b, S + 2, H, W, 3] uint8: grey, samples, original.
+  """
+  for rgb, indices, mask in input_pipeline.eval_batches(
+    source,
+    devices.round_up(sampling.batch_size),
+    sampling.num_images,
+    jax.process_index(),
+    jax.process_count(),
+  ):
+    rows = draw_rows(model, params, rgb, indices=indices, sampling=sampling)
+    yield devices.gather(rows)[devices.gather(mask)]
 
 
 def save(
@@ -87,7 +101,7 @@ def save(
   step: int,
   folder: str,
 ) -> Iterator[pathlib.Path]:
-  """Colourises test images, one grid of grey | samples | original per batch.
+  """Colourises test images, one sheet of grey | samples | original per batch.
 
   Streams: memory is that of one batch, whatever the number of images.
 
@@ -99,12 +113,14 @@ def save(
     folder: where `samples/` is made.
 
   Yields:
-    The path of each grid, once it is written.
+    The path of each sheet, once it is written.
   """
   source = input_pipeline.open_source(config.data, config.data.test_split)
-  sampler = Sampler(model, config.sampling)
   done = 0
-  for rows in sampler.batches(devices.replicate(params), source):
+  batches = draw_batches(
+    model, devices.replicate(params), source, sampling=config.sampling
+  )
+  for rows in batches:
     last = done + len(rows) - 1
     name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
     path = pathlib.Path(folder) / 'samples' / name

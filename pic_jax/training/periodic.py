@@ -1,7 +1,6 @@
 """What happens every so many steps: report, score, draw, save."""
 
 import contextlib
-import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,14 +52,6 @@ class Periodic:
     self._saver = None
     self.log = run_log.Log(workdir)
 
-  @functools.cached_property
-  def _evaluator(self) -> likelihood.Evaluator:
-    return likelihood.Evaluator(self._config)
-
-  @functools.cached_property
-  def _sampler(self) -> sheets.Sampler:
-    return sheets.Sampler(self._model, self._config.sampling)
-
   def report(
     self, step: int, parts: dict[str, jax.Array], meter: run_log.Meter
   ) -> None:
@@ -95,10 +86,11 @@ class Periodic:
 
   def score(self, step: int, state: train_step.TrainState) -> None:
     """Scores the averaged parameters on held-out training images."""
-    report = self._evaluator(
+    report = likelihood.evaluate(
+      self._config,
       state.ema_params,
       self._validation,
-      self._config.evaluation.num_validation_images,
+      num_images=self._config.evaluation.num_validation_images,
     )
     self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
     scores = f'loss {report.get("loss", 0):.4f}'
@@ -112,8 +104,14 @@ class Periodic:
     )
 
   def draw(self, step: int, state: train_step.TrainState) -> None:
-    """Writes a grid of held-out training images: grey | samples | original."""
-    rows = next(self._sampler.batches(state.ema_params, self._validation))
+    """Writes a sheet of held-out training images: grey | samples | original."""
+    batches = sheets.draw_batches(
+      self._model,
+      state.ema_params,
+      self._validation,
+      sampling=self._config.sampling,
+    )
+    rows = next(batches)
     if not devices.is_main():
       return
     picture = tiling.tile(rows)

@@ -111,11 +111,15 @@ def test_a_score_tells_how_many_pictures_it_leaves_out(folder):
   with config.unlocked():
     config.data = config_of(folder, max_unreadable=3, image_size=8)
   source = input_pipeline.open_source(config.data, 'all')
-  report = likelihood.Evaluator(config)(devices.replicate(params), source, 12)
+  report = likelihood.evaluate(
+    config, devices.replicate(params), source, num_images=12
+  )
   assert (report['num_images'], report['num_unreadable']) == (9, 3)
   assert '3 more could not be read' in likelihood.to_text(report)
   whole = input_pipeline.open_source(config.data, 'all[:3]')
-  report = likelihood.Evaluator(config)(devices.replicate(params), whole, -1)
+  report = likelihood.evaluate(
+    config, devices.replicate(params), whole, num_images=-1
+  )
   assert report['num_unreadable'] == 0
 
 

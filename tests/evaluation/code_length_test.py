@@ -40,20 +40,22 @@ def test_probabilities_are_those_of_the_likelihood():
 
 
 @pytest.fixture(scope='module')
-def tiny_coder():
+def tiny_model():
   """Five images in batches of three, the last one padded."""
   _, config = tiny.shaken_model()
   config.sampling.batch_size = 3
   model = run_config.build_model(config)
   rgb = tiny.images(5, 8, 8)
   params = parameters.initial(model, model.split_lab(rgb), 0)
-  return code_length.Coder(config), params, rgb
+  return config, params, rgb
 
 
 @pytest.mark.slow
-def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_coder):
-  coder, params, rgb = tiny_coder
-  report = coder(devices.replicate(params), rgb, -1)
+def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_model):
+  config, params, rgb = tiny_model
+  report = code_length.measure(
+    config, devices.replicate(params), rgb, num_images=-1
+  )
   assert report['num_coded_images'] == report['num_decoded_exactly'] == 5
   excess = report['code_bytes'] - report['likelihood_bytes']
   assert -1 < excess < 2 * WORD  # two batches
@@ -62,14 +64,15 @@ def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_coder):
 
 
 @pytest.mark.slow
-def test_a_code_with_another_bit_or_luminance_gives_another_chroma(tiny_coder):
-  coder, params, rgb = tiny_coder
-  lab = coder._model.split_lab(rgb[:3])
+def test_a_code_with_another_bit_or_luminance_gives_another_chroma(tiny_model):
+  config, params, rgb = tiny_model
+  model = run_config.build_model(config)
+  coder, lab = code_length.Coder(model), model.split_lab(rgb[:3])
   grey, mask = (lab.luminance, lab.luminance_small), np.array([1, 1, 0], bool)
-  code = coder.encode(params, grey, np.asarray(lab.chroma), mask)
+  code = coder.encode(params, grey, np.asarray(lab.chroma), mask=mask)
 
   def is_decoded(code, grey):
-    found = coder.decode(params, grey, code, mask)
+    found = coder.decode(params, grey, code, mask=mask)
     return (found == lab.chroma)[:2].all()
 
   assert is_decoded(code, grey)
@@ -86,7 +89,9 @@ def test_photographs_are_coded_within_half_a_percent():
   config.sampling.batch_size = 8
   config.data.name, config.data.data_dir = 'patches', 'photos'
   source = input_pipeline.open_images(config.data, 'test')
-  report = code_length.Coder(config)(devices.replicate(params), source, 8)
+  report = code_length.measure(
+    config, devices.replicate(params), source, num_images=8
+  )
   assert report['num_decoded_exactly'] == 8
   ratio = (report['code_bytes'] - WORD) / report['likelihood_bytes']
   assert abs(ratio - 1) < 0.005
@@ -96,7 +101,7 @@ def test_what_cannot_be_coded_is_refused_in_one_line(monkeypatch):
   _, config = tiny.shaken_model()
   config.model.head = 'mixture'
   with pytest.raises(errors.UserError, match='`model.head=decoder`'):
-    code_length.Coder(config)
+    code_length.check(config)
   monkeypatch.setitem(sys.modules, 'constriction', None)
   with pytest.raises(errors.UserError, match='pip install.*constriction'):
-    code_length.Coder(config)
+    code_length.check(config)

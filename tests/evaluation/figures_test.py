@@ -31,30 +31,32 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def looks(trained):
+def inputs(trained):
   params, config = trained
   rgb = tiny.images(11, config.data.image_size, config.data.image_size)
-  found = figure_inputs.Study(config)(
-    devices.replicate(params), rgb, range(2, 11)
+  found = figure_inputs.draw_and_score(
+    config, devices.replicate(params), rgb, indices=range(2, 11)
   )
   return rgb, list(found)
 
 
 @pytest.mark.slow
-def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
+def test_inputs_agree_with_sheets_and_evaluation(trained, inputs):
   params, config = trained
-  rgb, found = looks
-  assert [look['index'] for look in found] == list(range(2, 11))
+  rgb, found = inputs
+  assert [image['index'] for image in found] == list(range(2, 11))
   replicated = devices.replicate(params)
   net = run_config.build_model(config)
-  rows = sheets.Sampler(net, config.sampling)(replicated, rgb[2:], range(2, 11))
-  report = likelihood.Evaluator(config)(replicated, rgb[2:], -1)
-  for look, row in zip(found, rows, strict=True):
-    np.testing.assert_array_equal(look['grey'], row[0])
-    np.testing.assert_array_equal(look['samples'], row[1:4])
-    np.testing.assert_array_equal(look['original'], row[4])
+  rows = sheets.draw_rows(
+    net, replicated, rgb[2:], indices=range(2, 11), sampling=config.sampling
+  )
+  report = likelihood.evaluate(config, replicated, rgb[2:], num_images=-1)
+  for image, row in zip(found, rows, strict=True):
+    np.testing.assert_array_equal(image['grey'], row[0])
+    np.testing.assert_array_equal(image['samples'], row[1:4])
+    np.testing.assert_array_equal(image['original'], row[4])
   np.testing.assert_allclose(
-    np.mean([look['bits_per_dim'] for look in found]),
+    np.mean([image['bits_per_dim'] for image in found]),
     report['bits_per_dim'],
     rtol=1e-5,
   )
@@ -65,19 +67,19 @@ def test_a_look_agrees_with_sampler_and_evaluation(trained, looks):
     found[0]['flat_sample'],
     pictures.to_rgb(net, np.zeros_like(lab.luminance), chroma)[0, 0],
   )
-  for look in found:
-    independent = look['embedding_samples']
-    assert independent.shape == look['samples'].shape
+  for image in found:
+    independent = image['embedding_samples']
+    assert independent.shape == image['samples'].shape
     assert (independent[0] != independent[1]).any()
-    assert look['difference'] > 0
+    assert image['difference'] > 0
 
 
 @pytest.mark.slow
 def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
-  trained, looks
+  trained, inputs
 ):
   params, config = trained
-  rgb, found = looks
+  rgb, found = inputs
   net = run_config.build_model(config)
   lab = net.split_lab(rgb[2:])
   embedding = net.build_embedding().apply(
@@ -88,12 +90,12 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
     embedding[..., : net.num_outputs], lab.luminance_small, noise, 0.0
   )
   expected = pictures.to_rgb(net, lab.luminance, chroma[:, None])[:, 0]
-  for look, picture in zip(found, expected, strict=True):
-    np.testing.assert_array_equal(look['embedding_mode'], picture)
+  for image, picture in zip(found, expected, strict=True):
+    np.testing.assert_array_equal(image['embedding_mode'], picture)
 
 
 def fake(index: int, bits: float, difference: float) -> dict:
-  """A look whose pictures are all of one level."""
+  """A image whose pictures are all of one level."""
 
   def picture(level):
     return np.full((2, 2, 3), level, np.uint8)
@@ -125,12 +127,12 @@ def test_diversity_and_failures_pick_extremes():
 
 
 def test_other_methods_stand_between_our_first_sample_and_the_original():
-  looks = {index: fake(index, 0, 0) for index in (3, 7)}
+  inputs = {index: fake(index, 0, 0) for index in (3, 7)}
   given = {
     7: np.stack([np.full((2, 2, 3), level, np.uint8) for level in (1, 2)]),
     3: np.stack([np.full((2, 2, 3), level, np.uint8) for level in (8, 9)]),
   }
-  rows = figures.methods(looks, given)
+  rows = figures.methods(inputs, given)
   assert rows[..., 0, 0, 0].tolist() == [
     [7, 57, 1, 2, 107],
     [3, 53, 8, 9, 103],
@@ -146,28 +148,31 @@ def test_every_figure_of_a_model_is_made_from_one_pass(
   picture = tiny.images(1, 9, 12)[0]
   image_files.save_image(tmp_path / 'other' / '004.jpg', picture)
   config.evaluation.compare_with = str(tmp_path / 'other')
-  studies = []
-  study = figure_inputs.Study
-  monkeypatch.setattr(
-    figure_inputs, 'Study', lambda x: studies.append(x) or study(x)
-  )
+  passes = []
+  draw_and_score = figure_inputs.draw_and_score
+
+  def count(*args, **kwargs):
+    passes.append(args)
+    return draw_and_score(*args, **kwargs)
+
+  monkeypatch.setattr(figure_inputs, 'draw_and_score', count)
   paths = list(figures.make_all(['x'], [(params, config)], tmp_path))
   assert [path.stem for path in paths] == [*figures.FIGURES, 'compare_folders']
   for path in paths:
     with Image.open(path) as image:
       assert image.size[1] >= 64 and image.size[0] > 100
-  assert len(studies) == 1
+  assert len(passes) == 1
   assert 'No curve.png: x is not' in capsys.readouterr().err
 
 
 def test_a_figure_that_cannot_be_shown_says_why(trained, monkeypatch, capsys):
   params, config = trained
   config = config.copy_and_resolve_references()
-  looks = [fake(index, 0, 0) for index in range(21)]
+  inputs = [fake(index, 0, 0) for index in range(21)]
   monkeypatch.setattr(
     figure_inputs,
-    'Study',
-    lambda _: lambda *given: [looks[i] for i in given[2]],
+    'draw_and_score',
+    lambda *_, indices: [inputs[i] for i in indices],
   )
   written = []
   monkeypatch.setattr(

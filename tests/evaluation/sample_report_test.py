@@ -1,5 +1,7 @@
 """A whole measurement of samples against pictures drawn some other way."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,10 +85,12 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   config.model.embedding_loss_weight = weight
   params = parameters.shapes(run_config.build_model(config), SIZE)
   scores = jax.eval_shape(
-    sample_report.SampleEvaluator(config)._score_fn,
+    functools.partial(
+      sample_report.score_samples, run_config.build_model(config)
+    ),
     params,
     jax.ShapeDtypeStruct((3, SIZE, SIZE, 3), jnp.uint8),
-    jax.ShapeDtypeStruct((3,), jnp.int32),
+    jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3)),
   )
   assert set(scores) == {*ALWAYS, *(OF_EMBEDDING if weight else ())}
   for name, score in scores.items():
@@ -99,7 +103,7 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
 def test_images_smaller_than_the_window_are_refused(config):
   config.data.image_size = 10
   with pytest.raises(errors.UserError, match='at least 11.*got 10'):
-    sample_report.SampleEvaluator(config)
+    sample_report.check(config)
 
 
 @pytest.mark.slow
@@ -107,7 +111,7 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
   find_more_like_cells(monkeypatch)
   params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
   replicated = devices.replicate(params)
-  report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
+  report = sample_report.measure(config, replicated, rgb, num_images=-1)
   assert report['num_sampled_images'] == COUNT and report['num_samples'] == 8
   for name in [*ALWAYS, *OF_EMBEDDING]:
     for key in (name, f'{name}_stderr'):
@@ -115,7 +119,9 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
 
   net = run_config.build_model(config)
   config.sampling.num_samples = 8
-  rows = sheets.Sampler(net, config.sampling)(replicated, rgb, range(COUNT))
+  rows = sheets.draw_rows(
+    net, replicated, rgb, indices=range(COUNT), sampling=config.sampling
+  )
   ssim = np.array(
     [
       [
@@ -196,7 +202,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
     )
   )
   replicated = devices.replicate(params)
-  report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
+  report = sample_report.measure(config, replicated, rgb, num_images=-1)
   for prefix, drawn in (('', samples), ('embedding_', alone)):
     excess = like_cells.excess(lab.luminance_small, target, drawn)
     expected = like_cells.mean_excess(np.asarray(excess), f'{prefix}like_cells')
@@ -239,7 +245,7 @@ def test_samples_at_temperature_zero_have_no_diversity(config, monkeypatch):
   monkeypatch.setattr(sample_report, 'TEMPERATURE', 0.0)
   replicated = devices.replicate(trained_params(config))
   rgb = tiny.images(3, SIZE, SIZE)
-  report = sample_report.SampleEvaluator(config)(replicated, rgb, -1)
+  report = sample_report.measure(config, replicated, rgb, num_images=-1)
   assert report['pairwise_difference'] == report['ab_variance'] == 0
   for name in ('ab_rmse', 'psnr', 'ssim'):
     for which in ('best', 'mean'):

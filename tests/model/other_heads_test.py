@@ -174,15 +174,17 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   integers = color.chroma_from_network(chroma)
   np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
   theta, _ = net.apply({'params': params}, lab.luminance, lab.chroma)
-  report = likelihood.Evaluator(config)(devices.replicate(params), rgb, -1)
+  report = likelihood.evaluate(
+    config, devices.replicate(params), rgb, num_images=-1
+  )
   assert 'bits_per_dim' not in report
   np.testing.assert_allclose(
     report['loss'], net.build_head().loss(theta, lab.chroma).mean(), rtol=1e-4
   )
   with config.unlocked():
     config.data.image_size = 12  # SSIM needs 11 pixels
-  found = sample_report.SampleEvaluator(config)(
-    devices.replicate(params), tiny.images(3, 12, 12), -1
+  found = sample_report.measure(
+    config, devices.replicate(params), tiny.images(3, 12, 12), num_images=-1
   )
   assert found['pairwise_difference'] == found['ab_variance'] == 0
   assert found['ab_rmse'] == found['ab_rmse_best_of_8'] > 0
@@ -213,10 +215,15 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   rgb = tiny.images(5, size, size)
   lab = net.split_lab(rgb)
   # Before any step: the PIC's own embedding, its first channels as theta.
-  alone = likelihood.Evaluator(config)(
-    devices.replicate({'embedding': source['embedding']}), rgb, -1
+  alone = likelihood.evaluate(
+    config,
+    devices.replicate({'embedding': source['embedding']}),
+    rgb,
+    num_images=-1,
   )
-  of_pic = likelihood.Evaluator(whole)(devices.replicate(source), rgb, -1)
+  of_pic = likelihood.evaluate(
+    whole, devices.replicate(source), rgb, num_images=-1
+  )
   np.testing.assert_allclose(
     alone['bits_per_dim'], of_pic['embedding_bits_per_dim'], rtol=1e-6
   )

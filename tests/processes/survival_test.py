@@ -204,7 +204,9 @@ optimizer = optimizers.make_optimizer(config)
 state = start.first_state(config, workdir, net, optimizer, training)
 state = devices.replicate(state)
 tree = flax.serialization.to_state_dict(devices.fetch(state))
-report = evaluate.Evaluator(config)(state.ema_params, source, 50)
+report = evaluate.evaluate(
+  config, state.ema_params, source, num_images=50
+)
 print(json.dumps([digests.of_state(tree), report['bits_per_dim']]))
 """
 

@@ -235,8 +235,13 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   sampling = tiny.config('smoke').sampling
   with sampling.unlocked():
     sampling.update(seed=3, num_samples=2, temperature=0.5)
-  draw_rows = sheets.Sampler(net, sampling)
-  rows = draw_rows(devices.replicate(params), rgb, range(10, 15))
+  rows = sheets.draw_rows(
+    net,
+    devices.replicate(params),
+    rgb,
+    indices=range(10, 15),
+    sampling=sampling,
+  )
   assert rows.shape == (5, 4, 10, 14, 3)
   keys = jax.vmap(jax.random.fold_in, (None, 0))(
     jax.random.key(3), jnp.arange(10, 15)

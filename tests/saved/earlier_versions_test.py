@@ -38,7 +38,9 @@ def test_a_model_of_an_earlier_version_scores_the_same(
   config.unlock()
   config.data.data_dir = pictures
   source = input_pipeline.open_source(config.data, config.data.test_split)
-  report = likelihood.Evaluator(config)(devices.replicate(params), source, -1)
+  report = likelihood.evaluate(
+    config, devices.replicate(params), source, num_images=-1
+  )
   expected = json.loads((FOLDER / 'eval.json').read_text(encoding='utf-8'))
   for score in ('bits_per_dim', 'bits_per_dim_paper', 'embedding_bits_per_dim'):
     assert report[score] == pytest.approx(expected[score], abs=accuracy)

@@ -44,7 +44,9 @@ def test_published_weights_score_photographs_as_when_published(name):
   with config.unlocked():
     config.data.name, config.data.data_dir = 'folder', str(ROOT / 'photos')
   source = input_pipeline.open_source(config.data, 'all')
-  report = likelihood.Evaluator(config)(devices.replicate(params), source, -1)
+  report = likelihood.evaluate(
+    config, devices.replicate(params), source, num_images=-1
+  )
   assert report['num_images'] == 7
   assert report['bits_per_dim'] == pytest.approx(BITS_PER_DIM[name], abs=2e-4)
 

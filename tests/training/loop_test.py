@@ -119,7 +119,9 @@ def test_periodic_evaluation_scores_the_averaged_parameters(finished):
   ]
   params, _, _ = trained_model.load_trained(str(workdir))
   source = input_pipeline.open_source(config.data, config.data.validation_split)
-  report = likelihood.Evaluator(config)(devices.replicate(params), source, -1)
+  report = likelihood.evaluate(
+    config, devices.replicate(params), source, num_images=-1
+  )
   np.testing.assert_allclose(logged, [report['bits_per_dim']], rtol=1e-6)
 
 
@@ -327,7 +329,7 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   replicated = devices.replicate(params)
   rgb = tiny.images(21, 8, 8)
   config.evaluation.batch_size = 8
-  report = likelihood.Evaluator(config)(replicated, rgb, -1)
+  report = likelihood.evaluate(config, replicated, rgb, num_images=-1)
   assert report['num_images'] == 21
   lab = run_config.build_model(config).split_lab(rgb)
   theta, embedding = run_config.build_model(config).apply(
@@ -344,8 +346,9 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
         logistic_mixture.bits_per_dim(log_prob).mean(),
         rtol=1e-5,
       )
-  evaluator = likelihood.Evaluator(config)
-  single = [evaluator(replicated, rgb[i : i + 1], -1) for i in range(21)]
+  single = [
+    likelihood.evaluate(config, replicated, rgb[i : i + 1]) for i in range(21)
+  ]
   for name in (
     'bits_per_dim',
     'bits_per_dim_paper',
@@ -525,8 +528,9 @@ def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
   for dtype in ('bfloat16', 'float32'):
     with config.unlocked():
       config.model.dtype = dtype
-    evaluator = likelihood.Evaluator(config)
-    report = evaluator(devices.replicate(params), source, 100)
+    report = likelihood.evaluate(
+      config, devices.replicate(params), source, num_images=100
+    )
     bits[dtype] = report['bits_per_dim']
   assert bits['float32'] < 4.6  # 6.5 at the start, 8 for uniform
   assert 0 < abs(bits['float32'] - bits['bfloat16']) < 0.01
