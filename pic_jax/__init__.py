@@ -5,6 +5,8 @@ For scripts: `from pic_jax import colorize`.
 
 import importlib
 
+__version__ = '0.1.0'
+
 
 def __getattr__(name):
   if name == 'colorize':  # jax is imported only when it is asked for

@@ -315,8 +315,15 @@ def _run(values: Any) -> None:
     heartbeat_seconds = values.config.training.heartbeat_seconds
   distributed.join_processes(values.distributed, heartbeat_seconds)
   devices.check()
-  with devices.standard_numerics():
-    MODES[values.mode](values)
+  try:
+    with devices.standard_numerics():
+      MODES[values.mode](values)
+  except ModuleNotFoundError as error:
+    if error.name is None or error.name.startswith('pic_jax'):
+      raise
+    raise errors.UserError(
+      f"--mode={values.mode} needs {error.name}: pip install '.[train]'."
+    ) from None
 
 
 def _expand_paths(config: Any) -> None:
@@ -328,6 +335,6 @@ def _expand_paths(config: Any) -> None:
   ):
     config[section][name] = paths.expand(config[section][name])
   config.data.mixture = tuple(
-    (share, name, paths.expand(folder), split)
-    for share, name, folder, split in config.data.mixture
+    (share, name, paths.expand(folder), *rest)
+    for share, name, folder, *rest in config.data.mixture
   )

@@ -14,12 +14,6 @@ from pic_jax.runtime import errors, terminal
 
 # Data sets up to this size are decoded once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
-# Every other name is a tensorflow-datasets name.
-DATASETS = {
-  'array': sources.ArraySource,
-  'folder': sources.FolderSource,
-  'patches': sources.PatchSource,
-}
 
 
 def open_images(
@@ -30,7 +24,7 @@ def open_images(
   Raises:
     UserError: not prepared, empty, or not a data set.
   """
-  source = DATASETS.get(config.name, sources.TfdsSource)(config, split)
+  source = sources.DATASETS.get(config.name, sources.TfdsSource)(config, split)
   if not len(source):
     raise errors.UserError(f'{config.name} {split!r} has no images.')
   return source

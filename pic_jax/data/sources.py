@@ -318,3 +318,11 @@ def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
     for top in range(0, height - size + 1, step)
     for left in range(0, width - size + 1, step)
   ]
+
+
+# Every other name is a tensorflow-datasets name.
+DATASETS = {
+  'array': ArraySource,
+  'folder': FolderSource,
+  'patches': PatchSource,
+}

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from orbax.checkpoint import multihost
 
 from pic_jax.runtime import errors
 
@@ -44,6 +43,9 @@ def _connect() -> None:
   count = jax.process_count()
   if count == 1:
     return
+  # Imported here, because only runs of several processes need it.
+  from orbax.checkpoint import multihost
+
   everyone = set(range(count))
   multihost.sync_global_processes('connect', timeout=3600, processes=everyone)
   zeros = np.zeros(jax.local_device_count(), np.float32)

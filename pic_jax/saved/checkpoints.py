@@ -26,10 +26,7 @@ from pic_jax.model import parameters
 from pic_jax.runtime import errors
 from pic_jax.saved import digests, run_config
 
-DIRECTORY = 'checkpoints'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
-# Of a model that does not fit: lines of the message that lists parameters.
-MAX_DIFFERENCES = 12
 # Waits before a file that the system failed to read is tried again.
 RETRY_SECONDS = (0.5, 2.0)
 # Errors that say that a file is not there; all others are the system's.
@@ -95,7 +92,7 @@ class Saver:
       max_to_keep: how many checkpoints.
       data: fingerprint of the images that are trained on.
     """
-    self._directory = pathlib.Path(workdir).absolute() / DIRECTORY
+    self._directory = pathlib.Path(workdir).absolute() / run_config.CHECKPOINTS
     self._description = {
       'config': run_config.to_json(config),
       'data': data,
@@ -155,7 +152,7 @@ def set_aside_after(workdir: str, step: int) -> None:
   """Renames damaged checkpoints of later steps, so that they can be redone."""
   for later in saved_steps(workdir):
     if later > step:
-      path = pathlib.Path(workdir) / DIRECTORY / str(later)
+      path = pathlib.Path(workdir) / run_config.CHECKPOINTS / str(later)
       path.rename(path.with_name(f'{later}.damaged.{time.time_ns()}'))
 
 
@@ -167,7 +164,7 @@ def saved_steps(workdir: str) -> list[int]:
       empty one, where a run would start anew.
   """
   try:
-    names = os.listdir(pathlib.Path(workdir) / DIRECTORY)
+    names = os.listdir(pathlib.Path(workdir) / run_config.CHECKPOINTS)
   except (FileNotFoundError, NotADirectoryError):
     return []
   return sorted(int(name) for name in names if name.isdigit())
@@ -302,7 +299,7 @@ def read_config(workdir: str) -> ml_collections.ConfigDict | None:
     OSError: it cannot be read.
   """
   for step in reversed(saved_steps(workdir)):
-    path = pathlib.Path(workdir) / DIRECTORY / str(step)
+    path = pathlib.Path(workdir) / run_config.CHECKPOINTS / str(step)
     with contextlib.suppress(DamagedError):
       return run_config.stored(_read_meta(path)['config'], str(path))
   return None
@@ -333,7 +330,9 @@ def restore(
       )
     steps = [step]
   for index, candidate in reversed(list(enumerate(steps))):
-    path = (pathlib.Path(workdir) / DIRECTORY / str(candidate)).absolute()
+    path = (
+      pathlib.Path(workdir) / run_config.CHECKPOINTS / str(candidate)
+    ).absolute()
     try:
       return _read_with_patience(path)
     except DamagedError as error:
@@ -347,28 +346,3 @@ def restore(
       f'No checkpoint in {workdir} can be restored (tried {steps[::-1]}).'
     )
   return None
-
-
-def check_fit(found: Any, expected: Any, where: str) -> None:
-  """Compares the names and shapes of two trees of parameters.
-
-  Raises:
-    RunError: lists the differing parameters with both shapes.
-  """
-  found = flax.traverse_util.flatten_dict(found, sep='/')
-  expected = flax.traverse_util.flatten_dict(expected, sep='/')
-  lines = []
-  for name in sorted(found | expected):
-    shapes = [
-      tree[name].shape if name in tree else 'missing'
-      for tree in (found, expected)
-    ]
-    if shapes[0] != shapes[1]:
-      lines.append(f'  {name}: {shapes[0]} saved, {shapes[1]} in the model')
-  if lines:
-    extra = len(lines) - (MAX_DIFFERENCES - 2)
-    if extra > 1:
-      lines[-extra:] = [f'  and {extra} more']
-    raise errors.RunError(
-      '\n'.join([f'{where} does not fit the model:', *lines])
-    )

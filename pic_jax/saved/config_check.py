@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_collections
 
-from pic_jax.data import input_pipeline, sources
+from pic_jax.data import sources
 from pic_jax.images import color, resizing
 from pic_jax.model import (
   backbone_embedding,
@@ -137,7 +137,7 @@ def _check_choices(config: ml_collections.ConfigDict) -> None:
       value in allowed,
       f'`{name}` must be one of {", ".join(allowed)}, got {value!r}.',
     )
-  if config.data.name in input_pipeline.DATASETS:
+  if config.data.name in sources.DATASETS:
     _require(
       bool(config.data.data_dir),
       f'`data.data_dir` must name a folder for `data.name={config.data.name}`.',

@@ -10,8 +10,8 @@ from pic_jax.model import pic
 from pic_jax.runtime import errors
 from pic_jax.saved import config_check, config_fields, earlier_versions
 
-# The config of a run, in its workdir.
-CONFIG_FILE = 'config.json'
+# In a workdir: the config of its run, and the folder of its checkpoints.
+CONFIG_FILE, CHECKPOINTS = 'config.json', 'checkpoints'
 # What a run that is resumed keeps, but for `MAY_CHANGE`.
 FIXED = ('model.', 'data.', 'optimizer.name')
 MAY_CHANGE = {

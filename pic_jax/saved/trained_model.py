@@ -7,7 +7,7 @@ import ml_collections
 
 from pic_jax.model import parameters
 from pic_jax.runtime import errors, paths
-from pic_jax.saved import checkpoints, run_config, weights_file
+from pic_jax.saved import parameter_check, run_config, weights_file
 
 
 def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
@@ -29,7 +29,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   published = weights_file.published()
   is_workdir = any(
     (pathlib.Path(source) / name).exists()
-    for name in (checkpoints.DIRECTORY, run_config.CONFIG_FILE)
+    for name in (run_config.CHECKPOINTS, run_config.CONFIG_FILE)
   )
   if source in published and not is_workdir:
     source = str(published[source])
@@ -47,7 +47,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
-  checkpoints.check_fit(tree['ema_params'], expected, source)
+  parameter_check.check_fit(tree['ema_params'], expected, source)
   return tree, config, step
 
 
@@ -55,6 +55,9 @@ def _load_workdir(
   workdir: str, step: int | None
 ) -> tuple[Any, ml_collections.ConfigDict, int]:
   """`load` of a workdir, whose last good checkpoint has the step None."""
+  # Imported here, because only a workdir needs Orbax.
+  from pic_jax.saved import checkpoints
+
   restored = checkpoints.restore(workdir, step)
   if restored is None:
     raise errors.RunError(

@@ -12,7 +12,12 @@ import optax
 from pic_jax.data import fingerprints, input_pipeline
 from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, errors, terminal
-from pic_jax.saved import backbone_weights, checkpoints, trained_model
+from pic_jax.saved import (
+  backbone_weights,
+  checkpoints,
+  parameter_check,
+  trained_model,
+)
 from pic_jax.training import train_step
 
 
@@ -78,7 +83,9 @@ def resumed(
     terminal.say(note)
   terminal.say(f'Resuming {workdir} at step {step}.')
   checkpoints.set_aside_after(workdir, step)
-  checkpoints.check_fit(tree['params'], shapes.params, f'{workdir} at {step}')
+  parameter_check.check_fit(
+    tree['params'], shapes.params, f'{workdir} at {step}'
+  )
   try:
     return flax.serialization.from_state_dict(shapes, tree)
   except (ValueError, KeyError) as error:
@@ -109,7 +116,7 @@ def init_from(
     terminal.say(f'{source} has no {", ".join(missing)}: drawn.')
     first = model.split_lab(_first_batch(config, images))
     params = parameters.with_levels(model, params, first, config.training.seed)
-  checkpoints.check_fit(params, shapes, source)
+  parameter_check.check_fit(params, shapes, source)
   terminal.say(f'Starting from {source}, step {step}, optimiser fresh.')
   return params
 

@@ -21,6 +21,7 @@ from pic_jax.runtime import errors
 from pic_jax.saved import (
   checkpoints,
   digests,
+  parameter_check,
   run_config,
   trained_model,
   weights_file,
@@ -298,11 +299,11 @@ def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
 
 def test_a_misfit_lists_at_most_twelve_lines(run):
   tree, _ = checkpoints.restore(str(run[0]))
-  checkpoints.check_fit(tree['params'], tree['params'], 'here')
+  parameter_check.check_fit(tree['params'], tree['params'], 'here')
   other = jax.tree.map(lambda x: x[..., :2], tree['params'])
   del other['decoder']['head']
   with pytest.raises(errors.RunError) as error:
-    checkpoints.check_fit(tree['params'], other, 'here')
+    parameter_check.check_fit(tree['params'], other, 'here')
   lines = str(error.value).splitlines()
   assert len(lines) <= 12 and 'and' in lines[-1]
   assert '(2, 3, 3, 6) saved, (2, 3, 3, 2) in the model' in str(error.value)

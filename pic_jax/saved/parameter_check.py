@@ -1,0 +1,35 @@
+"""Comparison of stored parameters with those that a model needs."""
+
+from typing import Any
+
+import flax.traverse_util
+
+from pic_jax.runtime import errors
+
+# Lines of the message that lists the differing parameters.
+MAX_DIFFERENCES = 12
+
+
+def check_fit(found: Any, expected: Any, where: str) -> None:
+  """Compares the names and shapes of two trees of parameters.
+
+  Raises:
+    RunError: lists the differing parameters with both shapes.
+  """
+  found = flax.traverse_util.flatten_dict(found, sep='/')
+  expected = flax.traverse_util.flatten_dict(expected, sep='/')
+  lines = []
+  for name in sorted(found | expected):
+    shapes = [
+      tree[name].shape if name in tree else 'missing'
+      for tree in (found, expected)
+    ]
+    if shapes[0] != shapes[1]:
+      lines.append(f'  {name}: {shapes[0]} saved, {shapes[1]} in the model')
+  if lines:
+    extra = len(lines) - (MAX_DIFFERENCES - 2)
+    if extra > 1:
+      lines[-extra:] = [f'  and {extra} more']
+    raise errors.RunError(
+      '\n'.join([f'{where} does not fit the model:', *lines])
+    )

@@ -1,0 +1,85 @@
+"""The two installs: what colouring needs, and the research stack."""
+
+import pathlib
+import subprocess
+import sys
+import tomllib
+import types
+
+import pytest
+
+import pic_jax
+from pic_jax import commands
+from pic_jax.runtime import errors
+
+ROOT = pathlib.Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))
+PROJECT = PROJECT['project']
+# Modules of what `pip install .` does not install, and of what flax brings but
+# colouring must not spend time on.
+NOT_FOR_COLOURING = (
+  'array_record',
+  'grain',
+  'matplotlib',
+  'tensorboardX',
+  'tensorflow_datasets',
+)
+NOT_IMPORTED = ('optax', 'orbax', 'tensorstore')
+COLOUR = """
+import sys
+
+class Absent:
+  def find_spec(self, name, path=None, target=None):
+    if name.split('.')[0] in sys.argv[3].split(','):
+      raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import pic_jax.app.serve
+from pic_jax import __main__
+try:
+  __main__.main(['colorize', sys.argv[1], '-o', sys.argv[2], '--num-samples=1'])
+except SystemExit as end:
+  assert not end.code, end.code
+found = {name.split('.')[0] for name in sys.modules}
+print(*found & set(sys.argv[4].split(',')), file=sys.stderr)
+sys.exit(len(found & set(sys.argv[4].split(','))))
+"""
+
+
+def requirements(name: str) -> set[str]:
+  lines = (ROOT / name).read_text(encoding='utf-8').splitlines()
+  return {line for line in lines if line and line[0] not in '#-'}
+
+
+def test_requirements_are_those_of_the_package():
+  extras = PROJECT['optional-dependencies']
+  both = {*PROJECT['dependencies'], *extras['train']}
+  assert requirements('requirements.txt') == both
+  tests = {*extras['dev'], *extras['app']} - {'pic_jax[app,train]'}
+  assert requirements('tests/requirements.txt') <= tests
+
+
+def test_a_photograph_is_coloured_without_the_research_stack(tmp_path):
+  names = ','.join(NOT_FOR_COLOURING), ','.join(NOT_IMPORTED)
+  photo = ROOT / 'photos' / 'chelsea.png'
+  command = [sys.executable, '-c', COLOUR, photo, tmp_path, *names]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / 'chelsea.png.0.png').exists()
+
+
+def test_both_versions_agree():
+  assert pic_jax.__version__ == PROJECT['version']
+
+
+def test_a_mode_that_needs_more_says_what_to_install(monkeypatch):
+  def lack(values):
+    raise ModuleNotFoundError("No module named 'grain'", name='grain')
+
+  monkeypatch.setitem(commands.MODES, 'eval', lack)
+  flags = types.SimpleNamespace(
+    mode='eval', config=None, distributed=False, output=None, workdir=None
+  )
+  flags.checkpoint = []
+  with pytest.raises(errors.UserError, match=r"grain: pip install '\.\[train"):
+    commands.run(flags)
