@@ -25,6 +25,30 @@ flags.DEFINE_string(
   'sample, figures: folder for the pictures, default --workdir; export: '
   '.safetensors file.',
 )
+flags.DEFINE_integer(
+  'num_images', -1, 'eval: score the first test images only; -1: all.'
+)
+flags.DEFINE_integer(
+  'num_sampled_images',
+  0,
+  'eval: also draw and measure samples of the first test images; -1: all.',
+)
+flags.DEFINE_integer(
+  'num_coded_images',
+  0,
+  'eval: also code the first test images by a range coder; -1: all.',
+)
+flags.DEFINE_string(
+  'compare_with',
+  '',
+  "figures: folders X,Y of other methods' pictures of the test images.",
+)
+flags.DEFINE_list(
+  'recommend',
+  [],
+  'export: how pic-jax should draw photographs with these weights, for '
+  'instance temperature=0.8,guidance=0.1; by default as before the export.',
+)
 flags.DEFINE_bool(
   'distributed',
   None,

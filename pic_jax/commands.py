@@ -25,13 +25,22 @@ MOVED = {
   'max_pixels': '64 million is the limit',
   'batch_size': 'one photograph for each device at a time',
   'report': '--output=FILE',
-  'metrics': '--config=configs/trained.py:NAME, with '
-  '--config.evaluation.num_sampled_images=1000',
+  'metrics': '--num_sampled_images=1000',
   'figure': '--mode=figures, which makes all that the model can show',
   'checkpoints': '--checkpoint=A,B',
-  'folders': '--config.evaluation.compare_with=X,Y',
+  'folders': '--compare_with=X,Y',
   'profile_steps': '--mode=benchmark',
   'config.data.chroma_filter': '--config.model.chroma_filter',
+  'config.evaluation.num_images': '--num_images',
+  'config.evaluation.num_sampled_images': '--num_sampled_images',
+  'config.evaluation.num_coded_images': '--num_coded_images',
+  'config.evaluation.compare_with': '--compare_with',
+  'config.model.point_estimate': '--config.model.head=classification_median',
+  'config.optimizer.eps': 'it is 1e-6',
+  'config.sampling.num_candidates': 'there are 16',
+  'config.sampling.photo_guidance': '--recommend of --mode=export',
+  'config.sampling.photo_temperature': '--recommend of --mode=export',
+  'config.training.heartbeat_seconds': 'it is 100',
   'config.training.accumulation_steps': '--config.model.remat=True',
 }
 
@@ -144,28 +153,26 @@ def train(values: Any) -> None:
 
 
 def evaluate(values: Any) -> None:
-  """--mode=eval: the test split; what else --config asks for."""
+  """--mode=eval: bits/dim of the test split; samples and codes on request."""
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import code_length, likelihood, sample_report
   from pic_jax.runtime import devices
 
   params, config, step = _load_trained(values)
-  source = input_pipeline.open_source(config.data, config.data.test_split)
-  params = devices.replicate(params)
-  # Not by the stored config alone: whoever evaluates decides what it costs.
-  asked = config.evaluation if values.config is not None else {}
   more = {
-    module: asked[field]
-    for field, module in (
-      ('num_sampled_images', sample_report),
-      ('num_coded_images', code_length),
+    module: num_images
+    for module, num_images in (
+      (sample_report, values.num_sampled_images),
+      (code_length, values.num_coded_images),
     )
-    if asked.get(field)
+    if num_images
   }
   for module in more:
     module.check(config)  # before the long work
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  params = devices.replicate(params)
   report = likelihood.evaluate(
-    config, params, source, num_images=config.evaluation.num_images
+    config, params, source, num_images=values.num_images
   )
   text = likelihood.to_text(report)
   for module, num_images in more.items():
@@ -203,13 +210,15 @@ def figures(values: Any) -> None:
   sources = _sources(values)
   trained = [trained_model.load_trained(source)[:2] for source in sources]
   _use_sections(values, trained[0][1])
-  for path in figures.make_all(sources, trained, folder):
+  for path in figures.make_all(
+    sources, trained, folder, compare_with=values.compare_with
+  ):
     print(path)
 
 
 def export(values: Any) -> None:
   """--mode=export: averaged weights as one file."""
-  from pic_jax.saved import weights_file
+  from pic_jax.saved import recommended_sampling, trained_model, weights_file
 
   if not values.output:
     raise errors.UserError('--mode=export needs --output=NAME.safetensors.')
@@ -227,8 +236,13 @@ def export(values: Any) -> None:
       (share, name, pathlib.Path(folder).name, split)
       for share, name, folder, split in config.data.mixture
     )
-    config.evaluation.compare_with = ''
-  weights_file.save(values.output, params, config, step)
+  if values.recommend:
+    recommended = recommended_sampling.from_flag(values.recommend)
+  else:
+    recommended = trained_model.load_recommended(_source(values))
+  weights_file.save(
+    values.output, params, config, step, recommended=recommended
+  )
   print(values.output)
 
 
@@ -308,12 +322,10 @@ def _run(values: Any) -> None:
   for name in ('workdir', 'output'):
     if getattr(values, name) is not None:
       setattr(values, name, paths.expand(getattr(values, name)))
-  heartbeat_seconds = 100  # as in the configs
   if values.config is not None:
     config_check.check(values.config)
     _expand_paths(values.config)
-    heartbeat_seconds = values.config.training.heartbeat_seconds
-  distributed.join_processes(values.distributed, heartbeat_seconds)
+  distributed.join_processes(values.distributed)
   devices.check()
   try:
     with devices.standard_numerics():

@@ -19,7 +19,7 @@ mkdir -p "$workdir"
   --config.training.num_steps="$steps"
 "$python" main.py --mode=eval --workdir="$workdir" \
   --config="configs/trained.py:$workdir" \
-  --config.evaluation.num_sampled_images=1000 --output="$workdir/eval.json"
+  --num_sampled_images=1000 --output="$workdir/eval.json"
 "$python" main.py --mode=sample --workdir="$workdir"
 rm -f "$workdir"/cifar10.{safetensors,json}
 "$python" main.py --mode=export --workdir="$workdir" \

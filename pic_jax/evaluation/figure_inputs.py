@@ -15,7 +15,7 @@ from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
 from pic_jax.model import logistic_mixture, pic
-from pic_jax.runtime import devices, errors, paths, terminal
+from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
@@ -118,14 +118,15 @@ def _draw(
 
 
 def pictures_of_others(
-  config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict, folders: Sequence[str]
 ) -> dict[int, np.ndarray]:
   """Reads other methods' pictures of the photographs of `data.name=folder`.
 
   Args:
-    config: `evaluation.compare_with` has one folder for each method, with
-      NAME.* or NAME.0.* (with or without its own ending) for a photograph; one
-      that has no picture in some folder is named on stderr and left out.
+    config: of the data and of sampling.
+    folders: one for each method, with NAME.* or NAME.0.* (with or without its
+      own ending) for a photograph; a photograph that has no picture in some
+      folder is named on stderr and left out.
 
   Returns:
     By the number of the image, at most `sampling.num_images` of them:
@@ -134,29 +135,27 @@ def pictures_of_others(
   Raises:
     UserError: no such folder, or no photograph has a picture in each.
   """
-  if not config.evaluation.compare_with:
+  if not folders:
     return {}
   if config.data.name != 'folder':
     raise errors.UserError(
-      '`evaluation.compare_with` needs `data.name=folder`, the photographs, '
+      '--compare_with needs `data.name=folder`, the photographs, '
       f'got {config.data.name!r}.'
     )
-  folders = {}
-  for name in paths.split(config.evaluation.compare_with):
+  files = {}
+  for name in folders:
     if not os.path.isdir(name):
-      raise errors.UserError(
-        f'`evaluation.compare_with`: {name}: no such folder.'
-      )
-    files = sorted(pathlib.Path(name).iterdir(), reverse=True)
-    folders[name] = {path.stem: path for path in files}
-    folders[name] |= {path.name: path for path in files}
+      raise errors.UserError(f'--compare_with: {name}: no such folder.')
+    inside = sorted(pathlib.Path(name).iterdir(), reverse=True)
+    files[name] = {path.stem: path for path in inside}
+    files[name] |= {path.name: path for path in inside}
   found = {}
   source = input_pipeline.open_images(config.data, config.data.test_split)
   for index, photograph in enumerate(source.files):
     if len(found) == config.sampling.num_images:
       break
     try:
-      pictures = [_picture_of(photograph, *item) for item in folders.items()]
+      pictures = [_picture_of(photograph, *item) for item in files.items()]
     except errors.RunError as error:
       terminal.say(f'left out: {error}')
       continue
@@ -167,7 +166,7 @@ def pictures_of_others(
   if not found:
     raise errors.UserError(
       f'No photograph of {config.data.data_dir} has a picture in each of '
-      f'{config.evaluation.compare_with}.'
+      f'{", ".join(folders)}.'
     )
   return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs, learning_curve
 from pic_jax.images import image_files, tiling
-from pic_jax.runtime import devices, errors, terminal
+from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.saved import run_config
 
 # Images drawn for each row of a figure that picks extremes.
@@ -92,7 +92,11 @@ NEED_MIXTURE = ('pixelwise', 'ablation')
 
 
 def make_all(
-  names: Sequence[str], trained: Sequence[Trained], folder: pathlib.Path
+  names: Sequence[str],
+  trained: Sequence[Trained],
+  folder: pathlib.Path,
+  *,
+  compare_with: str = '',
 ) -> Iterator[pathlib.Path]:
   """Writes every figure that the models can show, and says what they cannot.
 
@@ -102,15 +106,19 @@ def make_all(
       The first one's config names the images: `sampling.num_images` rows of
       `num_samples` samples; `sampling.seed` chooses images and samples.
     folder: of the PNG files.
+    compare_with: folders X,Y of other methods' pictures, for figure 8.
 
   Yields:
     The path of each, once it is written.
 
   Raises:
-    UserError: `evaluation.compare_with` asks for what is not there.
+    UserError: a folder of `compare_with` is missing.
   """
   several = {'compare': functools.partial(models, trained)}
-  rows = _figures_of_model(*trained[0]) if len(trained) == 1 else several
+  folders = paths.split(compare_with) if compare_with else []
+  rows = several
+  if len(trained) == 1:
+    rows = _figures_of_model(*trained[0], folders)
   drawings = {name: functools.partial(_save, fn) for name, fn in rows.items()}
   drawings['curve'] = functools.partial(
     learning_curve.draw, [pathlib.Path(name) for name in names]
@@ -130,11 +138,11 @@ def _save(rows_fn: Callable[[], np.ndarray], path: pathlib.Path) -> None:
 
 
 def _figures_of_model(
-  params: Any, config: ml_collections.ConfigDict
+  params: Any, config: ml_collections.ConfigDict, folders: Sequence[str]
 ) -> dict[str, Callable[[], np.ndarray]]:
   """By name, what gives the rows of a figure; one pass over the images."""
   model = run_config.build_model(config)
-  others = figure_inputs.pictures_of_others(config)
+  others = figure_inputs.pictures_of_others(config, folders)
   source = input_pipeline.open_source(config.data, config.data.test_split)
   num_rows = number_of_rows(config, len(source))
   count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)

@@ -12,6 +12,7 @@ from pic_jax.model import (
   backbone_embedding,
   causal_decoder,
   classification_head,
+  efficientnet_lite0,
   embedding_net,
   heads,
   level_net,
@@ -19,6 +20,7 @@ from pic_jax.model import (
   logistic_mixture,
   regression_head,
 )
+from pic_jax.runtime import fields
 
 # Gain of the heads at the start: theta is nearly the same everywhere.
 HEAD_SCALE = 0.1
@@ -112,26 +114,30 @@ class PIC(nn.Module):
       blocks, the first convolutions and theta's head are always float32.
   """
 
-  embedding_stages: tuple[tuple[int, int, int, int], ...]
-  embedding_features: int
-  chroma_factor: int = 2
-  backbone: str = 'none'
-  frozen_parts: int = 17
-  head: str = 'decoder'
-  levels: int = 0
-  level_features: int = 48
-  level_blocks: int = 2
-  chroma_filter: str = 'point'
-  decoder_features: int = 160
-  decoder_blocks: int = 4
-  attention_heads: int = 0
-  num_components: int = 10
-  gated: bool = True
-  dropout_rate: float = 0.5
-  embedding_loss_weight: float = 1.0
-  hint_share: float = 0.0
-  remat: bool = False
-  dtype: str = 'auto'
+  embedding_stages: tuple[tuple[int, int, int, int], ...] = fields.declare(
+    ((32, 1, 1, 1), (64, 2, 1, 1))
+  )
+  embedding_features: int = fields.declare(80)
+  chroma_factor: int = fields.declare(2)
+  backbone: str = fields.declare('none', backbone_embedding.BACKBONES)
+  frozen_parts: int = fields.declare(
+    17, fields.between(0, efficientnet_lite0.NUM_PARTS)
+  )
+  head: str = fields.declare('decoder', HEADS)
+  levels: int = fields.declare(0, fields.NOT_NEGATIVE)
+  level_features: int = fields.declare(48)
+  level_blocks: int = fields.declare(2)
+  chroma_filter: str = fields.declare('point', color.CHROMA_FILTERS)
+  decoder_features: int = fields.declare(160)
+  decoder_blocks: int = fields.declare(4)
+  attention_heads: int = fields.declare(0, fields.NOT_NEGATIVE)
+  num_components: int = fields.declare(10)
+  gated: bool = fields.declare(True)
+  dropout_rate: float = fields.declare(0.5, fields.RATE)
+  embedding_loss_weight: float = fields.declare(1.0, fields.NOT_NEGATIVE)
+  hint_share: float = fields.declare(0.0, fields.SHARE)
+  remat: bool = fields.declare(False)
+  dtype: str = fields.declare('auto', ('auto', 'float32', 'bfloat16'))
 
   @property
   def num_outputs(self) -> int:

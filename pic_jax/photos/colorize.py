@@ -35,7 +35,12 @@ from pic_jax.runtime import (
   terminal,
 )
 from pic_jax.sampling import conditions, sample
-from pic_jax.saved import digests, run_config, trained_model
+from pic_jax.saved import (
+  digests,
+  recommended_sampling,
+  run_config,
+  trained_model,
+)
 
 
 def _on_devices(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,16 +61,23 @@ class Colorizer:
     model: the network.
     params: its parameters, on every device.
     digest: sha256 of the weights.
+    recommended: settings for photographs where the user chooses none.
   """
 
   def __init__(
-    self, params: Any, config: ml_collections.ConfigDict, digest: str = ''
+    self,
+    params: Any,
+    config: ml_collections.ConfigDict,
+    digest: str = '',
+    *,
+    recommended: recommended_sampling.RecommendedSampling | None = None,
   ):
     self.digest = digest
     self._config, self._process = config, os.getpid()
+    self.recommended = recommended or recommended_sampling.RecommendedSampling()
     with devices.standard_numerics():
       self.params = devices.replicate(params)
-    self._size, self._sampling = config.data.image_size, config.sampling
+    self._size = config.data.image_size
     self.model = run_config.build_model(config).clone(remat=False)
     self._score = devices.pmap(self._score_fn)
     self._draw = devices.pmap(self._draw_fn)
@@ -77,11 +89,17 @@ class Colorizer:
       'params': devices.fetch(self.params),
       'config': run_config.to_json(self._config),
       'digest': self.digest,
+      'recommended': self.recommended,
     }
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     config = run_config.from_json(state['config'])
-    self.__init__(state['params'], config, state['digest'])
+    self.__init__(
+      state['params'],
+      config,
+      state['digest'],
+      recommended=state['recommended'],
+    )
 
   @contextlib.contextmanager
   def _computing(self) -> Iterator[None]:
@@ -109,7 +127,8 @@ class Colorizer:
     with devices.standard_numerics():
       tree, config, _ = trained_model.load(source)
     digest = digests.of_state(tree)['ema_params']
-    return cls(tree['ema_params'], config, digest)
+    recommended = trained_model.load_recommended(source)
+    return cls(tree['ema_params'], config, digest, recommended=recommended)
 
   def __call__(
     self,
@@ -136,7 +155,9 @@ class Colorizer:
     Raises:
       ValueError: not an image, or an impossible setting.
     """
-    settings = options.Settings(num_samples=num_samples, seed=seed, **more)
+    settings = self.complete(
+      options.Settings(num_samples=num_samples, seed=seed, **more)
+    )
     network_input = self.to_network_size(np.asarray(rgb))
     if not isinstance(hints, tuple | list) or hints:
       network_input = self.add_hints(network_input, hints)
@@ -148,14 +169,13 @@ class Colorizer:
     return np.stack([rgb for rgb, _ in drawn])
 
   def complete(self, settings: options.Settings) -> options.Settings:
-    """With the model's own values where none were chosen."""
-    own = {
-      'temperature': self._sampling.photo_temperature,
-      'guidance': self._sampling.photo_guidance,
-    }
+    """Fills in the model's recommended values where none were chosen."""
+    own = dataclasses.asdict(self.recommended)
+    names = {field.name for field in dataclasses.fields(settings)}
+    chosen = {k: v for k, v in own.items() if k in names}
     return dataclasses.replace(
       settings,
-      **{k: v for k, v in own.items() if getattr(settings, k) is None},
+      **{k: v for k, v in chosen.items() if getattr(settings, k) is None},
     )
 
   @_on_devices
@@ -309,8 +329,7 @@ class Colorizer:
     guidance = None  # compiles the program without candidates
     if settings.guidance:
       guidance = conditions.Guidance(
-        np.full(count, settings.guidance, np.float32),
-        self._sampling.num_candidates,
+        np.full(count, settings.guidance, np.float32)
       )
     return conditions.SamplingSpec(
       samples=np.tile(numbers.astype(np.uint32), (count, 1)),

@@ -57,7 +57,7 @@ class FolderRun:
   ):
     self.job, self.colorizer = job, colorizer
     complete = colorizer.complete(job.settings)
-    self.adjustments = complete.adjustments
+    self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
     # As JSON has it; and what does not use it is as it was made before.
     samples = settings.pop('samples')
@@ -252,7 +252,7 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
   if not group:
     return
   inputs = [task.network_input for task in group]
-  drawings = run.colorizer.draw(inputs, run.job.settings)
+  drawings = run.colorizer.draw(inputs, run.settings)
   originals = run.colorizer.score_originals(inputs)
   for task, drawing, bits in zip(group, drawings, originals, strict=True):
     if run.job.file_options.overwrite:

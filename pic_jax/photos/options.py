@@ -100,7 +100,7 @@ class Settings(_Checked):
   guidance: float | None = option(
     None, 'more makes samples follow the grey levels; 0: exact samples', 0
   )
-  saturation: float = option(1.0, 'factor of the sampled chroma', 0)
+  saturation: float | None = option(None, 'factor of the sampled chroma', 0)
   warmth: float = option(
     0.0, 'white balance, -100 (bluish) to 100 (yellowish)', -100, at_most=100
   )

@@ -14,6 +14,9 @@ BY_HAND = {'num_processes': 'JAX_NUM_PROCESSES', 'process_id': 'JAX_PROCESS_ID'}
 # Number of processes, by who starts them.
 LAUNCHERS = {'Slurm': 'SLURM_NTASKS', 'Open MPI': 'OMPI_COMM_WORLD_SIZE'}
 
+# A process that is silent for this long ends all others.
+HEARTBEAT_SECONDS = 100
+
 
 def _launcher() -> str:
   """What, by the environment, started several processes; '' for nothing."""
@@ -41,14 +44,13 @@ def _by_hand() -> dict[str, int]:
   return values
 
 
-def join_processes(asked: bool | None, heartbeat_seconds: int) -> None:
+def join_processes(asked: bool | None) -> None:
   """Connects the processes of a run; says why, or why not.
 
   Before anything asks for a device.
 
   Args:
     asked: --distributed; None: if the environment speaks of several.
-    heartbeat_seconds: a process that is silent for so long ends all others.
 
   Raises:
     UserError: the settings are incomplete, or nobody answers.
@@ -69,7 +71,7 @@ def join_processes(asked: bool | None, heartbeat_seconds: int) -> None:
   why = launcher or '--distributed'
   try:
     jax.distributed.initialize(
-      **by_hand, heartbeat_timeout_seconds=heartbeat_seconds
+      **by_hand, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
     )
   except (ValueError, RuntimeError) as error:
     raise errors.UserError(
@@ -80,7 +82,7 @@ def join_processes(asked: bool | None, heartbeat_seconds: int) -> None:
   if jax.process_index() == 0:
     print(
       f'{jax.process_count()} processes ({why}), '
-      f'heartbeat {heartbeat_seconds} s.',
+      f'heartbeat {HEARTBEAT_SECONDS} s.',
       file=sys.stderr,
     )
 

@@ -33,7 +33,7 @@ class Guidance:
   """
 
   strength: float | jax.Array
-  candidates_per_pixel: int = flax.struct.field(pytree_node=False)
+  candidates_per_pixel: int = flax.struct.field(pytree_node=False, default=16)
   prior: jax.Array | None = None
   prior_exponent: float | jax.Array | None = None
 
@@ -86,9 +86,7 @@ class SamplingSpec:
 
 def spec_from_config(sampling: ml_collections.ConfigDict) -> SamplingSpec:
   """The settings in `config.sampling`."""
-  guidance = None
-  if sampling.guidance:
-    guidance = Guidance(sampling.guidance, sampling.num_candidates)
+  guidance = Guidance(sampling.guidance) if sampling.guidance else None
   return SamplingSpec(
     samples=sampling.num_samples,
     temperature=sampling.temperature,

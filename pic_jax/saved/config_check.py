@@ -7,61 +7,9 @@ from typing import Any
 import ml_collections
 
 from pic_jax.data import sources
-from pic_jax.images import color, resizing
-from pic_jax.model import (
-  backbone_embedding,
-  efficientnet_lite0,
-  pic,
-)
-from pic_jax.runtime import errors
+from pic_jax.model import pic
+from pic_jax.runtime import errors, fields
 from pic_jax.saved import config_fields
-
-# What a number must be, and whether it is.
-POSITIVE = 'positive', lambda x: x > 0
-NOT_NEGATIVE = 'at least 0', lambda x: x >= 0
-SHARE = 'in [0, 1]', lambda x: 0 <= x <= 1
-FACTOR = 'in (0, 1]', lambda x: 0 < x <= 1
-RATE = 'in [0, 1)', lambda x: 0 <= x < 1
-SEED = 'from 0 to 2**31 - 1', lambda x: 0 <= x < 2**31
-IMAGES = 'positive, or -1 for all', lambda x: x == -1 or x > 0
-SOME_IMAGES = 'at least 0, or -1 for all', lambda x: x >= -1
-FEW_IMAGES = 'at least 0, or -1 for the default', lambda x: x >= -1
-# As it always was: files may hold any.
-EVERY = 'steps, or not above 0 for never', lambda x: True
-PARTS = (
-  f'from 0 to {efficientnet_lite0.NUM_PARTS}',
-  lambda x: 0 <= x <= efficientnet_lite0.NUM_PARTS,
-)
-# All others are positive.
-NUMBERS = {
-  'data.max_unreadable': FEW_IMAGES,
-  'data.smallest_crop': FACTOR,
-  'data.film_share': SHARE,
-  'model.attention_heads': NOT_NEGATIVE,
-  'model.dropout_rate': RATE,
-  'model.embedding_loss_weight': NOT_NEGATIVE,
-  'model.frozen_parts': PARTS,
-  'model.hint_share': SHARE,
-  'model.levels': NOT_NEGATIVE,
-  'optimizer.decay_rate': FACTOR,
-  'optimizer.cooldown_share': SHARE,
-  'optimizer.b1': FACTOR,
-  'optimizer.b2': FACTOR,
-  'optimizer.ema_decay': FACTOR,
-  'training.seed': SEED,
-  'training.eval_every_steps': EVERY,
-  'training.sample_every_steps': EVERY,
-  'evaluation.num_images': IMAGES,
-  'evaluation.num_sampled_images': SOME_IMAGES,
-  'evaluation.num_coded_images': SOME_IMAGES,
-  'evaluation.num_validation_images': IMAGES,
-  'sampling.seed': SEED,
-  'sampling.num_images': IMAGES,
-  'sampling.temperature': NOT_NEGATIVE,
-  'sampling.guidance': NOT_NEGATIVE,
-  'sampling.photo_temperature': NOT_NEGATIVE,
-  'sampling.photo_guidance': NOT_NEGATIVE,
-}
 
 
 def _check_names(where: str, names: Any, expected: Any) -> None:
@@ -76,22 +24,6 @@ def _check_names(where: str, names: Any, expected: Any) -> None:
   for name in expected:
     if name not in names:
       raise errors.UserError(f'Missing field `{where}{name}`.')
-
-
-def _check_value(name: str, value: Any, default: Any) -> None:
-  expected = type(default)
-  if expected is float and isinstance(value, int):
-    value = float(value)
-  is_bool = isinstance(value, bool) and expected is not bool
-  if is_bool or not isinstance(value, expected):
-    raise errors.UserError(
-      f'`{name}` must be of type {expected.__name__}, got {value!r}.'
-    )
-  if expected in (int, float):
-    if not math.isfinite(value):
-      raise errors.UserError(f'`{name}` must be finite, got {value}.')
-    what, is_right = NUMBERS.get(name, POSITIVE)
-    _require(is_right(value), f'`{name}` must be {what}, got {value}.')
 
 
 def _require(condition: bool, message: str) -> None:
@@ -111,32 +43,16 @@ def check(config: ml_collections.ConfigDict) -> None:
     is_section = isinstance(config[section], ml_collections.ConfigDict)
     _require(is_section, f'`{section}` must be a section of fields.')
     _check_names(f'{section}.', config[section], expected)
-    for name, default in expected.items():
-      _check_value(f'{section}.{name}', config[section][name], default)
-  _check_choices(config)
+    for name, declaration in config_fields.declared(section).items():
+      fields.check(f'{section}.{name}', config[section][name], declaration)
+  _check_data(config)
   _check_model(config)
   _check_mixture(config.data)
   for name in ('train_split', 'validation_split', 'test_split'):
     sources.parse_split(config.data[name], 0)
 
 
-def _check_choices(config: ml_collections.ConfigDict) -> None:
-  choices = {
-    'data.resize': resizing.METHODS,
-    'model.chroma_filter': color.CHROMA_FILTERS,
-    'sampling.method': ('cached', 'naive', 'parallel'),
-    'model.dtype': ('auto', 'float32', 'bfloat16'),
-    'model.head': pic.HEADS,
-    'optimizer.name': ('adam', 'muon'),
-    'model.backbone': backbone_embedding.BACKBONES,
-  }
-  for name, allowed in choices.items():
-    section, field = name.split('.')
-    value = config[section][field]
-    _require(
-      value in allowed,
-      f'`{name}` must be one of {", ".join(allowed)}, got {value!r}.',
-    )
+def _check_data(config: ml_collections.ConfigDict) -> None:
   if config.data.name in sources.DATASETS:
     _require(
       bool(config.data.data_dir),
@@ -194,7 +110,7 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     f'got {config.model.embedding_features}.',
   )
   _require(
-    not (config.sampling.guidance or config.sampling.photo_guidance)
+    not config.sampling.guidance
     or (model.has_decoder and model.embedding_has_likelihood),
     '`sampling.guidance` must be 0 without a decoder, or an embedding that has '
     'a likelihood (`model.embedding_loss_weight`).',

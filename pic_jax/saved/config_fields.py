@@ -1,120 +1,133 @@
-"""The fields of a config, each with its default value and what it is."""
+"""The fields of a config, each once: default, allowed values, meaning."""
+
+import dataclasses
 
 import ml_collections
 
-
-def _data() -> ml_collections.ConfigDict:
-  data = ml_collections.ConfigDict()
-  data.name = 'cifar10'  # tfds, 'folder', 'array' or 'patches'
-  data.data_dir = ''  # folder of images, arrays, or tfds ('': its default)
-  data.train_split = 'train'
-  data.validation_split = 'train'  # all choices are made on this
-  data.test_split = 'test'  # read by --mode=eval, sample and figures only
-  data.image_size = 32  # pixels; others are fitted
-  data.resize = 'crop'  # short side, centre; 'squash': both sides (authors)
-  # Also trained on: (share, name, data_dir, split), ...; a fifth number is how
-  # many finer levels of the model its photographs teach (all, if left out).
-  data.mixture = ()
-  data.smallest_crop = 1.0  # share of the side; 1: whole images
-  data.film_share = 0.0  # of training images, shown through random old film
-  data.max_unreadable = -1  # images; -1: 1 % in training, 0 in evaluation
-  return data
+from pic_jax.images import resizing
+from pic_jax.model import pic
+from pic_jax.runtime import fields
 
 
-def _model() -> ml_collections.ConfigDict:
-  model = ml_collections.ConfigDict()
-  model.embedding_stages = ((32, 1, 1, 1), (64, 2, 1, 1))  # Table 1
-  model.embedding_features = 80  # width of the last convolution
-  model.chroma_factor = 2  # the product of the strides above
-  model.backbone = 'none'  # beside them; or 'efficientnet_lite0'
-  model.frozen_parts = 17  # of the backbone, the first that do not learn: all
-  model.head = 'decoder'  # or one of the embedding alone, see `pic.HEADS`
-  model.levels = 0  # the decoder's map is refined so often; none in the paper
-  model.level_features = 48  # channels of the networks that refine
-  model.level_blocks = 2  # per stage, of which each of them has two
-  model.chroma_filter = 'point'  # 'point' (paper) or 'area'
-  model.decoder_features = 160  # channels, sec. 4.1
-  model.decoder_blocks = 4  # per stream, sec. 4.1
-  model.attention_heads = 0  # looks at all earlier pixels; none in the paper
-  model.num_components = 10  # logistics, sec. 3.2
-  model.gated = True  # sec. 4.4
-  model.dropout_rate = 0.5  # authors' code
-  model.embedding_loss_weight = 1.0  # authors' code: auxiliary mixture
-  model.hint_share = 0.0  # of training images, some cells are given; 0: none
-  model.remat = False  # recompute activations to save memory
-  model.dtype = 'auto'  # bfloat16 on TPU and GPU, float32 on CPU
-  return model
+@dataclasses.dataclass
+class Data:
+  """Images to learn from and to evaluate on."""
+
+  name: str = fields.declare('cifar10')  # tfds, 'folder', 'array' or 'patches'
+  # Folder of images, arrays, or tfds ('': default).
+  data_dir: str = fields.declare('')
+  train_split: str = fields.declare('train')
+  # All choices are made on this.
+  validation_split: str = fields.declare('train')
+  # Read by --mode=eval, sample, figures only.
+  test_split: str = fields.declare('test')
+  image_size: int = fields.declare(32)  # pixels; other sizes are fitted
+  # 'crop': short side, centre; 'squash': both sides (authors' code).
+  resize: str = fields.declare('crop', resizing.METHODS)
+  # More training data: rows (share, name, data_dir, split); a fifth number is
+  # how many finer levels of the model they teach (all, if left out).
+  mixture: tuple = fields.declare(())
+  # Smallest share of the side to which training images are cropped; 1: never.
+  smallest_crop: float = fields.declare(1.0, fields.FACTOR)
+  # Share of training images that are shown through random old film.
+  film_share: float = fields.declare(0.0, fields.SHARE)
+  # Unreadable images before a run ends; -1: 1 % in training, 0 in evaluation.
+  max_unreadable: int = fields.declare(
+    -1, fields.Range('at least 0, or -1 for the default', lambda x: x >= -1)
+  )
 
 
-def _optimizer() -> ml_collections.ConfigDict:
-  optimizer = ml_collections.ConfigDict()
-  optimizer.name = 'adam'  # sec. 3.3; 'muon': hidden directions by Muon
-  optimizer.learning_rate = 1e-3  # of Adam, sec. 3.3
-  optimizer.muon_learning_rate = 0.014  # radians per step
-  optimizer.decay_rate = 1.0  # factor of the rates, per step
-  optimizer.cooldown_share = 0.0  # of all steps: at the end, in a line to 0
-  optimizer.b1 = 0.95  # sec. 3.3
-  optimizer.b2 = 0.9995  # sec. 3.3
-  optimizer.eps = 1e-6  # authors' code
-  optimizer.ema_decay = 0.999  # authors' code: Polyak averaging
-  return optimizer
+@dataclasses.dataclass
+class Optimizer:
+  """The optimiser (paper sec. 3.3)."""
+
+  # 'muon' turns hidden directions by Muon, the rest by Adam.
+  name: str = fields.declare('adam', ('adam', 'muon'))
+  learning_rate: float = fields.declare(1e-3)  # of Adam, sec. 3.3
+  muon_learning_rate: float = fields.declare(0.014)  # radians per step
+  # Factor of the rates, per step.
+  decay_rate: float = fields.declare(1.0, fields.FACTOR)
+  # Share of all steps, at the end, in which the rates fall linearly to 0.
+  cooldown_share: float = fields.declare(0.0, fields.SHARE)
+  b1: float = fields.declare(0.95, fields.FACTOR)  # sec. 3.3
+  b2: float = fields.declare(0.9995, fields.FACTOR)  # sec. 3.3
+  # Authors' Polyak averaging.
+  ema_decay: float = fields.declare(0.999, fields.FACTOR)
 
 
-def _training() -> ml_collections.ConfigDict:
-  training = ml_collections.ConfigDict()
-  training.seed = 0  # directions, order, flips, dropout
-  training.batch_size = 64  # images per step, all devices; sec. 4.1
-  training.num_steps = 1000
-  training.init_from = ''  # workdir, workdir@step or .safetensors
-  training.frozen = ()  # networks that do not learn, like 'decoder'
-  training.backbone_weights = ''  # what a backbone starts from, .safetensors
-  training.log_every_steps = 100
-  training.checkpoint_every_steps = 2000
-  training.num_checkpoints = 3  # the last ones are kept
-  training.eval_every_steps = 5000  # 0: never
-  training.sample_every_steps = 5000  # 0: never
-  training.heartbeat_seconds = 100  # a silent process ends the others
-  return training
+@dataclasses.dataclass
+class Training:
+  """A run of training."""
+
+  # Directions, order, flips, dropout.
+  seed: int = fields.declare(0, fields.SEED)
+  batch_size: int = fields.declare(64)  # images per step, all devices; sec. 4.1
+  num_steps: int = fields.declare(1000)
+  init_from: str = fields.declare('')  # workdir, workdir@step or .safetensors
+  # Networks that do not learn, such as 'decoder'.
+  frozen: tuple = fields.declare(())
+  backbone_weights: str = fields.declare('')  # initial backbone, .safetensors
+  log_every_steps: int = fields.declare(100)
+  checkpoint_every_steps: int = fields.declare(2000)
+  num_checkpoints: int = fields.declare(3)  # the last ones are kept
+  # 0 or less: never. Older configs hold any number here.
+  eval_every_steps: int = fields.declare(5000, fields.ANY)
+  sample_every_steps: int = fields.declare(5000, fields.ANY)
 
 
-def _evaluation() -> ml_collections.ConfigDict:
-  evaluation = ml_collections.ConfigDict()
-  evaluation.batch_size = 250  # images, all devices of all hosts
-  evaluation.num_images = -1  # of --mode=eval; -1: all
-  evaluation.num_sampled_images = 0  # drawn and measured, too; -1: all
-  evaluation.num_coded_images = 0  # by a range coder, and decoded; -1: all
-  evaluation.num_validation_images = -1  # while training; -1: all
-  evaluation.compare_with = ''  # folders X,Y of other methods' pictures
-  return evaluation
+@dataclasses.dataclass
+class Evaluation:
+  """Scoring of held-out images."""
+
+  batch_size: int = fields.declare(250)  # images, all devices of all hosts
+  # Validation images scored while training; -1: all.
+  num_validation_images: int = fields.declare(-1, fields.COUNT)
 
 
-def _sampling() -> ml_collections.ConfigDict:
-  sampling = ml_collections.ConfigDict()
-  sampling.seed = 0
-  sampling.batch_size = 16  # images, all devices of all hosts
-  sampling.num_images = 16  # the first ones; -1: all
-  sampling.num_samples = 6  # colourisations per image
-  sampling.temperature = 1.0  # 0: the mode of every pixel
-  sampling.guidance = 0.0  # by the embedding; 0: the model's own samples
-  sampling.num_candidates = 16  # for each pixel, where something guides
-  sampling.photo_temperature = 1.0  # of pic-jax, where it is not told another
-  sampling.photo_guidance = 0.0  # likewise
-  sampling.method = 'cached'  # 'cached', 'parallel' or 'naive'
-  return sampling
+@dataclasses.dataclass
+class Sampling:
+  """Samples of test images; of photographs see `recommended_sampling`."""
+
+  seed: int = fields.declare(0, fields.SEED)
+  batch_size: int = fields.declare(16)  # images, all devices of all hosts
+  num_images: int = fields.declare(16, fields.COUNT)  # the first ones; -1: all
+  num_samples: int = fields.declare(6)  # colourisations per image
+  # 0: mode of each pixel.
+  temperature: float = fields.declare(1.0, fields.NOT_NEGATIVE)
+  # Strength of guidance by the embedding; 0: exact samples.
+  guidance: float = fields.declare(0.0, fields.NOT_NEGATIVE)
+  method: str = fields.declare('cached', ('cached', 'naive', 'parallel'))
+
+
+SECTIONS = {
+  'data': Data,
+  'model': pic.PIC,
+  'optimizer': Optimizer,
+  'training': Training,
+  'evaluation': Evaluation,
+  'sampling': Sampling,
+}
+# Fields that linen adds to every module.
+LINEN_FIELDS = ('parent', 'name')
+
+
+def declared(section: str) -> dict[str, dataclasses.Field]:
+  """The fields of a section by name."""
+  return {
+    declaration.name: declaration
+    for declaration in dataclasses.fields(SECTIONS[section])
+    if section != 'model' or declaration.name not in LINEN_FIELDS
+  }
 
 
 def defaults() -> ml_collections.ConfigDict:
-  """All fields of a config, once; files in `configs/` set what differs.
+  """A config of the default values; files in `configs/` set what differs.
 
-  A field that an older file lacks has the value here: what the code did before
-  the field existed. `model` holds the fields of `PIC`, which explains them.
+  A field that an older file lacks gets its default: what the code did before
+  the field existed.
   """
   sections = {
-    'data': _data(),
-    'model': _model(),
-    'optimizer': _optimizer(),
-    'training': _training(),
-    'evaluation': _evaluation(),
-    'sampling': _sampling(),
+    section: {name: x.default for name, x in declared(section).items()}
+    for section in SECTIONS
   }
   return ml_collections.ConfigDict(sections).lock()

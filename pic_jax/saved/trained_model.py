@@ -1,5 +1,6 @@
 """Loading of trained models: a workdir, one of its steps, a file, a name."""
 
+import json
 import pathlib
 from typing import Any
 
@@ -7,7 +8,13 @@ import ml_collections
 
 from pic_jax.model import parameters
 from pic_jax.runtime import errors, paths
-from pic_jax.saved import parameter_check, run_config, weights_file
+from pic_jax.saved import (
+  earlier_versions,
+  parameter_check,
+  recommended_sampling,
+  run_config,
+  weights_file,
+)
 
 
 def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
@@ -25,30 +32,61 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   Raises:
     RunError: nothing usable is there.
   """
-  source = paths.expand(source)
-  published = weights_file.published()
-  is_workdir = any(
-    (pathlib.Path(source) / name).exists()
-    for name in (run_config.CHECKPOINTS, run_config.CONFIG_FILE)
-  )
-  if source in published and not is_workdir:
-    source = str(published[source])
-  if is_workdir:  # whatever its name
-    tree, config, step = _load_workdir(source, None)
-  elif source.endswith(weights_file.SUFFIX):
+  source, is_file, step = _locate(source)
+  if is_file:
     params, config, step = weights_file.load(source)
     tree = {'ema_params': params}
   else:
-    workdir, _, step = source.rpartition('@')
-    if workdir and step.isdecimal():
-      tree, config, step = _load_workdir(workdir, int(step))
-    else:
-      tree, config, step = _load_workdir(source, None)
+    tree, config, step = _load_workdir(source, step)
   expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
   parameter_check.check_fit(tree['ema_params'], expected, source)
   return tree, config, step
+
+
+def _locate(source: str) -> tuple[str, bool, int | None]:
+  """Finds what `source` of `load` names.
+
+  Returns:
+    A path, whether it is a file of weights, and the step of a workdir if it is
+    named.
+  """
+  source = paths.expand(source)
+  if any(
+    (pathlib.Path(source) / name).exists()
+    for name in (run_config.CHECKPOINTS, run_config.CONFIG_FILE)
+  ):
+    return source, False, None  # a workdir, whatever its name
+  published = weights_file.published()
+  if source in published:
+    return str(published[source]), True, None
+  if source.endswith(weights_file.SUFFIX):
+    return source, True, None
+  workdir, _, step = source.rpartition('@')
+  if workdir and step.isdecimal():
+    return workdir, False, int(step)
+  return source, False, None
+
+
+def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
+  """Reads how photographs should be drawn; `source` as in `load`.
+
+  A workdir recommends exact samples, unless an earlier version wrote it.
+
+  Raises:
+    RunError: a file of weights that cannot be read.
+  """
+  source, is_file, _ = _locate(source)
+  if is_file:
+    return weights_file.load_recommended(source)
+  path = pathlib.Path(source) / run_config.CONFIG_FILE
+  try:
+    stored = json.loads(path.read_text(encoding='utf-8'))
+    values = earlier_versions.recommended(stored)
+  except (OSError, ValueError, AttributeError):
+    values = {}  # checkpoints have a copy of the config
+  return recommended_sampling.RecommendedSampling.from_values(values)
 
 
 def _load_workdir(

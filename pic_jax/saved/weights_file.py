@@ -1,9 +1,12 @@
 """Published weights: one safetensors file with the config inside."""
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import flax.traverse_util
@@ -13,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from pic_jax.runtime import errors
-from pic_jax.saved import run_config
+from pic_jax.saved import earlier_versions, recommended_sampling, run_config
 
 SUFFIX = '.safetensors'
 # The models that come with this package, each with its card, NAME.md.
@@ -30,6 +33,8 @@ def save(
   params: Any,
   config: ml_collections.ConfigDict,
   step: int,
+  *,
+  recommended: recommended_sampling.RecommendedSampling | None = None,
   dtype: str = 'float16',
 ) -> None:
   """Writes (averaged) parameters; the file appears whole or not at all.
@@ -41,6 +46,7 @@ def save(
     params: tree of float32 arrays.
     config: of the run; stored as JSON in the file's metadata.
     step: steps trained.
+    recommended: how photographs should be drawn; None for exact samples.
     dtype: 'float16' (half the size) or 'float32'.
 
   Raises:
@@ -58,7 +64,12 @@ def save(
         f'{path}: {name} is not finite as {dtype}; its largest value is '
         f'{np.abs(flat[name]).max():.3g}.'
       )
-  metadata = {'config': run_config.to_json(config), 'step': str(step)}
+  recommended = recommended or recommended_sampling.RecommendedSampling()
+  metadata = {
+    'config': run_config.to_json(config),
+    'step': str(step),
+    recommended_sampling.KEY: recommended.to_json(),
+  }
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   data = safetensors.numpy.save(arrays, metadata)
@@ -69,9 +80,30 @@ def save(
     'file': path.name,
     'sha256': hashlib.sha256(data).hexdigest(),
     'step': step,
+    recommended_sampling.KEY: dataclasses.asdict(recommended),
     'config': config.to_dict(),
   }
   path.with_suffix('.json').write_text(json.dumps(description, indent=2) + '\n')
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Any]:
+  """Opens a file of weights; what is wrong with it becomes a `RunError`."""
+  try:
+    with safetensors.safe_open(path, 'numpy') as file:
+      yield file
+  except FileNotFoundError:
+    raise errors.RunError(f'{path}: no such file.') from None
+  except (
+    OSError,
+    AttributeError,  # of a kind that numpy does not have
+    KeyError,
+    ValueError,  # of json, int and a wrong config
+    safetensors.SafetensorError,
+  ) as error:
+    raise errors.RunError(
+      f'{path}: not weights of pic_jax ({error}).'
+    ) from None
 
 
 def load(
@@ -83,30 +115,30 @@ def load(
     Parameters (float32 numpy), the config, the step.
 
   Raises:
-    RunError: missing, damaged, not written by `save`, or by a newer version;
-      or the system cannot read it.
+    RunError: missing, damaged, or not written by `save`.
   """
-  try:
-    with safetensors.safe_open(path, 'numpy') as file:
-      metadata = file.metadata() or {}
-      text, step = metadata['config'], int(metadata['step'])
-      json.loads(text)
-      flat = {
-        name: file.get_tensor(name).astype(np.float32) for name in file.keys()
-      }
-  except FileNotFoundError:
-    raise errors.RunError(f'{path}: no such file.') from None
-  except OSError as error:
-    reason = error.strerror or error
-    raise errors.RunError(f'{path}: cannot be read ({reason}).') from None
-  except (
-    AttributeError,  # of a kind that numpy does not have
-    KeyError,
-    ValueError,  # of json and int
-    safetensors.SafetensorError,
-  ) as error:
-    raise errors.RunError(
-      f'{path}: not weights of pic_jax ({error}).'
-    ) from None
-  config = run_config.stored(text, str(path))
+  with _opened(path) as file:
+    metadata = file.metadata() or {}
+    config = run_config.from_json(metadata['config'])
+    step = int(metadata['step'])
+    flat = {
+      name: file.get_tensor(name).astype(np.float32) for name in file.keys()
+    }
   return flax.traverse_util.unflatten_dict(flat, sep='/'), config, step
+
+
+def load_recommended(
+  path: str | os.PathLike,
+) -> recommended_sampling.RecommendedSampling:
+  """Reads how photographs should be drawn with these weights.
+
+  Raises:
+    RunError: missing, damaged, or not written by `save`.
+  """
+  with _opened(path) as file:
+    metadata = file.metadata() or {}
+    if recommended_sampling.KEY in metadata:
+      values = json.loads(metadata[recommended_sampling.KEY])
+    else:
+      values = earlier_versions.recommended(json.loads(metadata['config']))
+    return recommended_sampling.RecommendedSampling.from_values(values)

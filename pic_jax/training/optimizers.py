@@ -35,6 +35,8 @@ ADAM_LAYERS = {
   'first_head',
   'second_head',
 }
+# Authors' code.
+ADAM_EPSILON = 1e-6
 
 
 def learning_rate_fn(
@@ -141,7 +143,7 @@ def make_optimizer(
     learning_rate_fn(config, optimizer.learning_rate),
     b1=optimizer.b1,
     b2=optimizer.b2,
-    eps=optimizer.eps,
+    eps=ADAM_EPSILON,
   )
   chosen = adam
   if optimizer.name == 'muon':

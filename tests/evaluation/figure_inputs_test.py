@@ -25,15 +25,19 @@ def config(tmp_path):
   config = tiny.config('smoke')
   config.data.name, config.data.data_dir = 'folder', str(tmp_path / 'in')
   config.data.test_split, config.data.image_size = 'all', SIZE
-  config.evaluation.compare_with = f'{tmp_path / "x"},{tmp_path / "y"}'
   config.sampling.num_images = -1
   return config
 
 
-def test_a_photograph_needs_a_picture_in_every_folder(config, capsys):
-  given = figure_inputs.pictures_of_others(config)
-  assert list(given) == [0, 1]
-  for pictures, extra in zip(given.values(), (0, 1), strict=True):
+@pytest.fixture
+def folders(tmp_path):
+  return [str(tmp_path / 'x'), str(tmp_path / 'y')]
+
+
+def test_a_photograph_needs_a_picture_in_every_folder(config, folders, capsys):
+  found = figure_inputs.pictures_of_others(config, folders)
+  assert list(found) == [0, 1]
+  for pictures, extra in zip(found.values(), (0, 1), strict=True):
     assert pictures.shape == (2, SIZE, SIZE, 3)  # b.png.0.png, not .1.
     for picture, level in zip(pictures, (10, 90), strict=True):
       assert (abs(picture - (level + extra + 0.0)) <= 0.5).all()
@@ -42,29 +46,27 @@ def test_a_photograph_needs_a_picture_in_every_folder(config, capsys):
   assert 'a.png' not in left_out
 
 
-def test_the_number_of_rows_is_limited(config):
+def test_the_number_of_rows_is_limited(config, folders):
   config.sampling.num_images = 1
-  assert list(figure_inputs.pictures_of_others(config)) == [0]
+  assert list(figure_inputs.pictures_of_others(config, folders)) == [0]
 
 
-def test_a_whole_name_comes_before_a_stem(config, tmp_path):
+def test_a_whole_name_comes_before_a_stem(config, folders, tmp_path):
   rgb = np.full((9, 9, 3), 200, np.uint8)
   image_files.save_image(tmp_path / 'y' / 'a.png', rgb)
-  assert (figure_inputs.pictures_of_others(config)[0][1] == 200).all()
+  assert (figure_inputs.pictures_of_others(config, folders)[0][1] == 200).all()
 
 
-def test_nothing_to_compare_names_the_field_or_the_folders(config, tmp_path):
+def test_nothing_to_compare_names_the_flag_or_the_folders(config, tmp_path):
   (tmp_path / 'z').mkdir()
   for names, text in (
-    (f'{tmp_path / "x"},{tmp_path / "z"}', 'x,.*z'),
-    (f'{tmp_path / "x"},nowhere', 'nowhere: no such'),
+    ([str(tmp_path / 'x'), str(tmp_path / 'z')], 'x,.*z'),
+    ([str(tmp_path / 'x'), 'nowhere'], 'nowhere: no such'),
   ):
-    config.evaluation.compare_with = names
     with pytest.raises(errors.UserError, match=text) as error:
-      figure_inputs.pictures_of_others(config)
+      figure_inputs.pictures_of_others(config, names)
     assert '\n' not in str(error.value)
   config.data.name = 'patches'
   with pytest.raises(errors.UserError, match='data.name=folder.*patches'):
-    figure_inputs.pictures_of_others(config)
-  config.evaluation.compare_with = ''
-  assert figure_inputs.pictures_of_others(config) == {}
+    figure_inputs.pictures_of_others(config, ['x'])
+  assert figure_inputs.pictures_of_others(config, []) == {}

@@ -147,7 +147,6 @@ def test_every_figure_of_a_model_is_made_from_one_pass(
   config = config.copy_and_resolve_references()
   picture = tiny.images(1, 9, 12)[0]
   image_files.save_image(tmp_path / 'other' / '004.jpg', picture)
-  config.evaluation.compare_with = str(tmp_path / 'other')
   passes = []
   draw_and_score = figure_inputs.draw_and_score
 
@@ -156,7 +155,14 @@ def test_every_figure_of_a_model_is_made_from_one_pass(
     return draw_and_score(*args, **kwargs)
 
   monkeypatch.setattr(figure_inputs, 'draw_and_score', count)
-  paths = list(figures.make_all(['x'], [(params, config)], tmp_path))
+  paths = list(
+    figures.make_all(
+      ['x'],
+      [(params, config)],
+      tmp_path,
+      compare_with=str(tmp_path / 'other'),
+    )
+  )
   assert [path.stem for path in paths] == [*figures.FIGURES, 'compare_folders']
   for path in paths:
     with Image.open(path) as image:

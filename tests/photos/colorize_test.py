@@ -16,6 +16,7 @@ from pic_jax.photos import (
   options,
 )
 from pic_jax.runtime import errors
+from pic_jax.saved import recommended_sampling
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -242,8 +243,8 @@ def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
 
 def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
   params, config = tiny.shaken_model()
-  config.sampling.photo_temperature = 0.0
-  calm = colorize.Colorizer(params, config)
+  recommended = recommended_sampling.RecommendedSampling(temperature=0.0)
+  calm = colorize.Colorizer(params, config, recommended=recommended)
   network_input = calm.to_network_size(smooth(8, 8))
   (own,) = calm.draw([network_input], options.Settings(num_samples=2))
   np.testing.assert_array_equal(own.chroma[0], own.chroma[1])

@@ -15,12 +15,12 @@ from pic_jax.saved import checkpoints
 from tests import running
 
 pytestmark = pytest.mark.slow
-HEARTBEAT = 10
+HEARTBEAT = 10  # of quick_heartbeat.py
+DOOR = '-m tests.processes.quick_heartbeat'
 TRAIN = [
   *running.TRAIN,
   '--config.model.dropout_rate=0.5',
   '--config.training.batch_size=8',
-  f'--config.training.heartbeat_seconds={HEARTBEAT}',
 ]
 
 
@@ -40,6 +40,7 @@ def start(
       JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
       JAX_NUM_PROCESSES=str(num_processes),
       JAX_PROCESS_ID=str(index),
+      door=DOOR,
       **options,
     )
     for index in range(num_processes)
@@ -99,9 +100,9 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
         '--mode=eval',
         *common,
         f'--output={report}',
-        '--config.evaluation.num_images=21',
+        '--num_images=21',
         '--config.evaluation.batch_size=8',
-        '--config.evaluation.num_sampled_images=5',
+        '--num_sampled_images=5',
         '--config.sampling.batch_size=4',
       )
     )

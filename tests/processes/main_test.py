@@ -66,13 +66,14 @@ def test_help_is_quick_and_lists_the_modes():
       '--config.model.remat=True',
     ),
     ([SMOKE, '--config.data.chroma_filter=area'], 'model.chroma_filter'),
+    ([SMOKE, '--config.evaluation.num_images=9'], '--num_images'),
     (['train'], 'train'),
     (['--config=configs/none.py'], 'configs/none.py'),
     ([SMOKE], '--workdir'),
     (['--workdir={tmp}/w'], '--config'),
     ([SMOKE, '--config.training.batchsize=3'], 'batchsize'),
     ([SMOKE, '--config.training.batch_size=x'], 'batch_size'),
-    ([SMOKE, '--workdir={tmp}/w', '--config.optimizer.eps=nan'], 'eps'),
+    ([SMOKE, '--workdir={tmp}/w', '--config.optimizer.b1=nan'], 'b1'),
     ([SMOKE, '--workdir={tmp}/w', '--config.data.data_dir=none'], 'data_dir'),
     (['--config={tmp}/typo.py', '--workdir={tmp}/w'], 'bach_size'),
     (['--mode=eval'], '--checkpoint'),
@@ -168,14 +169,20 @@ def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
     config.training.init_from = str(tmp_path / 'first@7')
     config.data.data_dir = str(tmp_path / 'mine')
     config.data.mixture = ((0.5, 'array', str(tmp_path / 'more'), 'train'),)
-    config.evaluation.compare_with = str(tmp_path / 'others')
   mine, exported = tmp_path / 'mine.safetensors', tmp_path / 'out.safetensors'
   weights_file.save(mine, params, config, step)
-  result = run('--mode=export', f'--checkpoint={mine}', f'--output={exported}')
+  result = run(
+    '--mode=export',
+    f'--checkpoint={mine}',
+    f'--output={exported}',
+    '--recommend=temperature=0.7,guidance=0.2',
+  )
   assert result.returncode == 0, result.stderr
   assert str(tmp_path).encode() not in exported.read_bytes()
   config = trained_model.load_config(str(exported))
   assert config.training.init_from == 'first@7'
+  found = trained_model.load_recommended(str(exported))
+  assert (found.temperature, found.guidance) == (0.7, 0.2)
   assert config.data.data_dir == 'mine'
   assert config.data.mixture == ((0.5, 'array', 'more', 'train'),)
 

@@ -10,7 +10,12 @@ import pytest
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.runtime import devices
-from pic_jax.saved import checkpoints, run_config, trained_model
+from pic_jax.saved import (
+  checkpoints,
+  recommended_sampling,
+  run_config,
+  trained_model,
+)
 from pic_jax.training import loop
 from tests import tiny
 
@@ -80,3 +85,16 @@ def test_the_estimate_of_a_classification_is_part_of_its_head(estimate, head):
   config = run_config.from_json(json.dumps(stored))
   assert config.model.head == head
   assert 'point_estimate' not in config.model
+
+
+def test_recommended_sampling_is_read_where_earlier_versions_kept_it(tmp_path):
+  stored = json.loads((FOLDER / 'workdir' / run_config.CONFIG_FILE).read_text())
+  stored['sampling'] |= {'photo_temperature': 0.8, 'photo_guidance': 0.1}
+  (tmp_path / run_config.CONFIG_FILE).write_text(json.dumps(stored))
+  found = trained_model.load_recommended(str(tmp_path))
+  assert (found.temperature, found.guidance) == (0.8, 0.1)
+  assert (
+    'photo_guidance' not in run_config.from_json(json.dumps(stored)).sampling
+  )
+  nothing = trained_model.load_recommended(str(tmp_path / 'none'))
+  assert nothing == recommended_sampling.RecommendedSampling()

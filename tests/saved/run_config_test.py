@@ -72,9 +72,9 @@ def test_json_round_trip_gives_the_same_model():
 
 def test_json_of_an_older_version_gets_the_fields_that_it_lacks():
   sections = tiny.config('smoke').to_dict()
-  del sections['training']['heartbeat_seconds'], sections['model']['head']
+  del sections['training']['log_every_steps'], sections['model']['head']
   config = run_config.from_json(json.dumps(sections))
-  assert config.training.heartbeat_seconds == 100
+  assert config.training.log_every_steps == 100
   assert config.model.head == 'decoder'
 
 
@@ -137,9 +137,9 @@ def change(section, name, value):
     ('data', 'smallest_crop', 1.5, 'must be in (0, 1], got 1.5'),
     ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
     ('training', 'seed', -1, '`training.seed` must be from 0'),
-    ('evaluation', 'num_images', 0, '`evaluation.num_images` must be positive'),
-    ('evaluation', 'num_coded_images', -2, 'be at least 0, or -1 for all'),
-    ('evaluation', 'num_sampled_images', -2, 'be at least 0, or -1'),
+    ('sampling', 'num_images', 0, '`sampling.num_images` must be positive'),
+    ('evaluation', 'num_validation_images', -2, 'positive, or -1 for all'),
+    ('data', 'max_unreadable', -2, 'must be at least 0, or -1 for the'),
     ('sampling', 'method', 'fast', '`sampling.method` must be one of'),
     ('sampling', 'guidance', -1.0, '`sampling.guidance` must be at least'),
     (

@@ -23,10 +23,11 @@ def test_learning_rate_decays_every_step_and_cools_down_to_zero():
   assert cooled(2000) == 0
 
 
-def test_adam_is_the_formula_with_the_numbers_of_the_config():
+def test_adam_is_the_formula_with_the_numbers_of_the_config(monkeypatch):
   """Two steps with gradients 1 and -2, written out; eps large enough to see."""
   config = tiny.config('cifar10')
-  config.optimizer.eps, config.optimizer.decay_rate = 0.1, 0.5
+  monkeypatch.setattr(optimizers, 'ADAM_EPSILON', 0.1)
+  config.optimizer.decay_rate = 0.5
   optimizer = optimizers.make_optimizer(config)
   state = optimizer.init(jnp.zeros(()))
   mean = square = 0.0
@@ -108,11 +109,12 @@ def test_muon_leaves_directions_as_long_as_they_are():
   )
 
 
-def test_muon_takes_the_hidden_directions_and_adam_the_rest():
+def test_muon_takes_the_hidden_directions_and_adam_the_rest(monkeypatch):
   """Which is which shows in the first update: Adam's is the learning rate."""
   config = tiny.config('cifar10')
   config.optimizer.name = 'muon'
-  config.optimizer.learning_rate, config.optimizer.eps = 1e-5, 1e-12
+  config.optimizer.learning_rate = 1e-5
+  monkeypatch.setattr(optimizers, 'ADAM_EPSILON', 1e-12)
   net = tiny.net(attention_heads=2)
   params = jax.tree.map(
     lambda leaf: jnp.ones(leaf.shape), parameters.shapes(net, 4)

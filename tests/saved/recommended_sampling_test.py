@@ -1,0 +1,33 @@
+"""Recommended sampling: in the weights, by a flag, and its mistakes."""
+
+import pytest
+
+from pic_jax.runtime import errors
+from pic_jax.saved import recommended_sampling, trained_model, weights_file
+from tests import tiny
+
+CALM = recommended_sampling.RecommendedSampling(
+  temperature=0.8, fine_temperature=0.5, guidance=0.1
+)
+
+
+def test_weights_keep_what_is_recommended(tmp_path):
+  params, config = tiny.shaken_model()
+  path = tmp_path / 'calm.safetensors'
+  weights_file.save(path, params, config, 1, recommended=CALM)
+  assert trained_model.load_recommended(str(path)) == CALM
+  weights_file.save(path, params, config, 1)
+  assert trained_model.load_recommended(str(path)).temperature == 1.0
+
+
+def test_a_flag_names_some_values():
+  found = recommended_sampling.from_flag(['temperature=0.8', 'guidance=0.1'])
+  assert (found.temperature, found.guidance) == (0.8, 0.1)
+  assert found.saturation == 1.0
+
+
+@pytest.mark.parametrize('text', ['temperature', 'heat=1', 'guidance=-1'])
+def test_a_wrong_flag_is_refused_in_one_line(text):
+  with pytest.raises(errors.UserError) as error:
+    recommended_sampling.from_flag([text])
+  assert '\n' not in str(error.value)
