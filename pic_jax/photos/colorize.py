@@ -329,7 +329,8 @@ class Colorizer:
     guidance = None  # compiles the program without candidates
     if settings.guidance:
       guidance = conditions.Guidance(
-        np.full(count, settings.guidance, np.float32)
+        np.full(count, settings.guidance, np.float32),
+        prior_exponent=np.zeros(count, np.float32),
       )
     return conditions.SamplingSpec(
       samples=np.tile(numbers.astype(np.uint32), (count, 1)),

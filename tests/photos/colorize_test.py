@@ -106,10 +106,16 @@ def test_colour_out_of_the_gamut_is_counted(colorizer):
   chosen = options.Settings(num_samples=1)
   rgb = smooth(20, 30)
   (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
-  _, clipped = colorizer.render(drawing.network_input, drawing.chroma[0], 50.0)
+  _, clipped = colorizer.render(
+    drawing.network_input,
+    drawing.chroma[0],
+    adjustments.Adjustments(saturation=50.0),
+  )
   assert clipped > 0.5
   result, clipped = colorizer.render(
-    drawing.network_input, drawing.chroma[0], 0.0
+    drawing.network_input,
+    drawing.chroma[0],
+    adjustments.Adjustments(saturation=0.0),
   )
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
 

@@ -174,7 +174,7 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
     choice=logistic_mixture.noise(jax.random.key(0), (2, 1, 1, pixels, 3))[
       ..., 0
     ],
-    strength=0.5,
+    guidance=conditions.Guidance(0.5),
   )
   chroma = cond.sample(theta)
   candidates = [
