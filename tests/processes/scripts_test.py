@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 TPU_POD = ROOT / 'scripts' / 'tpu_pod.sh'
 SLURM = ROOT / 'scripts' / 'slurm.sbatch'
+COLORIZE = ROOT / 'scripts' / 'colorize.sbatch'
 COMMANDS = ('create', 'setup', 'run', 'logs', 'stop', 'delete')
 # Writes its name and arguments, with a NUL after each, to $CALLS.
 RECORD = 'printf "%s\\0" "${0##*/}" "$@" >>"$CALLS"\n'
@@ -67,7 +69,9 @@ def take_calls(env: dict[str, str]) -> list[str]:
   return words
 
 
-@pytest.mark.parametrize('script', [TPU_POD, SLURM], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+  'script', [TPU_POD, SLURM, COLORIZE], ids=lambda path: path.name
+)
 def test_scripts_parse_and_shellcheck_is_content(script, env):
   result = bash(env, '-n', script)
   assert result.returncode == 0, result.stderr
@@ -195,3 +199,29 @@ def test_slurm_refuses_another_folder(env, tmp_path):
   result = bash(env, '-c', f'cd "$HOME" && bash {SLURM}')
   assert result.returncode == 2 and 'root of the repository' in result.stderr
   assert take_calls(env) == []
+
+
+def test_a_slurm_array_colours_one_shard_for_each_task(env):
+  write_command(pathlib.Path(env['PATH'].split(':')[0]) / 'python', RECORD)
+  env |= {'SLURM_ARRAY_TASK_ID': '3', 'SLURM_ARRAY_TASK_COUNT': '16'}
+  result = bash(env, COLORIZE, '/in put', '/out', '--num-samples', '2')
+  assert result.returncode == 0, result.stderr
+  assert take_calls(env) == [
+    *('python', '-m', 'pic_jax', 'colorize', '/in put', '-o', '/out'),
+    *('--shard', '3/16', '--num-samples', '2'),
+  ]
+  assert bash(env, COLORIZE, '/in').returncode == 2
+
+
+def test_a_kubernetes_job_colours_one_shard_for_each_pod(env):
+  """Its command, taken out of the file, for the first and the last pod."""
+  text = (ROOT / 'scripts' / 'colorize_job.yaml').read_text()
+  count = int(re.search(r'completions: (\d+)', text)[1])
+  begin = text.index('- exec') + 2
+  command = ' '.join(text[begin : text.index('resources:')].split())
+  write_command(pathlib.Path(env['PATH'].split(':')[0]) / 'python', RECORD)
+  for index in (0, count - 1):
+    env |= {'JOB_COMPLETION_INDEX': str(index)}
+    result = subprocess.run(['sh', '-c', command], env=env, check=False)
+    assert result.returncode == 0
+    assert take_calls(env)[-2:] == ['--shard', f'{index + 1}/{count}']
