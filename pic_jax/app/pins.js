@@ -1,12 +1,14 @@
 // @ts-check
 // Pins: spots of the photograph whose colours a person knows.
 
-import {fromHex, nameOf, toHex} from './colors.js';
+import {adjust, fromHex, nameOf, toHex} from './colors.js';
 import {element, input, make, setAttributes, setText, showList} from './dom.js';
 import {pinText} from './links.js';
 import {recentColours, rememberColour} from './memory.js';
 import * as requests from './requests.js';
-import {attempt, current, say, state, update} from './state.js';
+import {
+  adjustmentsNow, attempt, current, say, state, update,
+} from './state.js';
 import {shownVersion} from './versions.js';
 
 /** @typedef {import('./work.js').Pin} Pin */
@@ -44,7 +46,7 @@ export class Pins {
     on('unpin', () => this.remove());
     on('here', () => {
       const here = state.chooser?.palette?.here;
-      if (here) return this.set(toHex(here.rgb));
+      if (here) return this.set(toHex(here.pin));
     });
     on('neutral', () => this.set(GREY));
     on('dropper', () => this.pick());
@@ -355,7 +357,8 @@ export class Pins {
     if (!chooser) return;
     const {palette, pin} = chooser, {model} = current();
     element('sizes').hidden = !model.pin_sizes.length;
-    const recent = recentColours().map((hex) => ({rgb: fromHex(hex)}));
+    const recent = recentColours().map(
+      (hex) => ({rgb: fromHex(hex), pin: fromHex(hex)}));
     this.showSwatches('palette', palette?.likely ?? []);
     this.showSwatches('vivid', palette?.vivid ?? []);
     this.showSwatches('recent', recent);
@@ -364,10 +367,10 @@ export class Pins {
     element('recent-title').hidden = !recent.length;
     input('here').disabled = !palette?.here;
     element('here-color').style.backgroundColor = palette?.here
-      ? toHex(palette.here.rgb) : 'transparent';
+      ? onScreen(palette.here.rgb) : 'transparent';
     element('unpin').hidden = !pin.color;
     const likely = palette?.likely[0];
-    input('picker').value = pin.color || (likely ? toHex(likely.rgb) : GREY);
+    input('picker').value = pin.color || (likely ? toHex(likely.pin) : GREY);
     for (const size of SIZES) {
       input(`size-${size}`).checked = (
         pin.size || model.defaults.pin_size) === size;
@@ -376,16 +379,17 @@ export class Pins {
 
   /** @type {(id: string, swatches: Swatch[]) => void} */
   showSwatches(id, swatches) {
-    showList(element(id), swatches, ({rgb}) => toHex(rgb),
-      ({rgb}) => {
-        const color = toHex(rgb);
+    showList(element(id), swatches, ({rgb, pin}) => toHex([...rgb, ...pin]),
+      ({pin}) => {
+        const color = toHex(pin);
         const swatch = make('button', {class: 'swatch', 'data-color': color});
-        swatch.style.backgroundColor = color;
         swatch.addEventListener('click', () => attempt(() => this.set(color)));
         return swatch;
       },
       (node, {rgb, share}) => {
-        const name = nameOf(toHex(rgb));
+        const color = onScreen(rgb);
+        const name = nameOf(color);
+        node.style.backgroundColor = color;
         const percent = share === undefined ? '' : `${Math.round(100 * share)} %`;
         setAttributes(node, {
           'aria-label': percent ? `${name}, ${percent} likely` : name,
@@ -425,6 +429,16 @@ export class Pins {
     say([`${file.name}: ${count}.`, ...notes].join(' '));
     await drawn;
   }
+}
+
+/**
+ * A colour of a version as the adjustments show it.
+ * @param {number[]} rgb
+ */
+function onScreen(rgb) {
+  const pixel = new Uint8ClampedArray([...rgb, 255]);
+  adjust(pixel, adjustmentsNow());
+  return toHex([...pixel.slice(0, 3)]);
 }
 
 /** @type {(pin: Pin, index: number) => string} */

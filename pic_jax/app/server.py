@@ -7,7 +7,6 @@ as it is drawn. Whoever closes the connection ends the drawing.
 import asyncio
 import base64
 import contextlib
-import dataclasses
 import json
 import operator
 import pathlib
@@ -144,12 +143,11 @@ class Server:
     return Response(data, media_type='image/jpeg')
 
   async def palette(self, request: Request) -> Response:
-    """Colours that are likely at a place, the likeliest first."""
+    """Colours for a place, each as it looks there and as a pin has it."""
     opened = self._find(request)
     asked = await boundary.read_json(request, _place)
     found = await self._drawer.call(self._studio.palette, opened, *asked)
-    likely = [dataclasses.asdict(colour) for colour in found]
-    return JSONResponse({'likely': likely, 'vivid': [], 'here': None})
+    return JSONResponse(found)
 
   async def order(self, request: Request) -> Response:
     """Positions of samples, the next one always the most different."""

@@ -31,7 +31,8 @@ import {Timeline} from './timeline.js';
 /** @typedef {{url: string, bits: number | null, taken: number | null,
  *   spill: number | null}} Picture */
 /** @typedef {{sha256: string, id: string, name: string, work: Work}} Step */
-/** @typedef {{rgb: number[], share?: number}} Swatch */
+/** What a colour looks like at its spot, and what a pin stores of it. */
+/** @typedef {{rgb: number[], pin: number[], share?: number}} Swatch */
 /** @typedef {{likely: Swatch[], vivid: Swatch[], here: Swatch | null}}
  *   Palette */
 /** @typedef {{index: number, pin: Pin, palette: Palette | null,

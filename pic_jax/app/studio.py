@@ -307,14 +307,14 @@ class Studio:
     place: tuple[int, int],
     pins: sample_recipe.Pins,
     recipes: Sequence[sample_recipe.Recipe],
-  ) -> list[palette.Colour]:
-    """Colours that are likely at a place.
+  ) -> dict[str, Any]:
+    """Colours for a place: `likely`, `vivid`, and the one that is `here`.
 
     Args:
       opened: the photograph.
       place: x, y in its pixels.
       pins: hints elsewhere in it.
-      recipes: of samples that are looked at, too.
+      recipes: of samples that are looked at, too; first the one that is shown.
 
     Raises:
       UserError: the place, or a pin, lies outside.
@@ -338,13 +338,21 @@ class Studio:
     ]
     if chroma:
       shares.append(palette.bins_of_samples(np.stack(chroma)))
-    if not shares:
-      return []
     height, width = opened.network_input.luminance.shape
-    luminance = opened.network_input.luminance[
-      place[1] * height // opened.size[0], place[0] * width // opened.size[1]
-    ]
-    return palette.colours(np.mean(shares, 0), float(luminance))
+    luminance = float(
+      opened.network_input.luminance[
+        place[1] * height // opened.size[0], place[0] * width // opened.size[1]
+      ]
+    )
+    likely = palette.colours(np.mean(shares, 0), luminance) if shares else []
+    here = None
+    if drawings:
+      here = palette.here(drawings[0].chroma[0, row, column], luminance)
+    return {
+      'likely': [dataclasses.asdict(one) for one in likely],
+      'vivid': [dataclasses.asdict(one) for one in palette.vivid(luminance)],
+      'here': here and dataclasses.asdict(here),
+    }
 
   def by_difference(
     self,

@@ -16,6 +16,7 @@ from PIL import Image
 from pic_jax.app import (
   boundary,
   opened_photograph,
+  palette,
   sample_recipe,
   serve,
   server,
@@ -178,9 +179,10 @@ def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
       {'x': 9, 'y': 12, 'pins': [], 'recipes': []} | changes,
     )
     assert status == 200
+    assert len(found['vivid']) == 12
     found = found['likely']
     shares = [colour['share'] for colour in found]
-    assert shares == sorted(shares, reverse=True) and 0.1 < sum(shares) < 1.01
+    assert shares == sorted(shares, reverse=True) and 0.3 < sum(shares) < 1.01
     return found
 
   alone, drawn = palette(), palette(recipes=recipes)
@@ -189,6 +191,30 @@ def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
   assert palette(pins=[pin(11, 12, '#c81e28')]) != alone
   pinned = [recipe | {'pins': [pin(9, 12, '#c81e28')]} for recipe in recipes]
   assert palette(recipes=pinned) == alone
+
+
+def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
+  client, its_studio
+):
+  photo = client.open(tiny.images(1, 20, 26)[0])
+  recipes = [RECIPE | {'sample': sample} for sample in (1, 0)]
+  path = f'/photographs/{photo["id"]}/palette'
+  asked = {'x': 9, 'y': 12, 'pins': [], 'recipes': recipes}
+  _, found = client.ask('POST', path, asked)
+  opened = its_studio.find(photo['id'])
+  height, width = opened.network_input.shape
+  looked_at, other = (
+    list(
+      palette.here(
+        drawing.chroma[0, 12 * height // 20, 9 * width // 26],
+        opened.network_input.luminance[12, 9],
+      ).rgb
+    )
+    for drawing in opened.drawings.values()
+  )
+  assert found['here']['rgb'] == looked_at != other
+  _, found = client.ask('POST', path, asked | {'recipes': []})
+  assert found['here'] is None
 
 
 def test_the_screen_shows_what_is_saved(client, colorizer):
