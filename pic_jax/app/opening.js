@@ -3,7 +3,7 @@
 
 import {element, make, setAttributes, showList} from './dom.js';
 import * as requests from './requests.js';
-import {attempt, say, state, update} from './state.js';
+import {attempt, state, update} from './state.js';
 
 const SUFFIXES = /\.(avif|bmp|gif|heic|heif|jpe?g|pgm|png|ppm|tiff?|webp)$/i;
 const MAX_FILES = 200, MAX_DEPTH = 4;
@@ -139,7 +139,7 @@ async function walk(folder, found, depth) {
 /**
  * Opens the first of these files; all of them stand in a strip.
  * @param {File[]} given
- * @param {(file: Blob, name: string) => Promise<void>} openFn
+ * @param {(file: Blob, name: string, note?: string) => Promise<void>} openFn
  */
 export async function openFiles(given, openFn) {
   if (!given.length) return;
@@ -152,12 +152,10 @@ export async function openFiles(given, openFn) {
   const several = photographs.length > 1 ? photographs : [];
   update({strip: several.slice(0, MAX_FILES).map((file) => ({
     name: file.name, file, url: URL.createObjectURL(file)}))});
-  const drawn = openFn(photographs[0], photographs[0].name);
-  if (several.length) {
-    say(`${several.length} photographs, one at a time: they stand above.`
-      + (left ? ` ${left} other files are left out.` : ''));
-  }
-  await drawn;
+  const note = several.length
+    ? `${several.length} photographs, one at a time: they stand above.`
+      + (left ? ` ${left} other files are left out.` : '') : '';
+  await openFn(photographs[0], photographs[0].name, note);
 }
 
 /** @param {(file: Blob, name: string) => Promise<void>} openFn */

@@ -15,7 +15,7 @@ import {
   adjustmentsNow, attempt, current, onUpdate, say, state, update,
 } from './state.js';
 import {Steps} from './steps.js';
-import {shownVersion, Versions} from './versions.js';
+import {pictureOf, shownVersion, Versions} from './versions.js';
 import {View} from './view.js';
 import * as works from './work.js';
 
@@ -44,8 +44,10 @@ const steps = new Steps(() => versions.draw(), reopen);
 const pins = new Pins(stage, about, (list) => {
   const {work} = current();
   const isFirst = !work.pins.length && list.length > 0;
-  const ordered = isFirst && work.order === 'drawn' && state.model?.scores_pins
-    ? {...work, order: 'pins'} : work;
+  const {order} = work;
+  const ordered = {...work,
+    order: isFirst && order === 'drawn' && state.model?.scores_pins ? 'pins'
+      : !list.length && order === 'pins' ? 'drawn' : order};
   return steps.take(works.setPins(ordered, list));
 });
 stage.onPlace = () => {
@@ -79,8 +81,8 @@ async function about(fn) {
   }
 }
 
-/** @type {(file: Blob, name: string) => Promise<void>} */
-async function openFile(file, name) {
+/** @type {(file: Blob, name: string, note?: string) => Promise<void>} */
+async function openFile(file, name, note = '') {
   say('');
   const photo = await openPhoto(file, name);
   if (!photo) return;
@@ -88,7 +90,7 @@ async function openFile(file, name) {
   begin(photo, name);
   // After `take`, which clears what was said before.
   const drawn = steps.take(work);
-  if (text) say(text);
+  if (note || text) say([note, text].filter(Boolean).join(' '));
   await drawn;
 }
 
@@ -299,6 +301,12 @@ on('forget', 'click', () => {
   const count = forgetAll();
   closeMenus();
   say(`Pins and stars of ${count} photographs are forgotten.`);
+});
+on('cure-pin', 'click', () => {
+  const {work} = current();
+  const cure = works.chosenOf(work)
+    && pictureOf(/** @type {works.Version} */ (works.chosenOf(work)))?.cure;
+  return cure ? pins.change([...work.pins, cure]) : undefined;
 });
 on('pins-clear', 'click', () => pins.change([]));
 on('pins-save', 'click', () => saving.download(

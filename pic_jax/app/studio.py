@@ -18,6 +18,7 @@ import numpy as np
 from pic_jax.app import (
   opened_photograph,
   palette,
+  pin_scores,
   sample_recipe,
   screen_view,
 )
@@ -72,7 +73,7 @@ class Studio:
       'sha256': self._colorizer.digest,
       'reads_pins': self._colorizer.model.hint_share > 0,
       'pin_sizes': list(brush.RADII),
-      'scores_pins': False,
+      'scores_pins': self._colorizer.model.hint_share > 0,
       'max_bytes': MAX_BYTES,
       'defaults': {
         'model': options.Model().model,
@@ -205,15 +206,44 @@ class Studio:
 
   def show(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
-  ) -> tuple[dict[str, float | None], bytes]:
-    """Bits/dim of a sample, and a small JPEG of it without adjustments."""
+  ) -> tuple[dict[str, Any], bytes]:
+    """Numbers of a sample, and a small JPEG of it without adjustments."""
     drawing = self._draw(opened, recipe)
     numbers = {'bits_per_dim': drawn_samples.finite(drawing.bits_per_dim[0])}
+    if recipe.pins:
+      numbers |= self._pin_scores(opened, recipe, drawing.chroma[0])
     small = dataclasses.replace(
       opened.network_input, luminance=opened.small_luminance
     )
     rgb, _ = self._colorizer.render(small, drawing.chroma[0])
     return numbers, encode('JPEG', rgb)
+
+  def _pin_scores(
+    self,
+    opened: opened_photograph.Opened,
+    recipe: sample_recipe.Recipe,
+    chroma: np.ndarray,
+  ) -> dict[str, Any]:
+    """How well a sample took its pins; a pin that cures where one ran over.
+
+    What ran over is known where the same sample was drawn without pins.
+    """
+    plain = opened.drawings.get(dataclasses.replace(recipe, pins=()))
+    before = chroma if plain is None else plain.chroma[0]
+    shape = opened.network_input.shape
+    luminance = self._colorizer.cell_luminance(opened.network_input)
+    strokes, _ = hint_files.strokes_of(recipe.pins, opened.size, shape)
+    found = pin_scores.score(strokes, luminance, chroma, before)
+    cure = None
+    if found.overrun:
+      row, column = found.overrun
+      swatch = palette.here(before[row, column], float(luminance[row, column]))
+      height, width = opened.size
+      x = int((column + 0.5) * width / shape[1])
+      y = int((row + 0.5) * height / shape[0])
+      point = hint_points.Point(x, y, swatch.pin)
+      (cure,) = sample_recipe.pins_to_json([point])
+    return {'taken': found.taken, 'spill': found.spill, 'cure': cure}
 
   def view(
     self, opened: opened_photograph.Opened, asked: screen_view.Asked

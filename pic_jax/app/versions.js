@@ -15,7 +15,6 @@ import {chosenOf, keyOf} from './work.js';
 
 const MAX_ASKED = 64; // versions of one request
 const MAX_DRAWN = 600; // small pictures that are kept
-const SPILLS = 6; // Lab units of ab outside, towards the pin's colour
 
 /** @param {Version} version */
 export const isWaiting = (version) => (
@@ -98,6 +97,7 @@ export class Versions {
       bits: line.bits_per_dim ?? null,
       taken: line.taken ?? null,
       spill: line.spill ?? null,
+      cure: line.cure ?? null,
     });
     if (state.drawn.size > MAX_DRAWN) this.forget();
     this.settle();
@@ -279,18 +279,17 @@ function renderProgress() {
 let tick;
 
 /**
- * What to do where the colour of a pin ran over.
+ * What to do where the colour of a pin ran over, or was not taken.
  * @param {Version[]} versions
  */
 function renderCure(versions) {
   const chosen = versions.find(({id}) => id === state.work?.chosen);
-  const picture = chosen && pictureOf(chosen);
-  const spills = (picture?.spill ?? 0) > SPILLS;
-  const misses = picture?.taken != null && picture.taken < 0.5;
-  const text = spills
-    ? 'The colour ran over? Pin what should stay: “As it is here”, or “Grey”.'
-    : misses ? 'Not all of it took the colour? Try size L, or a second pin.'
+  const picture = chosen && !isWaiting(chosen) ? pictureOf(chosen) : undefined;
+  const misses = picture?.taken != null && picture.taken < 0.4;
+  const text = picture?.cure ? 'A pinned colour ran over to other things.'
+    : misses ? 'Not all of it took the colour: try size L, or a second pin.'
       : '';
   element('cure').hidden = !text;
-  setText(element('cure'), text);
+  element('cure-pin').hidden = !picture?.cure;
+  setText(/** @type {Node} */ (element('cure').firstElementChild), text);
 }

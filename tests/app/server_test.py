@@ -17,6 +17,7 @@ from pic_jax.app import (
   boundary,
   opened_photograph,
   palette,
+  pin_scores,
   sample_recipe,
   serve,
   server,
@@ -196,25 +197,45 @@ def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
 def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
   client, its_studio
 ):
-  photo = client.open(tiny.images(1, 20, 26)[0])
+  photo = client.open(tiny.images(1, 24, 24)[0])
   recipes = [RECIPE | {'sample': sample} for sample in (1, 0)]
-  path = f'/photographs/{photo["id"]}/palette'
-  asked = {'x': 9, 'y': 12, 'pins': [], 'recipes': recipes}
-  _, found = client.ask('POST', path, asked)
+  client.draw(photo, recipes)
   opened = its_studio.find(photo['id'])
-  height, width = opened.network_input.shape
-  looked_at, other = (
+  first, second = (one.chroma[0] for one in opened.drawings.values())
+  apart = np.linalg.norm(first - second, axis=-1)
+  row, column = np.unravel_index(apart.argmax(), apart.shape)
+  size = 24 // len(apart)  # of a cell
+  x, y = int(size * column), int(size * row)
+  path = f'/photographs/{photo["id"]}/palette'
+  asked = {'x': x, 'y': y, 'pins': [], 'recipes': recipes}
+  _, found = client.ask('POST', path, asked)
+  heres = [
     list(
       palette.here(
-        drawing.chroma[0, 12 * height // 20, 9 * width // 26],
-        opened.network_input.luminance[12, 9],
-      ).rgb
+        chroma[row, column], opened.network_input.luminance[y, x]
+      ).pin
     )
-    for drawing in opened.drawings.values()
-  )
-  assert found['here']['rgb'] == looked_at != other
+    for chroma in (first, second)
+  ]
+  assert found['here']['pin'] == heres[0] != heres[1]
   _, found = client.ask('POST', path, asked | {'recipes': []})
   assert found['here'] is None
+
+
+def test_scores_of_pins_come_with_versions(client, monkeypatch):
+  photo = client.open(tiny.images(1, 20, 26)[0])
+  (plain,) = client.draw(photo, [RECIPE])
+  assert 'taken' not in plain
+  pinned = RECIPE | {'pins': [pin(3, 4, '#c81e28', 'L')]}
+  (line,) = client.draw(photo, [pinned])
+  assert 0 <= line['taken'] <= 1 and line['spill'] >= 0
+  score = pin_scores.PinScore(0.5, 3.0, (2, 1))
+  monkeypatch.setattr(pin_scores, 'score', lambda *_: score)
+  (line,) = client.draw(photo, [pinned])
+  # In the middle of that cell of 5 rows by 6 columns or so.
+  cure = line['cure']
+  assert 20 * 2 / 4 <= cure['y'] < 20 * 3 / 4 and 0 < cure['x'] < 26 / 2
+  assert client.draw(photo, [RECIPE | {'pins': [cure]}])[0]['picture']
 
 
 def test_the_screen_shows_what_is_saved(client, colorizer):
