@@ -148,6 +148,11 @@ class Page:
       '.map(label => Number(label.textContent.slice(1)))'
     )
 
+  def choose(self, number: int) -> None:
+    """Looks at the version of a sample."""
+    place = self.numbers().index(number) + 1
+    self.click(f'.sample:nth-child({place}) .pick')
+
   def sources(self) -> dict[int, str]:
     """Pictures of the samples, by number."""
     images = self.driver.execute_script(

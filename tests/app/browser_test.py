@@ -314,7 +314,7 @@ def test_what_is_saved_is_what_the_command_line_makes(
   set_value(page, 'temperature', 0.8)
   pin(page, 45, 60)
   page.wait_for_samples(4)
-  page.click('.sample:nth-child(3) .pick')
+  page.choose(2)
   page.click('#save-menu > summary')
   page.click(f'#save-{suffix}')
   saved = page.downloaded(f'my cat.png.2.{suffix}')

@@ -52,9 +52,7 @@ def one_page(address):
 def page(one_page, address):
   """Without a photograph, and nothing saved."""
   one_page.forget_downloads()
-  one_page.driver.execute_script(
-    'history.replaceState(null, ""); localStorage.clear()'
-  )
+  one_page.driver.execute_script('localStorage.clear(); sessionStorage.clear()')
   one_page.driver.get('about:blank')  # no entry of the tab holds a step
   one_page.driver.get(address)
   one_page.wait(lambda: one_page.state('state.model !== null'))

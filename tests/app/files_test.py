@@ -1,0 +1,147 @@
+"""Photographs as they come: examples, drops, folders, fingers, odd files."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.app import browser
+
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.skipif(bool(browser.missing()), reason=browser.missing()),
+]
+
+
+def name(page):
+  return page.state('state.name')
+
+
+def test_the_start_says_what_it_does_and_an_example_is_tried(page):
+  lead = page.find('.lead')[0]
+  assert lead.is_displayed() and 'black-and-white' in lead.text
+  assert len(page.find('#examples img')) == 2
+  page.click('[data-example]')
+  page.wait_for_samples(4)
+  assert name(page) == 'example-cat.jpg'
+  assert len(page.find('h1')) == 1
+
+
+def test_the_compiler_is_counted(opened):
+  page = opened
+  page.driver.execute_async_script(
+    'const done = arguments[0];'
+    'import("/state.js").then(({update}) => { update({'
+    '  compilingSince: performance.now() - 7000,'
+    '  progress: {done: 0, total: 4}}); done(); })'
+  )
+  working = page.find('#working')[0]
+  page.wait(lambda: 'once: 7 s' in working.text)
+  page.wait(lambda: 'once: 8 s' in working.text)
+
+
+def test_a_folder_is_dropped(page, photographs):
+  page.drop(photographs[0].parent)
+  page.wait_for_samples(4)
+  assert len(page.find('#strip button')) == 3
+  assert '3 photographs' in page.message()
+  page.click('#strip button:nth-child(3)')
+  third = page.find('#strip button')[2].get_attribute('title')
+  page.wait(lambda: name(page) == third)
+  page.wait_for_samples(4)
+  current = page.find('#strip [aria-current]')
+  assert [one.get_attribute('title') for one in current] == [third]
+
+
+def test_a_folder_without_photographs_is_said(page, tmp_path):
+  (tmp_path / 'letters').mkdir()
+  (tmp_path / 'letters/a.txt').write_text('no photograph')
+  page.drop(tmp_path / 'letters')
+  page.wait(lambda: 'No photographs in the folder letters' in page.message())
+  page.drop(tmp_path / 'letters/a.txt')
+  page.wait(lambda: page.message().startswith('a.txt: '))
+  page.complaints()
+
+
+def test_of_several_files_none_is_left_out_without_a_word(page, photographs):
+  page.drop(photographs[1], photographs[0])
+  page.wait_for_samples(4)
+  assert name(page) == 'cup.png'
+  assert '2 photographs' in page.message()
+  assert len(page.find('#strip button')) == 2
+
+
+def test_the_photograph_that_is_given_last_wins(page, photograph, tmp_path):
+  large = tmp_path / 'first.png'
+  noise = np.random.default_rng(0).integers(0, 255, (2500, 3500), np.uint8)
+  Image.fromarray(noise).save(large)
+  page.upload(large)
+  page.upload(photograph)
+  page.wait_for_samples(4)
+  assert name(page) == 'my cat.png'
+  time.sleep(1.5)  # for the large one
+  assert name(page) == 'my cat.png' and page.numbers() == [0, 1, 2, 3]
+
+
+def test_a_finger_scrolls_the_page_and_leaves_the_divider(page, photograph):
+  page.resize(390, 844)
+  try:
+    page.upload(photograph)
+    page.wait_for_samples(4)
+    page.driver.execute_cdp_cmd(
+      'Emulation.setTouchEmulationEnabled', {'enabled': True}
+    )
+    divider = page.find('#divider')[0]
+    before = divider.get_attribute('style')
+
+    def touch(kind, *points):
+      page.driver.execute_cdp_cmd(
+        'Input.dispatchTouchEvent',
+        {'type': kind, 'touchPoints': [{'x': x, 'y': y} for x, y in points]},
+      )
+
+    box = page.find('#stage')[0].rect
+    x, y = box['x'] + 0.8 * box['width'], box['y'] + 0.7 * box['height']
+    touch('touchStart', (x, y))
+    for step in range(1, 13):
+      touch('touchMove', (x - step, y - 15 * step))
+    touch('touchEnd')
+    page.wait(lambda: page.driver.execute_script('return scrollY') > 20)
+    assert divider.get_attribute('style') == before
+    assert not page.find('#chooser')[0].is_displayed()
+  finally:
+    page.driver.execute_cdp_cmd(
+      'Emulation.setTouchEmulationEnabled', {'enabled': False}
+    )
+    page.resize(1100, 760)
+
+
+def test_only_what_is_looked_at_is_rendered_sharp(page, tmp_path):
+  stripes = np.zeros((1300, 2000), np.uint8)
+  stripes[:, ::2] = 200  # too fine for the picture that is shown whole
+  path = tmp_path / 'stripes.png'
+  Image.fromarray(stripes).save(path)
+  page.upload(path)
+  page.wait_for_samples(4)
+  for _ in range(3):
+    page.click('#zoom-in')
+
+  def sharp(selector):
+    return page.driver.execute_script(
+      'const image = document.querySelector(arguments[0]);'
+      'return image.hidden ? null : image.naturalWidth',
+      selector,
+    )
+
+  page.wait(lambda: sharp('#exact-crop') and sharp('#grey-crop'))
+  assert sharp('#exact-crop') == sharp('#grey-crop') < 1500
+  page.wait(lambda: page.find('#exact-crop')[0].is_displayed())
+  left = page.find('#exact-crop')[0].value_of_css_property('left')
+  page.driver.execute_script(
+    'document.getElementById("zoom-out").click();'
+    'document.getElementById("zoom-out").click();'
+    'document.getElementById("zoom-out").click()'
+  )
+  page.wait(lambda: sharp('#exact-crop') is None)
+  assert left != '0px'

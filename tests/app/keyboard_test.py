@@ -1,0 +1,220 @@
+"""The page without a mouse, and to those who do not see it."""
+
+import json
+import pathlib
+
+import pytest
+
+from tests.app import browser
+from tests.app.browser_test import pin
+
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.skipif(bool(browser.missing()), reason=browser.missing()),
+]
+AXE = pathlib.Path(__file__).parent / 'axe-core-4.14.1/axe.min.js'
+ENTER, ESCAPE, TAB, SPACE, DELETE = '\ue007', '\ue00c', '\ue004', ' ', '\ue017'
+LEFT, UP, RIGHT, DOWN = '\ue012', '\ue013', '\ue014', '\ue015'
+
+
+def complaints_of_axe(page):
+  """Rules of axe-core that the page breaks, with the places."""
+  if not page.driver.execute_script('return "axe" in window'):
+    page.driver.execute_script(AXE.read_text(encoding='utf-8'))
+  report = page.driver.execute_async_script(
+    'axe.run(document, {resultTypes: ["violations"]}).then(arguments[0])'
+  )
+  return [
+    f'{rule["id"]}: {json.dumps([node["target"] for node in rule["nodes"]])}'
+    for rule in report['violations']
+  ]
+
+
+def focus(page, selector):
+  page.driver.execute_script(
+    'document.querySelector(arguments[0]).focus()', selector
+  )
+
+
+def test_axe_finds_nothing(page, photographs, tmp_path):
+  assert complaints_of_axe(page) == []
+  page.driver.execute_script(
+    'document.getElementById("menu").setAttribute("open", "")'
+  )
+  assert complaints_of_axe(page) == []
+  page.drop(*photographs)  # a strip
+  page.wait_for_samples(4)
+  assert complaints_of_axe(page) == []
+  page.say_nothing()
+  page.open_pin(0.7, 0.4)
+  assert complaints_of_axe(page) == []
+  page.click('.swatch')
+  page.wait_for_samples(4)
+  broken = tmp_path / 'broken.png'
+  broken.write_bytes(b'nonsense')
+  page.upload(broken)
+  page.wait(lambda: page.message().startswith('broken.png'))
+  assert complaints_of_axe(page) == []
+  page.driver.execute_script(
+    'document.getElementById("save-menu").setAttribute("open", "")'
+  )
+  assert complaints_of_axe(page) == []
+  page.complaints()
+
+
+def test_nodes_are_kept_so_that_the_focus_is(opened):
+  page = opened
+  focus(page, '.sample:nth-child(3) .pick')
+  page.press(ENTER)
+  page.wait(lambda: page.find('.sample.chosen b')[0].text == '#2')
+  assert page.focused() == 'pick'
+  page.press(TAB)
+  assert page.focused() == 'keep'
+  page.press(SPACE)
+  page.wait(lambda: page.state('state.work.versions[2].kept'))
+  assert page.focused() == 'keep'
+  focus(page, '#order')
+  page.driver.execute_script(
+    'const order = document.getElementById("order"); order.value = "likely";'
+    'order.dispatchEvent(new Event("change"))'
+  )
+  page.wait(lambda: page.state('state.work.order') == 'likely')
+  assert page.focused() == 'order'
+  # A version that goes leaves the focus to the one in its place.
+  focus(page, '.sample:nth-child(2) .pick')
+  page.driver.execute_script('document.getElementById("again").click()')
+  page.wait_for_samples(4)
+  assert page.focused() == 'pick'
+
+
+def test_a_pin_is_set_moved_and_removed_by_keys(opened):
+  page = opened
+  focus(page, '#crosshair')
+  page.press(RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, DOWN, DOWN)
+  u, v = 0.5 + 5 * 0.02, 0.5 + 2 * 0.02
+  page.press(ENTER)
+  page.wait(lambda: page.find('#palette .swatch'))
+  page.wait(lambda: page.focused() == 'swatch')
+  place = page.state('[state.chooser.pin.x, state.chooser.pin.y]')
+  # The stage is wider than the picture, or higher.
+  assert abs(place[0] - 150 * u) <= 8 and abs(place[1] - 100 * v) <= 8
+  page.press(ESCAPE)
+  page.wait(lambda: page.focused() == 'crosshair')
+  assert not page.find('.pin')
+  page.press(ENTER)
+  page.wait(lambda: page.focused() == 'swatch')
+  page.press(ENTER)
+  page.wait_for_samples(4)
+  page.wait(lambda: page.focused().startswith('pin'))
+  label = page.find('.pin')[0].get_attribute('aria-label')
+  assert label.startswith('Pin 1, ') and label.endswith(', size M')
+  page.press(LEFT, LEFT, UP)
+  page.wait(lambda: page.state('state.work.pins[0].x') < place[0])
+  assert page.state('state.work.pins[0].y') < place[1]
+  page.wait_for_samples(4)
+  page.press(SPACE)  # opens the chooser, as Enter does
+  page.wait(lambda: page.find('#chooser')[0].is_displayed())
+  page.wait(lambda: page.focused() == 'swatch')
+  page.press(ESCAPE)
+  page.wait(lambda: page.focused().startswith('pin'))
+  page.press(DELETE)
+  page.wait(lambda: not page.find('.pin'))
+  assert page.focused() != 'BODY'
+  page.wait_for_samples(4)
+  page.press(ENTER)
+  page.wait(lambda: page.focused() == 'swatch')
+  page.press(ENTER)
+  page.wait(lambda: page.find('.pin'))
+  focus(page, '#crosshair')
+  page.press(DELETE)  # the nearest one
+  page.wait(lambda: not page.find('.pin'))
+  page.wait_for_samples(4)
+
+
+def test_a_click_of_a_screen_reader_opens_a_pin(opened):
+  page = opened
+  pin(page, 105, 40)
+  page.driver.execute_script('document.querySelector(".pin").click()')
+  page.wait(lambda: page.find('#chooser')[0].is_displayed())
+  page.wait(lambda: page.find('#palette .swatch'))
+
+
+def test_every_button_answers_to_keys(opened):
+  page = opened
+  opens = (
+    'const input = document.getElementById(arguments[0]);'
+    'window.opened = 0; input.click = () => window.opened++;'
+    'document.getElementById(arguments[1]).focus()'
+  )
+  for file, button in (('pins-file', 'pins-load'), ('file', 'other')):
+    page.driver.execute_script(opens, file, button)
+    page.press(ENTER)
+    assert page.driver.execute_script('return window.opened') == 1
+  focus(page, '#save-menu > summary')
+  page.press(ENTER)
+  assert page.find('#save-png')[0].is_displayed()
+  page.press(ESCAPE)
+  assert not page.find('#save-png')[0].is_displayed()
+  focus(page, '#crosshair')
+  page.press('+', '+')
+  assert page.find('#zoom-level')[0].text == '225 %'
+  page.press('-')
+  assert page.find('#zoom-level')[0].text == '150 %'
+
+
+def test_what_arrives_is_announced(opened):
+  page = opened
+  news = page.find('#news')[0]
+  assert news.get_attribute('textContent') == '4 versions are ready.'
+  assert news.get_attribute('role') == 'status'
+  page.driver.execute_script('document.getElementById("more").click()')
+  page.wait_for_samples(8)
+  swatch = page.find('.sample .pick')[0].get_attribute('aria-label')
+  assert swatch.startswith('Version 0, ')
+
+
+def test_everything_can_be_reached_and_seen_by_tab(opened):
+  page = opened
+  seen = []
+  focus(page, 'header summary')
+  for _ in range(40):
+    page.press(TAB)
+    seen.append(page.focused())
+    is_seen = page.driver.execute_script(
+      'const all = [document.activeElement, '
+      'document.activeElement.closest(".sample"), '
+      'document.activeElement.firstElementChild].filter(Boolean);'
+      'return all.some(node => getComputedStyle(node).outlineStyle !== "none")'
+    )
+    assert is_seen or seen[-1] == 'BODY', seen[-1]
+    if seen[-1] == 'own' or seen[-1] == 'BODY':
+      break
+  for name in (
+    'crosshair',
+    'divider',
+    'zoom-in',
+    'order',
+    'pick',
+    'keep',
+    'again',
+    'temperature',
+    'pins-load',
+    'saturation',
+    'warmth',
+    'tint-slider',
+    'strength',
+  ):
+    assert name in seen, name
+
+
+def test_targets_are_large_enough(opened):
+  small = opened.driver.execute_script(
+    'return [...document.querySelectorAll("button, select, summary, '
+    'input:not([hidden])")].filter(node => {'
+    '  const {width, height} = node.getBoundingClientRect();'
+    '  const inLabel = node.closest("label")?.getBoundingClientRect();'
+    '  return width && Math.min(Math.max(height, inLabel?.height ?? 0),'
+    '    Math.max(width, inLabel?.width ?? 0)) < 24;'
+    '}).map(node => node.id || node.className)'
+  )
+  assert small == []

@@ -1,0 +1,234 @@
+"""Steps on the page: undone, done again, and what stays in the browser."""
+
+import pytest
+
+from tests.app import browser
+from tests.app.browser_test import pin, set_value
+
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.skipif(bool(browser.missing()), reason=browser.missing()),
+]
+CTRL, SHIFT = '\ue009', '\ue008'
+
+
+def work(page):
+  return page.state('state.work')
+
+
+def test_every_step_is_undone_and_done_again(opened):
+  page = opened
+  before = [work(page)]
+  pin(page, 105, 40)
+  page.wait_for_samples(4)
+  before.append(work(page))
+  page.click('.sample:nth-child(2) .keep')
+  page.wait(lambda: work(page) != before[-1])
+  before.append(work(page))
+  page.click('#again')
+  page.wait_for_samples(4)
+  before.append(work(page))
+  set_value(page, 'warmth', 40)
+  page.wait(lambda: work(page) != before[-1])
+  before.append(work(page))
+  page.click('#pins-clear')
+  page.wait_for_samples(4)
+  before.append(work(page))
+  assert len({str(one) for one in before}) == 6
+  for expected in before[-2::-1]:
+    page.chord(CTRL, 'z')
+    page.wait(lambda wanted=expected: work(page) == wanted)
+  assert not page.find('#undo')[0].is_enabled()
+  page.chord(CTRL, 'z')
+  page.wait(lambda: 'Nothing is left to undo' in page.message())
+  for expected in before[1:3]:
+    page.chord(CTRL, SHIFT, 'z')
+    page.wait(lambda wanted=expected: work(page) == wanted)
+  page.click('#redo')
+  page.wait(lambda: work(page) == before[3])
+  page.click('#undo')
+  page.wait(lambda: work(page) == before[2])
+  page.wait_for_samples(4)
+  page.click('#more')  # what was undone cannot be done again now
+  page.wait_for_samples(8)
+  assert not page.find('#redo')[0].is_enabled()
+
+
+def test_a_slider_that_is_moved_often_is_one_step(opened):
+  page = opened
+  before = work(page)
+  for value in (0.5, 0.7, 0.9, 1.4):
+    set_value(page, 'saturation', value)
+  page.wait(lambda: work(page)['adjustments']['saturation'] == 1.4)
+  page.click('#undo')
+  page.wait(lambda: work(page) == before)
+
+
+def test_the_browsers_back_undoes(opened):
+  page = opened
+  before = [work(page)]
+
+  def entry():
+    return page.driver.execute_script('return history.state.step.work')
+
+  for value in (10, 20, 30):
+    page.wait(lambda: entry() == before[-1])
+    # Two steps at once are one entry of the browser.
+    page.driver.execute_async_script(
+      'const done = arguments[1];'
+      'setTimeout(() => {'
+      '  for (const id of ["warmth", "tint-slider"]) {'
+      '    const slider = document.getElementById(id);'
+      '    slider.value = arguments[0];'
+      '    slider.dispatchEvent(new Event("change"));'
+      '  } done(); }, 600)',
+      value,
+    )
+    before.append(work(page))
+    assert page.state('state.timeline.index') == 2 * (len(before) - 1)
+  page.wait(lambda: entry() == before[-1])
+
+  def go(steps, wanted):
+    page.driver.execute_script('history.go(arguments[0])', steps)
+    page.wait(lambda: work(page) == wanted)
+    page.wait(lambda: entry() == wanted)
+
+  # The first of two steps was written at once, the second one after a while.
+  go(-2, before[2])
+  go(-2, before[1])
+  go(2, before[2])
+  page.click('#undo')
+  page.wait(lambda: work(page) != before[2] and entry() == work(page))
+  # The entry before is that step, too: it is passed over.
+  go(-1, before[1])
+
+
+def test_a_browser_that_refuses_entries_stops_nothing(opened):
+  page = opened
+  page.driver.execute_script(
+    'history.pushState = history.replaceState = () => {'
+    'throw new DOMException("more than 100 times per 30 seconds",'
+    ' "SecurityError"); }'
+  )
+  page.click('#more')
+  page.wait_for_samples(8)
+  set_value(page, 'temperature', 0.5)
+  page.wait_for_samples(8)
+  assert page.message() == ''
+  page.click('#undo')
+  page.wait(lambda: work(page)['temperature'] == 1)
+
+
+def test_no_more_entries_are_written_than_browsers_take(opened):
+  page = opened
+  page.driver.execute_script(
+    'window.writes = 0;'
+    'for (const name of ["pushState", "replaceState"]) {'
+    '  const write = history[name].bind(history);'
+    '  history[name] = (...all) => { window.writes++; write(...all); };'
+    '}'
+  )
+  page.driver.execute_script('document.activeElement.blur()')
+  for _ in range(15):
+    page.press('\ue015', '\ue015', '\ue013', '\ue013')
+  page.click('#more')
+  page.wait_for_samples(8)
+  # At most one in half a second: Safari allows 100 in 30 s.
+  seconds = page.driver.execute_script('return performance.now() / 1000')
+  assert page.driver.execute_script('return window.writes') <= 2 * seconds
+
+
+def test_another_photograph_is_a_step_too(opened, photographs):
+  page = opened
+  pin(page, 105, 40)
+  page.wait_for_samples(4)
+  first = work(page)
+  page.upload(photographs[1])
+  page.wait(lambda: page.state('state.name') == 'cup.png')
+  page.wait_for_samples(4)
+  assert not page.find('.pin')
+  page.click('#undo')
+  page.wait(lambda: page.state('state.name') == 'my cat.png')
+  page.wait_for_samples(4)
+  assert work(page) == first and len(page.find('.pin')) == 1
+  page.click('#redo')
+  page.wait(lambda: page.state('state.name') == 'cup.png')
+
+
+def test_pins_and_stars_come_back_with_their_photograph(opened, photographs):
+  page = opened
+  pin(page, 105, 40)
+  page.click('.sample:nth-child(2) .keep')
+  page.click('.sample:nth-child(3) .pick')
+  page.wait_for_samples(4)
+  before = work(page)
+  page.upload(photographs[1])
+  page.wait(lambda: page.state('state.name') == 'cup.png')
+  page.wait_for_samples(4)
+  page.upload(photographs[0])
+  page.wait(lambda: 'are back' in page.message())
+  page.wait_for_samples(4)
+  assert work(page) == before
+  page.click('#menu > summary')
+  page.click('#afresh')
+  page.wait(lambda: not page.find('.pin'))
+  page.click('#menu > summary')
+  page.click('#forget')
+  page.wait(lambda: 'are forgotten' in page.message())
+  page.upload(photographs[1])
+  page.wait(lambda: page.state('state.name') == 'cup.png')
+  page.wait_for_samples(4)
+  assert page.message() == ''
+
+
+def test_undo_outlives_a_reload(opened):
+  page = opened
+  before = work(page)
+  pin(page, 105, 40)
+  page.wait_for_samples(4)
+  pinned = work(page)
+  page.driver.refresh()
+  page.wait_for_samples(4)
+  assert work(page) == pinned
+  page.click('#undo')
+  page.wait(lambda: work(page) == before)
+
+
+def forget_on_server(address, count=17):
+  """Opens so many others that the server forgets all that were there."""
+  import io
+  import urllib.request
+
+  from PIL import Image
+
+  for index in range(count):
+    file = io.BytesIO()
+    Image.new('L', (60 + index, 40)).save(file, 'PNG')
+    request = urllib.request.Request(
+      f'{address}photographs', file.getvalue(), method='POST'
+    )
+    urllib.request.urlopen(request).read()
+
+
+def test_a_photograph_that_the_server_forgot_goes_on(
+  page, photograph, address, tmp_path
+):
+  changed = tmp_path / 'edited.png'
+  changed.write_bytes(photograph.read_bytes())
+  page.upload(changed)
+  page.wait_for_samples(4)
+  changed.write_bytes(b'something else')  # meanwhile, on the disk
+  forget_on_server(address)
+  page.click('#more')
+  page.wait_for_samples(8)
+  assert page.message() == ''
+  assert all('404' in line for line in page.complaints())
+  # After a reload its file is gone; its pins and stars are not.
+  page.click('.sample:nth-child(2) .keep')
+  forget_on_server(address)
+  page.driver.refresh()
+  page.wait(lambda: 'open it again' in page.message())
+  page.upload(photograph)
+  page.wait_for_samples(8)
+  assert page.state('state.work.versions[1].kept')
+  assert all('404' in line for line in page.complaints())
