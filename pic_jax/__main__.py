@@ -25,6 +25,29 @@ def _path(text: str) -> pathlib.Path:
   return pathlib.Path(paths.expand(text))
 
 
+def _add_app(commands: Any) -> None:
+  """Adds `pic-jax app`."""
+  app = commands.add_parser('app', help='serve a page to colour with')
+  options.add_to(app, options.Model)
+  app.add_argument(
+    '--host',
+    default='127.0.0.1',
+    help='who may connect (127.0.0.1: nobody else)',
+  )
+  app.add_argument('--port', type=int, default=8000, help='0: any (8000)')
+  app.add_argument(
+    '--allow',
+    action='append',
+    default=[],
+    metavar='NAME',
+    help='a host name by which others reach this machine, or a proxy before '
+    'it; may be repeated',
+  )
+  app.add_argument(
+    '--no-browser', action='store_true', help='do not open the page'
+  )
+
+
 def _parser() -> argparse.ArgumentParser:
   parser = _Parser(
     prog='pic-jax', description='Colours grey photographs, many ways.'
@@ -63,25 +86,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   for fields in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, fields)
-  app = commands.add_parser('app', help='serve a page to colour with')
-  options.add_to(app, options.Model)
-  app.add_argument(
-    '--host',
-    default='127.0.0.1',
-    help='who may connect (127.0.0.1: nobody else)',
-  )
-  app.add_argument('--port', type=int, default=8000, help='0: any (8000)')
-  app.add_argument(
-    '--allow',
-    action='append',
-    default=[],
-    metavar='NAME',
-    help='a host name by which others reach this machine, or a proxy before '
-    'it; may be repeated',
-  )
-  app.add_argument(
-    '--no-browser', action='store_true', help='do not open the page'
-  )
+  _add_app(commands)
   commands.add_parser('models', help='name the published models')
   warm_up = commands.add_parser(
     'warm-up', help='compile for all shapes now, so that nothing waits later'
