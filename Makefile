@@ -7,7 +7,7 @@ OUT ?= runs/demo
 TRAIN_DEMO ?= runs/train-demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo train-demo test test-all soak lint
+.PHONY: demo train-demo test test-all soak style lint
 
 demo: $(VENV)/.run  ## Colourise the photographs that are here, four times.
 	$(BIN)/python -m pic_jax colorize photos -o $(OUT)
@@ -17,10 +17,10 @@ train-demo: $(VENV)/.run  ## Train, evaluate and sample on the same photographs.
 	$(BIN)/python main.py --mode=eval --workdir=$(TRAIN_DEMO)
 	$(BIN)/python main.py --mode=sample --workdir=$(TRAIN_DEMO)
 
-test: $(VENV)/.test lint  ## The quick tests.
+test: $(VENV)/.test style  ## The quick tests.
 	$(PYTEST) -m 'not slow' tests
 
-test-all: $(VENV)/.test lint  ## The quick and the slow tests: what CI runs.
+test-all: $(VENV)/.test style  ## The quick and the slow tests: what CI runs.
 	$(PYTEST) tests
 
 soak: $(VENV)/.test  ## Kills a run 30 times, and colouring 20 times.
@@ -29,9 +29,12 @@ soak: $(VENV)/.test  ## Kills a run 30 times, and colouring 20 times.
 	PIC_JAX_NUM_KILLS=20 $(BIN)/python -m pytest -s \
 	  tests/photos/colorize_folder_test.py -k kill_9
 
-lint: $(VENV)/.test
+style: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint: style  ## Style and types.
+	$(BIN)/pyright
 	@if command -v npx >/dev/null; then \
 	  npx --yes --package typescript@5.9.3 tsc -p tests/app/jsconfig.json; \
 	else echo 'No node: the types of the JavaScript are not checked.' >&2; fi

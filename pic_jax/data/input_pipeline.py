@@ -192,6 +192,7 @@ def train_dataset(
   source: Sequence[np.ndarray],
   batch_size: int,
   seed: int,
+  *,
   host: int = 0,
   num_hosts: int = 1,
   smallest_crop: float = 1.0,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax.model import logistic_mixture, logistic_window
+from pic_jax.model import logistic_mixture
 
 NUM_BINS = 20
 
@@ -52,8 +52,8 @@ def transform(
     weights = jax.nn.softmax(log_weights)
     found.append((weights * (below + share * (upto - below))).sum(-1))
     # In the log domain: far in the tails, every p_k(a) underflows.
-    log_weights = log_weights + logistic_window.log_window(
-      centred, log_scales, is_lowest, is_highest
+    log_weights = log_weights + logistic_mixture.log_mass(
+      level, means[channel], log_scales
     )
   return jnp.stack(found, -1)
 

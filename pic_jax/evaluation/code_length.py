@@ -21,7 +21,6 @@ from pic_jax.evaluation import likelihood
 from pic_jax.model import (
   incremental_decoder,
   logistic_mixture,
-  logistic_window,
   pic,
 )
 from pic_jax.runtime import devices, errors, terminal
@@ -29,22 +28,10 @@ from pic_jax.saved import run_config
 
 NUM_LEVELS = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
-LEVELS_PER_UNIT = logistic_window.LEVELS_PER_UNIT
+LEVELS_PER_UNIT = logistic_mixture.LEVELS_PER_UNIT
 # Gives the symbols [N] of a channel of a pixel, from their probabilities
 # [N, NUM_LEVELS]: those of (row, col, channel) to code, or the ones decoded.
 SymbolFn = Callable[[np.ndarray, int, int, int], np.ndarray]
-
-
-def _log_mass(
-  levels: jax.Array, means: jax.Array, log_scales: jax.Array
-) -> jax.Array:
-  """Of levels from -`HALF_RANGE` to `HALF_RANGE` under logistics."""
-  return logistic_window.log_window(
-    levels - LEVELS_PER_UNIT * means,
-    log_scales,
-    levels == -HALF_RANGE,
-    levels == HALF_RANGE,
-  )
 
 
 def probabilities(
@@ -52,7 +39,9 @@ def probabilities(
 ) -> jax.Array:
   """[N, NUM_LEVELS] of a channel's levels under mixtures [N, K]."""
   levels = (jnp.arange(NUM_LEVELS) - HALF_RANGE)[None, :, None]
-  log_mass = _log_mass(levels, means[:, None], log_scales[:, None])
+  log_mass = logistic_mixture.log_mass(
+    levels, means[:, None], log_scales[:, None]
+  )
   log_weights = jax.nn.log_softmax(log_weights)[:, None]
   return jnp.exp(jax.nn.logsumexp(log_weights + log_mass, -1))
 
@@ -223,11 +212,14 @@ class Coder:
         levels = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
         chroma.append(levels * (1.0 / LEVELS_PER_UNIT))
         # What a leaves of the components is their weight for b.
-        log_weights += _log_mass(levels, means, log_scales)
+        log_weights += logistic_mixture.log_mass(levels, means, log_scales)
       return jnp.concatenate(chroma[1:], -1), None
 
     canvas, _ = incremental_decoder.decode(
-      self._model.build_decoder(), params['decoder'], embedding, pixel_fn
+      self._model.build_decoder(),
+      params['decoder'],
+      embedding,
+      pixel_fn=pixel_fn,
     )
     return canvas
 

@@ -95,6 +95,7 @@ def walk(
   model: pic.PIC,
   params: Any,
   luminance: jax.Array,
+  *,
   embedded: tuple[jax.Array, list[jax.Array]],
   canvas: jax.Array,
   ask_fn: AskFn,

@@ -26,6 +26,7 @@ def decode(
   decoder: causal_decoder.CausalDecoder,
   params: Any,
   embedding: jax.Array,
+  *,
   pixel_fn: PixelFn,
   num_samples: int = 1,
   hints: jax.Array | None = None,

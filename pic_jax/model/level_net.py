@@ -217,7 +217,9 @@ class LevelNet(nn.Module):
     theta, x = self.first(context, cells, hints)
     drawn = levels.sample_first(theta, cells, noise, known)
     stages = levels.Stages(theta, self.second(x, cells, *drawn))
-    values = levels.sample_second(stages, cells, drawn, noise, known)
+    values = levels.sample_second(
+      stages, cells, drawn, noise=noise, hints=known
+    )
     log_prob = levels.log_prob(
       stages, cells, values, None if known is None else known[..., 2]
     )

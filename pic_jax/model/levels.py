@@ -520,6 +520,7 @@ def sample_second(
   stages: Stages,
   cells: Cells,
   first: tuple[jax.Array, jax.Array],
+  *,
   noise: jax.Array,
   hints: jax.Array | None = None,
   num_values: int = NUM_VALUES,

@@ -90,6 +90,7 @@ def _log_mixture(
   window_fn: logistic_window.WindowFn,
   theta: jax.Array,
   luminance: jax.Array,
+  *,
   chroma: jax.Array,
   levels: jax.Array,
   is_lowest: jax.Array,
@@ -107,6 +108,23 @@ def _log_mixture(
       is_highest[..., channel, None],
     )
   return jax.nn.logsumexp(log_weights, -1)
+
+
+def log_mass(
+  levels: jax.Array, means: jax.Array, log_scales: jax.Array
+) -> jax.Array:
+  """Log-mass [...] that logistics give to levels; the edges take the tails.
+
+  Args:
+    levels: from -`HALF_RANGE` to `HALF_RANGE`.
+    means, log_scales: in network units.
+  """
+  return logistic_window.log_window(
+    levels - LEVELS_PER_UNIT * means,
+    log_scales,
+    levels == -HALF_RANGE,
+    levels == HALF_RANGE,
+  )
 
 
 def nearest_levels(chroma: jax.Array) -> jax.Array:
@@ -142,10 +160,10 @@ def log_prob(
     logistic_window.log_window,
     theta,
     luminance,
-    levels * (1.0 / LEVELS_PER_UNIT),
-    levels,
-    levels == -HALF_RANGE,
-    levels == HALF_RANGE,
+    chroma=levels * (1.0 / LEVELS_PER_UNIT),
+    levels=levels,
+    is_lowest=levels == -HALF_RANGE,
+    is_highest=levels == HALF_RANGE,
   )
 
 
@@ -171,10 +189,10 @@ def log_prob_paper(
     logistic_window.log_window_paper,
     theta,
     luminance,
-    chroma,
-    LEVELS_PER_UNIT * chroma,
-    chroma < -0.999,
-    chroma > 0.999,
+    chroma=chroma,
+    levels=LEVELS_PER_UNIT * chroma,
+    is_lowest=chroma < -0.999,
+    is_highest=chroma > 0.999,
   )
 
 

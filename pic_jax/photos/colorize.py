@@ -363,9 +363,9 @@ class Colorizer:
       network_input,
       chroma,
       self.model.chroma_factor,
-      self.model.chroma_filter,
-      wanted,
-      window,
+      chroma_filter=self.model.chroma_filter,
+      wanted=wanted,
+      window=window,
     )
 
   def _network_luminance(self, levels: jax.Array) -> jax.Array:

@@ -162,6 +162,7 @@ def to_photograph(
   network_input: NetworkInput,
   chroma: np.ndarray,
   factor: int,
+  *,
   chroma_filter: str,
   wanted: adjustments.Adjustments = adjustments.NEUTRAL,
   window: Window | None = None,

@@ -57,9 +57,9 @@ def cached(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
     model.build_decoder(),
     params['decoder'],
     cond.embedding,
-    pixel_fn,
-    num_samples,
-    None if cond.hints is None else cond.hints[::num_samples],
+    pixel_fn=pixel_fn,
+    num_samples=num_samples,
+    hints=None if cond.hints is None else cond.hints[::num_samples],
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 

@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 import flax.serialization
-import flax.traverse_util
 import jax
 import ml_collections
 import numpy as np

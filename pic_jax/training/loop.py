@@ -98,7 +98,9 @@ def train_and_evaluate(
       terminal.say(f'Changed since the last start: {", ".join(changes)}.')
     recipe = _recipe(config, model, source)
     step_fn = train_step.train_step_fn(model, optimizer, recipe)
-    return _train(config, state, step_fn, source, actions, stop)
+    return _train(
+      config, state, step_fn, source=source, actions=actions, stop=stop
+    )
 
 
 def _recipe(
@@ -165,6 +167,7 @@ def _train(
   config: ml_collections.ConfigDict,
   state: train_step.TrainState,
   step_fn: Callable[..., Any],
+  *,
   source: Sequence[np.ndarray],
   actions: periodic.Periodic,
   stop: signals.Signals,
@@ -227,9 +230,9 @@ def _dataset(
     source,
     config.training.batch_size,
     config.training.seed,
-    jax.process_index(),
-    jax.process_count(),
-    config.data.smallest_crop,
+    host=jax.process_index(),
+    num_hosts=jax.process_count(),
+    smallest_crop=config.data.smallest_crop,
   )
 
 

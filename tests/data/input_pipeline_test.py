@@ -53,7 +53,8 @@ def test_batches_are_a_pure_function_of_seed_and_step():
 def test_hosts_share_the_batch_of_one_host():
   whole = input_pipeline.train_dataset(source(), 12, seed=1)
   shares = [
-    input_pipeline.train_dataset(source(), 12, 1, host, 3) for host in range(3)
+    input_pipeline.train_dataset(source(), 12, 1, host=host, num_hosts=3)
+    for host in range(3)
   ]
   for step in (0, 7, 20):
     joined = np.concatenate([share[step] for share in shares])

@@ -66,7 +66,8 @@ def test_the_next_readable_picture_takes_the_place(folder, monkeypatch):
   images = input_pipeline.open_training(config_of(folder)).images
   shares = [
     input_pipeline.train_batches(
-      input_pipeline.train_dataset(images, 4, 1, host, 2), first_step=5
+      input_pipeline.train_dataset(images, 4, 1, host=host, num_hosts=2),
+      first_step=5,
     )
     for host in range(2)
   ]

@@ -30,7 +30,12 @@ def test_tables_and_symbols_are_those_of_the_likelihood():
     return chosen
 
   found = level_code.walk(
-    net, params, lab.luminance, (embedding, []), coarsest, ask
+    net,
+    params,
+    lab.luminance,
+    embedded=(embedding, []),
+    canvas=coarsest,
+    ask_fn=ask,
   )
   np.testing.assert_array_equal(found, chroma)
   assert asked == [(level, i) for level in (1, 2) for i in range(8)]

@@ -40,7 +40,9 @@ def test_incremental_pass_equals_whole_map_pass(gated, heads):
     return canvas[:, row, col], theta
 
   copied, theta = jax.jit(
-    lambda: incremental_decoder.decode(net, params, embedding, true_pixel)
+    lambda: incremental_decoder.decode(
+      net, params, embedding, pixel_fn=true_pixel
+    )
   )()
   np.testing.assert_array_equal(copied, canvas)
   theta = jnp.transpose(theta, (2, 0, 1, 3))  # [B, h, w, P]
@@ -57,7 +59,7 @@ def test_incremental_pass_of_several_samples_and_other_canvas_widths():
       net,
       params,
       embedding,
-      lambda theta, row, col: (canvases[:, row, col], theta),
+      pixel_fn=lambda theta, row, col: (canvases[:, row, col], theta),
       num_samples=2,
     )
   )()

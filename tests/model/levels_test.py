@@ -183,7 +183,7 @@ def test_samples_have_the_frequencies_of_their_probabilities():
   cells = cells_of([(254, 3)] * count, np.array([[254, 3]] * 4))
   noise = levels.noise(jax.random.key(0), 1, count)[0]
   drawn = levels.sample_first(stages.first, cells, noise)
-  fine = levels.sample_second(stages, cells, drawn, noise)
+  fine = levels.sample_second(stages, cells, drawn, noise=noise)
   cells_drawn, counts = np.unique(np.asarray(fine), axis=0, return_counts=True)
   often = counts > 60
   assert often.sum() > 10
