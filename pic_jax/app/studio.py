@@ -190,6 +190,9 @@ class Studio:
     """Draws a sample, or finds it."""
     if recipe not in opened.drawings:
       network_input = self._with_pins(opened, recipe.pins)
+      if recipe.pins:  # elsewhere it stays the version that it was without pins
+        without = self._draw(opened, dataclasses.replace(recipe, pins=()))
+        network_input = hint_files.anchored(network_input, without.chroma[0])
       with self._compiling(network_input):
         (drawing,) = self._colorizer.draw([network_input], recipe.settings())
       _keep(opened.drawings, recipe, drawing, MAX_DRAWINGS)

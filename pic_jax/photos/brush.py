@@ -12,8 +12,8 @@ import numpy as np
 from pic_jax.images import any_shape
 
 # Radius of each size, as a share of the map's short side. With 16 cells there,
-# at most 1, 9 and 21 cells are given; with 64 cells 9, 101 and 333.
-RADII = {'S': 0.03, 'M': 0.09, 'L': 0.16}
+# at most 1, 37 and 69 cells are given; with 64 cells 9, 509 and 1153.
+RADII = {'S': 0.03, 'M': 0.2, 'L': 0.3}
 DEFAULT_SIZE = 'M'
 TOLERANCE = 10.0  # units of L
 
@@ -33,8 +33,8 @@ class Stroke(NamedTuple):
   size: str = ''
 
 
-def _distances(stroke: Stroke, shape: tuple[int, int]) -> np.ndarray:
-  """[h, w] distances from a stroke's own cell, in cells."""
+def distances(stroke: Stroke, shape: tuple[int, int]) -> np.ndarray:
+  """[h, w] distances from a hint's own cell, in cells."""
   rows, columns = np.ogrid[: shape[0], : shape[1]]
   return np.hypot(rows - stroke.row, columns - stroke.column)
 
@@ -79,7 +79,7 @@ def cells_within(
   Returns:
     [h, w] bool.
   """
-  short, distance = min(luminance.shape), _distances(stroke, luminance.shape)
+  short, distance = min(luminance.shape), distances(stroke, luminance.shape)
   own = np.median(luminance[distance <= RADII['S'] * short])
   is_near = distance <= radius * short
   is_like = is_near & (np.abs(luminance - own) <= TOLERANCE)
@@ -106,7 +106,7 @@ def paint(
   chroma = np.zeros((*luminance.shape, 2), np.float32)
   nearest = np.full(luminance.shape, np.inf)
   for stroke in strokes:
-    distance = _distances(stroke, luminance.shape)
+    distance = distances(stroke, luminance.shape)
     is_reached = cells_of(stroke, luminance) & (distance <= nearest)
     chroma[is_reached] = stroke.chroma
     nearest[is_reached] = distance[is_reached]

@@ -230,7 +230,10 @@ class Colorizer:
     size = size or network_input.luminance.shape
     known = read_fn(hints, size, self.cell_luminance(network_input))
     return dataclasses.replace(
-      network_input, hints=known.cells, hint_notes=known.notes
+      network_input,
+      hints=known.cells,
+      hint_notes=known.notes,
+      anchors=known.anchors,
     )
 
   @_on_devices
@@ -253,6 +256,18 @@ class Colorizer:
     not depend on what else is coloured.
     """
     settings = self.complete(settings)
+    if any(x.anchors is not None for x in inputs):
+      return [self._draw_anchored(x, settings) for x in inputs]
+    found = self._draw_raw(inputs, settings)
+    return [
+      drawn_samples.make(network_input, chroma, log_prob, settings)
+      for network_input, (chroma, log_prob) in zip(inputs, found, strict=True)
+    ]
+
+  def _draw_raw(
+    self, inputs: list[network_size.NetworkInput], settings: options.Settings
+  ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """All samples and log-probabilities of each photograph, padded."""
     count = jax.local_device_count()
     seed = np.full(count, settings.seed, np.uint32)
     found = []
@@ -264,11 +279,30 @@ class Colorizer:
       spec = self._sharded_spec(settings, padded)
       drawn = self._draw(self.params, levels, devices.shard(names), seed, spec)
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      found += [
-        drawn_samples.make(*args, settings)
-        for args in zip(group, chroma, log_prob, strict=False)
-      ]
+      found += zip(chroma[: len(group)], log_prob, strict=False)
     return found
+
+  def _draw_anchored(
+    self, network_input: network_size.NetworkInput, settings: options.Settings
+  ) -> drawn_samples.Drawing:
+    """Draws samples of which each is the one without hints at its anchors."""
+    numbers = settings.samples or range(settings.num_drawn)
+    rows, columns = network_input.shape
+    without = dataclasses.replace(network_input, hints=None, anchors=None)
+    anchored, found = network_input, []
+    for number in numbers:
+      # One at a time: each has hints of its own.
+      alone = dataclasses.replace(
+        settings, samples=[number], rank='none', num_candidates=0
+      )
+      (plain,) = self._draw_raw([without], alone)
+      anchored = hint_files.anchored(
+        network_input, plain[0][0, :rows, :columns]
+      )
+      found += self._draw_raw([anchored], alone)
+    chroma, log_prob = map(np.concatenate, zip(*found, strict=True))
+    # The same cells are given in all of them.
+    return drawn_samples.make(anchored, chroma, log_prob, settings)
 
   @_on_devices
   def score_originals(

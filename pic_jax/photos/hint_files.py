@@ -3,6 +3,7 @@
 Only the (a, b) of a colour count, not its luminance, which the photograph has.
 """
 
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pic_jax.images import any_shape, color, image_files
-from pic_jax.photos import brush, hint_points, network_size
+from pic_jax.photos import anchors, brush, hint_points, network_size
 from pic_jax.runtime import errors
 
 OPAQUE = 128  # alpha from which on a pixel of a picture says something
@@ -27,10 +28,12 @@ class Known(NamedTuple):
   Attributes:
     cells: [h, w, 3], see `model.hints`.
     notes: what a user should know, first how many cells are known.
+    anchors: [h, w] bool, see `photos.anchors`; None: none.
   """
 
   cells: np.ndarray
   notes: tuple[str, ...]
+  anchors: np.ndarray | None = None
 
 
 def _known(chroma: np.ndarray, mask: np.ndarray, notes: list[str]) -> Known:
@@ -76,7 +79,8 @@ def from_points(
     UserError: a point outside the photograph, or what is none.
   """
   strokes, notes = strokes_of(points, size, luminance.shape)
-  return _known(*brush.paint(strokes, luminance), notes)
+  known = _known(*brush.paint(strokes, luminance), notes)
+  return known._replace(anchors=anchors.cells(strokes, luminance))
 
 
 def strokes_of(
@@ -197,6 +201,26 @@ def digest(path: pathlib.Path) -> str:
     UserError: it cannot be read.
   """
   return hashlib.sha256(_bytes(path)).hexdigest()
+
+
+def anchored(
+  network_input: network_size.NetworkInput, plain: np.ndarray
+) -> network_size.NetworkInput:
+  """A photograph whose anchors have become hints.
+
+  Args:
+    network_input: with hints and anchors.
+    plain: [h, w, 2] Lab integers, a sample without hints.
+  """
+  hints, mask = network_input.hints, network_input.anchors
+  chroma = np.asarray(color.chroma_to_network(np.float32(plain)))
+  known = np.concatenate([chroma, np.ones_like(chroma[..., :1])], -1)
+  is_free = mask & (hints[..., 2] == 0)
+  return dataclasses.replace(
+    network_input,
+    hints=np.where(is_free[..., None], known, hints),
+    anchors=None,
+  )
 
 
 def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:

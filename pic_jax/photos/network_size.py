@@ -31,6 +31,8 @@ class NetworkInput:
     is_toned: whether it is grey but for one tone.
     hints: [h, w, 3], cells that are given; None: none.
     hint_notes: see `hint_files.Known`.
+    anchors: [h, w] bool, cells that samples keep as they are without hints, see
+      `photos.anchors`; None: none.
   """
 
   luminance: np.ndarray
@@ -40,6 +42,7 @@ class NetworkInput:
   is_toned: bool = False
   hints: np.ndarray | None = None
   hint_notes: tuple[str, ...] = ()
+  anchors: np.ndarray | None = None
 
 
 def chroma_shape(

@@ -1,0 +1,38 @@
+"""What hints leave alone: cells that stay as they were without hints.
+
+A model that is told one colour changes others, too: a red boat makes the sea
+red. So a sample with hints keeps the chroma of the same sample without them in
+cells here and there that are no part of what the hints are about.
+"""
+
+import numpy as np
+
+from pic_jax.photos import brush
+
+GRID = 16  # cells of the short side that anchors are counted in
+STEP = 5  # of those cells, one in so many in each direction is an anchor
+# How near to a hint there are none, as a share of the short side.
+RADIUS = 0.25
+EVERYWHERE = 100.0  # of the short side
+
+
+def cells(strokes: list[brush.Stroke], luminance: np.ndarray) -> np.ndarray:
+  """Cells that keep the chroma that they have without hints, [h, w] bool.
+
+  One in `STEP` cells of a map of `GRID`, in each direction, if it is far from
+  all hints and not connected to one by cells that are as light.
+
+  Args:
+    strokes: the hints.
+    luminance: [h, w] L of the cells, 0..100.
+  """
+  short = min(luminance.shape)
+  rows, columns = np.ogrid[: luminance.shape[0], : luminance.shape[1]]
+  is_anchor = (rows * GRID // short % STEP == STEP // 2) & (
+    columns * GRID // short % STEP == STEP // 2
+  )
+  for stroke in strokes:
+    is_near = brush.distances(stroke, luminance.shape) <= RADIUS * short
+    is_anchor &= ~is_near
+    is_anchor &= ~brush.cells_within(stroke, luminance, EVERYWHERE)
+  return is_anchor
