@@ -21,8 +21,15 @@ KEY_FEATURES = 16
 VALUE_SCALE = 5.0
 # Fall of the logits per pixel of distance, from the first head to the last.
 SLOPES = (0.02, 0.52)
+# Channels that are averaged: a, b, their squares, 1.
+NUM_VALUES = 5
 # Rows of queries that are in memory at once; 2 are faster than 4 and 16.
 ROWS_PER_CHUNK = 2
+
+
+def slopes(num_heads: int) -> np.ndarray:
+  """Slope [heads] with which each head starts."""
+  return np.linspace(*SLOPES, num_heads, dtype=np.float32)
 
 
 def _values(canvas: jax.Array) -> jax.Array:
@@ -145,8 +152,8 @@ class CausalAttention(nn.Module):
     i = first + jnp.arange(queries.shape[1])[None, :, None]
     j = jnp.arange(keys.shape[1])[None, None]
     squares = (i // width - j // width) ** 2 + (i % width - j % width) ** 2
-    slope = np.linspace(*SLOPES, self.num_heads, dtype=np.float32)
-    slope = (slope * jnp.exp(self.log_slope))[:, None, None]
+    slope = slopes(self.num_heads) * jnp.exp(self.log_slope)
+    slope = slope[:, None, None]
     bias = -slope * jnp.sqrt(squares.astype(jnp.float32))
     bias = jnp.where(i == j, self.nothing[:, None, None], bias)[None]
     logits = jnp.einsum('bihd,bjhd->bhij', queries, keys, precision='highest')

@@ -16,9 +16,10 @@ from pic_jax.saved import (
   backbone_weights,
   checkpoints,
   parameter_check,
+  run_config,
   trained_model,
 )
-from pic_jax.training import train_step
+from pic_jax.training import growth, train_step
 
 
 def first_state(
@@ -103,14 +104,21 @@ def init_from(
 ) -> Any:
   """Averaged parameters of a trained model; of its networks, those we have.
 
-  Finer levels that it lacks are drawn, and set from the first global batch.
+  A smaller one grows and computes what it did, see `growth`. Finer levels that
+  it lacks are drawn, and set from the first global batch.
+
+  Raises:
+    RunError: there is no such model, or it cannot grow to this one.
   """
   source = config.training.init_from
-  params, _, step = trained_model.load_trained(source)
+  params, source_config, step = trained_model.load_trained(source)
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(f'The {network} of {source} is left out.')
     del params[network]
   params = parameters.completed(params, shapes)
+  if _sizes(params) != _sizes({name: shapes[name] for name in params}):
+    params = growth.grow(params, run_config.build_model(source_config), model)
+    terminal.say(f'The model of {source} is grown to the size of this one.')
   missing = sorted(shapes.keys() - params.keys())
   if missing and all(name.startswith('level_') for name in missing):
     terminal.say(f'{source} has no {", ".join(missing)}: drawn.')
@@ -119,6 +127,10 @@ def init_from(
   parameter_check.check_fit(params, shapes, source)
   terminal.say(f'Starting from {source}, step {step}, optimiser fresh.')
   return params
+
+
+def _sizes(params: Any) -> Any:
+  return jax.tree.map(lambda x: x.shape, params)
 
 
 def fresh(

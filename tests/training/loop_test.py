@@ -292,7 +292,9 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   assert 0 < moved['decoder']['head']['g'] < 1.1e-3  # Adam's step, at 1e-3
   config.model.decoder_features = 5
   config.training.init_from = str(workdir)
-  with pytest.raises(errors.RunError, match='decoder/above_input/V'):
+  loop.train_and_evaluate(config, str(tmp_path / 'wider'))
+  config.model.decoder_features = 3
+  with pytest.raises(errors.RunError, match='`model.decoder_features` must'):
     loop.train_and_evaluate(config, str(tmp_path / 'c'))
 
 

@@ -1,0 +1,247 @@
+"""Function-preserving growth of a trained model (Chen et al. 2016).
+
+Deeper: a new block is a copy of the last one whose output is multiplied by a
+gain of 0, so that it is the identity. Wider: a new channel is drawn at random,
+and every kernel that reads it has zeros for it. After one step of training
+all of them have gradients.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pic_jax.model import causal_attention, layers, pic
+from pic_jax.runtime import errors
+
+# Channels of one axis of a kernel, in groups that are stored one after the
+# other: how many each group had and has.
+Groups = Sequence[tuple[int, int]]
+
+
+def _places(groups: Groups) -> np.ndarray:
+  """Where the old channels are among the new ones."""
+  ends = itertools.accumulate(after for _, after in groups)
+  return np.concatenate(
+    [
+      end - after + np.arange(before)
+      for end, (before, after) in zip(ends, groups, strict=True)
+    ]
+  )
+
+
+def _size(groups: Groups) -> int:
+  return sum(after for _, after in groups)
+
+
+class _Growth:
+  """Grows the parts of one model.
+
+  Attributes:
+    before, after: the model that there is, and the one that it becomes.
+    rng: draws the directions of new channels.
+  """
+
+  def __init__(self, before: pic.PIC, after: pic.PIC, seed: int) -> None:
+    self.before = before
+    self.after = after
+    self.rng = np.random.default_rng(seed)
+
+  def pair(self, name: str) -> tuple[int, int]:
+    """A field of both models, which must not shrink."""
+    before, after = getattr(self.before, name), getattr(self.after, name)
+    _check_not_less(f'`model.{name}`', before, after)
+    return before, after
+
+  def conv(self, old: dict, inputs: Groups, outputs: Groups) -> dict:
+    """Widens a weight-normalised convolution."""
+    new, here = _places(outputs), _places(inputs)
+    shape = (*old['V'].shape[:2], _size(inputs), _size(outputs))
+    V = self.rng.standard_normal(shape, np.float32) * layers.DIRECTION_STDDEV
+    V[..., new] = 0.0
+    V[:, :, here[:, None], new] = old['V']
+    g = np.full(shape[-1:], np.abs(old['g']).mean(), np.float32)
+    b = np.zeros_like(g)
+    g[new], b[new] = old['g'], old['b']
+    return {'V': V, 'g': g, 'b': b}
+
+  def drawn(self, inputs: int, outputs: int, gain: float) -> dict:
+    """A 1x1 convolution that was not there."""
+    V = self.rng.standard_normal((1, 1, inputs, outputs), np.float32)
+    g = np.full(outputs, gain, np.float32)
+    return {'V': V * layers.DIRECTION_STDDEV, 'g': g, 'b': np.zeros_like(g)}
+
+  def blocks(
+    self,
+    old: dict,
+    names: tuple[Sequence[str], Sequence[str]],
+    width: tuple[int, int],
+    conditioning: Groups,
+    is_read: bool = True,
+  ) -> dict:
+    """Widens and appends blocks.
+
+    Args:
+      old: parameters of the network that they belong to.
+      names: of the blocks before and after.
+      width: of the blocks, before and after.
+      conditioning: channels that they are conditioned on.
+      is_read: whether what the last block gives was read before, so that new
+        ones have to start as the identity.
+    """
+    before, after = names
+    if len(after) > len(before) and not before:
+      raise errors.RunError(
+        f'{after[0]} cannot be added: there is no block before it to copy.'
+      )
+    result = {}
+    twice = (width, width)
+    outputs = twice if self.after.gated else (width,)
+    for name in before:
+      block = old[name]
+      result[name] = {
+        'first': self.conv(block['first'], twice, (width,)),
+        'second': self.conv(block['second'], twice, outputs),
+      }
+      if conditioning:
+        result[name]['conditioning'] = self.conv(
+          block['conditioning'], conditioning, (width,)
+        )
+    for name in after[len(before) :]:
+      block = result[before[-1]]
+      second = {key: x.copy() for key, x in block['second'].items()}
+      if is_read:
+        # Not the gates, which so have a gradient as soon as there is a gain.
+        second['g'][: width[1]] = second['b'][: width[1]] = 0.0
+      result[name] = block | {'second': second}
+    return result
+
+  def embedding(self, old: dict) -> dict:
+    """Grows the stages of the embedding network, and its width."""
+    result = {}
+    inputs = ((2, 2),)  # luminance and ones
+    stages = zip(
+      self.before.embedding_stages, self.after.embedding_stages, strict=True
+    )
+    for stage, (before, after) in enumerate(stages):
+      prefix = f'stage_{stage}'
+      what = f'`model.embedding_stages[{stage}]`'
+      _check_equal(
+        f'strides and dilations of {what}', before[1::2], after[1::2]
+      )
+      width, depth = (before[0], after[0]), (before[2], after[2])
+      _check_not_less(f'width of {what}', *width)
+      _check_not_less(f'blocks of {what}', *depth)
+      names = [[f'{prefix}_block_{i}' for i in range(n)] for n in depth]
+      result[prefix] = self.conv(old[prefix], inputs, (width,))
+      result |= self.blocks(old, tuple(names), width, ())
+      inputs = (width,)
+    if 'backbone' in old:
+      result['backbone'] = {
+        name: self.conv(part, [(part['V'].shape[2],) * 2], inputs)
+        if name.startswith('project_')
+        else part
+        for name, part in old['backbone'].items()
+      }
+    if 'hints' in old:  # as wide as the new stage if they were just added
+      missing = width[1] - old['hints'].shape[-1]
+      result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))
+    features = self.pair('embedding_features')
+    result['head'] = self.conv(old['head'], inputs, (features,))
+    return result
+
+  def decoder(self, old: dict) -> dict:
+    """Grows the streams of the decoder, its width and its attention."""
+    width, depth = self.pair('decoder_features'), self.pair('decoder_blocks')
+    embedding = (self.pair('embedding_features'),) * 2
+    result = {
+      name: self.conv(old[name], [(old[name]['V'].shape[2],) * 2], (width,))
+      for name in ('above_input', 'row_input', 'pixel_input')
+    }
+    for stream, conditioning, is_read in (
+      # Only the new blocks of the other stream read the new ones of this.
+      ('down', embedding, False),
+      ('down_right', (width, width, *embedding), True),
+    ):
+      names = [[f'{stream}_blocks_{i}' for i in range(n)] for n in depth]
+      result |= self.blocks(old, tuple(names), width, conditioning, is_read)
+    outputs = (old['head']['g'].size, self.after.num_outputs)
+    _check_equal('outputs of the decoder', *outputs)
+    result['head'] = self.conv(old['head'], (width,), (outputs,))
+    if self.after.attention_heads:
+      result['attention'] = self.attention(old.get('attention'), width)
+    return result
+
+  def attention(self, old: dict | None, width: tuple[int, int]) -> dict:
+    """Adds heads, whose means of chroma count for nothing at first."""
+    before, after = self.pair('attention_heads')
+    embedding = self.pair('embedding_features')
+    keys = before * causal_attention.KEY_FEATURES
+    keys = keys, after * causal_attention.KEY_FEATURES
+    values = causal_attention.NUM_VALUES
+    if old is None:
+      zeros = np.zeros(after, np.float32)
+      return {
+        'queries_and_keys': self.drawn(2 * embedding[1], 2 * keys[1], 1.0),
+        'project': self.drawn(values * after, width[1], 0.0),
+        'log_sharpness': zeros,
+        'log_slope': zeros,
+        'nothing': zeros,
+      }
+    result = {
+      'queries_and_keys': self.conv(
+        old['queries_and_keys'], (embedding, embedding), (keys, keys)
+      ),
+      'project': self.conv(
+        old['project'], [(values * before, values * after)], (width,)
+      ),
+    }
+    more = (0, after - before)
+    for name in ('log_sharpness', 'log_slope', 'nothing'):
+      result[name] = np.pad(old[name], more)
+    # The slopes of heads depend on how many there are.
+    slopes = causal_attention.slopes(before), causal_attention.slopes(after)
+    result['log_slope'][:before] += np.log(slopes[0] / slopes[1][:before])
+    return result
+
+
+def _check_not_less(what: str, before: int, after: int) -> None:
+  if after < before:
+    raise errors.RunError(
+      f'{what} must be at least that of the model to start from, {before}, '
+      f'got {after}.'
+    )
+
+
+def _check_equal(what: str, before: Any, after: Any) -> None:
+  if before != after:
+    raise errors.RunError(
+      f'{what} must be those of the model to start from, {before}, got {after}.'
+    )
+
+
+def grow(params: dict, before: pic.PIC, after: pic.PIC, seed: int = 0) -> dict:
+  """Parameters of `after` with which it computes what `before` does.
+
+  Args:
+    params: of `before`, numpy arrays. Networks that it lacks stay out.
+    before: the model that they belong to.
+    after: at least as wide and deep everywhere, with the same stages.
+    seed: of the directions of new channels.
+
+  Raises:
+    RunError: `after` is smaller somewhere, or another network.
+  """
+  if before.levels:
+    raise errors.RunError(
+      'A model with finer levels (`model.levels`) cannot grow: they read what '
+      'is as wide as it is.'
+    )
+  growth = _Growth(before, after, seed)
+  stages = len(before.embedding_stages), len(after.embedding_stages)
+  _check_equal('number of `model.embedding_stages`', *stages)
+  for name in ('gated', 'backbone'):
+    values = getattr(before, name), getattr(after, name)
+    _check_equal(f'`model.{name}`', *values)
+  return {name: getattr(growth, name)(part) for name, part in params.items()}
