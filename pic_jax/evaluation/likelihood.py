@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import logistic_mixture, pic, winograd
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -107,9 +107,10 @@ def score_fn(model: pic.PIC) -> Callable[..., dict[str, jax.Array]]:
       theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
       loss = model.build_head().loss(theta, lab.chroma)
       return {'loss': loss.mean((1, 2))}
-    found = model.apply(
-      {'params': params}, lab.luminance, lab.chroma, method='score'
-    )
+    with winograd.allowed():
+      found = model.apply(
+        {'params': params}, lab.luminance, lab.chroma, method='score'
+      )
     if model.levels:
       return level_scores(model, lab, found)
     outputs = {'': found.theta}

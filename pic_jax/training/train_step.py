@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from pic_jax.images import color, film
-from pic_jax.model import hints, levels, logistic_mixture, pic
+from pic_jax.model import hints, levels, logistic_mixture, pic, winograd
 from pic_jax.runtime import devices
 
 
@@ -157,7 +157,8 @@ def loss_fn(
       loss_fn = model.build_head().loss
       total = loss_fn(theta, lab.chroma, recipe.class_weights).mean()
       return total, {'loss': total}
-    scores = apply_fn(method='score')
+    with winograd.allowed():
+      scores = apply_fn(method='score')
     height, width = lab.chroma.shape[1:3]
     others = jnp.full(len(rgb), float(height * width))
     if given is not None:

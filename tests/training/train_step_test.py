@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from pic_jax.model import logistic_mixture, parameters
+from pic_jax.model import logistic_mixture, parameters, winograd
 from pic_jax.runtime import devices
 from pic_jax.training import train_step
 from tests import tiny
@@ -66,6 +66,34 @@ def test_eight_devices_average_to_the_gradient_of_one():
   np.testing.assert_allclose(
     parts['grad_norm'], optax.tree.norm(gradient), rtol=1e-5
   )
+
+
+def test_a_step_with_winograd_is_the_plain_one_to_rounding(monkeypatch):
+  # The second stage is dilated, the decoder causal; maps are 8 x 8.
+  stages = ((6, 1, 0, 1), (8, 2, 1, 2))
+  net = tiny.net(embedding_stages=stages, decoder_blocks=1, dropout_rate=0.5)
+  rgb = tiny.images(4, 16, 16)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda leaf: rng.normal(0.0, 0.3, leaf.shape).astype(np.float32),
+    parameters.shapes(net, 16),
+  )
+  monkeypatch.setattr(winograd, 'MIN_CHANNELS', 1)
+
+  def step(min_positions):
+    monkeypatch.setattr(winograd, 'MIN_POSITIONS', min_positions)
+    loss_fn = train_step.loss_fn(net, train_step.Recipe(0.9))
+    grad_fn = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+    lowered = grad_fn.lower(params, rgb, jax.random.key(0))
+    loops = lowered.as_text().count('stablehlo.while')
+    return loops, lowered.compile()(params, rgb, jax.random.key(0))
+
+  num_plain, (plain, plain_gradient) = step(10**9)
+  num_loops, (cheap, gradient) = step(1)
+  # 4 of the embedding (one has a stride), 4 of the decoder; there and back.
+  assert num_loops - num_plain == 16
+  np.testing.assert_allclose(cheap[0], plain[0], rtol=1e-6)
+  assert_close(gradient, plain_gradient, 2e-5)
 
 
 @pytest.fixture(scope='module')

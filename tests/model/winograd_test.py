@@ -1,0 +1,142 @@
+"""Winograd's convolutions against plain ones in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pic_jax.model import layers, winograd
+
+# Batch, height, width, channels in and out, padding, dilation.
+SAME = ((1, 1), (1, 1))
+CAUSAL = ((2, 0), (2, 0))
+SHAPES = [
+  (2, 7, 5, 3, 4, SAME, 1),
+  (1, 1, 9, 5, 2, ((2, 0), (1, 1)), 1),
+  (3, 4, 11, 2, 7, CAUSAL, 1),
+  (1, 13, 3, 4, 3, ((0, 0), (0, 0)), 1),
+  (2, 10, 7, 3, 5, ((2, 2), (2, 2)), 2),
+  (1, 5, 17, 24, 9, ((0, 3), (1, 2)), 2),
+  (2, 16, 16, 96, 48, CAUSAL, 1),
+]
+
+
+def _plain(x, kernel, padding, dilation):
+  """A sum of shifted products in float64."""
+  x = np.pad(np.float64(x), ((0, 0), *padding, (0, 0)))
+  height, width = (side - 2 * dilation for side in x.shape[1:3])
+  shifts = [(i, j) for i in range(3) for j in range(3)]
+  windows = [
+    x[:, i * dilation :][:, :height, j * dilation :][:, :, :width]
+    for i, j in shifts
+  ]
+  y = sum(
+    window @ np.float64(kernel[i, j])
+    for window, (i, j) in zip(windows, shifts, strict=True)
+  )
+  return y, windows, shifts
+
+
+def _gradients(x, kernel, padding, dilation, dy):
+  """Of sum(y dy), in float64."""
+  _, windows, shifts = _plain(x, kernel, padding, dilation)
+  padded = np.pad(np.zeros(x.shape), ((0, 0), *padding, (0, 0)))
+  d_kernel = np.zeros(kernel.shape)
+  height, width = dy.shape[1:3]
+  for window, (i, j) in zip(windows, shifts, strict=True):
+    d_kernel[i, j] = np.einsum('bhwc,bhwf->cf', window, dy)
+    at = padded[:, i * dilation :][:, :height, j * dilation :][:, :, :width]
+    at += dy @ np.float64(kernel[i, j]).T
+  (above, _), (left, _) = padding
+  return padded[:, above:][:, : x.shape[1], left:][:, :, : x.shape[2]], d_kernel
+
+
+def _relative_error(found, expected):
+  return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
+  batch, height, width, channels, features, padding, dilation = shape
+  rng = np.random.default_rng(0)
+  x = rng.standard_normal((batch, height, width, channels), np.float32)
+  kernel = rng.standard_normal((3, 3, channels, features), np.float32)
+  expected = _plain(x, kernel, padding, dilation)[0]
+  dy = rng.standard_normal(expected.shape, np.float32)
+
+  @jax.jit
+  def run(x, kernel, dy):
+    def convolve(x, kernel):
+      return winograd.convolve(x, kernel, padding, dilation)
+
+    y, gradients_fn = jax.vjp(convolve, x, kernel)
+    return convolve(x, kernel), y, *gradients_fn(dy)
+
+  found = run(x, kernel, dy)
+  gradients = _gradients(x, kernel, padding, dilation, dy)
+  for array, of in zip(found, (expected, expected, *gradients), strict=True):
+    assert array.shape == of.shape
+    assert _relative_error(array, of) < 2e-6
+    assert np.abs(array - of).max() < 4e-6 * np.abs(of).max()
+
+
+def _pays(
+  shape=(16, 16, 16, 96),
+  kernel=(3, 3, 96, 48),
+  padding='SAME',
+  stride=1,
+  dilation=1,
+  dtype=jnp.float32,
+):
+  x = jax.ShapeDtypeStruct(shape, dtype)
+  kernel = jax.ShapeDtypeStruct(kernel, dtype)
+  with winograd.allowed():
+    return winograd.pays(x, kernel, padding, stride, dilation)
+
+
+def test_it_is_chosen_where_it_pays():
+  assert _pays()
+  assert _pays(padding=CAUSAL)
+  assert _pays(dilation=2)
+  assert not _pays(kernel=(3, 3, 64, 32), shape=(16, 16, 16, 64))  # no gain
+  assert not _pays(shape=(1, 16, 16, 96))  # the kernel's sums cost more
+  assert not _pays(shape=(256, 1, 16, 96))  # a window for one row
+  assert not _pays(shape=(256, 5, 16, 96))  # two for five
+  assert not _pays(kernel=(2, 3, 96, 48))
+  assert not _pays(stride=2)
+  assert not _pays(padding=((3, 0), (1, 1)))
+  assert not _pays(dtype=jnp.bfloat16)
+
+
+def test_it_is_left_out_elsewhere(monkeypatch):
+  x = jax.ShapeDtypeStruct((16, 16, 16, 96), jnp.float32)
+  kernel = jax.ShapeDtypeStruct((3, 3, 96, 48), jnp.float32)
+  assert not winograd.pays(x, kernel, 'SAME', 1, 1)
+  with winograd.allowed():
+    assert winograd.pays(x, kernel, 'SAME', 1, 1)
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    assert not winograd.pays(x, kernel, 'SAME', 1, 1)
+  assert not winograd.pays(x, kernel, 'SAME', 1, 1)
+
+
+def test_layers_convolve_uses_it_where_allowed():
+  rng = np.random.default_rng(1)
+  x = rng.standard_normal((8, 16, 16, 64), np.float32)
+  kernel = rng.standard_normal((3, 3, 64, 64), np.float32)
+
+  def program(is_allowed):
+    def convolve(x, kernel):
+      if not is_allowed:
+        return layers.convolve(x, kernel, CAUSAL)
+      with winograd.allowed():
+        return layers.convolve(x, kernel, CAUSAL)
+
+    return jax.jit(convolve)
+
+  plain, cheap = program(False), program(True)
+  widths = [
+    fn.lower(x, kernel).as_text().count('stablehlo.convolution')
+    for fn in (plain, cheap)
+  ]
+  assert widths == [1, winograd.WINDOW]
+  assert _relative_error(cheap(x, kernel), np.asarray(plain(x, kernel))) < 2e-6
