@@ -108,7 +108,11 @@ def _load_workdir(
 
 def load_config(source: str) -> ml_collections.ConfigDict:
   """Reads only the config of a trained model; `source` as in `load`."""
-  return run_config.read(paths.expand(source)) or load(source)[1]
+  path, is_file, step = _locate(source)
+  config = None
+  if not is_file and step is None:
+    config = run_config.read(path)
+  return config or load(source)[1]
 
 
 def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:

@@ -1,4 +1,4 @@
-"""Recommended sampling: in the weights, by a flag, and its mistakes."""
+"""Files of weights: config, recommended sampling, and mistakes in them."""
 
 import pytest
 
@@ -31,3 +31,11 @@ def test_a_wrong_flag_is_refused_in_one_line(text):
   with pytest.raises(errors.UserError) as error:
     recommended_sampling.from_flag([text])
   assert '\n' not in str(error.value)
+
+
+def test_the_config_of_a_file_of_weights_is_read(tmp_path):
+  params, config = tiny.shaken_model()
+  path = tmp_path / 'some.safetensors'
+  weights_file.save(path, params, config, 1)
+  found = trained_model.load_config(str(path))
+  assert found.model.to_dict() == config.model.to_dict()
