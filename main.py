@@ -6,6 +6,7 @@ from absl import app, flags, logging
 
 from pic_jax import commands
 from pic_jax.runtime import compilation_cache, errors, freed_memory
+from pic_jax.saved import earlier_versions
 
 _MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'What to do.')
 flags.DEFINE_string(
@@ -89,7 +90,9 @@ def parse_flags(argv: list[str]) -> list[str]:
       text = ' '.join(str(text).split()) or type(error).__name__
       if "flag 'config." in text and flags.FLAGS['config'].value is None:
         text += ': a field of a config needs --config=FILE.'
-      raise errors.UserError(commands.moved(argv) or text) from None
+      raise errors.UserError(
+        earlier_versions.removed_flag(argv) or text
+      ) from None
 
 
 if __name__ == '__main__':

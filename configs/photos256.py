@@ -1,7 +1,7 @@
 """The model `photos`: 256 pixels, chroma 32 x 32 by the decoder, then 64 x 64.
 
   python main.py --config=configs/photos256.py --workdir=/tmp/photos256 \\
-    --config.data.data_dir=FOLDER --config.training.init_from=photos
+    --config.data.data_dir=FOLDER
 
 FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, photos128_train.npy
 and photos128_val.npy, and tiny64.npy, whose last 2,000 are left out: what is
@@ -26,6 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.film_share = 0.375
   config.model.hint_share = 0.15
   config.training.backbone_weights = ''
+  config.training.init_from = 'photos'
   config.optimizer.learning_rate = 8e-4
   config.optimizer.muon_learning_rate = 0.008
   config.optimizer.cooldown_share = 1.0

@@ -1,7 +1,7 @@
 """The finer level of the model `photos`: 64 x 64 chroma, the rest frozen.
 
   python main.py --config=configs/photos256_level.py --workdir=/tmp/level \\
-    --config.data.data_dir=FOLDER --config.training.init_from=/tmp/photos256
+    --config.data.data_dir=FOLDER
 
 The second leg of `photos256.py`, whose workdir it starts from. Photographs of
 64 pixels would teach it that chroma is smooth, and are left out.
@@ -18,6 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.mixture = ((0.3125, 'array', '', 'photos128_train'),)
   config.model.levels = 1
   config.model.chroma_factor = 4
+  config.training.init_from = '/tmp/photos256'
   config.training.frozen = ('embedding', 'decoder')
   config.optimizer.learning_rate = 2e-3
   config.optimizer.muon_learning_rate = 0.014

@@ -6,54 +6,9 @@ Modules are imported where they are needed: no mode waits for those of others.
 import json
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 from pic_jax.runtime import errors, paths
-
-# Flags that went, and what does their work.
-_PHOTOGRAPHS = '`pic-jax colorize INPUT... -o OUT` (or python -m pic_jax)'
-MOVED = {
-  'mode=colorize': _PHOTOGRAPHS,
-  **dict.fromkeys(
-    ('input', 'recursive', 'num_samples', 'seed', 'temperature', 'saturation')
-    + ('rank', 'num_candidates', 'format'),
-    _PHOTOGRAPHS,
-  ),
-  'overwrite': f'{_PHOTOGRAPHS}; of --mode=export another --output',
-  'upsampling': 'guided is the only one',
-  'max_pixels': '64 million is the limit',
-  'batch_size': 'one photograph for each device at a time',
-  'report': '--output=FILE',
-  'metrics': '--num_sampled_images=1000',
-  'figure': '--mode=figures, which makes all that the model can show',
-  'checkpoints': '--checkpoint=A,B',
-  'folders': '--compare_with=X,Y',
-  'profile_steps': '--mode=benchmark',
-  'config.data.chroma_filter': '--config.model.chroma_filter',
-  'config.evaluation.num_images': '--num_images',
-  'config.evaluation.num_sampled_images': '--num_sampled_images',
-  'config.evaluation.num_coded_images': '--num_coded_images',
-  'config.evaluation.compare_with': '--compare_with',
-  'config.model.point_estimate': '--config.model.head=classification_median',
-  'config.optimizer.eps': 'it is 1e-6',
-  'config.sampling.num_candidates': 'there are 16',
-  'config.sampling.photo_guidance': '--recommend of --mode=export',
-  'config.sampling.photo_temperature': '--recommend of --mode=export',
-  'config.training.heartbeat_seconds': 'it is 100',
-  'config.training.accumulation_steps': '--config.model.remat=True',
-}
-
-
-def moved(argv: Sequence[str]) -> str:
-  """What to say of the first argument that went; '' if there is none."""
-  for argument in argv:
-    if argument.startswith('-'):
-      whole = argument.lstrip('-')
-      for name in (whole, whole.partition('=')[0]):
-        if name in MOVED:
-          return f'--{name} has gone: {MOVED[name]}.'
-  return ''
 
 
 def check(values: Any) -> None:

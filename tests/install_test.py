@@ -80,6 +80,6 @@ def test_a_mode_that_needs_more_says_what_to_install(monkeypatch):
   flags = types.SimpleNamespace(
     mode='eval', config=None, distributed=False, output=None, workdir=None
   )
-  flags.checkpoint = []
+  flags.checkpoint = 'cifar10'
   with pytest.raises(errors.UserError, match=r"grain: pip install '\.\[train"):
     commands.run(flags)

@@ -1,6 +1,7 @@
 """Tiny models, images and configs that several tests share."""
 
 import importlib
+import pathlib
 
 import ml_collections
 import numpy as np
@@ -17,25 +18,10 @@ MODEL = dict(
   num_components=2,
   dropout_rate=0.5,
 )
-CONFIGS = (
-  'cifar10',
-  'cifar10_classification',
-  'cifar10_embedding',
-  'cifar10_no_gating',
-  'cifar10_regression',
-  'cifar10_medium',
-  'cifar10_medium_2',
-  'cifar10_medium_3',
-  'cifar10_muon',
-  'cifar10_small',
-  'demo',
-  'imagenet128',
-  'imagenet128_embedding',
-  'photos128',
-  'photos256',
-  'photos256_level',
-  'photos64',
-  'smoke',
+CONFIGS = sorted(
+  path.stem
+  for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('*.py')
+  if path.stem != 'trained'
 )
 
 

@@ -12,7 +12,6 @@ import os
 import pathlib
 import re
 import stat
-import uuid
 import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -21,7 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pic_jax.images import encoding, low_bytes, metadata, to_srgb
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, whole_file
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
 SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
@@ -347,16 +346,11 @@ def save_image(
   name, form = errors.in_one_line(path), WRITTEN.get(path.suffix.lower())
   if form is None:
     raise errors.RunError(f'{name}: unknown suffix; use .png, .jpg or .webp.')
-  temporary = path.with_name(f'.{uuid.uuid4().hex}')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(temporary, 'xb') as file:
+    with whole_file.writing(path) as temporary, open(temporary, 'xb') as file:
       encoding.write(file, form, rgb, alpha, about)
-    temporary.replace(path)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
     kind = errors.RunError if getattr(error, 'errno', None) else EncodingError
     reason = errors.in_one_line(getattr(error, 'strerror', None) or error)
     raise kind(f'{name}: cannot be written ({reason}).') from None
-  finally:
-    with contextlib.suppress(OSError, ValueError):
-      temporary.unlink()

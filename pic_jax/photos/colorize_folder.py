@@ -30,7 +30,7 @@ from pic_jax.photos import (
   network_size,
   shards,
 )
-from pic_jax.runtime import errors, lock, terminal
+from pic_jax.runtime import errors, lock, terminal, whole_file
 
 MAX_NAME_BYTES = 255
 
@@ -151,10 +151,12 @@ def run(
   }
   if job.shard.part:  # the whole reports, when all are done
     return report
-  _write(output / folder_job.REPORT, json.dumps(report, indent=2) + '\n')
+  whole_file.write_text(
+    output / folder_job.REPORT, json.dumps(report, indent=2) + '\n'
+  )
   entries = folder_job.read_journal(output)
   page = contact_sheet.to_html([entries[name] for name in sorted(entries)])
-  _write(output / folder_job.PAGE, page)
+  whole_file.write_text(output / folder_job.PAGE, page)
   return report
 
 
@@ -331,11 +333,4 @@ def _save(
   temporary = job.partial / f'output.{job.file_options.format}'
   image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary.replace(path)
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-  temporary = path.with_name(f'.{path.name}')
-  with errors.naming(path):
-    temporary.write_text(text, encoding='utf-8')
   temporary.replace(path)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pic_jax.images import resizing
-from pic_jax.runtime import errors
+from pic_jax.runtime import whole_file
 
 THUMBNAILS = 'thumbnails'
 THUMBNAIL_SIDE = 512  # pixels, of the longer side
@@ -45,11 +45,9 @@ def picture(
   digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   path = pathlib.Path(THUMBNAILS) / f'{digest}.jpg'
   (folder / THUMBNAILS).mkdir(exist_ok=True)
-  temporary = folder / THUMBNAILS / f'.{digest}.{os.getpid()}'
   small = resizing.limit_long_side(rgb, THUMBNAIL_SIDE)
-  with errors.naming(folder / path):
+  with whole_file.writing(folder / path) as temporary:
     small.save(temporary, 'JPEG', quality=90)
-  temporary.replace(folder / path)
   height, width = rgb.shape[:2]
   size = {'width': width, 'height': height}
   return {'caption': caption, 'thumbnail': str(path)} | size

@@ -11,6 +11,7 @@ from typing import Any
 from pic_jax.images import image_files
 from pic_jax.photos import options, shards
 from pic_jax.runtime import errors, terminal
+from pic_jax.saved import earlier_versions
 
 JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
 PARTIAL = '.partial'  # folder of files that are being written
@@ -234,7 +235,7 @@ def check_case(job: Job, found: Found) -> None:
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
-  """The last entry of every file, as commit 53901bf wrote it, too.
+  """Reads the last entry of every file.
 
   Entries of shards are newer than those of the whole, which takes them over.
   """
@@ -248,5 +249,5 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
         name = entry['file']
       except (ValueError, TypeError, KeyError):
         continue  # cut off when the process was killed, or no line of ours
-      entries[name] = {'pictures': [], 'reason': ''} | entry
+      entries[name] = earlier_versions.journal_entry(entry)
   return entries

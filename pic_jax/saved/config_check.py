@@ -46,8 +46,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     for name, declaration in config_fields.declared(section).items():
       fields.check(f'{section}.{name}', config[section][name], declaration)
   _check_data(config)
-  _check_model(config)
   _check_mixture(config.data)
+  _check_model(config)
   for name in ('train_split', 'validation_split', 'test_split'):
     sources.parse_split(config.data[name], 0)
 

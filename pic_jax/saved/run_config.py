@@ -7,7 +7,7 @@ from typing import Any
 import ml_collections
 
 from pic_jax.model import pic
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import config_check, config_fields, earlier_versions
 
 # In a workdir: the config of its run, and the folder of its checkpoints.
@@ -85,11 +85,7 @@ def stored(text: str, where: str) -> ml_collections.ConfigDict:
 
 def write(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Writes config.json, whole or not at all."""
-  path = pathlib.Path(workdir) / CONFIG_FILE
-  temporary = path.with_name(f'.{CONFIG_FILE}')
-  with errors.naming(path):
-    temporary.write_text(to_json(config), encoding='utf-8')
-  temporary.replace(path)
+  whole_file.write_text(pathlib.Path(workdir) / CONFIG_FILE, to_json(config))
 
 
 def read(workdir: str) -> ml_collections.ConfigDict | None:

@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pic_jax.runtime import errors
+from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import earlier_versions, recommended_sampling, run_config
 
 SUFFIX = '.safetensors'
@@ -37,7 +37,7 @@ def save(
   recommended: recommended_sampling.RecommendedSampling | None = None,
   dtype: str = 'float16',
 ) -> None:
-  """Writes (averaged) parameters; the file appears whole or not at all.
+  """Writes (averaged) parameters; each file appears whole or not at all.
 
   Beside it, NAME.json tells people the config, the step and the sha256.
 
@@ -71,11 +71,8 @@ def save(
     recommended_sampling.KEY: recommended.to_json(),
   }
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   data = safetensors.numpy.save(arrays, metadata)
-  with errors.naming(path):
-    temporary.write_bytes(data)
-  temporary.replace(path)
+  whole_file.write_bytes(path, data)
   description = {
     'file': path.name,
     'sha256': hashlib.sha256(data).hexdigest(),
@@ -83,7 +80,8 @@ def save(
     recommended_sampling.KEY: dataclasses.asdict(recommended),
     'config': config.to_dict(),
   }
-  path.with_suffix('.json').write_text(json.dumps(description, indent=2) + '\n')
+  text = json.dumps(description, indent=2) + '\n'
+  whole_file.write_text(path.with_suffix('.json'), text)
 
 
 @contextlib.contextmanager

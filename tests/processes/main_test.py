@@ -83,7 +83,7 @@ def test_help_is_quick_and_lists_the_modes():
     (['--mode=figures', '--checkpoint=gs://a'], 'gcsfuse'),
     (['--mode=eval', '--checkpoint=photos', '--output={tmp}'], 'a file'),
     (['--mode=figures', '--figure=grid'], '--figure has gone: --mode=figures'),
-    (['--mode=eval', '--metrics=all'], '--metrics has gone: --config='),
+    (['--mode=eval', '--metrics=all'], '--metrics has gone: --num_sampled'),
     (['--mode=export', '--workdir={tmp}'], '--output'),
     (
       ['--mode=export', '--checkpoint=photos', '--output={tmp}/typo.py'],

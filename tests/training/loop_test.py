@@ -47,12 +47,8 @@ def losses(workdir):
   return {r['step']: r['loss'] for r in records if 'loss' in r}
 
 
-# Those are the network of the first leg, which is tried.
-LEGS = {'cifar10_medium_2', 'cifar10_medium_3'}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize('name', sorted({*tiny.CONFIGS} - LEGS))
+@pytest.mark.parametrize('name', tiny.CONFIGS)
 def test_every_config_trains_three_steps(name, folder, tmp_path):
   config = tiny.narrow_config(name, folder)
   loop.train_and_evaluate(config, str(tmp_path))
