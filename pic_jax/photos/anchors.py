@@ -11,16 +11,16 @@ from pic_jax.photos import brush
 
 GRID = 16  # cells of the short side that anchors are counted in
 STEP = 5  # of those cells, one in so many in each direction is an anchor
-# How near to a hint there are none, as a share of the short side.
-RADIUS = 0.25
-EVERYWHERE = 100.0  # of the short side
+# As shares of the short side: how near to a hint there are none, and how far
+# from it cells may count as part of what it is about.
+RADIUS, REACH = 0.25, 0.4
 
 
 def cells(strokes: list[brush.Stroke], luminance: np.ndarray) -> np.ndarray:
   """Cells that keep the chroma that they have without hints, [h, w] bool.
 
-  One in `STEP` cells of a map of `GRID`, in each direction, if it is far from
-  all hints and not connected to one by cells that are as light.
+  One in `STEP` cells of a map of `GRID`, in each direction, if it is not near a
+  hint, nor within its `REACH` and connected to it by cells that are as light.
 
   Args:
     strokes: the hints.
@@ -34,5 +34,5 @@ def cells(strokes: list[brush.Stroke], luminance: np.ndarray) -> np.ndarray:
   for stroke in strokes:
     is_near = brush.distances(stroke, luminance.shape) <= RADIUS * short
     is_anchor &= ~is_near
-    is_anchor &= ~brush.cells_within(stroke, luminance, EVERYWHERE)
+    is_anchor &= ~brush.cells_within(stroke, luminance, REACH)
   return is_anchor
