@@ -53,8 +53,8 @@ flags.DEFINE_list(
 flags.DEFINE_bool(
   'distributed',
   None,
-  'Join the other processes of a run; by default if the environment speaks of '
-  'them: JAX_COORDINATOR_ADDRESS, Slurm, Open MPI, a TPU host.',
+  'Join the other processes of a run; by default if a launcher is detected: '
+  'JAX_COORDINATOR_ADDRESS, Slurm, Open MPI, a TPU host.',
 )
 
 

@@ -134,7 +134,7 @@ def _summary(report: dict[str, Any]) -> str:
 
 
 def _serve_module() -> Any:
-  """What serves the page.
+  """Imports the server of the page.
 
   Raises:
     UserError: a package that it needs is not installed.

@@ -1,7 +1,7 @@
-"""How fast this machine trains, evaluates and samples with a config.
+"""Speed of training, evaluation and sampling with a config on this machine.
 
-On random images; programs are compiled beforehand, times are medians over
-repeats. Weights do not matter, except for the passes of the parallel method.
+Uses random images; programs are compiled first, and times are medians over
+repeats. Weights matter only for the number of passes of the parallel method.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What each --mode does with the flags: results on stdout.
+"""The modes of main.py; results go to stdout.
 
 Modules are imported where they are needed: no mode waits for those of others.
 """

@@ -1,4 +1,4 @@
-"""What may come in from a browser, and how a refusal goes out."""
+"""Checks of requests from a browser, and error responses."""
 
 import asyncio
 import dataclasses
@@ -131,7 +131,7 @@ class SameSite:
 
 
 def remedy(netloc: str) -> str:
-  """What to do if the name is one's own."""
+  """Remedy if the user owns the host name."""
   name = hostname(netloc)
   if not re.fullmatch(r'[a-z0-9.-]{1,253}', name):
     return ''
@@ -157,7 +157,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
       part = await asyncio.wait_for(anext(stream), SILENT_SECONDS)
     except StopAsyncIteration:
       break
-    except TimeoutError:  # lest two that went away keep all others waiting
+    except TimeoutError:  # a vanished client must not hold an upload slot
       raise SilentError(
         f'Nothing more came for {SILENT_SECONDS:g} s: send it again.'
       ) from None

@@ -59,7 +59,7 @@ class Colour(Swatch):
 
 
 def _swatches(chroma: np.ndarray, luminance: float) -> list[Swatch]:
-  """Of (a, b) [N, 2], Lab units, at an L of 0..100."""
+  """Converts (a, b) [N, 2] in Lab units at an L of 0..100."""
   if not len(chroma):
     return []
   there = np.insert(chroma, 0, luminance, -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How well a version took its pins, and where their colours ran over.
+"""Scores of pins: how well a version follows them, where they run over.
 
 Nobody has outlined the objects: of an object counts what is as light as a pin
 and connected to it, some way beyond the cells that the pin itself gives.

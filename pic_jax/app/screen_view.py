@@ -1,4 +1,4 @@
-"""What the page may ask to see, and to save."""
+"""Requests of the page to show and to save pictures."""
 
 import dataclasses
 import operator
@@ -78,7 +78,7 @@ class Saved:
 
   @property
   def media_type(self) -> str:
-    """Of the file."""
+    """Name of the file."""
     if self.archive_name:
       return 'application/zip'
     return f'image/{self.form.lower()}'

@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_of(page: server.Server) -> uvicorn.Server:
-  """What answers; it does not listen yet."""
+  """Builds the HTTP server, which does not listen yet."""
   config = uvicorn.Config(
     page.app,
     log_level='warning',

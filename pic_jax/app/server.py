@@ -1,7 +1,7 @@
-"""What the page asks for, over HTTP; nothing is written to disk.
+"""The HTTP interface of the page; nothing is written to disk.
 
 A photograph is a body of its own; samples come as lines of JSON, each as soon
-as it is drawn. Whoever closes the connection ends the drawing.
+as it is drawn. Closing the connection ends the drawing.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class Server:
     return Response(FILES[name].read_bytes(), media_type=media_type)
 
   async def model(self, _: Request) -> Response:
-    """What the page must know before there is a photograph."""
+    """Facts about the model, which the page reads first."""
     return JSONResponse(self._studio.facts())
 
   async def open(self, request: Request) -> Response:
@@ -100,7 +100,7 @@ class Server:
     return JSONResponse(opened.facts(), 201)
 
   async def describe(self, request: Request) -> Response:
-    """What there is to know of a photograph, for a page that was reloaded."""
+    """Facts about a photograph, for a page that was reloaded."""
     return JSONResponse(self._find(request).facts())
 
   async def draw(self, request: Request) -> Response:
@@ -180,7 +180,7 @@ class Server:
 
 
 def _place(asked: dict[str, Any]) -> tuple:
-  """What a palette is asked for by; see `Studio.palette`."""
+  """Parses the request for a palette; see `Studio.palette`."""
   place = operator.index(asked['x']), operator.index(asked['y'])
   recipes = asked['recipes'][: screen_view.MAX_SAMPLES]
   drawn = map(sample_recipe.Recipe.from_json, recipes)

@@ -66,7 +66,7 @@ class Studio:
     self._compiled: dict[tuple[int, ...], threading.Event] = {}
 
   def facts(self) -> dict[str, Any]:
-    """Of the model, for a page."""
+    """Facts about the model, for the page."""
     own = self._colorizer.complete(options.Settings())
     return {
       'name': self._name,
@@ -227,7 +227,7 @@ class Studio:
     recipe: sample_recipe.Recipe,
     chroma: np.ndarray,
   ) -> dict[str, Any]:
-    """How well a sample took its pins; a pin that cures where one ran over.
+    """Scores how well a sample follows its pins, and suggests a correcting pin.
 
     What ran over is known where the same sample was drawn without pins.
     """
@@ -251,7 +251,7 @@ class Studio:
   def view(
     self, opened: opened_photograph.Opened, asked: screen_view.Asked
   ) -> bytes:
-    """What the screen shows of a photograph, a JPEG."""
+    """Renders the visible part of a photograph as JPEG."""
     if asked.kind == 'original':
       return encode('JPEG', self._part(opened, asked)[0])
     if asked.box is None:

@@ -1,4 +1,4 @@
-"""One thread that owns the model; whoever asks takes turns."""
+"""The thread that owns the model; requests take turns."""
 
 import asyncio
 import collections
@@ -12,18 +12,18 @@ from typing import Any
 
 
 class BusyError(RuntimeError):
-  """More requests wait than anybody would wait for."""
+  """Too many requests are waiting."""
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
-  """Steps that somebody waits for.
+  """The steps of a request.
 
   Attributes:
     steps: each `next` does one step.
     tell: is called with each result, in the thread of the worker; at the end
       with a `StopIteration`, after a failure with its exception.
-    is_dropped: nobody waits any more; set by any thread.
+    is_dropped: the client is gone; set by any thread.
   """
 
   steps: Iterator[Any]
@@ -47,7 +47,7 @@ class Worker:
     threading.Thread(target=self._run, name='worker', daemon=True).start()
 
   def wait_until_quiet(self, seconds: float) -> None:
-    """Returns when nobody has asked for anything for so long."""
+    """Returns once no request has come for this long."""
     while self._jobs or time.monotonic() - self._last < seconds:
       time.sleep(seconds / 10)
 
@@ -83,7 +83,7 @@ class Worker:
       job.is_dropped = True
 
   async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
-    """What `fn` returns: a job of one step."""
+    """Runs `fn` as a job of one step and returns its result."""
     results = self.results(fn(*args) for _ in range(1))
     async with contextlib.aclosing(results):
       return await anext(results)
@@ -101,7 +101,7 @@ class Worker:
           self._jobs.append(job)
 
   def _step(self, job: Job) -> bool:
-    """Does one step; whether more are to come."""
+    """Does one step; returns whether more follow."""
     if job.is_dropped:
       return False
     try:

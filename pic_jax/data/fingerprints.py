@@ -1,4 +1,4 @@
-"""What tells the images that a run was trained on from other images."""
+"""Fingerprints of data sets: a resumed run must read the same images."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def check_same(
 
   Args:
     saved: fingerprint in the checkpoint; None of an earlier version.
-    found: of now.
+    found: fingerprint of the images found now.
     workdir: named in the message.
 
   Returns:

@@ -296,7 +296,7 @@ def eval_batches(
 
 
 def _shape_of(source: Sequence[np.ndarray]) -> tuple[int, ...]:
-  """Of the first image that can be read."""
+  """Shape of the first readable image."""
   for index in range(len(source)):
     with contextlib.suppress(unreadable.UnreadableError):
       return source[index].shape

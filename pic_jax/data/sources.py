@@ -114,7 +114,7 @@ class TfdsSource:
     return len(self._source)
 
   def listing(self) -> list[str]:
-    """What tells this data from other data."""
+    """Names and sizes of the files, which identify the data."""
     return [f'{self._name} {len(self)}']
 
   def __getitem__(self, index: int) -> np.ndarray:

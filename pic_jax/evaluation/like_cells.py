@@ -73,7 +73,7 @@ def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
 def excess(
   luminance: jax.Array, original: jax.Array, samples: jax.Array
 ) -> jax.Array:
-  """How much farther apart such pairs are in samples than in the original.
+  """Distances of such pairs in samples, less those in the original.
 
   Args:
     luminance: [B, h, w, 1] of the cells, in network units.

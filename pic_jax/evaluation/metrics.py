@@ -1,4 +1,4 @@
-"""What is reported of likelihoods and of pictures (paper sec. 4)."""
+"""Metrics of samples and pictures (paper sec. 4)."""
 
 import jax
 import jax.numpy as jnp

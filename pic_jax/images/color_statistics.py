@@ -1,4 +1,4 @@
-"""How colourful pictures are."""
+"""Colourfulness and saturation of pictures."""
 
 import jax
 import jax.numpy as jnp

@@ -257,7 +257,9 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
   # and struct.error to ZeroDivisionError and MemoryError.
   except Exception as error:
     reason = errors.in_one_line(error)[:80] or type(error).__name__
-    raise errors.RunError(f'damaged ({reason}); save it anew as PNG.') from None
+    raise errors.RunError(
+      f'damaged ({reason}); save it again as PNG.'
+    ) from None
 
 
 def _too_large(size: str, max_pixels: int) -> str:
@@ -278,7 +280,7 @@ def _seek_largest(image: Image.Image, notes: list[str]) -> None:
 
 
 def _sizes(image: Image.Image) -> list[tuple[int, int]]:
-  """Of the picture and of its tiles: those of a TIFF may be larger."""
+  """Size of the picture or its tiles, which may be larger in a TIFF."""
   if image.format != 'TIFF':
     return [image.size]
   return [image.size, tuple(image.tag_v2.get(tag, 1) for tag in TILE_SIZE)]

@@ -51,7 +51,7 @@ def _raw_mode(args: Any) -> str:
 
 
 def _swapped(args: Any) -> Any:
-  """What a decoder is told, with the order of the bytes changed."""
+  """Decoder arguments with the order of the bytes swapped."""
   mode = _raw_mode(args)
   order = mode[-1].replace('N', _NATIVE)
   mode = 'RGBA' if mode.startswith('LA') else mode[:-1] + _OTHER[order]

@@ -1,4 +1,4 @@
-"""What a photograph says of itself, besides its pixels."""
+"""Metadata of photographs: date, author, description, resolution."""
 
 import contextlib
 from typing import Any

@@ -145,7 +145,7 @@ def _gamma_curve(
     return None
   if 'icc_profile' in image.info or abs(gamma - 1 / 2.2) < 0.01:
     return None
-  notes.append(f'gamma {gamma:g} of the file heeded')
+  notes.append(f"applied the file's gamma of {gamma:g}")
   linear = np.linspace(0.0, 1.0, top + 1) ** (1.0 / gamma)
   encoded = np.where(
     linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear

@@ -1,4 +1,4 @@
-"""What a network that recognises things sees of a picture: its features."""
+"""Features of a pretrained ImageNet classifier, projected to the embedding."""
 
 import functools
 from typing import Any
@@ -82,7 +82,7 @@ class BackboneEmbedding(nn.Module):
 
 
 def build(model: nn.Module) -> BackboneEmbedding | None:
-  """What the fields of a `PIC` name, as wide as the last stage."""
+  """Builds the backbone that a `PIC` names, as wide as the last stage."""
   if model.backbone == 'none':
     return None
   width = model.embedding_stages[-1][0]

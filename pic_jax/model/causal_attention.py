@@ -33,7 +33,7 @@ def slopes(num_heads: int) -> np.ndarray:
 
 
 def _values(canvas: jax.Array) -> jax.Array:
-  """What is averaged: [..., 2] in network units -> [..., 5].
+  """Values to average: [..., 2] in network units -> [..., 5].
 
   With the squares a pixel sees whether what it looks at agrees, with the ones
   how much there was to look at.

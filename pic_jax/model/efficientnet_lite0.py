@@ -62,7 +62,7 @@ def _padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 def _shifts(
   x: jax.Array, kernel_size: int, stride: int
 ) -> Iterator[tuple[int, int, jax.Array]]:
-  """What every tap (i, j) of a kernel sees of x, [B, h, w, C]."""
+  """Yields the part of x [B, h, w, C] under every tap (i, j) of a kernel."""
   height, width = x.shape[1:3]
   rows = stride * (-(-height // stride) - 1) + 1
   columns = stride * (-(-width // stride) - 1) + 1

@@ -240,7 +240,7 @@ def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
 
 
 class Interval(NamedTuple):
-  """What a value [..., 2] can be, and a first guess of it, all in levels."""
+  """Possible values [..., 2] and a first guess of them, all in levels."""
 
   low: jax.Array
   high: jax.Array
@@ -325,7 +325,7 @@ def _interval(
   is_free: jax.Array,
   num_values: int,
 ) -> Interval:
-  """What the next value can be if it and those after it add up to `rest`.
+  """Limits of the next value if it and those after it add up to `rest`.
 
   Args:
     rest: [..., 2].
@@ -343,7 +343,7 @@ def _interval(
 def first_interval(
   cells: Cells, offset: jax.Array, num_values: int = NUM_VALUES
 ) -> Interval:
-  """What x0 can be, given the offsets [..., 2]."""
+  """Limits of x0, given the offsets [..., 2]."""
   rest = 4.0 * cells.coarse - 2.0 + offset
   # The smooth map has the sum 4 m; the true one a little less or more.
   shift = jnp.where(cells.is_free, 0.0, 0.25 * (offset - 2.0))
@@ -358,7 +358,7 @@ def second_intervals(
   x0: jax.Array,
   num_values: int = NUM_VALUES,
 ) -> tuple:
-  """What x1 can be, and functions of x1, and of x1 and x2, for x2 and x3.
+  """Limits of x1, and functions of x1 (and x2) that limit x2 and x3.
 
   What the sum still lacks is first guessed to be the same in all values that
   are left; how x2 moves when x1 is not as guessed is learned.

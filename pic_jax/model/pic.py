@@ -36,7 +36,7 @@ HEADS = {
 
 
 class LabBatch(NamedTuple):
-  """What the model sees of a batch of RGB images, in network units.
+  """Model inputs and targets of a batch of RGB images, in network units.
 
   Attributes:
     luminance: [B, H, W, 1], at most 256 values.

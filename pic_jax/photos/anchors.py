@@ -1,4 +1,4 @@
-"""What hints leave alone: cells that stay as they were without hints.
+"""Anchors: cells that keep their chroma when hints are added elsewhere.
 
 A model that is told one colour changes others, too: a red boat makes the sea
 red. So a sample with hints keeps the chroma of the same sample without them in

@@ -84,7 +84,7 @@ class Colorizer:
     self._expect = devices.pmap(self._expect_fn)
 
   def __getstate__(self) -> dict[str, Any]:
-    """What another process needs: weights and config, no programs."""
+    """State for another process: weights and config, no programs."""
     return {
       'params': devices.fetch(self.params),
       'config': run_config.to_json(self._config),
@@ -340,7 +340,7 @@ class Colorizer:
   def expect(
     self, network_input: network_size.NetworkInput
   ) -> tuple[np.ndarray, np.ndarray] | None:
-    """What the embedding, by itself, expects in each cell.
+    """Predicts the colours of each cell by the embedding alone.
 
     Returns:
       Mixtures [h, w, P] and luminance [h, w, 1] in network units, padded; None

@@ -93,7 +93,7 @@ class FolderRun:
     )
 
   def made_before(self, result: folder_job.Result) -> dict[str, Any]:
-    """What the journal says of outputs that are there: not of a failure."""
+    """The journal entry of existing outputs; empty after a failure."""
     before = self.before.get(result.file, {})
     return before if before.get('status') in ('started', 'done') else {}
 
@@ -258,7 +258,7 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
   originals = run.colorizer.score_originals(inputs)
   for task, drawing, bits in zip(group, drawings, originals, strict=True):
     if run.job.file_options.overwrite:
-      # First, lest a kill leaves them where the journal tells of new ones.
+      # Before the journal entry: after a kill it must not describe old files.
       for target in run.job.targets(task.result.file):
         (run.job.output / target).unlink(missing_ok=True)
     run.log(task.result)  # 'started': after a kill its files are known as ours

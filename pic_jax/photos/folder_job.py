@@ -20,7 +20,7 @@ REPORT, PAGE = 'report.json', 'contact_sheet.html'
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What to colour, where to, and how.
+  """Inputs, output folder and settings of a job.
 
   Attributes:
     inputs: photographs and folders.
@@ -62,7 +62,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What there is to colour.
+  """Files found in the inputs.
 
   Attributes:
     photographs: path of each, and its name: inside its folder, or alone.

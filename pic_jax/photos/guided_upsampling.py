@@ -20,7 +20,7 @@ EPSILON = np.float32(50.0)
 
 
 class Maps(NamedTuple):
-  """What the rows of a photograph are made of, at its full width.
+  """Coefficient maps at full width, from which rows are upsampled.
 
   chroma: [h, W, 2] in Lab units.
   luminance: [h, W, 1], L in 0..100.

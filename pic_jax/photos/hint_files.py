@@ -23,7 +23,7 @@ Hints = Iterable[hint_points.Point | tuple] | str | os.PathLike
 
 
 class Known(NamedTuple):
-  """What hints say of the cells of a chroma map.
+  """Hints for the cells of a chroma map.
 
   Attributes:
     cells: [h, w, 3], see `model.hints`.
@@ -37,7 +37,7 @@ class Known(NamedTuple):
 
 
 def _known(chroma: np.ndarray, mask: np.ndarray, notes: list[str]) -> Known:
-  """Of (a, b) [h, w, 2] in Lab units, where mask [h, w] is True."""
+  """Encodes (a, b) [h, w, 2] in Lab units where mask [h, w] is True."""
   given = mask[..., None].astype(np.float32)
   values = color.chroma_to_network(color.round_chroma(chroma))
   count = f'{mask.sum()} of {mask.size} cells are known from hints'

@@ -20,7 +20,7 @@ GREY_TOLERANCE = 1.0  # of (a, b) themselves: what a JPEG leaves of grey
 
 @dataclasses.dataclass(frozen=True)
 class NetworkInput:
-  """What the network sees of a photograph.
+  """The network's input for a photograph.
 
   Attributes:
     luminance: [H, W] L of the photograph, 0..100, float32.

@@ -1,4 +1,4 @@
-"""What a user may choose: each option once, for the shell and for Python."""
+"""Options of colouring, declared once for the command line and Python."""
 
 import argparse
 import dataclasses
@@ -21,7 +21,7 @@ def option(
   choices: tuple[str, ...] | None = None,
   at_most: float | None = None,
 ) -> Any:
-  """A field with what its help says and what it may be."""
+  """Declares a field with its help text and allowed values."""
   metadata = {
     'help': text,
     'at_least': at_least,
@@ -32,7 +32,7 @@ def option(
 
 
 class Numbers(tuple):
-  """Of samples: a sequence, or '2,5'."""
+  """Sample numbers, as a sequence or as text like '2,5'."""
 
   def __new__(cls, values: Any = ()) -> 'Numbers':
     if isinstance(values, str):
@@ -87,18 +87,18 @@ class Model(_Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Settings(_Checked):
-  """What a colourisation depends on, besides photograph and weights."""
+  """Settings that determine a colourisation of a photograph."""
 
   num_samples: int = option(4, 'colourisations of each photograph', 1)
   samples: Numbers = option(
-    Numbers(), 'only those with these numbers, such as 5 or 2,5'
+    Numbers(), 'draw only these sample numbers, such as 5 or 2,5'
   )
-  seed: int = option(0, 'another one gives other colours', 0)
+  seed: int = option(0, 'random seed; another seed gives other colours', 0)
   temperature: float | None = option(
-    None, 'below 1 calmer; 0: mode of each pixel', 0
+    None, 'below 1 gives calmer colours; 0: mode of each pixel', 0
   )
   guidance: float | None = option(
-    None, 'more makes samples follow the grey levels; 0: exact samples', 0
+    None, 'strength of guidance; 0 gives exact samples', 0
   )
   saturation: float | None = option(None, 'factor of the sampled chroma', 0)
   warmth: float = option(
@@ -112,10 +112,10 @@ class Settings(_Checked):
   )
   rank: str = option(
     'none',
-    'draw more and keep the most probable, or the most different',
+    'draw more samples and keep the most probable or the most different',
     choices=RANKS,
   )
-  num_candidates: int = option(0, 'to rank; 0: 4 times num_samples', 0)
+  num_candidates: int = option(0, 'samples to rank; 0: 4 times num_samples', 0)
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -151,18 +151,18 @@ class Settings(_Checked):
 
   @property
   def numbers(self) -> Sequence[int]:
-    """Of the outputs: samples, or ranks."""
+    """Numbers of the outputs: samples, or ranks."""
     return self.samples or range(self.num_samples)
 
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions(_Checked):
-  """How files are read and written."""
+  """Reading and writing of files."""
 
-  format: str = option('png', 'of the outputs', choices=FORMATS)
-  recursive: bool = option(False, 'look into subfolders, too')
-  overwrite: bool = option(False, 'make outputs again that are there')
-  skip_colour: bool = option(False, 'leave colour photographs alone')
+  format: str = option('png', 'file format of the outputs', choices=FORMATS)
+  recursive: bool = option(False, 'also read subfolders')
+  overwrite: bool = option(False, 'overwrite existing outputs')
+  skip_colour: bool = option(False, 'skip photographs that have colours')
 
 
 def add_to(parser: argparse.ArgumentParser, fields: type) -> None:

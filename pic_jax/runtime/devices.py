@@ -1,4 +1,4 @@
-"""The one place that knows how work is spread: devices (`jax.pmap`) and hosts.
+"""Distribution of work over devices (`jax.pmap`) and hosts, all of it here.
 
 Every process of a run calls the same mapped functions in the same order.
 """
@@ -119,7 +119,7 @@ def is_main() -> bool:
 
 
 def num_processes() -> int:
-  """Of this run, on all hosts."""
+  """Number of processes of this run, on all hosts."""
   return jax.process_count()
 
 
@@ -130,7 +130,7 @@ def round_up(batch_size: int) -> int:
 
 
 def broadcast(tree: Any) -> Any:
-  """What process 0 has, on every process; all give the same shapes."""
+  """Copies the arrays of process 0 to all processes; all give the same shapes."""
   if jax.process_count() == 1:
     return tree
   return multihost_utils.broadcast_one_to_all(tree)

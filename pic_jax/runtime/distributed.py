@@ -50,17 +50,15 @@ def join_processes(asked: bool | None) -> None:
   Before anything asks for a device.
 
   Args:
-    asked: --distributed; None: if the environment speaks of several.
+    asked: --distributed; None joins if a launcher is detected.
 
   Raises:
     UserError: the settings are incomplete, or nobody answers.
   """
   launcher = _launcher()
   if not (launcher if asked is None else asked):
-    why = (
-      '--nodistributed' if launcher else 'the environment speaks of no others'
-    )
-    print(f'One process ({why}).', file=sys.stderr)
+    why = '--nodistributed' if launcher else 'no launcher detected'
+    print(f'Single process ({why}).', file=sys.stderr)
     return
   # Imported here: a user's mistake is told without it.
   import jax

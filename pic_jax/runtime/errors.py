@@ -1,4 +1,4 @@
-"""What ends a command, in one line and with which exit code.
+"""Errors that end a command: one line and an exit code each.
 
 0 done, 1 failed, 2 a mistake of the user, 128 + n ended by signal n.
 """
@@ -19,7 +19,7 @@ class UserError(ValueError):
 
 
 class RunError(RuntimeError):
-  """What was asked for rightly cannot be done; the text says why."""
+  """A valid request that cannot be carried out; the text says why."""
 
   exit_code = 1
 
@@ -110,7 +110,7 @@ def one_line() -> Iterator[None]:
       _leave(code)
   except (UserError, RunError, Stopped) as error:
     fail(error.exit_code, error)
-  except BrokenPipeError:  # who read stdout has seen enough
+  except BrokenPipeError:  # the reader of stdout is gone
     _leave(128 + getattr(signal, 'SIGPIPE', 13))  # which Windows lacks
   except OSError as error:
     reason = error.strerror

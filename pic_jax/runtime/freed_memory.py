@@ -1,4 +1,4 @@
-"""What a step frees stays with the process, for the next step."""
+"""Reuse of freed memory: a step keeps its buffers for the next one."""
 
 import ctypes
 import sys
@@ -10,7 +10,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 def keep() -> bool:
   """Tells glibc to give no memory back; to be called before it is used.
 
-  XLA's buffers on CPUs are allocated anew in every step, above glibc's limit
+  XLA allocates its buffers on CPUs again in every step, above glibc's limit
   as a mapping of their own, whose pages the kernel zeroes at first touch: 6 %
   of the time of training a small network.
 

@@ -107,7 +107,7 @@ def _flock(file: TextIO, folder: pathlib.Path, is_shared: bool = False) -> None:
 
 
 def _self() -> dict[str, Any]:
-  """Who holds a lock."""
+  """Describes the holder of a lock."""
   host = socket.gethostname()
   with contextlib.suppress(OSError, AttributeError):  # not everywhere
     # Containers may share a name, but no process numbers.

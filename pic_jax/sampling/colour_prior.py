@@ -1,4 +1,4 @@
-"""How common colours are: a smoothed histogram of training chroma.
+"""Prior of colours: a smoothed histogram of training chroma.
 
 Guidance asks how well a colour goes with the picture. The embedding's own
 likelihood prefers grey, since grey is common; divided by the prior to some

@@ -1,4 +1,4 @@
-"""How samples are drawn, and the inputs that every method shares."""
+"""Settings of sampling, and the inputs that every method shares."""
 
 from collections.abc import Callable
 from typing import NamedTuple

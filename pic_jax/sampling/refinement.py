@@ -14,7 +14,7 @@ LEVEL_STREAM = 2**31
 
 
 class Inputs(NamedTuple):
-  """What the finer levels of N = B S canvases read beside the coarser map.
+  """Inputs of the finer levels for N = B S canvases, beside the coarser map.
 
   Attributes:
     luminance: [B, H, W, 1] in network units.

@@ -160,7 +160,7 @@ def saved_steps(workdir: str) -> list[int]:
 
   Raises:
     OSError: the folder is there but cannot be listed; it is never taken for an
-      empty one, where a run would start anew.
+      empty one, where a run would start again.
   """
   try:
     names = os.listdir(pathlib.Path(workdir) / run_config.CHECKPOINTS)

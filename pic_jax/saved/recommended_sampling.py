@@ -1,4 +1,4 @@
-"""How photographs are drawn with a model unless the user says otherwise.
+"""Recommended settings for photographs, used where the user chooses none.
 
 Published weights hold it as one JSON entry of their file's metadata.
 """

@@ -108,10 +108,10 @@ def changes(
   before: ml_collections.ConfigDict,
   workdir: str,
 ) -> dict[str, tuple[Any, Any]]:
-  """What differs from the config of a run that is continued.
+  """Lists changes since the config of a run that is continued.
 
   Args:
-    config: of now.
+    config: the new one.
     before: what the workdir holds.
     workdir: named in the message.
 

@@ -1,4 +1,4 @@
-"""How common colours are in training data (Zhang et al. 2016, sec. 2.2)."""
+"""Frequencies of colours in training data (Zhang et al. 2016, sec. 2.2)."""
 
 import contextlib
 from collections.abc import Sequence

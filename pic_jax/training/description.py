@@ -1,4 +1,4 @@
-"""What a config is, before it costs anything: layers, arithmetic, memory."""
+"""Description of a config before it runs: layers, arithmetic, memory."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""When to give up: losses, gradients or parameters that are not finite."""
+"""Checks for losses, gradients and parameters that are not finite."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def check_updates(
 
 
 def check_state(state: train_step.TrainState) -> None:
-  """Refuses to save what is of no use.
+  """Refuses to save a state that is not finite.
 
   Args:
     state: on the host.

@@ -132,7 +132,7 @@ def _levels_taught(
 def _changes(
   config: ml_collections.ConfigDict, workdir: str
 ) -> dict[str, tuple[Any, Any]]:
-  """What differs from the config of the run that is resumed, if any."""
+  """Changes since the config of the run that is resumed, if any."""
   if not checkpoints.saved_steps(workdir):
     return {}
   # config.json may have been left behind: each checkpoint has it, too.

@@ -1,4 +1,4 @@
-"""What happens every so many steps: report, score, draw, save."""
+"""Periodic actions of training: report, score, draw, save."""
 
 import contextlib
 import pathlib
@@ -19,7 +19,7 @@ from pic_jax.training import finite, optimizers, run_log, train_step
 
 
 class Periodic:
-  """Reports, scores, draws and saves; what each needs is made when needed.
+  """Reports, scores, draws and saves; resources are created on first use.
 
   Every process calls it; process 0 writes.
   """

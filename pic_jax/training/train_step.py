@@ -71,7 +71,7 @@ def average(mean: Any, new: Any, decay: jax.Array) -> Any:
 
 
 class Recipe(NamedTuple):
-  """What a step needs to know beyond the network.
+  """Settings of a step beyond the network.
 
   Attributes:
     ema_decay: of the averaged parameters.

@@ -225,7 +225,7 @@ class Page:
     return path
 
   def forget_downloads(self) -> None:
-    """Removes them, lest a file of the same name gets a number."""
+    """Removes them, so that a file of the same name gets no number."""
     for path in self.downloads.glob('*'):
       path.unlink()
 

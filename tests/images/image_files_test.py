@@ -286,7 +286,7 @@ def grey16_of_another_gamma():
   gamma = chunk(b'gAMA', struct.pack('>I', 100_000))
   data = png(7, 5, 16, 0, lines_of(levels.astype('>u2')), gamma)
   expected = np.round(65535 * srgb_of(levels / 65535)).astype(np.uint16)
-  return Case(data, expected, notes=('gamma 1 of the file heeded',))
+  return Case(data, expected, notes=("applied the file's gamma of 1",))
 
 
 def colour16_with_a_transparent_one():
