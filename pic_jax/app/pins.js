@@ -386,10 +386,12 @@ export class Pins {
         swatch.addEventListener('click', () => attempt(() => this.set(color)));
         return swatch;
       },
-      (node, {rgb, share}) => {
+      (node, {rgb, pin, share}) => {
         const color = onScreen(rgb);
-        const name = nameOf(color);
-        node.style.backgroundColor = color;
+        const name = nameOf(onScreen(pin));
+        // In the corner, the hue itself: at a dark spot all look alike.
+        node.style.background = 'linear-gradient(135deg, '
+          + `${onScreen(pin)} 22%, ${color} 22%)`;
         const percent = share === undefined ? '' : `${Math.round(100 * share)} %`;
         setAttributes(node, {
           'aria-label': percent ? `${name}, ${percent} likely` : name,

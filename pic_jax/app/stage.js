@@ -230,7 +230,7 @@ export class Stage {
   /** @param {PointerEvent} event */
   press(event) {
     const target = /** @type {Element} */ (event.target);
-    if (event.button || target.closest('#zoom, #hints')) return;
+    if (event.button || target.closest('#zoom')) return;
     this.root.setPointerCapture(event.pointerId);
     const slides = target.closest('#divider') !== null;
     this.pointers.set(event.pointerId, {

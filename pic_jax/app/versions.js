@@ -218,8 +218,10 @@ export class Versions {
     if (picture) attempt(() => paint(canvas, picture, work.adjustments));
     setText(label, `#${sample}`);
     setText(bits, pins || words);
-    bits.title = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
-      + 'bits/dim by the model; less is more probable';
+    const number = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
+      + 'bits/dim by the model; less is more probable. ';
+    bits.title = number + (pins
+      && 'The share of what lies around the pins that has their colours.');
     setText(keep, kept ? '★' : '☆');
     setAttributes(keep, {
       'aria-pressed': String(kept),
@@ -246,7 +248,8 @@ function likeliness(picture, all) {
 
 /** @param {Picture | undefined} picture */
 const takenText = (picture) => (
-  picture?.taken == null ? '' : `pins ${Math.round(100 * picture.taken)} %`);
+  picture?.taken == null ? ''
+    : `took pins ${Math.round(100 * picture.taken)} %`);
 
 /**
  * Tells what is new to those who do not see it.
