@@ -39,6 +39,18 @@ flags.DEFINE_integer(
   0,
   'eval: also code the first test images by a range coder; -1: all.',
 )
+flags.DEFINE_integer(
+  'num_feature_images',
+  0,
+  'eval: also the distance of samples of the first test images from training '
+  "images, in features of the model's backbone; -1: all.",
+)
+flags.DEFINE_string(
+  'film',
+  'clean',
+  'eval: show the images, and what is sampled, through one of the old films '
+  'of images/film.py.',
+)
 flags.DEFINE_string(
   'compare_with',
   '',

@@ -25,6 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.image_size = 256
   config.data.film_share = 0.375
   config.model.hint_share = 0.15
+  config.training.init_from = 'photos'
   config.training.backbone_weights = ''
   config.training.init_from = 'photos'
   config.optimizer.learning_rate = 8e-4

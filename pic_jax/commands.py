@@ -10,6 +10,9 @@ from typing import Any
 
 from pic_jax.runtime import errors, paths
 
+# Training images whose chroma the prior of guidance counts.
+NUM_PRIOR_IMAGES = 6000
+
 
 def check(values: Any) -> None:
   """Checks what can be told from the flags alone.
@@ -110,8 +113,16 @@ def train(values: Any) -> None:
 def evaluate(values: Any) -> None:
   """--mode=eval: bits/dim of the test split; samples and codes on request."""
   from pic_jax.data import input_pipeline
-  from pic_jax.evaluation import code_length, likelihood, sample_report
+  from pic_jax.evaluation import (
+    code_length,
+    feature_distance,
+    likelihood,
+    sample_report,
+  )
+  from pic_jax.images import film
   from pic_jax.runtime import devices
+
+  film.check(values.film)
 
   params, config, step = _load_trained(values)
   more = {
@@ -119,6 +130,7 @@ def evaluate(values: Any) -> None:
     for module, num_images in (
       (sample_report, values.num_sampled_images),
       (code_length, values.num_coded_images),
+      (feature_distance, values.num_feature_images),
     )
     if num_images
   }
@@ -127,11 +139,14 @@ def evaluate(values: Any) -> None:
   source = input_pipeline.open_source(config.data, config.data.test_split)
   params = devices.replicate(params)
   report = likelihood.evaluate(
-    config, params, source, num_images=values.num_images
+    config, params, source, num_images=values.num_images, film=values.film
   )
   text = likelihood.to_text(report)
   for module, num_images in more.items():
-    found = module.measure(config, params, source, num_images=num_images)
+    seen = {'film': values.film} if module is sample_report else {}
+    found = module.measure(
+      config, params, source, num_images=num_images, **seen
+    )
     report |= found
     text += f'\n{module.to_text(found)}'
   data, split = config.data.name, config.data.test_split
@@ -182,23 +197,55 @@ def export(values: Any) -> None:
     if path.exists():
       raise errors.UserError(f'{path} exists: remove it, or another --output.')
   params, config, step = _load_trained(values)
+  if values.recommend:
+    recommended = recommended_sampling.from_flag(values.recommend)
+  else:
+    recommended = trained_model.load_recommended(_source(values))
+  prior = trained_model.load_prior(_source(values))
+  if recommended.prior_exponent and prior is None:
+    prior = _make_prior(config)
   with config.unlocked():
     # Where things lay on this machine says nothing to others.
     for name in ('init_from', 'backbone_weights'):
       config.training[name] = pathlib.Path(config.training[name]).name
     config.data.data_dir = pathlib.Path(config.data.data_dir).name
     config.data.mixture = tuple(
-      (share, name, pathlib.Path(folder).name, split)
-      for share, name, folder, split in config.data.mixture
+      (share, name, pathlib.Path(folder).name, *rest)
+      for share, name, folder, *rest in config.data.mixture
     )
-  if values.recommend:
-    recommended = recommended_sampling.from_flag(values.recommend)
-  else:
-    recommended = trained_model.load_recommended(_source(values))
   weights_file.save(
-    values.output, params, config, step, recommended=recommended
+    values.output,
+    params,
+    config,
+    step,
+    recommended=recommended,
+    prior=prior,
   )
   print(values.output)
+
+
+def _make_prior(config: Any) -> Any:
+  """The prior of colours of the training split, [64, 64].
+
+  Raises:
+    UserError: the training images cannot be opened.
+  """
+  import jax
+  import numpy as np
+
+  from pic_jax.data import input_pipeline
+  from pic_jax.model import colour_prior
+  from pic_jax.saved import run_config
+
+  source = input_pipeline.open_source(config.data, config.data.train_split)
+  model = run_config.build_model(config)
+  chroma_fn = jax.jit(lambda rgb: model.coarsest(model.split_lab(rgb)).chroma)
+  count = min(len(source), NUM_PRIOR_IMAGES)
+  chosen = np.random.default_rng(0).permutation(len(source))[:count]
+  return colour_prior.make(
+    chroma_fn(np.stack([source[index] for index in chosen[first : first + 16]]))
+    for first in range(0, count, 16)
+  )
 
 
 def describe(values: Any) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 from jax.experimental import io_callback
 
 from pic_jax.data import input_pipeline
-from pic_jax.evaluation import likelihood
+from pic_jax.evaluation import level_code, likelihood
 from pic_jax.model import (
   incremental_decoder,
+  levels,
   logistic_mixture,
   pic,
 )
@@ -29,18 +30,19 @@ from pic_jax.saved import run_config
 NUM_LEVELS = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
 LEVELS_PER_UNIT = logistic_mixture.LEVELS_PER_UNIT
-# Gives the symbols [N] of a channel of a pixel, from their probabilities
-# [N, NUM_LEVELS]: those of (row, col, channel) to code, or the ones decoded.
-SymbolFn = Callable[[np.ndarray, int, int, int], np.ndarray]
+# Gives symbols [N, ...] from their probabilities [N, ..., S]: those to code, or
+# the ones decoded. The place is (row, col, channel) of a pixel of the coarsest
+# map, or (level, number of the symbol) for all cells of a finer level.
+SymbolFn = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 
 def probabilities(
   log_weights: jax.Array, means: jax.Array, log_scales: jax.Array
 ) -> jax.Array:
   """[N, NUM_LEVELS] of a channel's levels under mixtures [N, K]."""
-  levels = (jnp.arange(NUM_LEVELS) - HALF_RANGE)[None, :, None]
+  values = (jnp.arange(NUM_LEVELS) - HALF_RANGE)[None, :, None]
   log_mass = logistic_mixture.log_mass(
-    levels, means[:, None], log_scales[:, None]
+    values, means[:, None], log_scales[:, None]
   )
   log_weights = jax.nn.log_softmax(log_weights)[:, None]
   return jnp.exp(jax.nn.logsumexp(log_weights + log_mass, -1))
@@ -98,7 +100,8 @@ def measure(
     source, config.sampling.batch_size, num_images
   ):
     lab = model.split_lab(rgb)
-    grey, chroma = (lab.luminance, lab.luminance_small), np.array(lab.chroma)
+    small = model.coarsest_luminance(lab.luminance)
+    grey, chroma = (lab.luminance, small), np.array(lab.chroma)
     code = coder.encode(params, grey, chroma, mask=mask)
     decoded = coder.decode(params, grey, code, mask=mask)
     is_exact = (decoded == chroma).all((1, 2, 3))
@@ -136,7 +139,7 @@ class Coder:
 
     Args:
       params: of the model.
-      grey: luminance [B, H, W, 1] and that of the chroma map [B, h, w, 1].
+      grey: luminance [B, H, W, 1] and that of the coarsest map [B, h, w, 1].
       chroma: [B, h, w, 2] in network units, on the integer grid.
       mask: [B], False for images that are not coded.
 
@@ -144,12 +147,19 @@ class Coder:
       [words] uint32.
     """
     encoder = self._stream.queue.RangeEncoder()
-    levels = np.round(LEVELS_PER_UNIT * chroma + HALF_RANGE).astype(np.int32)
+    num_levels = self._model.levels
+    coarsest = levels.pyramid(jnp.asarray(chroma), None, num_levels)[0].chroma
+    coarsest = np.asarray(levels.from_network(coarsest)).astype(np.int32)
+    finer = level_code.symbols(jnp.asarray(chroma), num_levels)
 
-    def put(rows: np.ndarray, row: int, col: int, channel: int) -> np.ndarray:
-      symbols = levels[:, row, col, channel]
-      for symbol, shares in zip(symbols[mask], rows[mask], strict=True):
-        model = self._stream.model.Categorical(shares, perfect=False)
+    def put(rows: np.ndarray, place: tuple[int, ...]) -> np.ndarray:
+      if len(place) == 3:
+        symbols = coarsest[:, place[0], place[1], place[2]]
+      else:
+        symbols = finer[place[0] - 1][..., place[1]]
+      shares = rows[mask].reshape(-1, rows.shape[-1])
+      for symbol, share in zip(symbols[mask].ravel(), shares, strict=True):
+        model = self._stream.model.Categorical(share, perfect=False)
         encoder.encode(int(symbol), model)
       return symbols
 
@@ -167,11 +177,14 @@ class Coder:
     """Decodes chroma [B, h, w, 2]; arguments as for `encode`."""
     decoder = self._stream.queue.RangeDecoder(code)
 
-    def get(rows: np.ndarray, *_: int) -> np.ndarray:
-      symbols = np.zeros(len(rows), np.int32)
-      for index in np.flatnonzero(mask):
-        model = self._stream.model.Categorical(rows[index], perfect=False)
-        symbols[index] = decoder.decode(model)
+    def get(rows: np.ndarray, _: tuple[int, ...]) -> np.ndarray:
+      symbols = np.zeros(rows.shape[:-1], np.int32)
+      shares = rows[mask].reshape(-1, rows.shape[-1])
+      found = [
+        decoder.decode(self._stream.model.Categorical(share, perfect=False))
+        for share in shares
+      ]
+      symbols[mask] = np.reshape(found, symbols[mask].shape)
       return symbols
 
     return self._run(get, params, *grey)
@@ -180,18 +193,21 @@ class Coder:
     self._symbol_fn = symbol_fn
     return np.asarray(jax.block_until_ready(self._walk(*args)))
 
-  def _ask(self, *args: Any) -> np.ndarray:
-    rows, row, col, channel = map(np.asarray, args)
-    return self._symbol_fn(rows, int(row), int(col), int(channel))
+  def _ask(self, rows: jax.Array, *place: jax.Array) -> np.ndarray:
+    return self._symbol_fn(np.asarray(rows), tuple(int(x) for x in place))
+
+  def _asked(self, rows: jax.Array, *place: jax.Array | int) -> jax.Array:
+    """Symbols [N, ...] for probabilities [N, ..., S]."""
+    shape = jax.ShapeDtypeStruct(rows.shape[:-1], jnp.int32)
+    # Ordered: the code is one stream.
+    return io_callback(self._ask, shape, rows, *place, ordered=True)
 
   def _walk_fn(
     self, params: Any, luminance: jax.Array, luminance_small: jax.Array
   ) -> jax.Array:
     """Visits the pixels in order and asks for their symbols: [B, h, w, 2]."""
-    embedding = self._model.build_embedding().apply(
-      {'params': params['embedding']}, luminance
-    )
-    shape = jax.ShapeDtypeStruct((len(luminance),), jnp.int32)
+    net = self._model.build_embedding(gives_features=True)
+    embedded = net.apply({'params': params['embedding']}, luminance)
 
     def pixel_fn(
       theta: jax.Array, row: jax.Array, col: jax.Array
@@ -205,23 +221,22 @@ class Coder:
         )[channel]
         log_scales = mixture.log_scales[:, channel]
         rows = probabilities(log_weights, means, log_scales)
-        # Ordered: the code is one stream.
-        symbols = io_callback(
-          self._ask, shape, rows, row, col, channel, ordered=True
-        )
-        levels = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
-        chroma.append(levels * (1.0 / LEVELS_PER_UNIT))
+        symbols = self._asked(rows, row, col, channel)
+        values = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
+        chroma.append(values * (1.0 / LEVELS_PER_UNIT))
         # What a leaves of the components is their weight for b.
-        log_weights += logistic_mixture.log_mass(levels, means, log_scales)
+        log_weights += logistic_mixture.log_mass(values, means, log_scales)
       return jnp.concatenate(chroma[1:], -1), None
 
     canvas, _ = incremental_decoder.decode(
       self._model.build_decoder(),
       params['decoder'],
-      embedding,
+      embedded[0],
       pixel_fn=pixel_fn,
     )
-    return canvas
+    return level_code.walk(
+      self._model, params, luminance, embedded, canvas, self._asked
+    )
 
 
 def to_text(report: dict[str, Any]) -> str:

@@ -6,18 +6,27 @@ taps over a picture, and the mean of its head. It is unbiased: 0 on average for
 pictures that cannot be told from the reference, and so below 0 at times.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
-from pic_jax.model import backbone_embedding, efficientnet_lite0
+from pic_jax.data import input_pipeline
+from pic_jax.evaluation import likelihood
+from pic_jax.model import backbone_embedding, efficientnet_lite0, pic
+from pic_jax.runtime import devices, errors, terminal
+from pic_jax.sampling import conditions, pictures, sample
+from pic_jax.saved import run_config
 
 # So that interesting distances have digits before the point.
 SCALE = 100.0
 PARTS = ('taps', 'head')
+SETS = ('samples', 'floor', 'originals', 'grey')
+NUM_REFERENCE = 1500
 
 
 def features(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
@@ -80,25 +89,101 @@ def distance(pictures: np.ndarray, reference: np.ndarray) -> float:
   return float(SCALE * (mean_of_pairs(x) + mean_of_pairs(y) - 2.0 * cross))
 
 
-def distances(
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks that there are features.
+
+  Raises:
+    UserError: the model has no backbone.
+  """
+  if config.model.backbone == 'none':
+    raise errors.UserError(
+      'The feature distance needs `model.backbone`, which this model lacks.'
+    )
+
+
+def _features_of_sets(
+  model: pic.PIC,
+  seed: int,
   params: Any,
-  pictures: dict[str, Sequence[np.ndarray]],
-  reference: Sequence[np.ndarray],
-) -> dict[str, float]:
-  """Distances of sets of pictures from a reference, by set and part.
+  rgb: jax.Array,
+  indices: jax.Array,
+) -> dict[str, jax.Array]:
+  """'<set>_<part>' features of the sets of `SETS` for images [B, H, W, 3]."""
+  lab = model.split_lab(rgb)
+  keys = sample.image_keys(seed, indices)
+  spec = conditions.SamplingSpec()
+  drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
+  pictures_fn = functools.partial(pictures.to_rgb, model, lab.luminance)
+  shown = {
+    'samples': pictures_fn(drawn.chroma)[:, 0],
+    'floor': pictures_fn(lab.chroma[:, None])[:, 0],
+    'originals': rgb,
+    'grey': pictures.grey_picture(model, lab),
+  }
+  return {
+    f'{name}_{part}': values
+    for name, images in shown.items()
+    for part, values in features(params, images).items()
+  }
+
+
+def measure(
+  config: ml_collections.ConfigDict,
+  params: Any,
+  source: Sequence[np.ndarray],
+  *,
+  num_images: int,
+) -> dict[str, Any]:
+  """Measures samples of the first images of a source, one of each.
+
+  The reference are `NUM_REFERENCE` photographs of `data.train_split`. Chroma is
+  interpolated linearly, as in --mode=sample; the floor is what the true chroma
+  on the model's grid has.
 
   Args:
-    params: of a `PIC` with a backbone.
-    pictures: sets by their name; [H, W, 3] uint8.
-    reference: other photographs of the same size.
+    config: of the model, data and sampling.
+    params: replicated (averaged) parameters.
+    source: see `input_pipeline.open_source`.
+    num_images: -1 for all.
 
   Returns:
-    '<set>_distance_taps' and '<set>_distance_head'.
+    '<set>_distance_taps' and '<set>_distance_head' for the sets of `SETS`;
+    'num_feature_images'.
+
+  Raises:
+    UserError: see `check`; or the training images cannot be opened.
   """
-  real = features_of_all(params, reference)
-  found = {}
-  for name, members in pictures.items():
-    own = features_of_all(params, members)
+  check(config)
+  model, seed = run_config.build_model(config), config.sampling.seed
+  training = input_pipeline.open_source(config.data, config.data.train_split)
+  chosen = np.random.default_rng(0).permutation(len(training))[:NUM_REFERENCE]
+
+  show_fn = devices.pmap(functools.partial(_features_of_sets, model, seed))
+  found = likelihood.score_images(
+    lambda *batch: show_fn(params, *devices.shard(batch)),
+    source,
+    config.sampling.batch_size,
+    num_images,
+  )
+  real = features_of_all(
+    jax.device_put(devices.fetch(params)), [training[index] for index in chosen]
+  )
+  report = {'num_feature_images': len(found['originals_taps'])}
+  for name in SETS:
     for part in PARTS:
-      found[f'{name}_distance_{part}'] = distance(own[part], real[part])
-  return found
+      report[f'{name}_distance_{part}'] = distance(
+        found[f'{name}_{part}'], real[part]
+      )
+  return report
+
+
+def to_text(report: dict[str, Any]) -> str:
+  """The report as a table for a reader."""
+  rows = [('feature distance', 'taps', 'head')]
+  for name in SETS:
+    values = (report[f'{name}_distance_{part}'] for part in PARTS)
+    rows.append((name, *(f'{value:.2f}' for value in values)))
+  return (
+    f'{report["num_feature_images"]} images, one sample each\n'
+    f'{terminal.table(rows)}'
+  )

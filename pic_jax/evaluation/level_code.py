@@ -18,7 +18,7 @@ from pic_jax.model import levels, logistic_window, pic
 NUM_SYMBOLS = 8
 # Asks for symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
 # level from 1 on, and which of the symbols of a cell it is.
-AskFn = Callable[[jax.Array, int, int], jax.Array]
+AskFn = Callable[..., jax.Array]
 
 
 def symbols(chroma: jax.Array, num_levels: int) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.data import input_pipeline
+from pic_jax.images import film as old_film
 from pic_jax.model import logistic_mixture, pic, winograd
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
@@ -88,8 +89,31 @@ def level_scores(
   return scores
 
 
+def split_through_film(
+  model: pic.PIC, rgb: jax.Array, film: str, indices: jax.Array | None
+) -> pic.LabBatch:
+  """Splits images [B, H, W, 3]; their luminance is what a film saw.
+
+  Args:
+    model: the network.
+    rgb: uint8.
+    film: key of `old_film.FIXED`; 'clean' for the images as they are.
+    indices: [B] numbers of the images, which give the grain; None for 'clean'.
+  """
+  lab = model.split_lab(rgb)
+  if film == 'clean':
+    return lab
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), indices)
+  luminance = jax.vmap(
+    lambda image, key: old_film.fixed_film(film, image[None], key)[0]
+  )(rgb, keys)
+  return model.with_luminance(lab, luminance)
+
+
 @functools.lru_cache(maxsize=8)
-def score_fn(model: pic.PIC) -> Callable[..., dict[str, jax.Array]]:
+def score_fn(
+  model: pic.PIC, film: str = 'clean'
+) -> Callable[..., dict[str, jax.Array]]:
   """Builds the scoring of images by both rules, mapped over devices.
 
   Two rules (see `logistic_mixture`): exact, and the paper's. Both use the same
@@ -97,12 +121,19 @@ def score_fn(model: pic.PIC) -> Callable[..., dict[str, jax.Array]]:
   own mixture where the auxiliary loss trained it. Cached, so that a model is
   compiled once.
 
+  Args:
+    model: the network.
+    film: see `split_through_film`.
+
   Returns:
-    (params, rgb [D, b, H, W, 3] uint8) -> scores [D, b] of every image.
+    (params, rgb [D, b, H, W, 3] uint8) -> scores [D, b] of every image; through
+    a film the numbers [D, b] of the images are the third argument.
   """
 
-  def score(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
-    lab = model.split_lab(rgb)
+  def score(
+    params: Any, rgb: jax.Array, indices: jax.Array | None = None
+  ) -> dict[str, jax.Array]:
+    lab = split_through_film(model, rgb, film, indices)
     if not model.has_likelihood:
       theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
       loss = model.build_head().loss(theta, lab.chroma)
@@ -136,6 +167,7 @@ def evaluate(
   source: Sequence[np.ndarray],
   *,
   num_images: int = -1,
+  film: str = 'clean',
 ) -> dict[str, Any]:
   """Scores the first images of a source once each: no flip, no dropped batch.
 
@@ -146,6 +178,7 @@ def evaluate(
     params: replicated (averaged) parameters.
     source: see `input_pipeline.open_source`.
     num_images: -1 for all.
+    film: see `split_through_film`.
 
   Returns:
     Means over images of every score, `<score>_stderr` and `bits_per_image`; for
@@ -154,9 +187,10 @@ def evaluate(
     `chroma_factor`.
   """
   model = run_config.build_model(config)
-  score = score_fn(model)
+  score = score_fn(model, film)
+  num_arguments = 1 if film == 'clean' else 2
   scores = score_images(
-    lambda rgb, _: score(params, devices.shard(rgb)),
+    lambda *batch: score(params, *devices.shard(batch[:num_arguments])),
     source,
     config.evaluation.batch_size,
     num_images,
@@ -173,6 +207,7 @@ def evaluate(
     'num_unreadable': num_asked - num_scored,
     'chroma_filter': model.chroma_filter,
     'chroma_factor': model.chroma_factor,
+    'film': film,
   }
 
 
@@ -191,6 +226,8 @@ def to_text(report: dict[str, Any]) -> str:
     f'{report["num_images"]} images, chroma filter {report["chroma_filter"]}, '
     f'factor {report["chroma_factor"]}'
   ]
+  if report['film'] != 'clean':
+    lines.append(f'seen through the film: {report["film"]}')
   if report['num_unreadable']:
     lines.append(f'{report["num_unreadable"]} more could not be read')
   alone = 'embedding alone'

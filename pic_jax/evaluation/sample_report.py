@@ -81,6 +81,7 @@ def measure(
   source: Sequence[np.ndarray],
   *,
   num_images: int,
+  film: str = 'clean',
 ) -> dict[str, Any]:
   """Draws `NUM_SAMPLES` of each of the first images and measures them.
 
@@ -93,6 +94,7 @@ def measure(
     params: replicated (averaged) parameters.
     source: see `input_pipeline.open_source`.
     num_images: -1 for all.
+    film: see `likelihood.split_through_film`.
 
   Returns:
     Means over images of every score, `<score>_stderr`, the distances of the
@@ -105,7 +107,11 @@ def measure(
   model, seed = run_config.build_model(config), config.sampling.seed
   score = devices.pmap(
     lambda params, rgb, indices: score_samples(
-      model, params, rgb, sample.image_keys(seed, indices)
+      model,
+      params,
+      rgb,
+      likelihood.split_through_film(model, rgb, film, indices),
+      sample.image_keys(seed, indices),
     )
   )
   scores = likelihood.score_images(
@@ -129,10 +135,13 @@ def measure(
 
 
 def score_samples(
-  model: pic.PIC, params: dict, rgb: jax.Array, keys: jax.Array
+  model: pic.PIC,
+  params: dict,
+  rgb: jax.Array,
+  lab: pic.LabBatch,
+  keys: jax.Array,
 ) -> dict[str, jax.Array]:
-  """Scores [b, ...] of images [b, H, W, 3] uint8 with their keys [b]."""
-  lab = model.split_lab(rgb)
+  """Scores [b, ...] of images [b, H, W, 3] uint8, split, with keys [b]."""
   spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
   drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
   scores = sample_scores.of_pictures(model, rgb, lab, drawn.chroma)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pic_jax.images import color
+from pic_jax.runtime import errors
 
 # Sensitivity to linear red, green and blue.
 PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # luminance itself
@@ -223,6 +224,14 @@ FIXED = {
   'old': _old,
 }
 FIXED_SIDE = 128
+
+
+def check(name: str) -> None:
+  """Raises `UserError` if it is none of `FIXED`."""
+  if name not in FIXED:
+    raise errors.UserError(
+      f'`film` must be one of {", ".join(FIXED)}, got {name!r}.'
+    )
 
 
 def fixed_film(name: str, rgb: jax.Array, key: jax.Array) -> jax.Array:

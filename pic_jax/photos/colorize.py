@@ -71,8 +71,9 @@ class Colorizer:
     digest: str = '',
     *,
     recommended: recommended_sampling.RecommendedSampling | None = None,
+    prior: np.ndarray | None = None,
   ):
-    self.digest = digest
+    self.digest, self._prior = digest, prior
     self._config, self._process = config, os.getpid()
     self.recommended = recommended or recommended_sampling.RecommendedSampling()
     with devices.standard_numerics():
@@ -90,6 +91,7 @@ class Colorizer:
       'config': run_config.to_json(self._config),
       'digest': self.digest,
       'recommended': self.recommended,
+      'prior': self._prior,
     }
 
   def __setstate__(self, state: dict[str, Any]) -> None:
@@ -99,6 +101,7 @@ class Colorizer:
       config,
       state['digest'],
       recommended=state['recommended'],
+      prior=state['prior'],
     )
 
   @contextlib.contextmanager
@@ -128,7 +131,13 @@ class Colorizer:
       tree, config, _ = trained_model.load(source)
     digest = digests.of_state(tree)['ema_params']
     recommended = trained_model.load_recommended(source)
-    return cls(tree['ema_params'], config, digest, recommended=recommended)
+    return cls(
+      tree['ema_params'],
+      config,
+      digest,
+      recommended=recommended,
+      prior=trained_model.load_prior(source),
+    )
 
   def __call__(
     self,
@@ -171,11 +180,13 @@ class Colorizer:
   def complete(self, settings: options.Settings) -> options.Settings:
     """Fills in the model's recommended values where none were chosen."""
     own = dataclasses.asdict(self.recommended)
-    names = {field.name for field in dataclasses.fields(settings)}
-    chosen = {k: v for k, v in own.items() if k in names}
+    if settings.temperature is not None or own['fine_temperature'] is None:
+      own['fine_temperature'] = settings.temperature
+    if own['fine_temperature'] is None:
+      own['fine_temperature'] = own['temperature']
     return dataclasses.replace(
       settings,
-      **{k: v for k, v in chosen.items() if getattr(settings, k) is None},
+      **{k: v for k, v in own.items() if getattr(settings, k) is None},
     )
 
   @_on_devices
@@ -360,18 +371,41 @@ class Colorizer:
     """The settings for `devices.pmap`: every array has an axis of devices."""
     count = len(inputs)
     numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
+
+    def each(value: float) -> np.ndarray:
+      return np.full(count, value, np.float32)
+
     guidance = None  # compiles the program without candidates
     if settings.guidance:
-      guidance = conditions.Guidance(
-        np.full(count, settings.guidance, np.float32),
-        prior_exponent=np.zeros(count, np.float32),
-      )
+      guidance = conditions.Guidance(each(settings.guidance))
+      if settings.prior_exponent:
+        guidance = guidance.replace(
+          prior=np.tile(self._required_prior(), (count, 1, 1)),
+          prior_exponent=each(settings.prior_exponent),
+        )
+    fine_temperature = None
+    if self.model.levels:
+      fine_temperature = each(settings.fine_temperature)
     return conditions.SamplingSpec(
       samples=np.tile(numbers.astype(np.uint32), (count, 1)),
-      temperature=np.full(count, settings.temperature, np.float32),
+      temperature=each(settings.temperature),
       guidance=guidance,
       hints=self._shard_hints(inputs),
+      fine_temperature=fine_temperature,
     )
+
+  def _required_prior(self) -> np.ndarray:
+    """The prior of colours, [64, 64].
+
+    Raises:
+      UserError: the weights have none.
+    """
+    if self._prior is None:
+      raise errors.UserError(
+        'These weights have no prior of colours: leave `prior_exponent` at 0, '
+        'or export them with --recommend=prior_exponent=...'
+      )
+    return self._prior
 
   def _shard_hints(
     self, inputs: list[network_size.NetworkInput]

@@ -31,6 +31,16 @@ def option(
   return dataclasses.field(default=default, metadata=metadata)
 
 
+# Settings of exact samples.
+EXACT = {
+  'temperature': 1.0,
+  'fine_temperature': 1.0,
+  'guidance': 0.0,
+  'prior_exponent': 0.0,
+  'saturation': 1.0,
+}
+
+
 class Numbers(tuple):
   """Sample numbers, as a sequence or as text like '2,5'."""
 
@@ -101,6 +111,17 @@ class Settings(_Checked):
     None, 'strength of guidance; 0 gives exact samples', 0
   )
   saturation: float | None = option(None, 'factor of the sampled chroma', 0)
+  fine_temperature: float | None = option(
+    None,
+    'temperature of the finer levels; by default --temperature if given',
+    0,
+  )
+  prior_exponent: float | None = option(
+    None, 'how far guidance discounts that a colour is common', 0
+  )
+  exact: bool = option(
+    False, 'exact samples: temperature 1, no guidance, saturation 1'
+  )
   warmth: float = option(
     0.0, 'white balance, -100 (bluish) to 100 (yellowish)', -100, at_most=100
   )
@@ -124,6 +145,7 @@ class Settings(_Checked):
       raise errors.UserError(
         f'`samples` must be from 0 to 2**31 - 1, got {tuple(self.samples)}.'
       )
+    self._make_exact()
     if self.samples and self.rank != 'none':
       raise errors.UserError(
         '`samples` are numbers; nothing is left to `rank`.'
@@ -133,6 +155,20 @@ class Settings(_Checked):
         '`num_candidates` must be at least `num_samples`, got '
         f'{self.num_candidates} and {self.num_samples}.'
       )
+
+  def _make_exact(self) -> None:
+    """Sets what `exact` stands for.
+
+    Raises:
+      UserError: something else is asked for, too.
+    """
+    for name, value in EXACT.items() if self.exact else ():
+      if getattr(self, name) not in (None, value):
+        raise errors.UserError(
+          f'`exact` means {name} {value:g}, got {getattr(self, name)}: leave '
+          'one of them out.'
+        )
+      object.__setattr__(self, name, value)
 
   @property
   def adjustments(self) -> adjustments.Adjustments:

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from pic_jax.model import colour_prior, logistic_mixture, pic
 from pic_jax.model import hints as hint_maps
-from pic_jax.model import logistic_mixture, pic
-from pic_jax.sampling import colour_prior
 
 
 @flax.struct.dataclass

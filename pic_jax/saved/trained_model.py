@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import ml_collections
+import numpy as np
 
 from pic_jax.model import parameters
 from pic_jax.runtime import errors, paths
@@ -87,6 +88,16 @@ def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
   except (OSError, ValueError, AttributeError):
     values = {}  # checkpoints have a copy of the config
   return recommended_sampling.RecommendedSampling.from_values(values)
+
+
+def load_prior(source: str) -> np.ndarray | None:
+  """Reads the prior of colours of a file; workdirs have none.
+
+  Raises:
+    RunError: a file of weights that cannot be read.
+  """
+  source, is_file, _ = _locate(source)
+  return weights_file.load_prior(source) if is_file else None
 
 
 def _load_workdir(

@@ -15,10 +15,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from pic_jax.model import colour_prior
 from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import earlier_versions, recommended_sampling, run_config
 
 SUFFIX = '.safetensors'
+# Metadata entry of the prior that guidance divides by.
+PRIOR_KEY = 'colour_prior'
 # The models that come with this package, each with its card, NAME.md.
 PUBLISHED = pathlib.Path(__file__).parents[1] / 'pretrained'
 
@@ -35,6 +38,7 @@ def save(
   step: int,
   *,
   recommended: recommended_sampling.RecommendedSampling | None = None,
+  prior: np.ndarray | None = None,
   dtype: str = 'float16',
 ) -> None:
   """Writes (averaged) parameters; each file appears whole or not at all.
@@ -47,6 +51,7 @@ def save(
     config: of the run; stored as JSON in the file's metadata.
     step: steps trained.
     recommended: how photographs should be drawn; None for exact samples.
+    prior: [64, 64], see `colour_prior`; None for none.
     dtype: 'float16' (half the size) or 'float32'.
 
   Raises:
@@ -70,6 +75,8 @@ def save(
     'step': str(step),
     recommended_sampling.KEY: recommended.to_json(),
   }
+  if prior is not None:
+    metadata[PRIOR_KEY] = colour_prior.to_text(prior)
   path.parent.mkdir(parents=True, exist_ok=True)
   data = safetensors.numpy.save(arrays, metadata)
   whole_file.write_bytes(path, data)
@@ -140,3 +147,14 @@ def load_recommended(
     else:
       values = earlier_versions.recommended(json.loads(metadata['config']))
     return recommended_sampling.RecommendedSampling.from_values(values)
+
+
+def load_prior(path: str | os.PathLike) -> np.ndarray | None:
+  """Reads the prior of colours [64, 64]; None where the file has none.
+
+  Raises:
+    RunError: missing, damaged, or not written by `save`.
+  """
+  with _opened(path) as file:
+    text = (file.metadata() or {}).get(PRIOR_KEY)
+    return None if text is None else colour_prior.from_text(text)

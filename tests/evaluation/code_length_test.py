@@ -64,6 +64,28 @@ def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_model):
 
 
 @pytest.mark.slow
+def test_finer_levels_are_coded_and_decoded_too():
+  _, config = tiny.shaken_model()
+  config.sampling.batch_size = 3
+  config.model.levels, config.model.chroma_factor = 2, 1
+  config.model.level_features, config.model.level_blocks = 5, 1
+  config.model.chroma_filter = 'area'
+  config.model.embedding_stages = ((6, 2, 1, 1), (8, 2, 1, 2))
+  model = run_config.build_model(config)
+  # Smooth: a first guess must not find anything too improbable for a table.
+  ramp = np.arange(8) // 2
+  rgb = (120 + ramp[:, None, None] + np.array([9, 0, 20])) * np.ones((8, 1))
+  rgb = np.stack([rgb, rgb[::-1], rgb + 30]).astype(np.uint8)
+  params = parameters.initial(model, model.split_lab(tiny.images(4, 8, 8)), 0)
+  report = code_length.measure(
+    config, devices.replicate(params), rgb, num_images=-1
+  )
+  assert report['num_decoded_exactly'] == 3
+  ratio = (report['code_bytes'] - WORD) / report['likelihood_bytes']
+  assert abs(ratio - 1) < 0.01
+
+
+@pytest.mark.slow
 def test_a_code_with_another_bit_or_luminance_gives_another_chroma(tiny_model):
   config, params, rgb = tiny_model
   model = run_config.build_model(config)

@@ -4,8 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from pic_jax.data import input_pipeline
 from pic_jax.evaluation import feature_distance
 from pic_jax.model import efficientnet_lite0
+from pic_jax.runtime import devices, errors
+from pic_jax.saved import trained_model
 from tests import tiny
 
 
@@ -70,5 +73,29 @@ def test_the_backbone_sees_colour_and_grey_pictures_as_before():
   np.testing.assert_allclose(
     found['head'][6:], maps[-1].mean((1, 2)), rtol=1e-4, atol=1e-5
   )
-  same = feature_distance.distances(params, {'own': rgb}, rgb)
-  assert set(same) == {'own_distance_taps', 'own_distance_head'}
+
+
+@pytest.mark.slow
+def test_a_model_is_measured_beside_its_floor(tmp_path, monkeypatch):
+  monkeypatch.setattr(feature_distance, 'NUM_REFERENCE', 20)
+  params, config, _ = trained_model.load_trained('photos')
+  rgb = np.concatenate([tiny.images(12, 128, 128, seed) for seed in (0, 1, 2)])
+  np.save(tmp_path / 'images.npy', rgb)
+  config.data.data_dir = str(tmp_path)
+  config.data.mixture = ()
+  config.data.train_split = 'images[12:]'
+  config.data.test_split = 'images[:12]'
+  config.sampling.batch_size = 8
+  source = input_pipeline.open_source(config.data, config.data.test_split)
+  report = feature_distance.measure(
+    config, devices.replicate(params), source, num_images=-1
+  )
+  taps = {
+    name: report[f'{name}_distance_taps'] for name in feature_distance.SETS
+  }
+  assert taps['grey'] > taps['floor'] > taps['originals']
+  assert report['num_feature_images'] == 12
+  assert '12 images' in feature_distance.to_text(report)
+  config.model.backbone = 'none'
+  with pytest.raises(errors.UserError, match='backbone'):
+    feature_distance.check(config)

@@ -1,7 +1,5 @@
 """A whole measurement of samples against pictures drawn some other way."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,9 +82,10 @@ def find_more_like_cells(monkeypatch):
 def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   config.model.embedding_loss_weight = weight
   params = parameters.shapes(run_config.build_model(config), SIZE)
+  net = run_config.build_model(config)
   scores = jax.eval_shape(
-    functools.partial(
-      sample_report.score_samples, run_config.build_model(config)
+    lambda params, rgb, keys: sample_report.score_samples(
+      net, params, rgb, net.split_lab(rgb), keys
     ),
     params,
     jax.ShapeDtypeStruct((3, SIZE, SIZE, 3), jnp.uint8),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color, image_files
+from pic_jax.model import colour_prior
 from pic_jax.photos import (
   adjustments,
   colorize,
@@ -262,6 +263,57 @@ def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
   )
   assert (guided.chroma != exact.chroma).any()
   assert colorizer.complete(options.Settings()).guidance == 0.0
+
+
+def test_guidance_less_the_prior_draws_other_colours(colorizer):
+  params, config = tiny.shaken_model()
+  reddish = np.random.default_rng(0).uniform((0, -1), 1, (20_000, 2))
+  prior = colour_prior.make([reddish])
+  recommended = recommended_sampling.RecommendedSampling(
+    guidance=5.0, prior_exponent=3.0
+  )
+  less = colorize.Colorizer(
+    params, config, recommended=recommended, prior=prior
+  )
+  network_input = less.to_network_size(smooth(8, 8))
+  drawn = {
+    exponent: less.draw(
+      [network_input],
+      options.Settings(num_samples=2, prior_exponent=exponent),
+    )[0].chroma
+    for exponent in (None, 0.0, 3.0)
+  }
+  np.testing.assert_array_equal(drawn[None], drawn[3.0])
+  assert (drawn[0.0] != drawn[3.0]).any()
+  assert drawn[3.0][..., 0].mean() < drawn[0.0][..., 0].mean()
+  with pytest.raises(errors.UserError, match='no prior of colours'):
+    colorizer.draw(
+      [network_input], options.Settings(guidance=1.0, prior_exponent=0.5)
+    )
+
+
+def test_exact_is_temperature_1_without_guidance_or_saturation():
+  settings = options.Settings(exact=True)
+  assert (settings.temperature, settings.guidance) == (1.0, 0.0)
+  assert settings.saturation == settings.fine_temperature == 1.0
+  assert options.Settings(exact=True, guidance=0.0) == settings
+  with pytest.raises(errors.UserError, match='exact.*temperature 1, got 0.5'):
+    options.Settings(exact=True, temperature=0.5)
+
+
+def test_the_finer_levels_follow_a_temperature_that_is_chosen():
+  params, config = tiny.shaken_model()
+  recommended = recommended_sampling.RecommendedSampling(
+    temperature=0.8, fine_temperature=0.5
+  )
+  calm = colorize.Colorizer(params, config, recommended=recommended)
+  assert calm.complete(options.Settings()).fine_temperature == 0.5
+  chosen = options.Settings(temperature=0.9)
+  assert calm.complete(chosen).fine_temperature == 0.9
+  both = options.Settings(temperature=0.9, fine_temperature=0.2)
+  assert calm.complete(both).fine_temperature == 0.2
+  plain = colorize.Colorizer(params, config)
+  assert plain.complete(options.Settings()).fine_temperature == 1.0
 
 
 @pytest.mark.parametrize('name', ['sepia', 'bluish'])

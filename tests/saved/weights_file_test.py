@@ -1,7 +1,9 @@
 """Files of weights: config, recommended sampling, and mistakes in them."""
 
+import numpy as np
 import pytest
 
+from pic_jax.model import colour_prior
 from pic_jax.runtime import errors
 from pic_jax.saved import recommended_sampling, trained_model, weights_file
 from tests import tiny
@@ -18,6 +20,17 @@ def test_weights_keep_what_is_recommended(tmp_path):
   assert trained_model.load_recommended(str(path)) == CALM
   weights_file.save(path, params, config, 1)
   assert trained_model.load_recommended(str(path)).temperature == 1.0
+
+
+def test_weights_keep_the_prior_of_colours(tmp_path):
+  params, config = tiny.shaken_model()
+  path = tmp_path / 'weights.safetensors'
+  prior = colour_prior.make([np.zeros((4, 2))])
+  weights_file.save(path, params, config, 1, prior=prior)
+  found = trained_model.load_prior(str(path))
+  np.testing.assert_allclose(found, prior, rtol=1e-3)
+  weights_file.save(path, params, config, 1)
+  assert trained_model.load_prior(str(path)) is None
 
 
 def test_a_flag_names_some_values():

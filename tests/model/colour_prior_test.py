@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pic_jax.model import logistic_mixture
-from pic_jax.sampling import colour_prior, conditions
+from pic_jax.model import colour_prior, logistic_mixture
+from pic_jax.sampling import conditions
 
 
 def chroma_of(values):
