@@ -130,7 +130,7 @@ def round_up(batch_size: int) -> int:
 
 
 def broadcast(tree: Any) -> Any:
-  """Copies the arrays of process 0 to all processes; all give the same shapes."""
+  """Copies arrays of process 0 to all processes; all give the same shapes."""
   if jax.process_count() == 1:
     return tree
   return multihost_utils.broadcast_one_to_all(tree)

@@ -336,7 +336,7 @@ def test_the_largest_page_is_coloured(colorizer, folder):
   assert 'page 2 of 2, the largest' in entry['notes']
 
 
-def test_another_gamma_is_heeded():
+def test_another_gamma_is_applied():
   path = ROOT / 'tests' / 'cases' / 'gama' / 'gama_linear.png'
   photograph = image_files.load_photograph(path)
   with Image.open(path) as image:
