@@ -27,6 +27,7 @@ PARAMETERS = {
   'imagenet128': 113_124_352,
   'imagenet128_embedding': 100_520_192,
   'photos128': 4_937_606,
+  'my_photos': 4_937_606,
   'photos256': 4_937_606,
   'photos256_level': 5_478_730,
   'smoke': 24_520,
