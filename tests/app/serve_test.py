@@ -1,0 +1,32 @@
+"""The commands that serve the page, and that compile for it."""
+
+from pic_jax import __main__
+from pic_jax.app import serve, studio
+from pic_jax.saved import weights_file
+from tests import tiny
+
+
+def test_names_are_allowed_on_the_command_line(monkeypatch):
+  served = []
+  monkeypatch.setattr(serve, 'run', lambda *arguments: served.append(arguments))
+  __main__.main(
+    ['app', '--host', '0.0.0.0', '--allow', 'MyPC.local']
+    + ['--allow=photos.example.org', '--no-browser']
+  )
+  ((source, site, port, is_browser_wanted),) = served
+  assert (source, port, is_browser_wanted) == ('photos', 8000, False)
+  assert site.host == '0.0.0.0'
+  assert site.has('mypc.local:8000') and site.has('photos.example.org')
+  assert not site.has('other.example.org')
+
+
+def test_warm_up_compiles_every_shape_and_says_when_done(
+  monkeypatch, tmp_path, capfd
+):
+  path = tmp_path / 'tiny.safetensors'
+  weights_file.save(path, *tiny.hinted_model(), 0)
+  monkeypatch.setattr(studio, 'ASPECTS', studio.ASPECTS[:2])
+  __main__.main(['warm-up', f'--model={path}'])
+  said = capfd.readouterr().err
+  assert '1 of 2 shapes' in said
+  assert said.splitlines()[-1].startswith('Ready')
