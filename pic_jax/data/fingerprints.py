@@ -29,12 +29,12 @@ def check_same(
   """Compares the images of a run that is resumed with those found now.
 
   Args:
-    saved: fingerprint in the checkpoint; None of an earlier version.
+    saved: fingerprint in the checkpoint; None if an earlier version wrote it.
     found: fingerprint of the images found now.
     workdir: named in the message.
 
   Returns:
-    A line for the user, '' if all is well.
+    A line for the user; '' if nothing is wrong.
 
   Raises:
     UserError: they are not the same.
@@ -61,7 +61,7 @@ def check_hosts(found: dict[str, Any]) -> None:
   """Checks that every process has the images of process 0.
 
   Raises:
-    UserError: this one has others.
+    UserError: this process has other images.
   """
   own = np.frombuffer(bytes.fromhex(found['sha256']), np.uint8)
   if (np.asarray(devices.broadcast(own)) != own).any():

@@ -50,7 +50,7 @@ def _decoded(
   split: str,
   is_training: bool,
 ) -> Sequence[np.ndarray]:
-  """`open_source` of a source that is open."""
+  """Decodes an open source; see `open_source`."""
   if isinstance(source, sources.ArraySource):
     return source
   tolerant = unreadable.Tolerant(
@@ -65,7 +65,7 @@ def _decoded(
 
 
 class TrainingImages(NamedTuple):
-  """Images that are trained on, and what tells them from others.
+  """Training images and their fingerprint.
 
   Attributes:
     images: see `open_training`.
@@ -101,7 +101,7 @@ def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
 
 
 def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
-  """Cuts a square of this share of the side, scaled up to the old size."""
+  """Crops a square of this share of the side and rescales it."""
   size = len(rgb)
   side = round(share * size)
   top, left = (corner * (size - side + 1)).astype(int)
@@ -113,7 +113,7 @@ def _gather(
   source: Sequence[np.ndarray],
   read_fn: Callable[[int, int, int], np.ndarray],
 ) -> Callable[[int, int, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-  """Returns what makes images of codes and crops.
+  """Returns the function that turns codes and crops into images.
 
   Args:
     source: all images.
@@ -165,7 +165,7 @@ def _batches(
   seed: int,
   draw_fn: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> grain.MapDataset:
-  """Endless shuffled batches of what is drawn for each index.
+  """Builds endless shuffled batches of random draws for each index.
 
   The rows of a mixture's parts stay together, in the order of the parts, so
   that a row's place says where it is from; each part has epochs of its own.
@@ -197,9 +197,9 @@ def train_dataset(
   num_hosts: int = 1,
   smallest_crop: float = 1.0,
 ) -> grain.MapDataset:
-  """Endless shuffled batches; item t is this host's share of step t.
+  """Builds endless shuffled batches; item t is this host's share of step t.
 
-  Every epoch has an order of its own; every image is flipped on its own coin.
+  Every epoch has its own order; every image is flipped at random.
   The hosts' batches, one after the other, are one host's batch.
 
   Args:
@@ -207,8 +207,8 @@ def train_dataset(
     batch_size: global; divides by `num_hosts`.
     seed: of order, flips and crops.
     host, num_hosts: which share.
-    smallest_crop: an image is cut to a square anywhere in it, whose side is
-      from this share of its own to all of it; 1: never.
+    smallest_crop: images are cropped to random squares whose side is at least
+      this share of the image's; 1 for no crops.
 
   Returns:
     A data set of [batch_size / num_hosts, H, W, 3] uint8.
@@ -249,7 +249,7 @@ def train_dataset(
 def train_batches(
   dataset: grain.MapDataset, first_step: int
 ) -> Iterator[np.ndarray]:
-  """Prefetches a data set from a step on; nothing of it need be stored."""
+  """Prefetches a data set from a step on; its state need not be saved."""
   options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
   return iter(dataset[first_step:].to_iter_dataset(options))
 

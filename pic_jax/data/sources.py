@@ -1,4 +1,4 @@
-"""Where images come from: a prepared data set, a folder, an array, patches.
+"""Sources of images: prepared data sets, folders, arrays, patches.
 
 Any tensorflow-datasets image data set (array_record, no TensorFlow at run
 time), any folder of images, an array in a file, the overlapping patches of a
@@ -24,9 +24,9 @@ from pic_jax.runtime import errors, terminal
 # kept for the test split.
 PATCH_SCALES = (64, 128, 256)
 PATCH_TEST_SHARE = 0.25
-# Subfolders by which a folder shows that it is split by subfolders.
+# Names of subfolders that are splits.
 SPLIT_FOLDERS = ('train', 'val', 'validation', 'test')
-# Waits before a picture that the system failed to read is tried again.
+# Seconds to wait before a failed read is repeated.
 RETRY_SECONDS = (0.5, 2.0)
 
 
@@ -56,7 +56,7 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-  """Reads a picture; what the system fails to read is tried again.
+  """Reads a picture; failed reads of the system are repeated.
 
   Raises:
     UnreadableError: it is damaged or missing.
@@ -127,7 +127,7 @@ class TfdsSource:
 class FolderSource:
   """Images of a folder; a split is a subfolder, or a slice of all files.
 
-  Where a subfolder is named like a split, all splits are but 'all'.
+  If any subfolder is named like a split, all splits but 'all' are subfolders.
 
   Attributes:
     files: of the images, in their order.
@@ -211,7 +211,7 @@ class ArraySource:
 
 
 class Mixture:
-  """Several sources, one after the other, and the share of each in a batch."""
+  """Several concatenated sources and the share of each in a batch."""
 
   def __init__(self, parts: Sequence[Sequence], shares: Sequence[float]):
     self.shares = tuple(shares)
@@ -261,8 +261,8 @@ class PatchSource:
   """Overlapping patches of the photographs in a folder, at several scales.
 
   The right quarter of every photograph is the 'test' split; no patch of
-  'train' reaches into it. The order is shuffled once and for all, so that the
-  first patches are of all photographs.
+  'train' reaches into it. The order is shuffled with a fixed seed, so that the
+  first patches come from all photographs.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):

@@ -7,8 +7,8 @@ import numpy as np
 
 from pic_jax.runtime import errors, terminal
 
-# Where `data.max_unreadable` is not set: of a training split, one picture in
-# so many, but at least some; of what is evaluated, none.
+# Defaults of `data.max_unreadable`: one picture in `ONE_IN` of a training
+# split, but at least `AT_LEAST`; none of an evaluated split.
 ONE_IN, AT_LEAST = 100, 10
 
 
@@ -17,7 +17,7 @@ class UnreadableError(errors.RunError):
 
 
 def limit(max_unreadable: int, num_images: int, is_training: bool) -> int:
-  """Pictures of a split that may be unreadable.
+  """Number of pictures of a split that may be unreadable.
 
   Args:
     max_unreadable: `data.max_unreadable`; -1 if it is not set.
@@ -39,7 +39,7 @@ class Tolerant:
 
     Args:
       source: its items may raise `UnreadableError`.
-      max_unreadable: with one more the work ends.
+      max_unreadable: one more ends the run.
       text: what happens to an unreadable picture, for the user.
     """
     self._source, self._limit, self._text = source, max_unreadable, text
@@ -81,7 +81,7 @@ class Tolerant:
     )
 
   def decoded(self, size: int) -> Sequence[np.ndarray]:
-    """All pictures, read now: [N, size, size, 3] uint8 if all are readable."""
+    """Reads all pictures: [N, size, size, 3] uint8 if all are readable."""
     images = np.zeros((len(self), size, size, 3), np.uint8)
     for index in range(len(self)):
       try:

@@ -1,7 +1,7 @@
-"""Whether chroma falls where the mixture says: a against b given a.
+"""Calibration of the mixture by probability integral transforms.
 
-Probability integral transform: the cdf at what was observed is uniform if the
-observation was drawn from that cdf (Dawid 1984).
+The cdf at an observation is uniform if the observation was drawn from that cdf
+(Dawid 1984).
 """
 
 import jax
@@ -16,7 +16,7 @@ NUM_BINS = 20
 def transform(
   theta: jax.Array, luminance: jax.Array, chroma: jax.Array, noise: jax.Array
 ) -> jax.Array:
-  """Randomised transform F(x-) + v pmf(x) of integers x, for a and b given a.
+  """Computes the randomised transform F(x-) + v pmf(x) of a, and of b given a.
 
   Czado et al. 2009, sec. 2. The weights of the components for b are those that
   a leaves: w_k p_k(a) / sum_j w_j p_j(a). The edge levels take the tails.

@@ -1,10 +1,10 @@
-"""A code as long as the likelihood promises, by which it is proven.
+"""Proof of the likelihood: a code of that length, which is decoded again.
 
-A range coder, driven by the exact probabilities that the decoder network gives
-a pixel once those before it are known, codes the chroma of images and decodes
-it again (arithmetic coding of a model, Rissanen & Langdon 1981). A proof, not
-a file format: both ways run the same compiled program at the same batch size
-on the same machine, since the last bits of a convolution depend on all these.
+A range coder codes the chroma of images by the exact probabilities of each
+pixel given the pixels before it, and decodes it (Rissanen & Langdon 1981). It
+is no file format: coding and decoding must run the same compiled program at the
+same batch size on the same machine, because the last bits of a convolution
+depend on all of these.
 """
 
 from collections.abc import Callable, Sequence
@@ -240,7 +240,7 @@ class Coder:
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as a line for a reader."""
+  """Formats the report as a line."""
   return (
     f'{report["num_coded_images"]} images coded in {report["code_bytes"]:,} '
     f'bytes, {report["likelihood_bytes"]:,.1f} by the likelihood; '

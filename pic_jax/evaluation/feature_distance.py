@@ -3,7 +3,7 @@
 A kernel distance (Binkowski et al. 2018, "KID") in features of the model's own
 backbone, which here sees all three colours: the mean and the deviation of its
 taps over a picture, and the mean of its head. It is unbiased: 0 on average for
-pictures that cannot be told from the reference, and so below 0 at times.
+pictures like the reference, and so sometimes below 0.
 """
 
 import functools
@@ -22,7 +22,7 @@ from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
-# So that interesting distances have digits before the point.
+# Scales typical distances to more than 1.
 SCALE = 100.0
 PARTS = ('taps', 'head')
 SETS = ('samples', 'floor', 'originals', 'grey')
@@ -30,7 +30,7 @@ NUM_REFERENCE = 1500
 
 
 def features(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
-  """Features of pictures by the part of the backbone that gives them.
+  """Computes the features of pictures, by part of the backbone.
 
   Args:
     params: of a `PIC` with a backbone.
@@ -56,7 +56,7 @@ def features_of_all(
   for first in range(0, len(pictures), batch_size):
     indices = range(first, min(first + batch_size, len(pictures)))
     batch = np.stack([pictures[index] for index in indices])
-    padding = batch_size - len(batch)  # one shape, so one program
+    padding = batch_size - len(batch)  # one shape, one program
     padded = np.pad(batch, ((0, padding), (0, 0), (0, 0), (0, 0)))
     found = features_fn(params, padded)
     rows.append({k: np.asarray(v)[: len(batch)] for k, v in found.items()})
@@ -178,7 +178,7 @@ def measure(
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as a table for a reader."""
+  """Formats the report as a table."""
   rows = [('feature distance', 'taps', 'head')]
   for name in SETS:
     values = (report[f'{name}_distance_{part}'] for part in PARTS)

@@ -1,4 +1,4 @@
-"""All that the paper's figures show of an image: samples, means, scores."""
+"""Inputs of the paper's figures: samples, modes and scores of images."""
 
 import functools
 import os

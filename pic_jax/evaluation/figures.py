@@ -22,13 +22,13 @@ Trained = tuple[Any, ml_collections.ConfigDict]  # averaged parameters, config
 
 
 def _columns(image: FigureInputs, *names: str) -> np.ndarray:
-  """[columns, H, W, 3] of pictures and stacks of pictures."""
+  """Joins pictures and stacks of pictures to [columns, H, W, 3]."""
   parts = [image[name] for name in names]
   return np.concatenate([x[None] if x.ndim == 3 else x for x in parts])
 
 
 def to_rows(inputs: Sequence[FigureInputs], *names: str) -> np.ndarray:
-  """[rows, columns, H, W, 3] uint8: one row for each image."""
+  """Stacks one row for each image: [rows, columns, H, W, 3] uint8."""
   return np.stack([_columns(image, *names) for image in inputs])
 
 
@@ -98,7 +98,7 @@ def make_all(
   *,
   compare_with: str = '',
 ) -> Iterator[pathlib.Path]:
-  """Writes every figure that the models can show, and says what they cannot.
+  """Writes every figure that the models allow, and reports the others.
 
   Args:
     names: workdirs or other names of the models, for their learning curves.
@@ -140,7 +140,7 @@ def _save(rows_fn: Callable[[], np.ndarray], path: pathlib.Path) -> None:
 def _figures_of_model(
   params: Any, config: ml_collections.ConfigDict, folders: Sequence[str]
 ) -> dict[str, Callable[[], np.ndarray]]:
-  """By name, what gives the rows of a figure; one pass over the images."""
+  """Builds the rows of each figure by name, from one pass over the images."""
   model = run_config.build_model(config)
   others = figure_inputs.pictures_of_others(config, folders)
   source = input_pipeline.open_source(config.data, config.data.test_split)
@@ -176,7 +176,7 @@ def _figures_of_model(
 def random_indices(
   config: ml_collections.ConfigDict, length: int, count: int
 ) -> list[int]:
-  """Numbers of `count` images out of `length`, by `sampling.seed`."""
+  """Chooses `count` of `length` images by `sampling.seed`."""
   rng = np.random.default_rng(config.sampling.seed)
   return rng.permutation(length)[:count].tolist()
 
@@ -215,7 +215,7 @@ def models(trained: Sequence[Trained]) -> np.ndarray:
 
 
 def check_alike(*configs: ml_collections.ConfigDict) -> None:
-  """`UserError`, unless images, chroma and noise have the same shape."""
+  """Raises `UserError` unless images, chroma and noise have the same shape."""
   nets = [run_config.build_model(config) for config in configs]
   for name, values in {
     '`data.image_size`': [config.data.image_size for config in configs],

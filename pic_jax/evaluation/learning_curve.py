@@ -14,7 +14,7 @@ BATCH_SIZE = 'training.batch_size'
 
 
 def read(run: pathlib.Path) -> dict[int, float]:
-  """Validation bits/dim (exact rule) by the number of images trained on.
+  """Reads validation bits/dim (exact rule) by the number of images trained on.
 
   Raises:
     UserError: not a run, or one that was never evaluated.
@@ -57,7 +57,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
 
 
 def _num_images(step: int, sizes: dict[float, int]) -> int:
-  """Images of so many steps, by the batch size until each change of it."""
+  """Number of images after a step, by the batch sizes until then."""
   total = first = 0
   for last, size in sizes.items():
     total += size * max(0, min(step, last) - first)

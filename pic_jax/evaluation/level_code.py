@@ -16,8 +16,8 @@ from pic_jax.model import levels, logistic_window, pic
 
 # Symbols of every cell in one level: offset, x0, x1 and x2, each of a and b.
 NUM_SYMBOLS = 8
-# Asks for symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
-# level from 1 on, and which of the symbols of a cell it is.
+# Returns symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
+# level (from 1) and the number of the symbol in a cell.
 AskFn = Callable[..., jax.Array]
 
 
@@ -67,7 +67,7 @@ def _table(
 def _value(
   theta: jax.Array, within: levels.Interval, ask_fn: Callable
 ) -> jax.Array:
-  """Asks for a and then for b of a value of all cells, [B, h, w, 2]."""
+  """Asks for a and then b of one value of all cells, [B, h, w, 2]."""
   mixture = levels.unpack(theta)
   log_weights = jax.nn.log_softmax(mixture.logits)
   found, given = [], None
@@ -108,7 +108,7 @@ def walk(
     luminance: [B, H, W, 1] in network units.
     embedded: embedding and features of the backbone.
     canvas: [B, h_0, w_0, 2] in network units.
-    ask_fn: gives the symbols.
+    ask_fn: returns the symbols.
 
   Returns:
     The finest map [B, h, w, 2] in network units.

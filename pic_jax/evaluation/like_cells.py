@@ -1,8 +1,8 @@
-"""Figure 5 in a number: do parts that look alike get one colour?
+"""Figure 5 as a number: whether parts that look alike get the same colour.
 
-The paper's failures colour two parts of one object differently. Of the
-original, and without a model, we know pairs of cells far apart that have the
-same colour and the same texture of luminance; samples should agree there, too.
+The paper's failures colour two parts of one object differently. Pairs of
+distant cells with the same colour and luminance texture in the original are
+found without a model; samples should agree there, too.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def _distances(chroma: jax.Array) -> jax.Array:
 
 
 def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
-  """Finds the pairs, each once.
+  """Finds the pairs, each of them once.
 
   Args:
     luminance: [B, h, w, 1] of the cells, in network units.

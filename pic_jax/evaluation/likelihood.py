@@ -21,7 +21,7 @@ def score_images(
   batch_size: int,
   num_images: int,
 ) -> dict[str, np.ndarray]:
-  """Scores the first images of a source, every host its share.
+  """Scores the first images of a source; every host scores its share.
 
   Args:
     score_fn: images [b, H, W, 3] uint8 and their numbers [b] -> scores
@@ -92,7 +92,7 @@ def level_scores(
 def split_through_film(
   model: pic.PIC, rgb: jax.Array, film: str, indices: jax.Array | None
 ) -> pic.LabBatch:
-  """Splits images [B, H, W, 3]; their luminance is what a film saw.
+  """Splits images [B, H, W, 3] whose luminance is seen through a film.
 
   Args:
     model: the network.
@@ -212,7 +212,7 @@ def evaluate(
 
 
 def cell(report: dict[str, Any], name: str, digits: int) -> str:
-  """A score of a report with its standard error, if it has them."""
+  """Formats a score of a report with its standard error; '' without it."""
   if name not in report:
     return ''
   text = f'{report[name]:.{digits}f}'
@@ -221,7 +221,7 @@ def cell(report: dict[str, Any], name: str, digits: int) -> str:
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as lines for a reader."""
+  """Formats the report as lines."""
   lines = [
     f'{report["num_images"]} images, chroma filter {report["chroma_filter"]}, '
     f'factor {report["chroma_factor"]}'

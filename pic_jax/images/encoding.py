@@ -1,4 +1,4 @@
-"""Encoding pictures as PNG, JPEG and WebP."""
+"""Encoding of pictures as PNG, JPEG and WebP."""
 
 import contextlib
 from typing import Any, BinaryIO
@@ -31,7 +31,7 @@ def write(
     form: 'PNG', 'JPEG' or 'WEBP'.
     rgb: [H, W, 1] or [H, W, 3] uint8.
     alpha: [H, W] uint8, or None.
-    about: see `metadata.of`.
+    about: see `metadata.extract`.
   """
   if form == 'JPEG':
     rgb, alpha = to_srgb.over_white(rgb, alpha), None
@@ -42,7 +42,7 @@ def write(
 
 
 def _metadata_options(form: str, about: dict[str, Any]) -> dict[str, Any]:
-  """Arguments of `Image.save` for what a format holds of `metadata.of`."""
+  """Arguments of `Image.save` for the metadata that a format can hold."""
   kept = {'exif', 'dpi', 'xmp', 'comment'} & about.keys()
   options = {name: about[name] for name in kept}
   if form == 'JPEG' and 'iptc' in about:

@@ -1,8 +1,8 @@
-"""Grey pictures as old film recorded them, and a scanner read them.
+"""Simulation of old film and scanners.
 
-Most grey photographs that people bring are old: film that saw blue and green
-but hardly red, grain, blur, fading, a tone curve of its own. `random_film` is
-an augmentation for training; `FIXED` are eight looks for evaluation.
+Most grey photographs are old: film sensitive to blue and green but hardly to
+red, grain, blur, fading, a tone curve. `random_film` is an augmentation for
+training; `FIXED` are eight films for evaluation.
 
 All sizes of blur and grain are in pixels of a picture whose short side is 256.
 """
@@ -119,7 +119,7 @@ def _scale(shape: tuple[int, ...]) -> float:
 
 
 def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
-  """Shows each picture through an old film of its own.
+  """Renders each picture through a random old film.
 
   Args:
     key: PRNG key.
@@ -195,7 +195,7 @@ def _blurred_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
 def _exposed(
   weights: tuple[float, ...],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """The film of these sensitivities, without anything else."""
+  """Renders a film of these sensitivities, without other effects."""
   return lambda rgb, key: lightness(
     (linear_rgb(rgb) * jnp.array(weights).reshape(1, 1, 1, 3)).sum(-1)
   )

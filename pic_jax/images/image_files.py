@@ -1,4 +1,4 @@
-"""Image files: reading photographs safely, writing pictures."""
+"""Reading of photographs, safely, and writing of pictures."""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ from pic_jax.runtime import errors, whole_file
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
 SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
 HEIF_SUFFIXES = ('.heic', '.heif')
-# What a user can do about photographs that are not read.
+# Remedies for files that are not read.
 REMEDIES = dict.fromkeys(HEIF_SUFFIXES, '`pip install pillow-heif` reads them')
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 MAX_BYTES = 200_000_000
@@ -51,17 +51,17 @@ FILE_ERRORS = (
   errno.ENXIO,  # a socket
 )
 
-# What Pillow has to say of a file becomes an error or a note. Not with
-# `catch_warnings`: photographs are read in threads.
+# Warnings of Pillow become errors or notes. `catch_warnings` is of no use:
+# photographs are read in threads.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
-# libtiff prints to stderr by itself; where it is out of reach, it may.
+# libtiff prints to stderr; where that cannot be turned off, it may.
 with contextlib.suppress(AttributeError):
   ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 class EncodingError(errors.RunError):
-  """A picture that has no file of a format; other pictures may have one."""
+  """A picture that a format cannot hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Photograph:
       whatever the file holds there.
     alpha: [H, W] uint8, or None if no pixel is transparent.
     notes: what a user should know, such as 'first of 12 frames'.
-    metadata: description, author, dates, resolution; see `metadata.of`.
+    metadata: description, author, dates, resolution; see `metadata.extract`.
   """
 
   rgb: np.ndarray
@@ -101,7 +101,7 @@ def suffixes() -> tuple[str, ...]:
 def load_photograph(
   path: str | os.PathLike, max_pixels: int = MAX_PIXELS
 ) -> Photograph:
-  """Reads a photograph; nothing in the file makes it fail in another way.
+  """Reads a photograph; whatever is in the file, only these errors are raised.
 
   Args:
     path: a regular JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF file of 1 byte to
@@ -155,7 +155,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
     turn = _orientation(image, notes)
-    kept = metadata.of(image, notes)
+    kept = metadata.extract(image, notes)
     # Last, since it moves a file of several frames away from the first.
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
@@ -170,7 +170,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
 
 
 def _without_hidden(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-  """White in place of what nobody was meant to see, where alpha is 0."""
+  """Replaces fully transparent pixels by white."""
   hidden = alpha == 0
   if hidden.any():
     rgb = np.array(rgb)
@@ -215,7 +215,7 @@ def _read(path: str | os.PathLike) -> bytes:
 
 
 def _with_end(data: bytes, notes: list[str]) -> bytes:
-  """Appends the mark of its end to a JPEG that lacks nothing else.
+  """Appends the end marker to a JPEG that lacks only that.
 
   All pixels are there if what follows the data does not change them: a decoder
   that misses some would take them from whatever follows.
@@ -241,7 +241,7 @@ def _with_end(data: bytes, notes: list[str]) -> bytes:
 
 @contextlib.contextmanager
 def _plain_errors(max_pixels: int) -> Iterator[None]:
-  """Turns whatever Pillow raises into a `RunError`."""
+  """Turns exceptions of Pillow into a `RunError`."""
   try:
     yield
   except errors.RunError:
@@ -287,7 +287,7 @@ def _sizes(image: Image.Image) -> list[tuple[int, int]]:
 
 
 def _check_samples(image: Image.Image, notes: list[str]) -> None:
-  """Refuses what Pillow reads wrongly; names what it simplifies."""
+  """Refuses pixel formats that Pillow misreads; notes those it simplifies."""
   if image.mode in ('F', 'LAB'):
     kind = {'F': 'floating-point levels', 'LAB': 'Lab colours'}[image.mode]
     raise errors.RunError(

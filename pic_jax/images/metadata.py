@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 from pic_jax.images import captions
 
 _BASE = ExifTags.Base
-# What is kept; the orientation is not, since outputs are upright.
+# Tags that are kept; not the orientation, because outputs are upright.
 KEPT = (
   _BASE.ImageDescription,
   _BASE.Make,
@@ -16,7 +16,7 @@ KEPT = (
   _BASE.DateTime,
   _BASE.Artist,
   _BASE.Copyright,
-  # What Windows Explorer writes, UTF-16.
+  # Tags written by Windows Explorer, in UTF-16.
   _BASE.XPTitle,
   _BASE.XPComment,
   _BASE.XPAuthor,
@@ -29,7 +29,7 @@ KEPT_OF_EXIF = (
   _BASE.DateTimeDigitized,
   _BASE.OffsetTimeOriginal,
 )
-# Where PNG files have the same as text.
+# PNG text keys of the same contents.
 PNG_TEXTS = {
   'Description': _BASE.ImageDescription,
   'Author': _BASE.Artist,
@@ -40,15 +40,15 @@ INCH, CENTIMETRE = 2, 3  # values of ResolutionUnit
 MAX_BYTES = 65_533  # of EXIF data in a JPEG
 
 
-def of(image: Image.Image, notes: list[str]) -> dict[str, Any]:
-  """Description, author, rights, camera, dates and resolution of a picture.
+def extract(image: Image.Image, notes: list[str]) -> dict[str, Any]:
+  """Extracts description, author, rights, camera, dates and resolution.
 
   Args:
     image: as Pillow loaded it.
-    notes: is extended by what a user should know.
+    notes: extended by notes for the user.
 
   Returns:
-    As far as there are such: `exif`, `dpi`, and those of `captions.read`.
+    `exif`, `dpi` and the entries of `captions.read`, where there are any.
   """
   kept = Image.Exif()
   found: dict[str, Any] = captions.read(image, notes)
@@ -72,13 +72,13 @@ def of(image: Image.Image, notes: list[str]) -> dict[str, Any]:
 
 
 def _as_stored(value: Any) -> Any:
-  """Pillow reads text as Latin-1, and would write all but ASCII as '?'."""
+  """Restores text that Pillow read as Latin-1 and would write as ASCII."""
   return value.encode('latin-1') if isinstance(value, str) else value
 
 
 def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
-  """Across and down; raises some error if nothing is known."""
-  # Pillow gives 72 to a JPEG that says nothing: what the file says counts.
+  """Horizontal and vertical resolution; raises an error if it is unknown."""
+  # Pillow reports 72 for a JPEG without a resolution: read the file instead.
   is_invented = image.format == 'JPEG' and not image.info.get('jfif_unit')
   if 'dpi' in image.info and not is_invented:
     across, down = map(float, image.info['dpi'])

@@ -1,4 +1,4 @@
-"""Fitting pictures to the size that a network was built for."""
+"""Resizing of pictures."""
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -27,7 +27,7 @@ def fit(rgb: np.ndarray, size: int, method: str) -> np.ndarray:
 
 
 def image_of(rgb: np.ndarray) -> Image.Image:
-  """A picture of Pillow's, of [H, W, C] uint8; C is 1 to 4."""
+  """Converts [H, W, C] uint8, C from 1 to 4, to a Pillow image."""
   return Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
 
 

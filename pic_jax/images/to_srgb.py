@@ -1,4 +1,4 @@
-"""From decoded files to levels in sRGB, and from those to 8 bits."""
+"""Conversion of decoded files to sRGB and to 8 bits."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ def sixteen_bits(
 
   Args:
     image: as Pillow loaded it.
-    notes: is extended by what a user should know.
+    notes: extended by notes for the user.
 
   Returns:
     Levels [H, W, 1] and alpha [H, W], rounded to uint8; alpha may be None.
@@ -33,7 +33,7 @@ def sixteen_bits(
   if image.format == 'TIFF':
     if image.tag_v2.get(BITS_PER_SAMPLE) == (12,):
       levels = np.round(levels * (65535 / 4095)).astype(np.uint16)
-    # White is 0, which Pillow heeds in pictures of up to 8 bits only.
+    # White is 0, which Pillow respects in pictures of up to 8 bits only.
     if image.tag_v2.get(PHOTOMETRIC) == 0:
       levels = 65535 - levels
   if profile := image.info.get('icc_profile'):
@@ -51,7 +51,7 @@ def sixteen_bits(
 
 
 def _under_rgb(grey: np.ndarray, icc: bytes) -> np.ndarray:
-  """Grey levels [H, W] uint8 under a profile of colours: [H, W, 1] or 3."""
+  """Applies a colour profile to grey levels [H, W]: [H, W, 1 or 3] uint8."""
   to_srgb = _to_srgb_fn(icc, 'RGB')
   if to_srgb is None:
     return grey[..., None]
@@ -65,7 +65,7 @@ def eight_bits(
 
   Args:
     image: as Pillow loaded it.
-    notes: is extended by what a user should know.
+    notes: extended by notes for the user.
 
   Returns:
     Levels [H, W, 1] or [H, W, 3] in sRGB and alpha [H, W], both uint8; alpha
@@ -104,7 +104,7 @@ def eight_bits(
 
 
 def turned(array: np.ndarray, orientation: int) -> np.ndarray:
-  """Turns [H, W, ...] upright (EXIF 2.32, tag 0x0112); other values: as is."""
+  """Turns [H, W, ...] upright (EXIF 2.32, tag 0x0112)."""
   if orientation in (5, 6, 7, 8):
     array = array.swapaxes(0, 1)
   if orientation in (3, 4, 7, 8):
@@ -115,7 +115,7 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def over_white(levels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-  """Puts [H, W, C] with alpha [H, W], uint8, over white, rounded."""
+  """Composites [H, W, C] with alpha [H, W], uint8, over white."""
   if alpha is None:
     return levels
   result = np.empty_like(levels)
@@ -136,9 +136,10 @@ def to_8_bits(levels: np.ndarray) -> np.ndarray:
 def _gamma_curve(
   image: Image.Image, top: int, notes: list[str]
 ) -> np.ndarray | None:
-  """sRGB levels [top + 1] uint16 of a PNG's, if it names another gamma.
+  """sRGB levels [top + 1] uint16 for a PNG with another gamma, else None.
 
-  Of gAMA alone: a profile or an sRGB chunk say it better (PNG, sec. 13.13).
+  Only for gAMA alone: a profile or an sRGB chunk takes precedence (PNG, sec.
+  13.13).
   """
   gamma = image.info.get('gamma')
   if image.format != 'PNG' or not gamma or 'srgb' in image.info:
@@ -163,7 +164,7 @@ def strips(height: int, width: int) -> Iterator[slice]:
 def _to_srgb_fn(
   icc: bytes, mode: str
 ) -> Callable[[Image.Image], Image.Image] | None:
-  """Returns the conversion that an embedded ICC profile asks for.
+  """Returns the conversion of an embedded ICC profile to sRGB.
 
   Args:
     icc: the profile as it stands in the file.

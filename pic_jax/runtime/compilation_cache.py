@@ -1,4 +1,4 @@
-"""Compiled programs are kept on disk, so that a second start is quick."""
+"""Persistent cache of compiled programs: later starts are quick."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 
 
 def enable() -> None:
-  """Turns the cache on, unless the user has one; forgets what is oldest."""
+  """Turns the cache on, unless the user has configured one, and prunes it."""
   import jax
 
   if os.environ.get(VARIABLE) or jax.config.jax_compilation_cache_dir:
@@ -30,4 +30,4 @@ def prune(folder: pathlib.Path, max_bytes: int) -> None:
       path.unlink(missing_ok=True)
       total -= stat.st_size
   except OSError:
-    return  # another process is at it, or the disk may only be read
+    return  # another process prunes it, or the disk is read-only

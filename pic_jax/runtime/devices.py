@@ -1,4 +1,4 @@
-"""Distribution of work over devices (`jax.pmap`) and hosts, all of it here.
+"""Distribution of work over devices (`jax.pmap`) and hosts.
 
 Every process of a run calls the same mapped functions in the same order.
 """
@@ -18,7 +18,7 @@ AXIS = 'devices'
 
 
 def check() -> None:
-  """Asks JAX for its devices, which takes hold of them; connects processes.
+  """Initialises the devices and connects the processes.
 
   Raises:
     UserError: there are none of the kind that JAX_PLATFORMS asks for.
@@ -37,8 +37,8 @@ def check() -> None:
 def _connect() -> None:
   """Runs one small collective of each kind.
 
-  Processes on CPUs give up if the others do not come to the first one within
-  30 s, as when they compile at different speeds; for later ones they wait.
+  On CPUs the first collective fails if a process is more than 30 s late, for
+  instance because it compiles more slowly; later ones wait.
   """
   count = jax.process_count()
   if count == 1:
@@ -54,7 +54,7 @@ def _connect() -> None:
 
 
 def standard_numerics() -> contextlib.ExitStack:
-  """Context in which JAX computes as if the user had set none of its flags.
+  """Returns a context in which JAX ignores numeric flags set by the user.
 
   Arrays are of 32 bits, types are promoted, and a seed gives the same numbers,
   whatever a notebook or the environment asks of other code.
@@ -75,17 +75,17 @@ def pmap(
 
 
 def mean(tree: Any) -> Any:
-  """Inside a mapped function: average over all devices of all hosts."""
+  """Averages over all devices of all hosts, inside a mapped function."""
   return jax.lax.pmean(tree, AXIS)
 
 
 def maximum(tree: Any) -> Any:
-  """Inside a mapped function: largest over all devices of all hosts."""
+  """Maximum over all devices of all hosts, inside a mapped function."""
   return jax.lax.pmax(tree, AXIS)
 
 
 def index() -> jax.Array:
-  """Inside a mapped function: number of this device among all hosts'."""
+  """Number of this device among all hosts', inside a mapped function."""
   return jax.lax.axis_index(AXIS)
 
 
@@ -107,7 +107,7 @@ def unshard(tree: Any) -> Any:
 
 
 def fetch(tree: Any) -> Any:
-  """The first local replica of replicated arrays as numpy [...]."""
+  """Fetches the first local replica of replicated arrays as numpy [...]."""
   return jax.tree.map(
     lambda x: np.asarray(x.addressable_shards[0].data)[0], tree
   )
@@ -124,7 +124,7 @@ def num_processes() -> int:
 
 
 def round_up(batch_size: int) -> int:
-  """The next size that divides over all devices of all hosts."""
+  """Rounds a batch size up to a multiple of the devices of all hosts."""
   count = jax.device_count()
   return -(-batch_size // count) * count
 
@@ -137,7 +137,7 @@ def broadcast(tree: Any) -> Any:
 
 
 def gather(tree: Any) -> Any:
-  """Numpy arrays [b, ...] of all processes, one after the other: [B, ...]."""
+  """Concatenates numpy arrays [b, ...] of all processes to [B, ...]."""
   if jax.process_count() == 1:
     return tree
   return multihost_utils.process_allgather(tree, tiled=True)

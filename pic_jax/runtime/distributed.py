@@ -1,4 +1,4 @@
-"""The processes of a run, on one host or on many."""
+"""Launch detection and start of the processes of a run."""
 
 import glob
 import importlib.util
@@ -7,11 +7,11 @@ import sys
 
 from pic_jax.runtime import errors
 
-# What tells processes that are started by hand of each other. JAX itself reads
-# the first, host:port of process 0.
+# Environment of processes that are started by hand. JAX itself reads the first,
+# host:port of process 0.
 ADDRESS = 'JAX_COORDINATOR_ADDRESS'
 BY_HAND = {'num_processes': 'JAX_NUM_PROCESSES', 'process_id': 'JAX_PROCESS_ID'}
-# Number of processes, by who starts them.
+# Variables that hold the number of processes, by launcher.
 LAUNCHERS = {'Slurm': 'SLURM_NTASKS', 'Open MPI': 'OMPI_COMM_WORLD_SIZE'}
 
 # A process that is silent for this long ends all others.
@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS = 100
 
 
 def _launcher() -> str:
-  """What, by the environment, started several processes; '' for nothing."""
+  """Detects what started several processes; '' for nothing."""
   if os.environ.get(ADDRESS):
     return f'{ADDRESS} is set'
   for name, variable in LAUNCHERS.items():
@@ -45,22 +45,22 @@ def _by_hand() -> dict[str, int]:
 
 
 def join_processes(asked: bool | None) -> None:
-  """Connects the processes of a run; says why, or why not.
+  """Connects the processes of a run and prints the reason.
 
-  Before anything asks for a device.
+  Must run before the first use of a device.
 
   Args:
     asked: --distributed; None joins if a launcher is detected.
 
   Raises:
-    UserError: the settings are incomplete, or nobody answers.
+    UserError: the settings are incomplete, or process 0 does not answer.
   """
   launcher = _launcher()
   if not (launcher if asked is None else asked):
     why = '--nodistributed' if launcher else 'no launcher detected'
     print(f'Single process ({why}).', file=sys.stderr)
     return
-  # Imported here: a user's mistake is told without it.
+  # Imported here, so that mistakes in flags are reported quickly.
   import jax
 
   # Else a handler of its own takes SIGTERM: `Signals` agrees on a step.
@@ -86,7 +86,7 @@ def join_processes(asked: bool | None) -> None:
 
 
 def leave_processes() -> None:
-  """Says goodbye, so that the others do not take this process for dead."""
+  """Disconnects, so that the other processes do not time out."""
   import jax
 
   if jax.distributed.is_initialized():

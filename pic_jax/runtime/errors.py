@@ -25,7 +25,7 @@ class RunError(RuntimeError):
 
 
 class DiskError(RunError):
-  """The system cannot read a file now, whatever the file holds."""
+  """A failure of the disk or system, not of the contents of a file."""
 
 
 class Stopped(Exception):
@@ -49,7 +49,7 @@ def fail(code: int, message: object) -> None:
 def in_one_line(text: object) -> str:
   """Escapes line breaks, control characters and undecodable bytes."""
   text = str(text)
-  # Where the locale has ASCII only, other letters of a name come as bytes.
+  # In an ASCII locale, other letters of a file name arrive as bytes.
   with contextlib.suppress(UnicodeEncodeError):
     data = text.encode(errors='surrogateescape')
     text = data.decode(errors='backslashreplace')
@@ -58,7 +58,7 @@ def in_one_line(text: object) -> str:
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-  """Puts a name into an `OSError`: an open file does not know its own."""
+  """Adds a path to an `OSError` that has none."""
   try:
     yield
   except OSError as error:
@@ -73,13 +73,13 @@ def _leave(code: int) -> None:
 
 
 def _show_unraisable(unraisable: Any) -> None:
-  """Leaves out what Orbax's writers say after one of them has failed."""
+  """Hides follow-up errors of Orbax's writers after the first one."""
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
 
 
 def _name_stdout() -> None:
-  """Lets errors of standard output say so: other files have other names."""
+  """Makes errors of standard output name it."""
   write = sys.stdout.write
 
   def write_named(text: str) -> int:
@@ -91,7 +91,7 @@ def _name_stdout() -> None:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-  """Ends the process with a line, not a traceback, for whatever is no bug.
+  """Ends the process with one line instead of a traceback for expected errors.
 
   `sys.exit(code)` inside ends it with that code.
   """
@@ -105,7 +105,7 @@ def one_line() -> Iterator[None]:
     except SystemExit as end:
       code = end.code
     with naming('standard output'):
-      sys.stdout.flush()  # Python would tell of a full disk in its own words
+      sys.stdout.flush()  # so that a full disk is reported here
     if code:
       _leave(code)
   except (UserError, RunError, Stopped) as error:

@@ -8,14 +8,14 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep() -> bool:
-  """Tells glibc to give no memory back; to be called before it is used.
+  """Makes glibc keep freed memory; call it before any large allocation.
 
   XLA allocates its buffers on CPUs again in every step, above glibc's limit
   as a mapping of their own, whose pages the kernel zeroes at first touch: 6 %
   of the time of training a small network.
 
   Returns:
-    Whether there is a glibc that could be told.
+    Whether glibc is there and accepted the options.
   """
   if not sys.platform.startswith('linux'):
     return False

@@ -20,15 +20,15 @@ except ImportError:  # Windows
   fcntl = None
 
 LOCK_FILE = '.lock'
-# Where the disk has no locks, a file stands for the holder, who touches it so
-# often; a file that was not touched for so long has no holder any more.
+# On disks without locks a file represents the holder, which touches it at this
+# interval; a file untouched for the second time is abandoned.
 HELD = '.held'
 HEARTBEAT_SECONDS, STALE_SECONDS = 10.0, 120.0
 
 
 @contextlib.contextmanager
 def hold(workdir: str | os.PathLike, part: str = '') -> Iterator[None]:
-  """Holds a workdir for this process; the lock dies with its holder.
+  """Locks a workdir for this process; the lock ends with the process.
 
   By `flock`; where the disk or the system has none, by a file that is created
   exclusively; where that fails, too, with a warning only.
@@ -129,7 +129,7 @@ def _in_use(folder: pathlib.Path, text: str) -> str:
 def _create(
   folder: pathlib.Path, part: str, stack: contextlib.ExitStack
 ) -> None:
-  """Takes the place of the locks of `hold` with a file of its own."""
+  """Creates a lock file, on disks without `flock`."""
   path = folder / f'{_name(part)}{HELD}'
   others = [path.with_name(f'{x.name}{HELD}') for x in _excluded(folder, part)]
   if part:
@@ -169,7 +169,7 @@ def _release(path: pathlib.Path, text: str) -> None:
 
 
 def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
-  """Touches the file; ends the process if another one has taken it over."""
+  """Touches the file; ends the process if another one has taken over."""
   while not stop.wait(HEARTBEAT_SECONDS):
     try:
       if path.read_text(encoding='utf-8') != text:
@@ -183,7 +183,7 @@ def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
 
 
 def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
-  """Refuses a file that has a holder; clears one away that has none.
+  """Refuses a file with a live holder and removes an abandoned one.
 
   Raises:
     RunError: it is held.
@@ -205,7 +205,7 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def _now(folder: pathlib.Path) -> float:
-  """The time by the clock of the disk, which may be another machine's."""
+  """The time by the clock of the file server."""
   probe = folder / f'.{uuid.uuid4().hex}'
   probe.touch()
   try:
@@ -215,7 +215,7 @@ def _now(folder: pathlib.Path) -> float:
 
 
 def _has_died(text: str) -> bool:
-  """Whether the holder was on this host, and is no more."""
+  """Whether the holder was a process of this host that has ended."""
   try:
     holder = json.loads(text)
     if holder['host'] != _self()['host'] or sys.platform == 'win32':

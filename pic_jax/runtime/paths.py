@@ -1,11 +1,11 @@
-"""Paths as users write them."""
+"""Parsing of paths in flags."""
 
 import os
 from collections.abc import Sequence
 
 
 def expand(path: str) -> str:
-  """Puts the user's folder for a leading `~`.
+  """Expands a leading `~` to the home folder.
 
   The shell does it in `--workdir ~/run`, but not in `--workdir=~/run`. Only
   for `~` and `~/`: a file may be called `~notes.jpg`.

@@ -24,9 +24,11 @@ class Signals:
   """
 
   def __init__(self, is_alone: bool = True):
-    """With other processes, which must all stop at one step, `is_alone` is not.
+    """Prepares the handlers.
 
-    Nothing can be broken off then: they share in all work.
+    Args:
+      is_alone: False with several processes, which must all stop at one step:
+        no work can be interrupted then.
     """
     self.received: int | None = None
     self._is_alone = is_alone
@@ -52,7 +54,7 @@ class Signals:
 
   @contextlib.contextmanager
   def interruptible(self) -> Iterator[None]:
-    """Work that a signal may break off: it changes nothing that is saved."""
+    """Context of work that a signal may interrupt, because nothing is saved."""
     if self.received is not None and self._is_alone:
       raise StopRequested
     self._interruptible = self._is_alone

@@ -1,4 +1,4 @@
-"""Lines, tables and durations for the person who watches."""
+"""Progress lines, tables and durations."""
 
 import sys
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ import jax
 
 
 def say(text: str) -> None:
-  """One line for the person who watches, from process 0."""
+  """Prints a progress line to stderr, from process 0 only."""
   if jax.process_index() == 0:
     print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-  """Rows of cells as lines: names on the left, numbers to the right."""
+  """Formats rows as a table: names to the left, numbers to the right."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []
   for name, *cells in rows:
@@ -23,7 +23,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_duration(seconds: float) -> str:
-  """1:02:03 or 02:03."""
+  """Formats seconds as 1:02:03 or 02:03."""
   minutes, seconds = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   text = f'{minutes:02d}:{seconds:02d}'
