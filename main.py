@@ -1,4 +1,4 @@
-"""Trains, evaluates, samples, draws figures: flags in, one call out."""
+"""Command line of training, evaluation, sampling and figures."""
 
 import sys
 
@@ -72,8 +72,8 @@ flags.DEFINE_bool(
 
 def main(argv: list[str]) -> None:
   """Dispatches on --mode; a user's mistake ends in one line."""
-  # Orbax tells of every file, and of a failure in every thread that it has;
-  # `--verbosity=0` shows it.
+  # Orbax logs every file, and a failure once per thread; `--verbosity=0` shows
+  # that.
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.FATAL)
   freed_memory.keep()

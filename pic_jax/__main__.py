@@ -1,4 +1,4 @@
-"""`pic-jax`, or `python -m pic_jax`: for people with photographs."""
+"""The command `pic-jax`, or `python -m pic_jax`."""
 
 import argparse
 import collections
@@ -15,7 +15,7 @@ SOME_FAILED, ALL_FAILED = 3, 4
 
 
 class _Parser(argparse.ArgumentParser):
-  """Says in one line what is wrong."""
+  """Reports a mistake in one line."""
 
   def error(self, message: str) -> NoReturn:
     raise errors.UserError(f'{message} (see {self.prog} --help).')
@@ -27,14 +27,16 @@ def _path(text: str) -> pathlib.Path:
 
 def _add_app(commands: Any) -> None:
   """Adds `pic-jax app`."""
-  app = commands.add_parser('app', help='serve a page to colour with')
+  app = commands.add_parser('app', help='serve a web page for colouring')
   options.add_to(app, options.Model)
   app.add_argument(
     '--host',
     default='127.0.0.1',
-    help='who may connect (127.0.0.1: nobody else)',
+    help='address to listen on (127.0.0.1: this machine only)',
   )
-  app.add_argument('--port', type=int, default=8000, help='0: any (8000)')
+  app.add_argument(
+    '--port', type=int, default=8000, help='0 takes any free port (8000)'
+  )
   app.add_argument(
     '--allow',
     action='append',
@@ -49,12 +51,10 @@ def _add_app(commands: Any) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(
-    prog='pic-jax', description='Colours grey photographs, many ways.'
-  )
+  parser = _Parser(prog='pic-jax', description='Colours grey photographs.')
   commands = parser.add_subparsers(dest='command', required=True)
   colorize = commands.add_parser(
-    'colorize', help='colour photographs, and make a page that shows them'
+    'colorize', help='colour photographs and make a contact sheet'
   )
   colorize.add_argument(
     'inputs',
@@ -68,28 +68,28 @@ def _parser() -> argparse.ArgumentParser:
     '--output',
     type=_path,
     default='colourised',
-    help='folder (colourised)',
+    help='output folder (colourised)',
   )
   colorize.add_argument(
     '--hints',
     type=_path,
     metavar='FILE',
-    help='colours that are known of one photograph: a .csv of x,y,#rrggbb, or '
-    'a picture of its size, transparent where nothing is known',
+    help='known colours of one photograph: a .csv of x,y,#rrggbb, or a picture '
+    'of its size, transparent elsewhere',
   )
   colorize.add_argument(
     '--shard',
     default='',
     metavar='N/COUNT',
-    help='only the Nth of COUNT shares, for as many machines; afterwards the '
-    'same command without it makes report and page',
+    help='colour only the Nth of COUNT shares, on as many machines; then run '
+    'the same command without it for report and page',
   )
   for fields in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, fields)
   _add_app(commands)
-  commands.add_parser('models', help='name the published models')
+  commands.add_parser('models', help='list the published models')
   warm_up = commands.add_parser(
-    'warm-up', help='compile for all shapes now, so that nothing waits later'
+    'warm-up', help='compile all shapes now, so that later starts are quick'
   )
   options.add_to(warm_up, options.Model)
   return parser
@@ -123,7 +123,7 @@ def _colorize(values: argparse.Namespace) -> int:
 
 
 def _summary(report: dict[str, Any]) -> str:
-  """One line: how many of each status."""
+  """Formats the number of photographs of each status."""
   counts = collections.Counter(entry['status'] for entry in report['files'])
   texts = {'done': 'coloured', 'skipped': 'left as it is', 'failed': 'failed'}
   return ', '.join(
@@ -163,7 +163,7 @@ def _warm_up(values: argparse.Namespace) -> int:
 
 
 def _models(values: argparse.Namespace) -> int:
-  """Names the published models, and the head of each card."""
+  """Prints the published models and the titles of their cards."""
   del values
   from pic_jax.saved import weights_file
 
@@ -175,7 +175,7 @@ def _models(values: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Parses the command line and does what it says."""
+  """Parses and runs a command."""
   commands: dict[str, Any] = {
     'app': _app,
     'colorize': _colorize,

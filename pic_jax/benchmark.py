@@ -21,7 +21,7 @@ from pic_jax.sampling import conditions, sample
 from pic_jax.saved import checkpoints, run_config
 from pic_jax.training import optimizers, train_step
 
-# A call is repeated for at least so many seconds, and this several times.
+# Each call is repeated for at least this many seconds, in this many rounds.
 MIN_SECONDS, REPEATS = 0.2, 5
 # Keys of a row: heading and format in the table; null where it does not apply.
 KEYS = {
@@ -53,7 +53,7 @@ def run(
     params: of the model; None for those with which training starts.
     step: of `params`.
     batches: sizes for training and evaluation, rounded up to the devices.
-    canvases: sizes for sampling; without them, as large as the device likes.
+    canvases: sizes for sampling; default sizes for the device if empty.
 
   Returns:
     `rows`, each with all of `KEYS`, and what holds for all of them.
@@ -216,7 +216,7 @@ def measure(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as a table for a reader."""
+  """Formats the report as a table."""
   rows = [[heading for heading, _ in KEYS.values()]]
   for row in report['rows']:
     cells = zip(row.values(), KEYS.values(), strict=True)

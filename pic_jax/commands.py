@@ -1,6 +1,6 @@
 """The modes of main.py; results go to stdout.
 
-Modules are imported where they are needed: no mode waits for those of others.
+Modules are imported where they are needed, so that modes start quickly.
 """
 
 import json
@@ -15,7 +15,7 @@ NUM_PRIOR_IMAGES = 6000
 
 
 def check(values: Any) -> None:
-  """Checks what can be told from the flags alone.
+  """Checks the flags.
 
   Raises:
     UserError: a path is not one.
@@ -39,7 +39,7 @@ def check(values: Any) -> None:
 
 
 def _sources(values: Any) -> list[str]:
-  """--checkpoint, else --workdir, which never means a published model."""
+  """Returns --checkpoint, else --workdir, which never is a published name."""
   if not (values.checkpoint or values.workdir):
     raise errors.UserError(
       f'--mode={values.mode} needs --checkpoint or --workdir'
@@ -51,7 +51,7 @@ def _sources(values: Any) -> list[str]:
 
 
 def _source(values: Any) -> str:
-  """The only one of `_sources`."""
+  """Returns the single one of `_sources`."""
   found = _sources(values)
   if len(found) > 1:
     raise errors.UserError(
@@ -81,7 +81,7 @@ def _use_sections(values: Any, config: Any) -> None:
 
 
 def _show(values: Any, text: str, report: dict) -> None:
-  """Prints a result and writes --output, if it is asked for; process 0."""
+  """Prints a result and writes --output, if set; process 0 only."""
   from pic_jax.runtime import devices
 
   if not devices.is_main():
@@ -205,7 +205,7 @@ def export(values: Any) -> None:
   if recommended.prior_exponent and prior is None:
     prior = _make_prior(config)
   with config.unlocked():
-    # Where things lay on this machine says nothing to others.
+    # Paths of this machine are of no use elsewhere.
     for name in ('init_from', 'backbone_weights'):
       config.training[name] = pathlib.Path(config.training[name]).name
     config.data.data_dir = pathlib.Path(config.data.data_dir).name
@@ -300,7 +300,7 @@ MODES = {
 
 
 def run(values: Any) -> None:
-  """Does what the flags, by name, ask for.
+  """Runs the mode of the flags.
 
   Raises:
     UserError: a flag is wrong, or a package is missing.
@@ -341,7 +341,7 @@ def _run(values: Any) -> None:
 
 
 def _expand_paths(config: Any) -> None:
-  """Puts the user's folder for `~` in the paths of a config."""
+  """Expands `~` in the paths of a config."""
   for section, name in (
     ('data', 'data_dir'),
     ('training', 'init_from'),

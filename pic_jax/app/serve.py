@@ -1,4 +1,4 @@
-"""Serving the page: a socket, a URL, a browser."""
+"""Start of the page's server: socket, URL, browser."""
 
 import os
 import socket
@@ -64,7 +64,7 @@ def run(
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
     terminal.say('Photographs stay in memory here. Ctrl-C ends it.')
-    # A thread of its own: a photograph does not wait for shapes of others.
+    # In its own thread: a photograph need not wait for other shapes.
     threading.Thread(target=page.warm_up, daemon=True).start()
     if is_browser_wanted and has_display():
       webbrowser.open(url)
@@ -72,7 +72,7 @@ def run(
 
 
 def warm_up(source: str) -> None:
-  """Compiles all that the page needs, once for all times.
+  """Compiles all programs that the page needs.
 
   Args:
     source: trained model, see `Colorizer.load`.
@@ -92,6 +92,6 @@ def warm_up(source: str) -> None:
 
 
 def has_display() -> bool:
-  """Whether a browser would open a window, not take the terminal over."""
+  """Whether a browser would open a window instead of using the terminal."""
   names = ('DISPLAY', 'WAYLAND_DISPLAY')
   return sys.platform == 'darwin' or any(os.environ.get(name) for name in names)

@@ -1,7 +1,7 @@
 """The HTTP interface of the page; nothing is written to disk.
 
-A photograph is a body of its own; samples come as lines of JSON, each as soon
-as it is drawn. Closing the connection ends the drawing.
+A photograph is the body of a request; samples are lines of JSON, each sent as
+soon as it is drawn. Closing the connection ends the drawing.
 """
 
 import asyncio
@@ -75,13 +75,13 @@ class Server:
     self.app = boundary.SameSite(app, site)
 
   def warm_up(self) -> None:
-    """Prepares the model; meanwhile, those who ask go first."""
+    """Compiles the model's programs; requests take precedence."""
     self._studio.warm_up(
       lambda *_: self._drawer.wait_until_quiet(QUIET_SECONDS)
     )
 
   async def file(self, request: Request) -> Response:
-    """The page itself, and what it is made of."""
+    """Serves the page and its files."""
     name = request.path_params.get('name', 'page.html')
     if name not in FILES:
       raise HTTPException(404)

@@ -1,8 +1,8 @@
-"""Photographs that somebody looks at while they are coloured, in memory.
+"""Photographs in memory while a user colours them.
 
-Files are kept as they came, and what the network and a screen need of them;
-full size is made when it is saved. Every sample has a recipe, from which it can
-be drawn again, here or by the command line.
+Files are kept as uploaded, with the network's and the screen's inputs; full
+size is rendered when a version is saved. Every sample has a recipe, from which
+it can be drawn again, here or by the command line.
 """
 
 import contextlib
@@ -44,11 +44,11 @@ MAX_BYTES = image_files.MAX_BYTES
 
 
 class GoneError(LookupError):
-  """A photograph that is not, or no longer, in memory."""
+  """A photograph that is not in memory."""
 
 
 class Studio:
-  """Keeps the photographs that were used last.
+  """Keeps the most recently used photographs.
 
   `draw`, and what needs a drawing, belongs to one thread. Photographs are
   opened, and what was drawn is looked at, by others meanwhile.
@@ -187,7 +187,7 @@ class Studio:
   def _draw(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> drawn_samples.Drawing:
-    """Draws a sample, or finds it."""
+    """Draws a sample, or returns the cached one."""
     if recipe not in opened.drawings:
       network_input = self._with_pins(opened, recipe.pins)
       if recipe.pins:  # elsewhere it stays the version that it was without pins
@@ -403,14 +403,14 @@ class Studio:
 
 
 def _keep(memory: dict, key: Any, value: Any, most: int) -> None:
-  """Puts a value into a memory that forgets the oldest."""
+  """Adds to a cache and evicts its oldest entry."""
   if len(memory) >= most:
     del memory[next(iter(memory))]
   memory[key] = value
 
 
 def encode(form: str, rgb: np.ndarray, *more: Any) -> bytes:
-  """A file in memory; see `encoding.write`."""
+  """Encodes a file in memory; see `encoding.write`."""
   file = io.BytesIO()
   encoding.write(file, form, rgb, *more)
   return file.getvalue()

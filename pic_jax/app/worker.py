@@ -32,10 +32,9 @@ class Job:
 
 
 class Worker:
-  """Runs one step of each waiting job in turn, in a thread of its own.
+  """Runs one step of each waiting job in turn, in its own thread.
 
-  Two windows that draw at once both advance, and a photograph that is opened
-  meanwhile waits for one step of each.
+  Two windows that draw at the same time both advance.
   """
 
   MAX_JOBS = 64

@@ -11,14 +11,14 @@ from pic_jax.model import efficientnet_lite0, layers
 
 # Deviation with which each of six features enters the sum.
 INIT_SCALE = 0.5
-# What the embedding can have beside its stages.
+# Backbones that the embedding can use beside its stages.
 BACKBONES = ('none', 'efficientnet_lite0')
 # Its parameters within those of `PIC`.
 PATH = ('embedding', 'backbone', 'efficientnet_lite0')
 
 
 def params_of(params: dict) -> dict:
-  """The backbone's own parameters within those of `PIC`."""
+  """The parameters of the backbone within those of `PIC`."""
   return functools.reduce(dict.__getitem__, PATH, params)
 
 
@@ -28,7 +28,7 @@ def is_frozen(path: tuple[str, ...], num_frozen: int) -> bool:
 
 
 def to_grid(x: jax.Array, shape: tuple[int, int]) -> jax.Array:
-  """Scales maps [B, H, W, C] to rows and columns, smoothly either way."""
+  """Resizes maps [B, H, W, C] smoothly to rows and columns."""
   if x.shape[1:3] == shape:
     return x
   return jax.image.resize(x, (len(x), *shape, x.shape[-1]), 'linear')
@@ -38,7 +38,7 @@ class BackboneEmbedding(nn.Module):
   """Sum of projections of all features of EfficientNet-Lite0.
 
   Attributes:
-    features: channels that it gives.
+    features: number of output channels.
     num_frozen: parts of the backbone that do not learn.
     dtype: of the backbone and the projections; the sum is float32.
   """
@@ -76,7 +76,7 @@ class BackboneEmbedding(nn.Module):
         dtype=self.dtype,
         name=f'project_{index}',
       )
-      # Coarse features have the most channels: projected before they grow.
+      # Coarse features have the most channels: project before enlarging.
       total = total + to_grid(project(x).astype(jnp.float32), shape)
     return total, features
 

@@ -2,8 +2,8 @@
 
 Two parts of one object can be far from each other, and a decoder whose
 receptive field is a few pixels colours them differently (the paper's figure
-5). Here a pixel looks at the chroma of all earlier pixels that look like it,
-and of given ones (`hints`) wherever they are. Queries and keys come from the
+5). Here a pixel attends to the chroma of all earlier pixels with similar
+luminance, and of hints wherever they are. Queries and keys come from the
 embedding only, so that the weights exist before sampling starts and are shared
 by the samples of an image.
 """
@@ -35,15 +35,15 @@ def slopes(num_heads: int) -> np.ndarray:
 def _values(canvas: jax.Array) -> jax.Array:
   """Values to average: [..., 2] in network units -> [..., 5].
 
-  With the squares a pixel sees whether what it looks at agrees, with the ones
-  how much there was to look at.
+  The squares tell a pixel whether the attended values agree, the ones how much
+  there was to attend to.
   """
   ab = VALUE_SCALE * canvas
   return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
 
 
 def _given(hints: jax.Array | None) -> jax.Array | None:
-  """Which pixels are given, [B, h w] bool."""
+  """Mask of pixels with hints, [B, h w] bool."""
   return None if hints is None else hints[..., 2].reshape(len(hints), -1) > 0
 
 
@@ -63,7 +63,7 @@ class CausalAttention(nn.Module):
 
   Attributes:
     features: number of output channels.
-    num_heads: how many sets of weights.
+    num_heads: number of sets of weights.
   """
 
   features: int
@@ -137,7 +137,7 @@ class CausalAttention(nn.Module):
   ) -> jax.Array:
     """Weights of earlier and given pixels; they add up to less than 1.
 
-    The pixel itself stands for nothing to look at, and takes the rest.
+    The pixel itself stands for "nothing" and takes the rest.
 
     Args:
       queries: [B, I, heads, KEY_FEATURES] of successive pixels.
@@ -212,7 +212,7 @@ class CausalAttention(nn.Module):
       self.get_variable('constants', 'queries'), first, width, 1
     )
     keys = self.get_variable('constants', 'keys')
-    # What is known before the row starts: earlier rows, and given pixels.
+    # Known before the row starts: earlier rows, and hints.
     known = (jnp.arange(height * width) < first)[None]
     given = None
     if self.has_variable('constants', 'given'):

@@ -1,7 +1,7 @@
 """Causal convolution, one definition for training and sampling.
 
-Keep what was written, zero-padded; read the receptive field of the block that
-is written now; convolve without padding. Training writes the block "whole
+Keep written values, zero-padded; read the receptive field of the block being
+written; convolve without padding. Training writes the block "whole
 map"; sampling writes one row (down stream) or one pixel (down-right stream).
 Streams as in Salimans et al. 2017, sec. 2.
 """
@@ -13,9 +13,9 @@ from pic_jax.model import layers
 
 
 class CausalConv(layers.WeightNormConv):
-  """Convolution that sees rows above and, to the right, at most `right` more.
+  """Convolution that reads the rows above and at most `right` columns ahead.
 
-  The only code that knows the cache. `__call__` takes any number of rows:
+  The cache is private to this class. `__call__` takes any number of rows:
   the whole map, or the next row after `start`. `pixel` takes the next pixel,
   after `start` and, for every row, `start_row`: then the kernel is used in two
   parts, its upper rows once per row for all columns, its last row per pixel.

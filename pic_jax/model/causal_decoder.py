@@ -24,8 +24,8 @@ class CausalDecoder(nn.Module):
     features: channels of every convolution (160 in the paper).
     num_blocks: gated residual blocks of each stream (4 in the paper).
     num_outputs: width P of theta.
-    attention_heads: of the look at all earlier pixels, which is added to the
-      input of the down-right stream; 0 for none.
+    attention_heads: heads of the attention to earlier pixels, which is added to
+      the input of the down-right stream; 0 for none.
     head_mean: [P] means with which theta starts.
     dtype: of the convolutions within blocks; the streams are float32.
   """
@@ -128,7 +128,7 @@ class CausalDecoder(nn.Module):
   def down_stack(
     self, x: jax.Array, conditioning: list[jax.Array], train: bool = False
   ) -> list[jax.Array]:
-    """Runs the down stream; returns what each block gives, [B, rows, w, F]."""
+    """Runs the down stream; returns each block's output, [B, rows, w, F]."""
     maps = []
     for block, projected in zip(self.down_blocks, conditioning, strict=True):
       x = block(x, projected, train)
@@ -142,7 +142,7 @@ class CausalDecoder(nn.Module):
     train: bool = False,
     col: jax.Array | None = None,
   ) -> jax.Array:
-    """Runs the down-right stream on whole maps or one pixel; gives theta."""
+    """Runs the down-right stream on whole maps or one pixel; returns theta."""
     for block, projected in zip(
       self.down_right_blocks, conditioning, strict=True
     ):
@@ -189,7 +189,7 @@ class CausalDecoder(nn.Module):
     down_conditioning: list[jax.Array],
     down_right_conditioning: list[jax.Array],
   ) -> tuple[jax.Array, list[jax.Array]]:
-    """Does all of a row that its own pixels do not change.
+    """Computes the parts of a row that do not depend on its own pixels.
 
     Args:
       down, down_right: [N, 1, w, F] of `rows_in` for the row above, 0 in row 0.

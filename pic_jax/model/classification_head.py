@@ -1,8 +1,8 @@
 """Classification of chroma into bins (Zhang et al. 2016; Larsson et al. 2016).
 
 Zhang et al. weight rare colours up and take the annealed mean; Larsson et al.
-weight nothing and take the median of the histogram (theirs are of a and of b,
-ours are the two margins of one histogram).
+use no weights and take the median (of histograms of a and of b; here of the two
+margins of one histogram).
 """
 
 import functools
@@ -99,7 +99,7 @@ def class_weights(
 
 
 def count(chroma: jax.Array) -> jax.Array:
-  """Pixels [Q] in every bin; chroma [..., 2] in Lab units."""
+  """Counts the pixels [Q] in every bin; chroma [..., 2] in Lab units."""
   nearest = _squared_distances(chroma.reshape(-1, 2)).argmin(-1)
   return jnp.bincount(nearest, length=len(bins()))
 

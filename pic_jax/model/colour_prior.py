@@ -1,8 +1,8 @@
 """Prior of colours: a smoothed histogram of training chroma.
 
-Guidance asks how well a colour goes with the picture. The embedding's own
-likelihood prefers grey, since grey is common; divided by the prior to some
-power it says what the picture tells of the colour, not how common that is.
+Guidance should measure how well a colour fits the picture. The embedding's
+likelihood prefers grey, because grey is common; divided by a power of the prior
+it measures what the picture says about a colour, not how common the colour is.
 """
 
 import base64
@@ -53,12 +53,12 @@ def log_prob(prior: jax.Array, chroma: jax.Array) -> jax.Array:
 
 
 def to_text(prior: np.ndarray) -> str:
-  """A prior as text, for the metadata of a file: 11 kB."""
+  """Encodes a prior as text for the metadata of a file: 11 kB."""
   return base64.b64encode(prior.astype('<f2').tobytes()).decode('ascii')
 
 
 def from_text(text: str) -> np.ndarray:
-  """Reads what `to_text` wrote.
+  """Decodes a prior from text.
 
   Raises:
     ValueError: it is not such a text.

@@ -75,7 +75,7 @@ def _shifts(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Convolves every channel with a kernel of its own.
+  """Convolves every channel with its own kernel.
 
   A sum of shifted products: on CPU XLA's grouped convolution takes 7 times as
   long, and 18 times with its gradient.
@@ -134,7 +134,7 @@ def is_frozen(name: str, num_frozen: int) -> bool:
 
 
 class Layer(nn.Module):
-  """Convolution and bias, without weight norm or a start from data.
+  """Convolution and bias, without weight norm or data-dependent initialisation.
 
   Attributes:
     features: number of output channels.
@@ -188,9 +188,8 @@ class EfficientNetLite0(nn.Module):
   def __call__(self, luminance: jax.Array) -> list[jax.Array]:
     """Maps [B, H, W, 1] in network units to features [B, h_i, w_i, C_i].
 
-    Colour, [B, H, W, 3], is seen, too, if it is given. The features are in
-    order from fine to coarse; the head's are as coarse as those before it.
-    order from fine to coarse; the head's are as coarse as those before it.
+    Colour [B, H, W, 3] is accepted, too. Features are ordered from fine to
+    coarse; the head's are as coarse as those before it.
     """
 
     def layer(name: str, features: int, *args: int, **kwargs: Any) -> Layer:
@@ -198,7 +197,7 @@ class EfficientNetLite0(nn.Module):
       kwargs |= {'is_frozen': frozen, 'dtype': self.dtype, 'name': name}
       return Layer(features, *args, **kwargs)
 
-    # Grey levels 127.5 (x + 1), which it was taught with minus 127, over 128.
+    # It was trained on (level - 127) / 128, where the level is 127.5 (x + 1).
     x = (127.5 * luminance + 0.5) / 128.0
     x = nn.relu6(layer('stem', STEM_WIDTH, 3, 2, is_grey=True)(x))
     features = []

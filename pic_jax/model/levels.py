@@ -470,10 +470,10 @@ def noise(key: jax.Array, height: int, width: int) -> jax.Array:
   bits = bits.reshape(shape)
   # The last two of a call are logistic: of x3, and spare ones of q.
   mixtures = bits[..., 8:].reshape(height, width, 4, NUM_COMPONENTS + 2)
-  mixtures = logistic_mixture.noise_of_bits(mixtures)
+  mixtures = logistic_mixture.noise_from_bits(mixtures)
   spare = jnp.zeros((height, width, 2), jnp.uint32)
   of_q = jnp.concatenate([bits[..., :8], spare], -1)
-  of_q = logistic_mixture.noise_of_bits(of_q)[..., :8]
+  of_q = logistic_mixture.noise_from_bits(of_q)[..., :8]
   return jnp.concatenate([of_q, mixtures.reshape(height, width, -1)], -1)
 
 

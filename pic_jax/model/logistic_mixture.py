@@ -197,18 +197,18 @@ def log_prob_paper(
 
 
 def bits_per_image(log_prob: jax.Array) -> jax.Array:
-  """[...] bits for all chroma values of a map; log_prob [..., h, w] in nats."""
+  """Bits [...] for all chroma values of a map; log_prob [..., h, w] in nats."""
   return -log_prob.sum((-2, -1)) / np.log(2.0)
 
 
 def bits_per_dim(
   log_prob: jax.Array, hints: jax.Array | None = None
 ) -> jax.Array:
-  """[...] bits per chroma value: nats / (ln 2 * h * w * 2).
+  """Bits [...] per chroma value: nats / (ln 2 * h * w * 2).
 
   Args:
     log_prob: [..., h, w] in nats.
-    hints: [..., h, w, 3]; the cells that they give are left out of both.
+    hints: [..., h, w, 3]; known cells are excluded.
   """
   if hints is None:
     height, width = log_prob.shape[-2:]
@@ -232,15 +232,15 @@ def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
   # One draw, and flat: the same bits in several dimensions, mapped over keys,
   # take 16 s to compile on CPU in place of 0.6.
   bits = jax.random.bits(key, (math.prod(shape),), jnp.uint32)
-  return noise_of_bits(bits.reshape(shape))
+  return noise_from_bits(bits.reshape(shape))
 
 
-def noise_of_bits(bits: jax.Array) -> jax.Array:
+def noise_from_bits(bits: jax.Array) -> jax.Array:
   """`noise` from random bits [..., K + 2] uint32.
 
-  Its uniform numbers (k + 1/2) / 2^23 have neither 0 nor 1 among them, unlike
-  those of `jax.random.uniform`, whose 0 is a logistic of -87 in place of -16:
-  both tails are finite and alike.
+  Its uniform numbers (k + 1/2) / 2^23 are never 0 or 1, unlike those of
+  `jax.random.uniform`, whose 0 gives a logistic of -87 instead of -16: both
+  tails are finite and equally long.
   """
   u = ((bits >> 9).astype(jnp.float32) + 0.5) * 2.0**-23  # exact
   gumbel = -jnp.log(-jnp.log(u[..., :-2]))

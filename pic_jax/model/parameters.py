@@ -1,4 +1,4 @@
-"""The parameters of `PIC`: their shapes, and where they start."""
+"""Shapes and initial values of the parameters of `PIC`."""
 
 import functools
 
@@ -64,7 +64,7 @@ def initial(
 def with_levels(
   model: pic.PIC, params: dict, batch: pic.LabBatch, seed: int
 ) -> dict:
-  """Parameters of a model without some of its levels, with these drawn.
+  """Completes parameters that lack some levels by drawing these.
 
   Args:
     model: the network.
@@ -112,7 +112,7 @@ def _draw_direction(
 
 
 def completed(params: dict, expected: dict) -> dict:
-  """Older parameters, with a kernel of 0 for the hints that they cannot read.
+  """Completes older parameters with a kernel of 0 for hints.
 
   Args:
     params: of a model that may read no hints.

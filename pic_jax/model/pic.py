@@ -22,7 +22,7 @@ from pic_jax.model import (
 )
 from pic_jax.runtime import fields
 
-# Gain of the heads at the start: theta is nearly the same everywhere.
+# Initial gain of the heads: theta is nearly constant over the map.
 HEAD_SCALE = 0.1
 # Builders of heads. Theta comes from the decoder, or, for all other heads, from
 # the first P channels of the embedding.
@@ -52,7 +52,7 @@ class LabBatch(NamedTuple):
 
 
 class Scores(NamedTuple):
-  """Log-probabilities of a chroma map, and what gave them.
+  """Log-probabilities of a chroma map and the outputs behind them.
 
   Attributes:
     theta: [B, h_0, w_0, P] of the decoder, on the coarsest grid.
@@ -78,8 +78,8 @@ class Scores(NamedTuple):
 class PIC(nn.Module):
   """Embedding network and autoregressive decoder; fields are `config.model`.
 
-  Other heads leave the decoder out and take every pixel by itself: the same
-  network with the losses of other methods, to compare with.
+  Other heads have no decoder and treat every pixel independently: the same
+  network with the losses of other methods, for comparison.
 
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
@@ -95,22 +95,22 @@ class PIC(nn.Module):
       sides, see `levels`; 0 for never (the paper).
     level_features: channels of the networks that refine.
     level_blocks: gated residual blocks of each of their two stages.
-    chroma_filter: 'point' or 'area', see `color.subsample`: how the chroma is
-      made that the model learns.
+    chroma_filter: 'point' or 'area', see `color.subsample`; it defines the
+      chroma that the model learns.
     decoder_features: channels of the decoder.
     decoder_blocks: blocks of each of its two streams.
-    attention_heads: of the decoder's look at all earlier pixels that look
-      alike, see `causal_attention`; 0 for none (the paper).
+    attention_heads: heads of the decoder's attention to earlier pixels, see
+      `causal_attention`; 0 for none (the paper).
     num_components: logistics K of the mixture.
     gated: gating non-linearity (paper sec. 4.4), in both networks.
     dropout_rate: in every block, while training.
     embedding_loss_weight: weight of the auxiliary likelihood that the first P
       channels of the embedding give as a mixture of their own; 0 for none.
-    hint_share: of the images while training, how many of them are given some
-      cells (`hints`); 0: the embedding reads no hints.
+    hint_share: share of training images with known cells (`hints`); 0: the
+      embedding reads no hints.
     remat: recompute each block's activations in the backward pass.
-    dtype: of what convolutions read and give: 'float32', 'bfloat16', or 'auto'
-      for bfloat16 on TPU and GPU and float32 on CPU. The sums of residual
+    dtype: of the inputs and outputs of convolutions: 'float32', 'bfloat16', or
+      'auto' for bfloat16 on TPU and GPU and float32 on CPU. The sums of residual
       blocks, the first convolutions and theta's head are always float32.
   """
 
@@ -186,7 +186,7 @@ class PIC(nn.Module):
 
   @nn.nowrap
   def coarsest(self, lab: LabBatch) -> LabBatch:
-    """The same images on the decoder's grid; without levels as they are."""
+    """The same images on the decoder's grid; unchanged without levels."""
     if not self.levels:
       return lab
     chroma = levels.pyramid(lab.chroma, None, self.levels)[0].chroma
@@ -218,7 +218,7 @@ class PIC(nn.Module):
 
   @nn.nowrap
   def with_luminance(self, lab: LabBatch, luminance: jax.Array) -> LabBatch:
-    """Shows the same chroma under other grey levels.
+    """Replaces the luminance of a batch.
 
     Args:
       lab: see `split_lab`.

@@ -55,7 +55,7 @@ Pair = tuple[int, int]
 
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
-  """Lets `layers.convolve` choose this where it pays, while it is traced.
+  """Allows `layers.convolve` to use this where it is faster, while traced.
 
   For training and likelihood. Sampling stays without: its passes pixel by pixel
   and over whole maps have to agree to the last bits, and these sums differ from
@@ -75,7 +75,7 @@ def pays(
   stride: int,
   dilation: int,
 ) -> bool:
-  """Whether a convolution is allowed to be done here, and cheaper.
+  """Whether a convolution is allowed here and faster.
 
   Args:
     x, kernel, padding, stride, dilation: as of `layers.convolve`.

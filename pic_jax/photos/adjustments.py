@@ -29,7 +29,7 @@ class Adjustments:
 
   @property
   def is_neutral(self) -> bool:
-    """Whether there is nothing to do but to saturate."""
+    """Whether only saturation differs from the default."""
     return (self.warmth, self.tint, self.strength) == (0, 0, 1)
 
   def balance(self, lab: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Anchors: cells that keep their chroma when hints are added elsewhere.
 
-A model that is told one colour changes others, too: a red boat makes the sea
-red. So a sample with hints keeps the chroma of the same sample without them in
-cells here and there that are no part of what the hints are about.
+A hint also changes other colours: a red boat makes the sea red. So a sample
+with hints keeps the chroma of the same sample without hints in scattered cells
+that do not belong to the objects of the hints.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ RADIUS, REACH = 0.25, 0.4
 
 
 def cells(strokes: list[brush.Stroke], luminance: np.ndarray) -> np.ndarray:
-  """Cells that keep the chroma that they have without hints, [h, w] bool.
+  """Mask of the cells that keep their chroma, [h, w] bool.
 
   One in `STEP` cells of a map of `GRID`, in each direction, if it is not near a
   hint, nor within its `REACH` and connected to it by cells that are as light.

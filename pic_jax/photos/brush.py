@@ -1,7 +1,7 @@
-"""A hint is a brush: it gives the cells around it that are as light as it.
+"""Brushes: a hint covers connected cells of similar luminance around it.
 
-One cell of a chroma map is less than an object, and samples of a model that
-knows one cell often leave the rest of the object as it was.
+One cell of a chroma map is smaller than an object, and a model that knows one
+cell often leaves the rest of the object unchanged.
 """
 
 import collections

@@ -109,7 +109,7 @@ class Colorizer:
     """Context of all that runs on the devices.
 
     Raises:
-      RunError: in a process that was forked; it would hang for ever.
+      RunError: in a forked process, where JAX would hang.
     """
     if os.getpid() != self._process:
       raise errors.RunError(
@@ -155,8 +155,8 @@ class Colorizer:
       seed: together with the grey levels it determines the samples.
       hints: known colours, (x, y, (r, g, b)) or (x, y, '#rrggbb') in pixels,
         with a size 'S', 'M' or 'L' of the brush if wanted; or a file of them.
-      **more: other fields of `options.Settings`; `samples=[5]` draws only the
-        one that is number 5 of all that this seed gives.
+      **more: other fields of `options.Settings`; `samples=[5]` draws only
+        sample number 5 of this seed.
 
     Returns:
       [S, H, W, 3] uint8.
@@ -193,7 +193,7 @@ class Colorizer:
   def to_network_size(
     self, rgb: np.ndarray, alpha: np.ndarray | None = None
   ) -> network_size.NetworkInput:
-    """Turns a photograph grey and small.
+    """Converts a photograph to the network's input.
 
     Args:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
@@ -263,8 +263,8 @@ class Colorizer:
   ) -> list[drawn_samples.Drawing]:
     """Draws samples for photographs whose `levels` all have one shape.
 
-    One for each device at a time: a program of one size, so that a sample does
-    not depend on what else is coloured.
+    Each device takes one at a time: a program of one size, so that a sample
+    does not depend on other photographs.
     """
     settings = self.complete(settings)
     if any(x.anchors is not None for x in inputs):
@@ -296,7 +296,7 @@ class Colorizer:
   def _draw_anchored(
     self, network_input: network_size.NetworkInput, settings: options.Settings
   ) -> drawn_samples.Drawing:
-    """Draws samples of which each is the one without hints at its anchors."""
+    """Draws samples that equal those without hints at their anchors."""
     numbers = settings.samples or range(settings.num_drawn)
     rows, columns = network_input.shape
     without = dataclasses.replace(network_input, hints=None, anchors=None)
@@ -355,7 +355,7 @@ class Colorizer:
 
     Returns:
       Mixtures [h, w, P] and luminance [h, w, 1] in network units, padded; None
-      if the embedding was not taught any.
+      if the embedding has no mixture.
     """
     if not self.model.embedding_has_likelihood:
       return None

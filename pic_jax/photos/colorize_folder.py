@@ -1,8 +1,8 @@
 """Colours photographs into a folder: outputs, journal, report, page.
 
-Every output appears whole or not at all. A journal beside the outputs says
-what was made with which settings, so that a second run makes only what is
-missing and never overwrites anything else.
+Every output appears whole or not at all. A journal beside the outputs records
+the settings of each, so that a second run makes only missing outputs and never
+overwrites other files.
 """
 
 import collections
@@ -37,7 +37,7 @@ MAX_NAME_BYTES = 255
 
 @dataclasses.dataclass
 class _Task:
-  """A photograph that waits for its colours."""
+  """A photograph that is waiting to be coloured."""
 
   result: folder_job.Result
   photograph: image_files.Photograph
@@ -59,7 +59,7 @@ class FolderRun:
     complete = colorizer.complete(job.settings)
     self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
-    # As JSON has it; and what does not use it is as it was made before.
+    # As JSON has it. Unused settings are left out, as in earlier versions.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
@@ -109,7 +109,7 @@ def run(
   found: folder_job.Found,
   colorizer: colorize.Colorizer,
 ) -> dict[str, Any]:
-  """Colours what was found.
+  """Colours the photographs of a job.
 
   Returns:
     The report: `settings`, `left_out`, and `files`, a `Result` each.
@@ -163,7 +163,7 @@ def run(
 def _colour_all(
   run: FolderRun, photographs: list[tuple[pathlib.Path, str]]
 ) -> list[folder_job.Result]:
-  """One for each device at a time, of one shape of what the network sees."""
+  """Colours photographs in groups of one shape, one for each device."""
   found = []
   waiting = collections.defaultdict(list)
   for path, name in photographs:
@@ -215,7 +215,7 @@ def _open(
 
 
 def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
-  """False for what is there, or would be in the way of something else."""
+  """False for existing outputs, and for names that are taken."""
   before = run.made_before(result)
   is_ours = before.get('made_with') == result.made_with
   targets, file_options = run.job.targets(result.file), run.job.file_options

@@ -1,4 +1,4 @@
-"""A page with all colourisations of a folder: one HTML file and thumbnails."""
+"""The contact sheet of a folder: one HTML file and thumbnails."""
 
 import hashlib
 import html
@@ -20,7 +20,7 @@ _PAGE = pathlib.Path(__file__).with_suffix('.html')
 
 
 def _text(text: Any) -> str:
-  """Escaped; file names may hold bytes that are not text."""
+  """Escapes text; file names may hold bytes that are not text."""
   return html.escape(os.fsencode(str(text)).decode('utf-8', 'replace'))
 
 
@@ -40,7 +40,7 @@ def picture(
     caption: below it.
 
   Returns:
-    What `to_html` wants of a picture.
+    The entry of a picture for `to_html`.
   """
   digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   path = pathlib.Path(THUMBNAILS) / f'{digest}.jpg'
@@ -68,7 +68,7 @@ def _figure(picture: dict[str, Any]) -> str:
 
 
 def to_html(entries: list[dict[str, Any]]) -> str:
-  """The page.
+  """Renders the page.
 
   Args:
     entries: for every photograph its `file`; `reason`, if it failed; else

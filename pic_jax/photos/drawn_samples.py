@@ -1,4 +1,4 @@
-"""Samples of a photograph's chroma, and which of them are kept."""
+"""Samples of a photograph's chroma and the choice among them."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def make(
   log_prob: np.ndarray,
   settings: options.Settings,
 ) -> Drawing:
-  """Cuts the padding off and keeps what `rank` asks for."""
+  """Removes the padding and keeps the samples chosen by `rank`."""
   height, width = network_input.shape
   chroma = chroma[:, :height, :width]
   bits = bits_per_dim(network_input, log_prob)
@@ -48,7 +48,7 @@ def make(
 def choose(
   settings: options.Settings, bits_per_dim: np.ndarray, differences: np.ndarray
 ) -> list[int]:
-  """Numbers of the samples that are kept, of all that were drawn.
+  """Chooses the samples to keep.
 
   Args:
     settings: `rank` and `num_samples`.
@@ -93,7 +93,7 @@ def bits_per_dim(
 
 
 def finite(bits: float | None) -> float | None:
-  """None of a model without a likelihood."""
+  """Bits as a float; None for a model without a likelihood."""
   return float(bits) if bits is not None and np.isfinite(bits) else None
 
 

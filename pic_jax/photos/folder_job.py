@@ -1,4 +1,4 @@
-"""Which photographs are coloured, under which names, and what was before."""
+"""Jobs: photographs, names of outputs, and the journal of earlier runs."""
 
 import collections
 import dataclasses
@@ -27,7 +27,7 @@ class Job:
     output: folder.
     settings: of the samples.
     file_options: formats, folders, what may be overwritten.
-    hints: file of what is known of the one photograph; None: nothing is.
+    hints: file of hints for the one photograph; None for none.
     shard: which of the photographs.
   """
 
@@ -91,8 +91,8 @@ class Result:
     status: 'started', 'done', 'skipped' (it is there already) or 'failed'.
     reason: why it failed.
     height, width: pixels.
-    notes: what a user should know.
-    made_with: all that the outputs depend on.
+    notes: notes for the user.
+    made_with: everything that determines the outputs.
     samples: of each `file`, `bits_per_dim`, `clipped_share`, measures.
     original: the same of a colour photograph's own colours.
     difference: mean distance of two samples in (a, b), Lab units.
@@ -115,7 +115,7 @@ class Result:
 
 
 def find(job: Job) -> Found:
-  """Looks for files with the suffix of a photograph, in a fixed order.
+  """Finds files with the suffix of a photograph, in a fixed order.
 
   Raises:
     UserError: nothing there, two of one name, the output is an input, or it
@@ -168,7 +168,7 @@ def find(job: Job) -> Found:
 
 
 def _refuse_files_of_others(job: Job) -> None:
-  """In a folder without a journal, nothing is of an earlier job."""
+  """Refuses a folder without a journal that holds files of these names."""
   if (job.output / JOURNAL).exists():
     return
   names = (PARTIAL, REPORT, PAGE)
@@ -183,7 +183,7 @@ def _refuse_files_of_others(job: Job) -> None:
 def _walk(
   source: pathlib.Path, output: pathlib.Path, recursive: bool
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-  """Photographs of a folder, and its other files and what may not be read."""
+  """Lists photographs of a folder, and other or unreadable files."""
   photographs, others = [], []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
@@ -248,6 +248,6 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
         entry = json.loads(line)
         name = entry['file']
       except (ValueError, TypeError, KeyError):
-        continue  # cut off when the process was killed, or no line of ours
+        continue  # cut off by a kill, or written by another program
       entries[name] = earlier_versions.journal_entry(entry)
   return entries

@@ -1,4 +1,4 @@
-"""A small chroma map on the full luminance of a photograph, strip by strip.
+"""Upsampling of chroma along the edges of a photograph, strip by strip.
 
 The network gives chroma on a small grid (paper sec. 3.3); the photograph has
 its own luminance, at any ratio of the sides. As in the guided filter (He et

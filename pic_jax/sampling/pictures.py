@@ -1,4 +1,4 @@
-"""Chroma and luminance as pictures."""
+"""Conversion of luminance and chroma to pictures."""
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,6 @@ def to_rgb(
 
 
 def grey_picture(model: pic.PIC, lab: pic.LabBatch) -> jax.Array:
-  """[B, H, W, 3] uint8: what the model is given, as a picture."""
+  """Renders the input of the model as a picture [B, H, W, 3] uint8."""
   colourless = jnp.zeros_like(lab.chroma[:, None])
   return to_rgb(model, lab.luminance, colourless)[:, 0]

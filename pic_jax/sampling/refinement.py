@@ -1,4 +1,4 @@
-"""Drawing the finer levels of a chroma map, one after another; see `levels`."""
+"""Sampling of the finer levels of a chroma map; see `levels`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pic_jax.model import levels, pic
 from pic_jax.sampling import conditions
 
-# Candidates for a pixel count from 0 on in a sample's key.
+# Offset of the levels in a sample's key; candidates of pixels use 0, 1, ...
 LEVEL_STREAM = 2**31
 
 
@@ -65,7 +65,7 @@ def refine(
   inputs: Inputs,
   hints: Sequence[jax.Array | None],
 ) -> tuple[jax.Array, list[jax.Array]]:
-  """Draws the finest maps of coarsest ones.
+  """Refines coarsest maps to finest ones.
 
   Args:
     model: has levels.

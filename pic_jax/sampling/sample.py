@@ -18,7 +18,7 @@ PASSES_PER_CHECK = 2
 
 
 def image_keys(seed: int | jax.Array, indices: jax.Array) -> jax.Array:
-  """[B] keys of the images with these numbers [B]; `sampling.seed`."""
+  """Keys [B] of the images with these numbers [B]; see `sampling.seed`."""
   return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), indices)
 
 
@@ -127,7 +127,7 @@ def parallel(
 def feed_forward(
   model: pic.PIC, params: dict, cond: conditions.Conditions
 ) -> tuple:
-  """Chroma of a model without decoder, every pixel by itself (sec. 4.3).
+  """Samples a model without decoder, each pixel independently (sec. 4.3).
 
   Returns:
     Canvases [N, h, w, 2], log-probabilities [N, h, w] and 0; a head without a
@@ -234,7 +234,7 @@ def sample_independently(
   num_samples: int,
   temperature: float | jax.Array,
 ) -> jax.Array:
-  """Draws every pixel from a mixture of its own, without a decoder.
+  """Draws each pixel independently from its own mixture, without a decoder.
 
   Args:
     theta: [B, h, w, P] raw outputs, for instance of the embedding.

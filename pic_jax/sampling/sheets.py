@@ -72,7 +72,7 @@ def draw_batches(
 ) -> Iterator[np.ndarray]:
   """Colourises the first images of a source, batch after batch.
 
-  Every host colourises its share and gets all.
+  Every host colourises its share and receives all rows.
 
   Args:
     model: the network.

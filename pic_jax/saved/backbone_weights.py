@@ -1,4 +1,4 @@
-"""The weights that an EfficientNet-Lite0 backbone starts from."""
+"""Initial weights of an EfficientNet-Lite0 backbone."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ BATCH_NORM_EPSILON = 1e-3
 
 
 def layer_names() -> Iterator[tuple[str, str, str]]:
-  """Layer, and the names of its convolution and batch norm in the file."""
+  """Yields layers and the names of their convolutions and batch norms."""
   yield 'stem', '_conv_stem', '_bn0'
   for index, block in enumerate(efficientnet_lite0.blocks()):
     ours, theirs = f'block_{index:02d}', f'_blocks.{index}'
@@ -27,7 +27,7 @@ def layer_names() -> Iterator[tuple[str, str, str]]:
 
 
 def load(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
-  """Reads what `scripts/convert_efficientnet_lite0.py` wrote.
+  """Reads the output of `scripts/convert_efficientnet_lite0.py`.
 
   Returns:
     The parameters of `EfficientNetLite0`, float32, batch norm folded in.

@@ -9,8 +9,7 @@ from typing import Any
 
 from pic_jax.runtime import errors
 
-# Fields that are gone. Those of `evaluation` are flags of --mode=eval, the
-# others are constants.
+# Removed fields. Those of `evaluation` became flags, the others constants.
 REMOVED = {
   'optimizer': ('eps',),
   'training': ('accumulation_steps', 'heartbeat_seconds', 'rebalancing_share'),

@@ -12,7 +12,7 @@ from pic_jax.saved import config_check, config_fields, earlier_versions
 
 # In a workdir: the config of its run, and the folder of its checkpoints.
 CONFIG_FILE, CHECKPOINTS = 'config.json', 'checkpoints'
-# What a run that is resumed keeps, but for `MAY_CHANGE`.
+# Fields that a resumed run must keep, except for `MAY_CHANGE`.
 FIXED = ('model.', 'data.', 'optimizer.name')
 MAY_CHANGE = {
   'model.remat',
@@ -112,7 +112,7 @@ def changes(
 
   Args:
     config: the new one.
-    before: what the workdir holds.
+    before: the config in the workdir.
     workdir: named in the message.
 
   Returns:

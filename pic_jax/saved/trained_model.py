@@ -19,7 +19,7 @@ from pic_jax.saved import (
 
 
 def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
-  """Reads all that is saved of a model.
+  """Reads a trained model.
 
   Args:
     source: a workdir (its last good checkpoint), 'workdir@step', a
@@ -47,7 +47,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
 
 
 def _locate(source: str) -> tuple[str, bool, int | None]:
-  """Finds what `source` of `load` names.
+  """Resolves the `source` of `load`.
 
   Returns:
     A path, whether it is a file of weights, and the step of a workdir if it is

@@ -43,14 +43,14 @@ def save(
 ) -> None:
   """Writes (averaged) parameters; each file appears whole or not at all.
 
-  Beside it, NAME.json tells people the config, the step and the sha256.
+  NAME.json beside it repeats config, step and sha256 for readers.
 
   Args:
     path: ends in .safetensors.
     params: tree of float32 arrays.
     config: of the run; stored as JSON in the file's metadata.
     step: steps trained.
-    recommended: how photographs should be drawn; None for exact samples.
+    recommended: settings for photographs; None for exact samples.
     prior: [64, 64], see `colour_prior`; None for none.
     dtype: 'float16' (half the size) or 'float32'.
 
@@ -93,7 +93,7 @@ def save(
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Any]:
-  """Opens a file of weights; what is wrong with it becomes a `RunError`."""
+  """Opens a file of weights; a damaged one raises `RunError`."""
   try:
     with safetensors.safe_open(path, 'numpy') as file:
       yield file
@@ -114,7 +114,7 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
 def load(
   path: str | os.PathLike,
 ) -> tuple[Any, ml_collections.ConfigDict, int]:
-  """Reads what `save` wrote.
+  """Reads a file of weights.
 
   Returns:
     Parameters (float32 numpy), the config, the step.

@@ -45,7 +45,7 @@ class Layer:
 
 
 def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
-  """Layers of a live model in the order of their use (paper Table 1)."""
+  """Lists the layers of a model in the order of their use (paper Table 1)."""
   table: dict[tuple[str, ...], Layer] = {}
   seen = set()
 
@@ -123,14 +123,14 @@ def _count_backbone(
   if not module.is_depthwise:
     kernel *= channels
   layer.multiply_adds += kernel * shape[1] * shape[2]
-  # The stem's kernel has three channels for the one that it is given.
+  # The stem's kernel has three channels, its input one.
   layer.num_parameters += (3 if module.is_grey else 1) * kernel + features
 
 
 def run(
   config: ml_collections.ConfigDict, num_images: int | None, workdir: str | None
 ) -> dict[str, Any]:
-  """All that `to_text` prints.
+  """Computes the entries that `to_text` prints.
 
   Args:
     config: checked.
@@ -168,7 +168,7 @@ def run(
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as lines for a reader."""
+  """Formats the report as lines."""
   lines = [
     f'{"layer":27} {"operation":14} {"resolution":>10} {"width":>5} '
     f'{"dilation":>8} {"parameters":>11} {"10^6 mult-adds":>14}'

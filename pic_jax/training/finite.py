@@ -8,12 +8,12 @@ import numpy as np
 from pic_jax.runtime import devices, errors
 from pic_jax.training import train_step
 
-# Updates in a row that may be left out before the run ends.
+# Consecutive updates that may be skipped before the run ends.
 MAX_SKIPPED_IN_ROW = 10
 
 
 def _not_finite(params: Any) -> list[str]:
-  """Layers or blocks whose parameters (host arrays) are not all finite."""
+  """Lists layers or blocks whose parameters (host arrays) are not finite."""
   flat = flax.traverse_util.flatten_dict(params)
   bad = [path for path, x in flat.items() if not np.isfinite(x).all()]
   return sorted({'/'.join(path[:2]) for path in bad})
@@ -22,10 +22,10 @@ def _not_finite(params: Any) -> list[str]:
 def check_updates(
   step: int, parts: dict[str, Any], state: train_step.TrainState
 ) -> None:
-  """Ends the run when no update was possible for too long.
+  """Ends the run after too many skipped updates.
 
   Args:
-    step: that gave `parts`; a few steps back, so that nothing waits.
+    step: step of `parts`; a few steps back, so that the host need not wait.
     parts: metrics of the step.
     state: now, replicated.
 

@@ -21,7 +21,7 @@ Groups = Sequence[tuple[int, int]]
 
 
 def _places(groups: Groups) -> np.ndarray:
-  """Where the old channels are among the new ones."""
+  """Positions of the old channels among the new ones."""
   ends = itertools.accumulate(after for _, after in groups)
   return np.concatenate(
     [
@@ -39,7 +39,7 @@ class _Growth:
   """Grows the parts of one model.
 
   Attributes:
-    before, after: the model that there is, and the one that it becomes.
+    before, after: the trained model and the larger one.
     rng: draws the directions of new channels.
   """
 
@@ -49,7 +49,7 @@ class _Growth:
     self.rng = np.random.default_rng(seed)
 
   def pair(self, name: str) -> tuple[int, int]:
-    """A field of both models, which must not shrink."""
+    """Values of a field in both models; it must not shrink."""
     before, after = getattr(self.before, name), getattr(self.after, name)
     _check_not_less(f'`model.{name}`', before, after)
     return before, after
@@ -67,7 +67,7 @@ class _Growth:
     return {'V': V, 'g': g, 'b': b}
 
   def drawn(self, inputs: int, outputs: int, gain: float) -> dict:
-    """A 1x1 convolution that was not there."""
+    """Draws a new 1x1 convolution."""
     V = self.rng.standard_normal((1, 1, inputs, outputs), np.float32)
     g = np.full(outputs, gain, np.float32)
     return {'V': V * layers.DIRECTION_STDDEV, 'g': g, 'b': np.zeros_like(g)}
@@ -222,7 +222,7 @@ def _check_equal(what: str, before: Any, after: Any) -> None:
 
 
 def grow(params: dict, before: pic.PIC, after: pic.PIC, seed: int = 0) -> dict:
-  """Parameters of `after` with which it computes what `before` does.
+  """Returns parameters with which `after` computes the same as `before`.
 
   Args:
     params: of `before`, numpy arrays. Networks that it lacks stay out.

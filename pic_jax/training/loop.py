@@ -26,14 +26,14 @@ from pic_jax.training import (
   train_step,
 )
 
-# Steps after which the counters of a step are looked at: by then the device
-# has them, so that the host does not wait.
+# Delay, in steps, after which the counters of a step are read: the device has
+# finished it by then, so that the host does not wait.
 CHECK_DELAY = 4
 
 
 @contextlib.contextmanager
 def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
-  """Turns an out-of-memory error into a line that says what helps."""
+  """Turns an out-of-memory error into one line with a remedy."""
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
@@ -63,7 +63,7 @@ def train_and_evaluate(
 
   Raises:
     Stopped: SIGTERM or SIGINT came; the state is saved.
-    UserError: the workdir or the data set does not go with the config.
+    UserError: the workdir or the data set does not fit the config.
     RunError: the loss or the gradient stays infinite, the device's memory is
       too small, saving or restoring failed, or another process writes to the
       workdir.
@@ -87,7 +87,7 @@ def train_and_evaluate(
     state = start.first_state(config, workdir, model, optimizer, training)
     if _is_finished(config, int(state.step), workdir):
       return devices.replicate(state)
-    if devices.is_main():  # not before: a run that is refused changes nothing
+    if devices.is_main():  # only now: a refused run must change nothing
       run_config.write(config, workdir)
     actions = periodic.Periodic(
       config, workdir, model, validation, training.fingerprint
@@ -143,7 +143,7 @@ def _changes(
 def _is_finished(
   config: ml_collections.ConfigDict, step: int, workdir: str
 ) -> bool:
-  """Whether a run has no step left to take, and says so."""
+  """Reports and returns whether a run has no step left."""
   num_steps = config.training.num_steps
   if step < num_steps:
     return False
@@ -157,7 +157,7 @@ def _is_finished(
 def _open_validation(
   config: ml_collections.ConfigDict,
 ) -> Sequence[np.ndarray]:
-  """Now, so that a wrong split ends the run before its first step."""
+  """Opens the validation split, so that a wrong one ends the run at once."""
   if max(config.training.eval_every_steps, config.training.sample_every_steps):
     return input_pipeline.open_source(config.data, config.data.validation_split)
   return ()
@@ -172,7 +172,7 @@ def _train(
   actions: periodic.Periodic,
   stop: signals.Signals,
 ) -> train_step.TrainState:
-  """The loop; `state` is on the host."""
+  """Runs the loop; `state` is on the host."""
   training, step = config.training, int(state.step)
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))
@@ -225,7 +225,7 @@ def _train(
 def _dataset(
   config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
 ) -> Sequence[np.ndarray]:
-  """Batches of this process, by the number of the step."""
+  """Builds the batches of this process, indexed by step."""
   return input_pipeline.train_dataset(
     source,
     config.training.batch_size,
@@ -237,7 +237,7 @@ def _dataset(
 
 
 def _asked(stop: signals.Signals) -> np.ndarray:
-  """The signal received [D], for the step: so all processes hear of it."""
+  """The received signal [D], as input of the step, which shares it."""
   return np.full(jax.local_device_count(), stop.received or 0, np.int32)
 
 
@@ -247,7 +247,7 @@ def _compile(
   rgb: np.ndarray,
   keys: jax.Array,
 ) -> Callable[..., Any]:
-  """Compiles the step; says how long it took."""
+  """Compiles the step and reports the time."""
   begin = time.perf_counter()
 
   def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:

@@ -21,8 +21,8 @@ NEWTON_SCHULZ = (
   (2.8769, -3.1427, 1.2046),
   (2.8366, -3.0525, 1.2012),
 )
-# What reads raw values or writes theta: Muon, which turns all directions of a
-# kernel alike, made these worse (0.055 bits/dim after 300 steps).
+# Layers that read raw values or write theta. Muon, which turns all directions
+# of a kernel alike, made these worse (0.055 bits/dim after 300 steps).
 ADAM_LAYERS = {
   'head',
   'stage_0',
@@ -42,10 +42,10 @@ ADAM_EPSILON = 1e-6
 def learning_rate_fn(
   config: ml_collections.ConfigDict, initial: float
 ) -> optax.Schedule:
-  """Learning rate of a step, counted from 0; of a whole config.
+  """Builds the learning-rate schedule of a config.
 
-  It decays from `initial` by a constant factor every step, and over the last
-  steps falls to 0 as a line on top of that.
+  The rate decays from `initial` by a constant factor per step; over the last
+  steps it also falls linearly to 0.
   """
   optimizer, num_steps = config.optimizer, config.training.num_steps
   decay = optax.exponential_decay(
@@ -61,7 +61,7 @@ def learning_rate_fn(
 
 
 def orthogonal_factor(x: jax.Array) -> jax.Array:
-  """Nearly U V^T of x = U S V^T, [r, c]: Newton-Schulz (Jordan et al. 2024).
+  """Approximates U V^T of x = U S V^T, [r, c], by Newton-Schulz (Jordan 2024).
 
   X_{k+1} = X_k S_k with S_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k, so that
   the big matrix is touched twice, and else its smaller Gram matrix.
@@ -95,11 +95,11 @@ def _lengths(V: jax.Array) -> jax.Array:
 
 
 def _keep_length(update: jax.Array, V: jax.Array) -> jax.Array:
-  """Changes an update so that every direction stays as long as it is.
+  """Changes an update so that the length of every direction stays the same.
 
-  The function that is learned does not change by it. Without it V grows by a
+  The learned function does not depend on the length. Without this, V grows by a
   percent per step: it overflows float16 within 1,000 steps, float32 within
-  8,000, and its average over steps knows but the last hundred.
+  8,000, and its average over steps covers only the last hundred.
   """
   turned = V + update
   return turned * (_lengths(V) / _lengths(turned)) - V
@@ -108,8 +108,8 @@ def _keep_length(update: jax.Array, V: jax.Array) -> jax.Array:
 def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
   """Muon (Jordan et al. 2024) for directions V of weight-normalised kernels.
 
-  Not `optax.contrib.muon`: its updates do not know how long V is, and its
-  state holds an array that is none of the model's.
+  `optax.contrib.muon` does not fit: its updates ignore the length of V, and its
+  state holds an additional array.
 
   Args:
     learning_rate: in radians per step, about.
@@ -134,9 +134,9 @@ def _label(path: tuple[Any, ...], _: jax.Array) -> str:
 def make_optimizer(
   config: ml_collections.ConfigDict,
 ) -> optax.GradientTransformation:
-  """Adam as optax has it (epsilon outside the bias correction), or Muon.
+  """Builds optax's Adam (epsilon outside the bias correction), or Muon.
 
-  Muon turns the directions of hidden convolutions; the rest is left to Adam.
+  Muon updates the directions of hidden convolutions, Adam all other parameters.
   """
   optimizer = config.optimizer
   adam = optax.adam(
@@ -161,7 +161,7 @@ def make_optimizer(
     is_frozen = backbone_embedding.is_frozen(path, model.frozen_parts)
     return not is_frozen and path[0] not in frozen
 
-  # What is frozen has gradients of 0, which stay as they are; no moments.
+  # Frozen parameters have gradients of 0 and need no moments.
   return optax.masked(
     chosen, functools.partial(flax.traverse_util.path_aware_map, learns)
   )

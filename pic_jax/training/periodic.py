@@ -144,11 +144,11 @@ class Periodic:
   def saved_on_failure(
     self, step: int, state: train_step.TrainState
   ) -> Iterator[None]:
-    """Saves what was learnt if the data or a disk fails inside."""
+    """Saves the state if reading data or a disk fails inside."""
     try:
       yield
     except Exception:
-      with contextlib.suppress(Exception):  # the first failure is told
+      with contextlib.suppress(Exception):  # the first failure is reported
         self.save(step, state)
         terminal.say(f'Saved step {step} in {self.workdir}.')
       raise

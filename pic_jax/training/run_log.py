@@ -30,8 +30,8 @@ class Log:
       self._file = path.open('a')
       if is_cut_off:  # by a kill or a full disk: the next line stands alone
         self._file.write('\n')
-      # Not `SummaryWriter`: its thread dies of a full disk, unseen, and then
-      # its queue stops the run.
+      # Not `SummaryWriter`: on a full disk its thread dies silently, and then
+      # its full queue blocks the run.
       self._board = event_file_writer.EventsWriter(
         f'{workdir}/events', f'.{os.getpid()}'
       )
@@ -81,7 +81,7 @@ class Meter:
 
   @contextlib.contextmanager
   def waiting(self) -> Iterator[None]:
-    """Time in which a step waits for its data; counts the step."""
+    """Measures the time in which a step waits for data; counts the step."""
     start = time.perf_counter()
     yield
     self._waited += time.perf_counter() - start
@@ -89,13 +89,13 @@ class Meter:
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
-    """Time that is left out: of evaluation, sampling or saving."""
+    """Excludes time: of evaluation, sampling or saving."""
     start = time.perf_counter()
     yield
     self._paused += time.perf_counter() - start
 
   def rates(self, batch_size: int, steps_left: int) -> dict[str, float]:
-    """Images/s, share of time waiting for data, seconds to go."""
+    """Images/s, share of time waiting for data, remaining seconds."""
     elapsed = time.perf_counter() - self._start - self._paused
     per_step = elapsed / max(1, self._steps)
     return {

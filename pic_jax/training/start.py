@@ -1,4 +1,4 @@
-"""The state that training starts with: resumed, fine-tuned or fresh."""
+"""Initial state of training: resumed, fine-tuned or fresh."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -102,10 +102,11 @@ def init_from(
   shapes: Any,
   images: Sequence[np.ndarray],
 ) -> Any:
-  """Averaged parameters of a trained model; of its networks, those we have.
+  """Loads the averaged parameters of a trained model.
 
-  A smaller one grows and computes what it did, see `growth`. Finer levels that
-  it lacks are drawn, and set from the first global batch.
+  Networks that this model lacks are dropped. A smaller model grows without
+  changing its function, see `growth`. Missing finer levels are drawn and set
+  from the first global batch.
 
   Raises:
     RunError: there is no such model, or it cannot grow to this one.
@@ -138,7 +139,7 @@ def fresh(
   model: pic.PIC,
   source: Sequence[np.ndarray],
 ) -> Any:
-  """Random directions; gains and biases from the first global batch."""
+  """Draws directions; sets gains and biases from the first global batch."""
   first = _first_batch(config, source)
   backbone = None
   if config.training.backbone_weights:

@@ -66,7 +66,7 @@ def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
 
 
 def average(mean: Any, new: Any, decay: jax.Array) -> Any:
-  """Exponential average; what does not change is exactly its own average."""
+  """Exponential average, exact for values that do not change."""
   return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
@@ -90,7 +90,7 @@ class Recipe(NamedTuple):
 
 
 def _stop_frozen(params: dict, frozen: tuple[str, ...]) -> dict:
-  """The same parameters, through which no gradient reaches frozen networks."""
+  """Stops the gradients of frozen networks."""
   return {
     name: jax.lax.stop_gradient(x) if name in frozen else x
     for name, x in params.items()
@@ -165,7 +165,7 @@ def loss_fn(
       others = (1.0 - given[..., 2]).sum((1, 2))
     parts, total = {}, 0.0
     for level, bits in enumerate(_level_bits(scores, others)):
-      # What is frozen need not be computed.
+      # Gradients of frozen networks need not be computed.
       if level or 'decoder' not in recipe.frozen:
         weights = _taught_share(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
@@ -186,7 +186,7 @@ def loss_fn(
 def _seen(
   model: pic.PIC, recipe: Recipe, rgb: jax.Array, key: jax.Array
 ) -> pic.LabBatch:
-  """Splits images; shows a share of them through old film."""
+  """Splits images and renders a share of them through old film."""
   lab = model.split_lab(rgb)
   if not recipe.film_share:
     return lab
@@ -216,7 +216,7 @@ def train_step_fn(
   optimizer: optax.GradientTransformation,
   recipe: Recipe,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-  """Makes the step that `devices.pmap` maps.
+  """Builds the step that `devices.pmap` maps.
 
   Returns:
     (state, rgb [b, H, W, 3] uint8, key) -> (state, metrics); the gradients and

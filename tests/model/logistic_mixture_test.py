@@ -208,7 +208,7 @@ def test_samples_have_the_probabilities_that_log_prob_gives():
 def test_tails_of_the_noise_are_finite_and_alike():
   """At the smallest and the largest bits, one in 2^23 draws each."""
   lowest, highest = (
-    np.asarray(logistic_mixture.noise_of_bits(jnp.full(4, bits, jnp.uint32)))
+    np.asarray(logistic_mixture.noise_from_bits(jnp.full(4, bits, jnp.uint32)))
     for bits in (0, 2**32 - 1)
   )
   np.testing.assert_allclose(lowest[2:], -np.log(2.0**24 - 1), rtol=1e-6)
@@ -222,11 +222,11 @@ def test_noise_is_drawn_from_these_bits():
   bits = jax.random.bits(key, (500, K + 2), jnp.uint32)
   np.testing.assert_array_equal(
     logistic_mixture.noise(key, (500, K + 2)),
-    logistic_mixture.noise_of_bits(bits),
+    logistic_mixture.noise_from_bits(bits),
   )
-  mirrored = logistic_mixture.noise_of_bits(~bits)[:, -2:]
+  mirrored = logistic_mixture.noise_from_bits(~bits)[:, -2:]
   np.testing.assert_allclose(
-    logistic_mixture.noise_of_bits(bits)[:, -2:], -mirrored, atol=1e-6
+    logistic_mixture.noise_from_bits(bits)[:, -2:], -mirrored, atol=1e-6
   )
 
 
