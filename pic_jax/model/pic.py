@@ -109,8 +109,8 @@ class PIC(nn.Module):
     hint_share: share of training images with known cells (`hints`); 0: the
       embedding reads no hints.
     remat: recompute each block's activations in the backward pass.
-    dtype: of the inputs and outputs of convolutions: 'float32', 'bfloat16', or
-      'auto' for bfloat16 on TPU and GPU and float32 on CPU. The sums of residual
+    dtype: of inputs and outputs of convolutions: 'float32', 'bfloat16', or
+      'auto' for bfloat16 on TPU and GPU and float32 on CPU. Sums of residual
       blocks, the first convolutions and theta's head are always float32.
   """
 
