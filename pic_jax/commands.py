@@ -136,7 +136,7 @@ def evaluate(values: Any) -> None:
   }
   for module in more:
     module.check(config)  # before the long work
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   params = devices.replicate(params)
   report = likelihood.evaluate(
     config, params, source, num_images=values.num_images, film=values.film

@@ -44,6 +44,11 @@ def open_source(
   return _decoded(config, open_images(config, split), split, is_training)
 
 
+def open_test(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
+  """Opens the test split of a whole config; see `open_source`."""
+  return open_source(config.data, config.data.test_split)
+
+
 def _decoded(
   config: ml_collections.ConfigDict,
   source: Sequence[np.ndarray],

@@ -143,7 +143,7 @@ def _figures_of_model(
   """Builds the rows of each figure by name, from one pass over the images."""
   model = run_config.build_model(config)
   others = figure_inputs.pictures_of_others(config, folders)
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   num_rows = number_of_rows(config, len(source))
   count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)
   pool = random_indices(config, len(source), count)
@@ -196,7 +196,7 @@ def models(trained: Sequence[Trained]) -> np.ndarray:
   config = trained[0][1]
   for _, other in trained:
     check_alike(config, other)
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   num_rows = number_of_rows(config, len(source))
   indices = random_indices(config, len(source), num_rows)
   columns = []

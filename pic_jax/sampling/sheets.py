@@ -115,7 +115,7 @@ def save(
   Yields:
     The path of each sheet, once it is written.
   """
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   done = 0
   batches = draw_batches(
     model, devices.replicate(params), source, sampling=config.sampling

@@ -16,9 +16,9 @@ from pic_jax.saved import run_config
 # Float32 arrays of the size of the parameters in a checkpoint: themselves,
 # their average and the two moments of Adam.
 ARRAYS_PER_CHECKPOINT = 4
-# The backward pass takes each product of the forward pass twice, and a
-# multiply-add is two operations.
-FLOPS_PER_MULTIPLY_ADD = 6
+# A multiply-add is two operations; the backward pass, which frozen layers lack,
+# takes each product of the forward pass twice.
+FORWARD_FLOPS, BACKWARD_FLOPS = 2, 4
 
 
 @dataclasses.dataclass
@@ -33,6 +33,7 @@ class Layer:
     dilation: of its first convolution.
     num_parameters: V, g and b.
     multiply_adds: in convolutions, zeros of the padding included.
+    num_frozen: multiply-adds of those without a backward pass.
   """
 
   name: str
@@ -42,6 +43,7 @@ class Layer:
   dilation: int
   num_parameters: int
   multiply_adds: int
+  num_frozen: int = 0
 
 
 def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
@@ -74,11 +76,11 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
 
 def _count(
   table: dict[tuple[str, ...], Layer],
-  module: layers.WeightNormConv,
+  module: layers.WeightNormConv | efficientnet_lite0.Layer,
   channels: int,
   shape: tuple[int, ...],
 ) -> None:
-  """Adds a convolution to its row of the table.
+  """Adds a convolution to its row; the backbone and a block have one row each.
 
   Args:
     table: rows by path.
@@ -86,45 +88,45 @@ def _count(
     channels: of its input.
     shape: of its output.
   """
+  path, width = module.path, module.features
   if isinstance(module, efficientnet_lite0.Layer):
-    _count_backbone(table, module, channels, shape)
-    return
-  (rows, columns), features = module.kernel_size, module.features
-  path, width = module.path, features
-  operation = f'{rows}x{columns} conv'
-  if module.stride > 1:
-    operation += f' / {module.stride}'
-  block = module.parent
-  if isinstance(block, layers.GatedBlock):
-    path, width = block.path, block.features
-    operation = 'gated block' if block.gated else 'block'
-  layer = table.setdefault(
-    path, Layer('/'.join(path), operation, shape[1:3], width, 1, 0, 0)
-  )
-  kernel = rows * columns * channels * features
-  layer.dilation = max(layer.dilation, module.dilation)
-  layer.num_parameters += kernel + 2 * features
-  layer.multiply_adds += kernel * shape[1] * shape[2]
+    path, name, operation, dilation = path[:-1], path[-2], 'backbone', 1
+    kernel = module.kernel_size**2 * width
+    kernel *= 1 if module.is_depthwise else channels
+    # The stem's kernel has three channels, its input one.
+    num_parameters = (3 if module.is_grey else 1) * kernel + width
+    is_frozen = module.is_frozen
+  else:
+    rows, columns = module.kernel_size
+    operation = f'{rows}x{columns} conv'
+    if module.stride > 1:
+      operation += f' / {module.stride}'
+    kernel = rows * columns * channels * width
+    num_parameters = kernel + 2 * width
+    dilation, is_frozen = module.dilation, False
+    block = module.parent
+    if isinstance(block, layers.GatedBlock):
+      path, width = block.path, block.features
+      operation = 'gated block' if block.gated else 'block'
+    name = '/'.join(path)
+  layer = table.setdefault(path, Layer(name, operation, (0, 0), 0, 1, 0, 0))
+  if operation == 'backbone' or not layer.width:  # of a block the first
+    layer.resolution, layer.width = shape[1:3], width
+  layer.dilation = max(layer.dilation, dilation)
+  layer.num_parameters += num_parameters
+  multiply_adds = kernel * shape[1] * shape[2]
+  layer.multiply_adds += multiply_adds
+  layer.num_frozen += multiply_adds if is_frozen else 0
 
 
-def _count_backbone(
-  table: dict[tuple[str, ...], Layer],
-  module: efficientnet_lite0.Layer,
-  channels: int,
-  shape: tuple[int, ...],
-) -> None:
-  """Adds a layer of the backbone to its one row; see `_count`."""
-  path, features = module.path[:-1], module.features
-  layer = table.setdefault(
-    path, Layer('/'.join(path[-1:]), 'backbone', shape[1:3], features, 1, 0, 0)
-  )
-  layer.resolution, layer.width = shape[1:3], features  # the last: its head
-  kernel = module.kernel_size**2 * features
-  if not module.is_depthwise:
-    kernel *= channels
-  layer.multiply_adds += kernel * shape[1] * shape[2]
-  # The stem's kernel has three channels, its input one.
-  layer.num_parameters += (3 if module.is_grey else 1) * kernel + features
+def _flops(table: list[Layer], frozen: tuple[str, ...]) -> int:
+  """Operations of training on one image; `training.frozen` names networks."""
+  total = 0
+  for layer in table:
+    is_frozen = layer.name.partition('/')[0] in frozen
+    learning = 0 if is_frozen else layer.multiply_adds - layer.num_frozen
+    total += FORWARD_FLOPS * layer.multiply_adds + BACKWARD_FLOPS * learning
+  return total
 
 
 def run(
@@ -145,12 +147,13 @@ def run(
     folder = folder.parent
   training = config.training
   return {
-    'layers': [dataclasses.asdict(layer) for layer in table],
+    'layers': [
+      {k: v for k, v in dataclasses.asdict(layer).items() if k != 'num_frozen'}
+      for layer in table
+    ],
     'num_parameters': num_parameters,
     'multiply_adds_per_image': multiply_adds,
-    'flops_per_step': (
-      FLOPS_PER_MULTIPLY_ADD * multiply_adds * training.batch_size
-    ),
+    'flops_per_step': training.batch_size * _flops(table, training.frozen),
     'num_devices': jax.device_count(),
     'num_processes': jax.process_count(),
     'device': jax.devices()[0].device_kind,

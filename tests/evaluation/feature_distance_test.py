@@ -86,7 +86,7 @@ def test_a_model_is_measured_beside_its_floor(tmp_path, monkeypatch):
   config.data.train_split = 'images[12:]'
   config.data.test_split = 'images[:12]'
   config.sampling.batch_size = 8
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   report = feature_distance.measure(
     config, devices.replicate(params), source, num_images=-1
   )

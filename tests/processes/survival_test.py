@@ -198,7 +198,7 @@ from pic_jax.training import optimizers, start
 import flax.serialization
 config, workdir = smoke.get_config(), sys.argv[1]
 training = input_pipeline.open_training(config.data)
-source = input_pipeline.open_source(config.data, config.data.test_split)
+source = input_pipeline.open_test(config)
 net = run_config.build_model(config)
 optimizer = optimizers.make_optimizer(config)
 state = start.first_state(config, workdir, net, optimizer, training)

@@ -42,7 +42,7 @@ def test_a_model_of_an_earlier_version_scores_the_same(
   assert step == 3 and config.model.chroma_filter == 'area'
   config.unlock()
   config.data.data_dir = pictures
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   report = likelihood.evaluate(
     config, devices.replicate(params), source, num_images=-1
   )

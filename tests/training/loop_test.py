@@ -521,7 +521,7 @@ def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
   config.training.sample_every_steps = 0
   loop.train_and_evaluate(config, str(tmp_path))
   params, config, _ = trained_model.load_trained(str(tmp_path))
-  source = input_pipeline.open_source(config.data, config.data.test_split)
+  source = input_pipeline.open_test(config)
   bits = {}
   for dtype in ('bfloat16', 'float32'):
     with config.unlocked():
