@@ -59,6 +59,27 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
   return trained_like(small, batch), result
 
 
+def levelled_model() -> tuple[dict, ml_collections.ConfigDict]:
+  """Parameters and config of a PIC for 16 x 16 with a finer level; hints."""
+  result = config('smoke')
+  with result.unlocked():
+    result.data.image_size = 16
+    result.model.update(
+      MODEL
+      | dict(
+        levels=1,
+        level_features=5,
+        level_blocks=1,
+        chroma_factor=2,
+        chroma_filter='area',
+        hint_share=0.5,
+      )
+    )
+  small = run_config.build_model(result)
+  batch = small.split_lab(images(4, 16, 16))
+  return trained_like(small, batch), result
+
+
 def hinted_model() -> tuple[dict, ml_collections.ConfigDict]:
   """The same, but it reads hints and knows what to make of them."""
   params, result = shaken_model()

@@ -316,6 +316,34 @@ def test_the_finer_levels_follow_a_temperature_that_is_chosen():
   assert plain.complete(options.Settings()).fine_temperature == 1.0
 
 
+@pytest.mark.slow
+def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
+  levelled = colorize.Colorizer(*tiny.levelled_model())
+  rgb = smooth(40, 60)
+  plain = levelled.to_network_size(rgb)
+  assert plain.shape == (8, 12)
+  known = levelled.add_hints(plain, [(10, 10, (200, 30, 30))])
+  settings = options.Settings(num_samples=2)
+  for network_input in (plain, known):
+    (drawing,) = levelled.draw([network_input], settings)
+    assert drawing.chroma.shape == (2, 8, 12, 2)
+    assert np.isfinite(drawing.bits_per_dim).all()
+    coarse = drawing.chroma.reshape(2, 4, 2, 6, 2, 2).mean((2, 4))
+    assert np.abs(drawing.chroma - coarse.repeat(2, 1).repeat(2, 2)).max() > 1
+  given = known.hints[..., 2] > 0
+  assert given.any() and not given.all()
+  lab = color.chroma_from_network(known.hints[..., :2])
+  np.testing.assert_allclose(
+    drawing.chroma[:, given],
+    np.broadcast_to(lab[given], (2, given.sum(), 2)),
+    atol=1e-3,
+  )
+  theta, luminance = levelled.expect(known)
+  assert theta.shape[:2] == luminance.shape[:2] == (8, 12)
+  assert levelled.score_originals([plain])[0] > 0
+  assert levelled(rgb, num_samples=1).shape == (1, 40, 60, 3)
+
+
 @pytest.mark.parametrize('name', ['sepia', 'bluish'])
 def test_a_toned_photograph_counts_as_grey(name):
   rgb = image_files.load_image(CASES / 'toned' / f'{name}.jpg')
