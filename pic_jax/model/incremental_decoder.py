@@ -1,8 +1,8 @@
 """Running the decoder pixel by pixel (paper sec. 3.2), with cached activations.
 
 What no pixel changes is computed once per canvas, what a row's own pixels do
-not change once per row; every layer computes every pixel once. Plain functions,
-because a raw `lax.scan` inside a linen method gives wrong values without a
+not change once per row; every layer computes every pixel once. The cache itself
+is kept by `causal_conv` and `causal_attention`. Plain functions, because a raw `lax.scan` inside a linen method gives wrong values without a
 word.
 """
 

@@ -3,6 +3,7 @@
 Three exact methods. Noise is drawn once for each (image key, sample, pixel)
 and values are rounded to the integer grid before they are fed back: in float32
 the same key gives the same canvas whatever the method, batch or position.
+Temperature and guidance act in `conditions`, finer levels in `refinement`.
 """
 
 from typing import NamedTuple
