@@ -2,8 +2,8 @@
 
 What no pixel changes is computed once per canvas, what a row's own pixels do
 not change once per row; every layer computes every pixel once. The cache itself
-is kept by `causal_conv` and `causal_attention`. Plain functions, because a raw `lax.scan` inside a linen method gives wrong values without a
-word.
+is kept by `causal_conv` and `causal_attention`. Plain functions, because a raw
+`lax.scan` inside a linen method silently gives wrong values.
 """
 
 import functools
