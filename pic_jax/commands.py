@@ -329,15 +329,8 @@ def _run(values: Any) -> None:
     _expand_paths(values.config)
   distributed.join_processes(values.distributed)
   devices.check()
-  try:
-    with devices.standard_numerics():
-      MODES[values.mode](values)
-  except ModuleNotFoundError as error:
-    if error.name is None or error.name.startswith('pic_jax'):
-      raise
-    raise errors.UserError(
-      f"--mode={values.mode} needs {error.name}: pip install '.[train]'."
-    ) from None
+  with devices.standard_numerics():
+    MODES[values.mode](values)
 
 
 def _expand_paths(config: Any) -> None:

@@ -187,7 +187,7 @@ class ArraySource:
     except (OSError, ValueError, EOFError) as error:
       reason = str(error).splitlines()[0]
       raise errors.UserError(
-        f'{path} is no array of images: {reason}'
+        f'{path} is not an array of images: {reason}'
       ) from None
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
       raise errors.UserError(

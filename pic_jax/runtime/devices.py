@@ -29,7 +29,7 @@ def check() -> None:
     asked = os.environ.get('JAX_PLATFORMS', '')
     reason = str(error).partition(' (')[0] or 'there is no such device'
     raise errors.UserError(
-      f'JAX_PLATFORMS={asked}: {reason}; JAX_PLATFORMS=cpu takes the processor.'
+      f'JAX_PLATFORMS={asked}: {reason}; JAX_PLATFORMS=cpu uses the CPU.'
     ) from None
   _connect()
 

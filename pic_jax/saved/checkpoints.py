@@ -182,9 +182,7 @@ def _read_meta(path: pathlib.Path) -> dict[str, Any]:
   except MISSING:
     raise DamagedError('its description is missing') from None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise DamagedError(
-      f'its description is no JSON of ours ({error})'
-    ) from None
+    raise DamagedError(f'its description is not valid JSON ({error})') from None
   if digest != digests.of_json(meta):
     raise DamagedError('its description does not match its digest')
   return meta
