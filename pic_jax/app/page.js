@@ -83,14 +83,14 @@ async function about(fn) {
 
 /** @type {(file: Blob, name: string, note?: string) => Promise<void>} */
 async function openFile(file, name, note = '') {
-  say('');
+  say(`Opening ${name} …`);
   const photo = await openPhoto(file, name);
   if (!photo) return;
   const {work, text} = workFor(photo);
   begin(photo, name);
   // After `take`, which clears what was said before.
   const drawn = steps.take(work);
-  if (note || text) say([note, text].filter(Boolean).join(' '));
+  say([note, text].filter(Boolean).join(' '));
   await drawn;
 }
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import operator
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -136,9 +136,7 @@ class Server:
     """A picture, or a part of it, as the screen shows it."""
     opened = self._find(request)
     asked = await boundary.read_json(request, screen_view.Asked.from_json)
-    # Only what is not drawn yet has to wait for the model.
-    is_drawn = asked.recipe is None or asked.recipe in opened.drawings
-    thread = self._reader if is_drawn else self._drawer
+    thread = self._thread_for(opened, [asked.recipe] if asked.recipe else [])
     data = await thread.call(self._studio.view, opened, asked)
     return Response(data, media_type='image/jpeg')
 
@@ -146,7 +144,8 @@ class Server:
     """Colours for a place, each as it looks there and as a pin has it."""
     opened = self._find(request)
     asked = await boundary.read_json(request, _place)
-    found = await self._drawer.call(self._studio.palette, opened, *asked)
+    thread = self._thread_for(opened, asked[-1])
+    found = await thread.call(self._studio.palette, opened, *asked)
     return JSONResponse(found)
 
   async def order(self, request: Request) -> Response:
@@ -174,6 +173,15 @@ class Server:
     thread = self._saver if is_drawn else self._drawer
     data = await thread.call(self._studio.save, opened, asked)
     return Response(data, media_type=asked.media_type)
+
+  def _thread_for(
+    self,
+    opened: opened_photograph.Opened,
+    recipes: Iterable[sample_recipe.Recipe],
+  ) -> worker.Worker:
+    """Only what is not drawn yet has to wait for the model."""
+    is_drawn = all(recipe in opened.drawings for recipe in recipes)
+    return self._reader if is_drawn else self._drawer
 
   def _find(self, request: Request) -> opened_photograph.Opened:
     return self._studio.find(request.path_params['id'])

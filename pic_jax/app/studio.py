@@ -62,8 +62,8 @@ class Studio:
     # The one used last is last.
     self._opened: dict[str, opened_photograph.Opened] = {}
     self._decoded: tuple[str, image_files.Photograph] | None = None
-    # Shapes whose programs are compiled, or being compiled.
-    self._compiled: dict[tuple[int, ...], threading.Event] = {}
+    # Programs that are compiled, or being compiled, by name and shape.
+    self._compiled: dict[tuple[str, tuple[int, ...]], threading.Event] = {}
 
   def facts(self) -> dict[str, Any]:
     """Facts about the model, for the page."""
@@ -94,20 +94,22 @@ class Studio:
       wait(index, len(ASPECTS))
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       network_input = self._colorizer.to_network_size(blank)
-      with self._compiling(network_input):
+      with self._compiling('draw', network_input):
         self._colorizer.draw([network_input], options.Settings(samples=[0]))
-      self._colorizer.expect(network_input)
+      self._expect(network_input)
     terminal.say('Ready: no photograph waits for the compiler.')
 
   @contextlib.contextmanager
-  def _compiling(self, network_input: network_size.NetworkInput) -> Iterator:
-    """Draws by a program that may not be compiled yet; others wait for it."""
-    shape = network_input.levels.shape
+  def _compiling(
+    self, program: str, network_input: network_size.NetworkInput
+  ) -> Iterator:
+    """Runs a program that may not be compiled yet; others wait for it."""
+    key = program, network_input.levels.shape
     with self._lock:
-      done = self._compiled.get(shape)
+      done = self._compiled.get(key)
       is_first = done is None
       if is_first:
-        done = self._compiled[shape] = threading.Event()
+        done = self._compiled[key] = threading.Event()
     if not is_first:
       done.wait()
     try:
@@ -115,18 +117,29 @@ class Studio:
     except BaseException:
       if is_first:
         with self._lock:
-          del self._compiled[shape]
+          del self._compiled[key]
       raise
     finally:
       done.set()
+
+  def _is_compiled(
+    self, program: str, network_input: network_size.NetworkInput
+  ) -> bool:
+    with self._lock:
+      done = self._compiled.get((program, network_input.levels.shape))
+    return done is not None and done.is_set()
+
+  def _expect(self, network_input: network_size.NetworkInput) -> Any:
+    """See `Colorizer.expect`."""
+    with self._compiling('expect', network_input):
+      return self._colorizer.expect(network_input)
 
   def is_ready(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> bool:
     """Whether a sample can be shown without waiting for the compiler."""
-    with self._lock:
-      done = self._compiled.get(opened.network_input.levels.shape)
-    return recipe in opened.drawings or (done is not None and done.is_set())
+    is_compiled = self._is_compiled('draw', opened.network_input)
+    return is_compiled or recipe in opened.drawings
 
   def open(self, data: bytes) -> opened_photograph.Opened:
     """Reads a photograph.
@@ -193,7 +206,7 @@ class Studio:
       if recipe.pins:  # elsewhere it stays the version that it was without pins
         without = self._draw(opened, dataclasses.replace(recipe, pins=()))
         network_input = hint_files.anchored(network_input, without.chroma[0])
-      with self._compiling(network_input):
+      with self._compiling('draw', network_input):
         (drawing,) = self._colorizer.draw([network_input], recipe.settings())
       _keep(opened.drawings, recipe, drawing, MAX_DRAWINGS)
     return opened.drawings[recipe]
@@ -355,12 +368,10 @@ class Studio:
     row, column = hint_files.cell_at(
       place, opened.size, opened.network_input.shape
     )
-    if pins not in opened.expected:
-      expected = self._colorizer.expect(self._with_pins(opened, pins))
-      _keep(opened.expected, pins, expected, MAX_EXPECTED)
     shares = []
-    if opened.expected[pins] is not None:
-      theta, luminance = opened.expected[pins]
+    expected = self._expected(opened, pins, is_needed=not recipes)
+    if expected is not None:
+      theta, luminance = expected
       shares.append(palette.bins_of(theta[row, column], luminance[row, column]))
     drawings = [self._draw(opened, recipe) for recipe in recipes]
     chroma = [
@@ -386,6 +397,29 @@ class Studio:
       'vivid': [dataclasses.asdict(one) for one in palette.vivid(luminance)],
       'here': here and dataclasses.asdict(here),
     }
+
+  def _expected(
+    self,
+    opened: opened_photograph.Opened,
+    pins: sample_recipe.Pins,
+    is_needed: bool,
+  ) -> Any:
+    """What the embedding expects, see `Colorizer.expect`.
+
+    Unless it is needed nobody waits for the compiler: None as long as that
+    runs.
+    """
+    if pins in opened.expected:
+      return opened.expected[pins]
+    network_input = self._with_pins(opened, pins)
+    if not (is_needed or self._is_compiled('expect', network_input)):
+      threading.Thread(
+        target=self._expect, args=(network_input,), daemon=True
+      ).start()
+      return None
+    expected = self._expect(network_input)
+    _keep(opened.expected, pins, expected, MAX_EXPECTED)
+    return expected
 
   def by_difference(
     self,

@@ -28,6 +28,14 @@ def test_the_start_says_what_it_does_and_an_example_is_tried(page):
   assert len(page.find('h1')) == 1
 
 
+def test_a_photograph_is_answered_at_once(page, photograph, asleep_server):
+  with asleep_server():
+    page.upload(photograph)
+    page.wait(lambda: page.message() == 'Opening my cat.png …', 1)
+  page.wait_for_samples(4)
+  assert page.message() == ''
+
+
 def test_the_compiler_is_counted(opened):
   page = opened
   page.driver.execute_async_script(

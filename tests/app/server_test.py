@@ -372,6 +372,30 @@ def test_what_the_compiler_does_is_said_and_keeps_only_drawings_waiting(
     assert b'compiling' not in lines
 
 
+def test_a_palette_does_not_wait_for_the_compiler(colorizer, monkeypatch):
+  goes_on, begun = threading.Event(), threading.Event()
+  expect = colorizer.expect
+
+  def slow_expect(network_input):
+    begun.set()
+    goes_on.wait(60)
+    return expect(network_input)
+
+  monkeypatch.setattr(colorizer, 'expect', slow_expect)
+  with serving(studio.Studio(colorizer, 'tiny')) as client:
+    photo = client.open(tiny.images(1, 20, 26)[0])
+    client.draw(photo, [RECIPE])
+    path = f'/photographs/{photo["id"]}/palette'
+    asked = {'x': 9, 'y': 12, 'pins': [], 'recipes': [RECIPE]}
+    status, found = client.ask('POST', path, asked)
+    assert status == 200 and begun.wait(60) and not goes_on.is_set()
+    assert found['likely'][0]['share'] > 0.5  # of the one sample
+    goes_on.set()
+    alone = client.ask('POST', path, asked | {'recipes': []})[1]['likely']
+    both = client.ask('POST', path, asked)[1]['likely']
+    assert alone != found['likely'] != both
+
+
 def test_a_photograph_waits_for_the_warming_up_of_its_shape(
   colorizer, monkeypatch
 ):
