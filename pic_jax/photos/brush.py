@@ -64,17 +64,21 @@ def cells_of(stroke: Stroke, luminance: np.ndarray) -> np.ndarray:
 
 
 def cells_within(
-  stroke: Stroke, luminance: np.ndarray, radius: float
+  stroke: Stroke,
+  luminance: np.ndarray,
+  radius: float,
+  tolerance: float = TOLERANCE,
 ) -> np.ndarray:
   """Cells that are as light as a hint's own and connected to it.
 
-  They differ by at most `TOLERANCE` from the median around it, of a brush S: on
+  They differ by at most `tolerance` from the median around it, of a brush S: on
   a fine map one cell alone is noisy. Its own cell is always one of them.
 
   Args:
     stroke: the hint.
     luminance: [h, w] L of the cells, 0..100.
     radius: how far to look, as a share of the short side.
+    tolerance: units of L.
 
   Returns:
     [h, w] bool.
@@ -82,7 +86,7 @@ def cells_within(
   short, distance = min(luminance.shape), distances(stroke, luminance.shape)
   own = np.median(luminance[distance <= RADII['S'] * short])
   is_near = distance <= radius * short
-  is_like = is_near & (np.abs(luminance - own) <= TOLERANCE)
+  is_like = is_near & (np.abs(luminance - own) <= tolerance)
   is_like[stroke.row, stroke.column] = True
   return _connected(is_like, stroke.row, stroke.column)
 
