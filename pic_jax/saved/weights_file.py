@@ -99,11 +99,13 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
       yield file
   except FileNotFoundError:
     raise errors.RunError(f'{path}: no such file.') from None
+  except OSError as error:
+    reason = error.strerror or error
+    raise errors.RunError(f'{path}: cannot be read ({reason}).') from None
   except (
-    OSError,
     AttributeError,  # of a kind that numpy does not have
     KeyError,
-    ValueError,  # of json, int and a wrong config
+    ValueError,  # of json and int
     safetensors.SafetensorError,
   ) as error:
     raise errors.RunError(
@@ -120,15 +122,17 @@ def load(
     Parameters (float32 numpy), the config, the step.
 
   Raises:
-    RunError: missing, damaged, or not written by `save`.
+    RunError: missing, damaged, not written by `save`, or by a newer version; or
+      the system cannot read it.
   """
   with _opened(path) as file:
     metadata = file.metadata() or {}
-    config = run_config.from_json(metadata['config'])
-    step = int(metadata['step'])
+    text, step = metadata['config'], int(metadata['step'])
+    json.loads(text)
     flat = {
       name: file.get_tensor(name).astype(np.float32) for name in file.keys()
     }
+  config = run_config.stored(text, str(path))
   return flax.traverse_util.unflatten_dict(flat, sep='/'), config, step
 
 
