@@ -28,9 +28,10 @@ import {Timeline} from './timeline.js';
  * @property {string[]} notes
  * @property {boolean} has_colours
  */
-/** A version as it was drawn; `cure` is a pin for where another ran over. */
+/** A version as it was drawn; `cure` is a pin for where another ran over,
+ *  `notes` are about its pins: first how many cells they give. */
 /** @typedef {{url: string, bits: number | null, taken: number | null,
- *   spill: number | null, cure: Pin | null}} Picture */
+ *   spill: number | null, cure: Pin | null, notes: string[]}} Picture */
 /** @typedef {{sha256: string, id: string, name: string, work: Work}} Step */
 /** What a colour looks like at its spot, and what a pin stores of it. */
 /** @typedef {{rgb: number[], pin: number[], share?: number}} Swatch */

@@ -193,8 +193,9 @@ class Studio:
       UserError: it cannot be read, or a pin lies outside the photograph.
     """
     points, notes = hint_points.parse(data, 'The file')
-    for point in points:
-      hint_files.cell_at(point[:2], opened.size, opened.network_input.shape)
+    luminance = self._colorizer.cell_luminance(opened.network_input)
+    known = hint_files.from_points(points, opened.size, luminance)
+    notes = [f'{note}.' for note in (*known.notes, *notes)]
     return {'pins': sample_recipe.pins_to_json(points), 'notes': notes}
 
   def _draw(
@@ -228,6 +229,7 @@ class Studio:
     numbers = {'bits_per_dim': drawn_samples.finite(drawing.bits_per_dim[0])}
     if recipe.pins:
       numbers |= self._pin_scores(opened, recipe, drawing.chroma[0])
+      numbers['notes'] = drawing.network_input.hint_notes
     small = dataclasses.replace(
       opened.network_input, luminance=opened.small_luminance
     )

@@ -98,6 +98,7 @@ export class Versions {
       taken: line.taken ?? null,
       spill: line.spill ?? null,
       cure: line.cure ?? null,
+      notes: line.notes ?? [],
     });
     if (state.drawn.size > MAX_DRAWN) this.forget();
     this.settle();
@@ -221,7 +222,8 @@ export class Versions {
     const number = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
       + 'bits/dim by the model; less is more probable. ';
     bits.title = number + (pins
-      && 'The share of what lies around the pins that has their colours.');
+      && 'How near to the colours of the pins came what lies around them: '
+        + `${picture?.notes[0]}.`);
     setText(keep, kept ? '★' : '☆');
     setAttributes(keep, {
       'aria-pressed': String(kept),
@@ -288,11 +290,13 @@ let tick;
 function renderCure(versions) {
   const chosen = versions.find(({id}) => id === state.work?.chosen);
   const picture = chosen && !isWaiting(chosen) ? pictureOf(chosen) : undefined;
+  const [, clash] = picture?.notes ?? [];
   const misses = picture?.taken != null && picture.taken < 0.4;
-  const text = picture?.cure ? 'A pinned colour ran over to other things.'
+  const text = clash ? `${clash}.`
+    : picture?.cure ? 'A pinned colour ran over to other things.'
     : misses ? 'Not all of it took the colour: try size L, or a second pin.'
       : '';
   element('cure').hidden = !text;
-  element('cure-pin').hidden = !picture?.cure;
+  element('cure-pin').hidden = !picture?.cure || Boolean(clash);
   setText(/** @type {Node} */ (element('cure').firstElementChild), text);
 }

@@ -229,6 +229,8 @@ def test_scores_of_pins_come_with_versions(client, monkeypatch):
   pinned = RECIPE | {'pins': [pin(3, 4, '#c81e28', 'L')]}
   (line,) = client.draw(photo, [pinned])
   assert 0 <= line['taken'] <= 1 and line['spill'] >= 0
+  (note,) = line['notes']
+  assert 'cells are known from hints' in note
   score = pin_scores.PinScore(0.5, 3.0, (2, 1))
   monkeypatch.setattr(pin_scores, 'score', lambda *_: score)
   (line,) = client.draw(photo, [pinned])
@@ -334,6 +336,10 @@ def test_pins_of_a_file_are_read_as_the_command_line_reads_them(client):
     (3, 4, '#c81e28'),
     (5, 6, '#010203'),
   ]
+  assert 'cells are known from hints.' in answer['notes'][0]
+  _, answer = client.ask('POST', path, b'3,4,#c81e28,roof\n3,4,#010203\n')
+  _, clash, ignored = answer['notes']
+  assert 'the later one counts.' in clash and "'roof'" in ignored
   status, answer = client.ask('POST', path, b'1,2\n')
   assert status == 400 and 'line 1' in answer['error']
   status, answer = client.ask('POST', path, b'26,2,#000000\n')
