@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     '--hints',
     type=_path,
     metavar='FILE',
-    help='known colours of one photograph: a .csv of x,y,#rrggbb, or a picture '
-    'of its size, transparent elsewhere',
+    help='known colours of one photograph: a .csv of x,y,#rrggbb and maybe a '
+    'size S, M or L, or a picture of its size, transparent elsewhere',
   )
   colorize.add_argument(
     '--shard',

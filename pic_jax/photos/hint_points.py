@@ -80,7 +80,8 @@ def check(points: Iterable[Point | tuple]) -> list[Point]:
     try:
       checked.append(_point_of(row))
     except ValueError as error:
-      raise errors.UserError(f'`hints[{number}]`: {error}.') from None
+      text = ' '.join(str(error).split())  # arrays print several lines
+      raise errors.UserError(f'`hints[{number}]`: {text}.') from None
   return checked
 
 
@@ -95,7 +96,7 @@ def _point_of(row: Any) -> Point:
   if not all(isinstance(side, Real) for side in (x, y)):
     raise ValueError(f'x and y must be numbers, got {x!r:.20} and {y!r:.20}')
   size = rest[0] if rest else ''
-  if size not in SIZES:
+  if not isinstance(size, str) or size not in SIZES:
     raise ValueError(f'its size must be S, M or L, got {size!r:.20}')
   return Point(float(x), float(y), _rgb_of(rgb), size)
 

@@ -124,6 +124,11 @@ def test_rows_are_points():
     ([(1, 2, None)], 'got None'),
     ([('1', 2, RED)], "x and y must be numbers, got '1' and 2"),
     ([(1, 2, RED, 'XL')], "size must be S, M or L, got 'XL'"),
+    ([(1, 2, RED, np.array(['S', 'M']))], 'size must be S, M or L, got array'),
+    (
+      [(1, 2, np.zeros((3, 3)))],
+      r'or #rrggbb, got array\(\[\[0., 0., 0.\], \[',
+    ),
     (np.array([[300, 700]]), r'must be \(x, y, \(r, g, b\)\).*300'),
     ([RED], 'got 30|must be'),
     ([5], 'must be .* got 5'),
