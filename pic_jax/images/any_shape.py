@@ -1,4 +1,4 @@
-"""Colours of pictures of any size by programs of one size.
+"""Colours of pictures of any size by programs of two sizes.
 
 Every new shape would be compiled, and kept: 50 MB for each photograph.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from pic_jax.images import color
 
 CHUNK = 1 << 16  # pixels
+SMALL_CHUNK = 1 << 12  # for chroma maps and single colours
 GAMUT_STEPS = 12  # the edge of the gamut to 1 / 4096 of a colour's chroma
 
 
@@ -30,9 +31,10 @@ def _in_chunks(
 ) -> list[np.ndarray]:
   """Converts [N, 3] a chunk at a time; returns arrays of N rows."""
   parts = []
-  for first in range(0, max(len(pixels), 1), CHUNK):
-    chunk = pixels[first : first + CHUNK]
-    padded = np.pad(chunk, ((0, CHUNK - len(chunk)), (0, 0)))
+  size = SMALL_CHUNK if len(pixels) <= SMALL_CHUNK else CHUNK
+  for first in range(0, max(len(pixels), 1), size):
+    chunk = pixels[first : first + size]
+    padded = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))
     parts.append([np.asarray(x)[: len(chunk)] for x in convert(padded)])
   return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
