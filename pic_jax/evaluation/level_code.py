@@ -128,7 +128,7 @@ def walk(
     )
     cells = levels.prepare(levels.from_network(canvas))
     theta, x = apply_fn(context, cells, method='first')
-    rows = jnp.exp(levels.offset_logits(theta, cells.coarse))
+    rows = jnp.exp(levels.offset_log_probs(theta, cells.coarse))
     offset = jnp.stack(
       [ask(0)(rows[..., i, :], i).astype(jnp.float32) for i in range(2)], -1
     )

@@ -14,21 +14,21 @@ import numpy as np
 
 LEVELS_PER_BIN = 4
 NUM_BINS = 256 // LEVELS_PER_BIN
-# Deviation of the Gaussian that smooths, in levels.
-SMOOTHING = 3.0
+# Standard deviation of the smoothing Gaussian, in levels.
+SMOOTHING_SIGMA = 3.0
 # Share of a uniform distribution in the mixture: no colour is impossible.
 UNIFORM_SHARE = 0.04
 
 
 def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
-  """Counts colours.
+  """Builds a prior from training chroma.
 
   Args:
     chroma: batches [..., 2] in network units.
 
   Returns:
-    [64, 64] float32: log of the mean probability of a pair (a, b) in each bin
-      of 4 x 4 levels; over all 256 x 256 pairs the probabilities add up to 1.
+    [64, 64] float32: log-probability of any one pair of levels (a, b) in each
+      4 x 4 bin. The probabilities of all 256 x 256 pairs add up to 1.
   """
   counts = np.zeros((NUM_BINS, NUM_BINS))
   for batch in chroma:
@@ -38,7 +38,7 @@ def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
     )
     np.add.at(counts, tuple(bins.T), 1.0)
   steps = LEVELS_PER_BIN * np.arange(NUM_BINS)
-  blur = np.exp(-0.5 * np.square((steps[:, None] - steps) / SMOOTHING))
+  blur = np.exp(-0.5 * np.square((steps[:, None] - steps) / SMOOTHING_SIGMA))
   blur /= blur.sum(0)
   shares = blur @ (counts / counts.sum()) @ blur.T
   shares = (1 - UNIFORM_SHARE) * shares + UNIFORM_SHARE / NUM_BINS**2
@@ -61,7 +61,7 @@ def from_text(text: str) -> np.ndarray:
   """Decodes a prior from text.
 
   Raises:
-    ValueError: it is not such a text.
+    ValueError: `text` is not an encoded prior.
   """
   values = np.frombuffer(base64.b64decode(text, validate=True), '<f2')
   if values.size != NUM_BINS**2 or not np.isfinite(values).all():

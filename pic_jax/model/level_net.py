@@ -152,8 +152,8 @@ class LevelNet(nn.Module):
     """
     guess = levels.first_interval(cells, offset).guess
     residual = (x0 - guess) * (1.0 / RESIDUAL_UNIT)
-    offset = jnp.where(cells.is_free, 0.0, offset - 1.5)
-    free = cells.is_free.astype(jnp.float32)
+    offset = jnp.where(cells.has_hint, 0.0, offset - 1.5)
+    free = cells.has_hint.astype(jnp.float32)
     inputs = jnp.concatenate([residual, offset, free], -1)
     x = x + self.drawn_in(layers.append_ones(inputs))
     for block in self.second_blocks:

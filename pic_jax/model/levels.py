@@ -4,14 +4,14 @@ A coarse value is the rounded mean of a 2 x 2 cell of fine ones, channel by
 channel: m = floor((x0 + x1 + x2 + x3 + 2) / 4), with the four values in raster
 order. The mean and the offset q = x0 + x1 + x2 + x3 + 2 - 4 m, one of 0..3,
 determine the sum, so that (m, q, x0, x1, x2) and (x0, x1, x2, x3) determine
-each other: p(fine | L) = p(coarse | L) p(fine | coarse, L) without a remainder.
-q comes first, by a categorical distribution; then x0; then x1 and x2, by
-mixtures of discretised logistics. x3 follows and costs nothing. A logistic is
-censored to the values from which the others can still reach the sum: the two
-ends take its tails, as the ends of the range do in `logistic_mixture`.
+each other: p(fine | L) = p(coarse | L) p(fine | coarse, L) exactly.
+q is drawn first, from a categorical distribution; then x0, x1 and x2, from
+mixtures of discretised logistics. These determine x3, which costs no bits. Each
+logistic is censored to the values that let the others still reach the sum; the
+two end values take its tails, as those of the range do in `logistic_mixture`.
 
-Cells that hold a hint have no such sum: their coarse value is the rounded mean
-of what is given, and their other values, x3 too, may be anything.
+In cells that hold a hint the sum is not constrained: their coarse value is the
+rounded mean of the hints, and all other values, including x3, are free.
 
 Values here are integers 0..R - 1 in float32 (level k of `logistic_mixture` is
 k in units of one level), [..., 4, 2] for a cell; R is 256 but in tests.
@@ -27,29 +27,29 @@ import numpy as np
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture, logistic_window
 
-# Logistics of each mixture: what is left to predict has mostly one mode.
+# Logistics per mixture. Few: given the coarse value, most values have one mode.
 NUM_COMPONENTS = 5
 # Outputs of the first stage: logits of q for a and b, a mixture for x0.
 FIRST_OUTPUTS = 2 * 4 + 6 * NUM_COMPONENTS
-# Of the second: mixtures for x1, x2 and x3, and how x2 follows x1.
+# Outputs of the second stage: mixtures for x1, x2, x3; coupling of x2 to x1.
 SECOND_OUTPUTS = 3 * 6 * NUM_COMPONENTS + 2
-# Start of the heads, in network units: 1.4 levels.
+# Initial outputs of the heads, in network units: exp(-4.5) is 1.4 integers.
 INITIAL_LOG_SCALE = -4.5
 INITIAL_MEAN_SPREAD = 0.02
 NUM_VALUES = 256
-# Logit whose probability is 0, and which has a gradient.
+# Logit of probability 0; finite, unlike -inf, so that gradients are not NaN.
 IMPOSSIBLE = -1e9
-_UNIT = logistic_window.LEVELS_PER_UNIT
+_LEVELS_PER_UNIT = logistic_window.LEVELS_PER_UNIT
 
 
 def from_network(chroma: jax.Array) -> jax.Array:
-  """Integers 0..255 of chroma in network units on the integer grid."""
+  """Converts chroma, in network units on the grid, to integers 0..255."""
   return logistic_mixture.nearest_levels(chroma) + logistic_mixture.HALF_RANGE
 
 
 def to_network(values: jax.Array) -> jax.Array:
-  """Chroma in network units of integers 0..255."""
-  return (values - logistic_mixture.HALF_RANGE) * (1.0 / _UNIT)
+  """Converts integers 0..255 to chroma in network units."""
+  return (values - logistic_mixture.HALF_RANGE) * (1.0 / _LEVELS_PER_UNIT)
 
 
 def to_cells(fine: jax.Array) -> jax.Array:
@@ -68,7 +68,7 @@ def from_cells(cells: jax.Array) -> jax.Array:
   return fine.reshape(*lead, 2 * height, 2 * width, channels)
 
 
-def mean_of(cells: jax.Array) -> jax.Array:
+def rounded_mean(cells: jax.Array) -> jax.Array:
   """Coarse values [..., 2] of cells [..., 4, 2]; halves are rounded up."""
   return jnp.floor((cells.sum(-2) + 2.0) * 0.25)
 
@@ -78,13 +78,13 @@ def coarsen(chroma: jax.Array) -> jax.Array:
 
   Both in network units, on the integer grid.
   """
-  return to_network(mean_of(to_cells(from_network(chroma))))
+  return to_network(rounded_mean(to_cells(from_network(chroma))))
 
 
 def coarsen_hints(hints: jax.Array) -> jax.Array:
   """Hints [B, 2 h, 2 w, 3] of a level -> [B, h, w, 3] of the one below.
 
-  A coarse cell that holds known fine cells is known: their rounded mean.
+  A coarse cell is known if any of its fine cells is: as their rounded mean.
   """
   cells = to_cells(hints)
   known = cells[..., 2]
@@ -109,7 +109,7 @@ class Map(NamedTuple):
 
 
 def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
-  """Hints of all levels, the coarsest first, of the finest [B, h, w, 3]."""
+  """Hints of all levels, coarsest first, from the finest [B, h, w, 3]."""
   maps = [hints]
   for _ in range(num_levels):
     maps.insert(0, None if hints is None else coarsen_hints(maps[0]))
@@ -119,7 +119,7 @@ def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
 def pyramid(
   chroma: jax.Array, hints: jax.Array | None, num_levels: int
 ) -> list[Map]:
-  """Maps of all levels, the coarsest first, of the finest [B, h, w, 2]."""
+  """Maps of all levels, coarsest first, from the finest [B, h, w, 2]."""
   *coarser, finest = hint_pyramid(hints, num_levels)
   maps = [Map(hint_maps.put(chroma, finest), finest)]
   for known in reversed(coarser):
@@ -131,12 +131,12 @@ def pyramid(
 def on_finest_grid(
   log_probs: Sequence[jax.Array], hints: jax.Array | None = None
 ) -> jax.Array:
-  """Shares log-probabilities of cells equally among their finest values.
+  """Spreads each cell's log-probability evenly over its finest values.
 
   Args:
     log_probs: in nats, of the coarsest map [B, h_0, w_0], then of the cells of
       each level on the grid of the one below it.
-    hints: [B, h, w, 3] of the finest map; what they give gets nothing.
+    hints: [B, h, w, 3] of the finest map; values they give get a share of 0.
 
   Returns:
     [B, h, w].
@@ -159,18 +159,19 @@ def on_finest_grid(
 
 
 class Cells(NamedTuple):
-  """The coarse map as the cells that are to be refined see it.
+  """What is known of the 2 x 2 cells before they are refined.
 
   Attributes:
     coarse: [..., h, w, 2] integers.
-    smooth: [..., h, w, 4, 2] the coarse map interpolated, with the mean of each
-      cell as it is: first guess of its values.
-    is_free: [..., h, w, 1] whether a cell holds a hint, and so has no sum.
+    smooth: [..., h, w, 4, 2] the coarse map interpolated, then shifted so that
+      each cell keeps its mean: the first guess of its values.
+    has_hint: [..., h, w, 1] whether a cell holds a hint: its sum is then not
+      constrained.
   """
 
   coarse: jax.Array
   smooth: jax.Array
-  is_free: jax.Array
+  has_hint: jax.Array
 
 
 def prepare(coarse: jax.Array, hints: jax.Array | None = None) -> Cells:
@@ -184,10 +185,10 @@ def prepare(coarse: jax.Array, hints: jax.Array | None = None) -> Cells:
   shape = (count, 2 * height, 2 * width, 2)
   smooth = to_cells(jax.image.resize(coarse, shape, 'linear'))
   smooth += (coarse - smooth.mean(-2))[..., None, :]
-  is_free = jnp.zeros((count, height, width, 1), bool)
+  has_hint = jnp.zeros((count, height, width, 1), bool)
   if hints is not None:
-    is_free = (to_cells(hints)[..., 2] > 0).any(-1, keepdims=True)
-  return Cells(coarse, smooth, is_free)
+    has_hint = (to_cells(hints)[..., 2] > 0).any(-1, keepdims=True)
+  return Cells(coarse, smooth, has_hint)
 
 
 class Mixture(NamedTuple):
@@ -224,7 +225,7 @@ def unpack(theta: jax.Array) -> Mixture:
 
 
 def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
-  """Means with which the outputs of a head start."""
+  """Mean of each output of a head at the start of training."""
   means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, NUM_COMPONENTS)
   mixture = np.concatenate(
     [
@@ -252,13 +253,13 @@ def component_means(
 ) -> jax.Array:
   """Means [..., K] of a, or of b given a [..., 1], in levels."""
   if a is None:
-    return _UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
-  means = _UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
+    return _LEVELS_PER_UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
+  means = _LEVELS_PER_UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
   return means + mixture.coeffs * (a - within.guess[..., :1])
 
 
 def _log_prob(theta: jax.Array, x: jax.Array, within: Interval) -> jax.Array:
-  """Log-probability [...] of values x [..., 2] by mixtures [..., 6 K]."""
+  """Log-probability [...] of values x [..., 2] under mixtures [..., 6 K]."""
   mixture = unpack(theta)
   log_weights = jax.nn.log_softmax(mixture.logits)
   given = None
@@ -284,7 +285,9 @@ def _sample(theta: jax.Array, noise: jax.Array, within: Interval) -> jax.Array:
       mixture.log_scales[..., index, :], component, -1
     )
     mean = jnp.take_along_axis(mixture.means[..., index, :], component, -1)
-    value = _UNIT * (mean + jnp.exp(scale) * noise[..., index - 2, None])
+    value = _LEVELS_PER_UNIT * (
+      mean + jnp.exp(scale) * noise[..., index - 2, None]
+    )
     guess = within.guess[..., index : index + 1]
     # Upwards from halves, like the windows of `logistic_window`.
     value = jnp.floor(guess + offset + value + 0.5)
@@ -297,13 +300,13 @@ def _sample(theta: jax.Array, noise: jax.Array, within: Interval) -> jax.Array:
   return jnp.concatenate([a, b], -1)
 
 
-def offset_logits(
+def offset_log_probs(
   theta: jax.Array, coarse: jax.Array, num_values: int = NUM_VALUES
 ) -> jax.Array:
-  """Log-probabilities [..., 2, 4] of the offset q; impossible ones have 0.
+  """Log-probabilities [..., 2, 4] of q; impossible offsets have probability 0.
 
-  At the top of the range the sum is at most 4 (R - 1), so that q is not 3; at
-  the bottom it is at least 0, so that q is 2 or 3.
+  The sum is in 0..4 (R - 1). Hence q is not 3 where the coarse value is R - 1,
+  and is 2 or 3 where it is 0.
 
   Args:
     theta: [..., `FIRST_OUTPUTS`].
@@ -322,21 +325,21 @@ def _interval(
   rest: jax.Array,
   num_after: int,
   guess: jax.Array,
-  is_free: jax.Array,
+  has_hint: jax.Array,
   num_values: int,
 ) -> Interval:
   """Limits of the next value if it and those after it add up to `rest`.
 
   Args:
     rest: [..., 2].
-    num_after: how many follow it.
+    num_after: number of values after it.
     guess: [..., 2].
-    is_free: [..., 1] where there is no sum.
+    has_hint: [..., 1] where the sum is not constrained.
     num_values: R.
   """
   top = num_values - 1.0
-  low = jnp.where(is_free, 0.0, jnp.maximum(0.0, rest - num_after * top))
-  high = jnp.where(is_free, top, jnp.minimum(top, rest))
+  low = jnp.where(has_hint, 0.0, jnp.maximum(0.0, rest - num_after * top))
+  high = jnp.where(has_hint, top, jnp.minimum(top, rest))
   return Interval(low, high, guess)
 
 
@@ -345,10 +348,10 @@ def first_interval(
 ) -> Interval:
   """Limits of x0, given the offsets [..., 2]."""
   rest = 4.0 * cells.coarse - 2.0 + offset
-  # The smooth map has the sum 4 m; the true one a little less or more.
-  shift = jnp.where(cells.is_free, 0.0, 0.25 * (offset - 2.0))
+  # Cells of the smooth map sum to 4 m; the true sum is 4 m + q - 2.
+  shift = jnp.where(cells.has_hint, 0.0, 0.25 * (offset - 2.0))
   guess = cells.smooth[..., 0, :] + shift
-  return _interval(rest, 3, guess, cells.is_free, num_values)
+  return _interval(rest, 3, guess, cells.has_hint, num_values)
 
 
 def second_intervals(
@@ -368,7 +371,7 @@ def second_intervals(
     cells, offset, x0: what is known.
     num_values: R.
   """
-  smooth, free = cells.smooth, cells.is_free
+  smooth, free = cells.smooth, cells.has_hint
   rest = 4.0 * cells.coarse - 2.0 + offset - x0
   lack = jnp.where(free, 0.0, (rest - smooth[..., 1:, :].sum(-2)) / 3.0)
   guess = smooth[..., 1, :] + lack
@@ -399,7 +402,7 @@ class Stages(NamedTuple):
 
   Attributes:
     first: [..., `FIRST_OUTPUTS`], of q and x0.
-    second: [..., `SECOND_OUTPUTS`], of x1, x2 and x3, which knows q and x0.
+    second: [..., `SECOND_OUTPUTS`], of x1, x2 and x3, computed from q and x0.
   """
 
   first: jax.Array
@@ -416,7 +419,7 @@ def mixtures(stages: Stages) -> list[jax.Array]:
 def offsets(cells: Cells, fine: jax.Array) -> jax.Array:
   """Offsets q [..., 2] of fine values [..., 4, 2]; 0 where there is no sum."""
   q = fine.sum(-2) + 2.0 - 4.0 * cells.coarse
-  return jnp.where(cells.is_free, 0.0, q)
+  return jnp.where(cells.has_hint, 0.0, q)
 
 
 def log_prob(
@@ -432,18 +435,18 @@ def log_prob(
     stages: outputs of the network for these values.
     cells: the coarse map.
     fine: [..., h, w, 4, 2] integers, whose rounded means are `cells.coarse`
-      where no hint is.
-    known: [..., h, w, 4], 1 for values that are given and not counted.
+      except in cells with a hint.
+    known: [..., h, w, 4], 1 for hinted values, which are not counted.
     num_values: R.
 
   Returns:
     [..., h, w].
   """
   q = offsets(cells, fine)
-  logits = offset_logits(stages.first, cells.coarse, num_values)
+  logits = offset_log_probs(stages.first, cells.coarse, num_values)
   index = jnp.clip(q, 0, 3).astype(jnp.int32)[..., None]
   of_q = jnp.take_along_axis(logits, index, -1)[..., 0].sum(-1)
-  total = jnp.where(cells.is_free[..., 0], 0.0, of_q)
+  total = jnp.where(cells.has_hint[..., 0], 0.0, of_q)
   x = [fine[..., i, :] for i in range(4)]
   interval_1, interval_2, interval_3 = second_intervals(
     stages.second, cells, q, x[0], num_values
@@ -468,7 +471,7 @@ def noise(key: jax.Array, height: int, width: int) -> jax.Array:
   shape = (height, width, 8 + 4 * (NUM_COMPONENTS + 2))
   bits = jax.random.bits(key, (int(np.prod(shape)),), jnp.uint32)
   bits = bits.reshape(shape)
-  # The last two of a call are logistic: of x3, and spare ones of q.
+  # `noise_from_bits` makes the last two logistic. q needs none: two are spare.
   mixtures = bits[..., 8:].reshape(height, width, 4, NUM_COMPONENTS + 2)
   mixtures = logistic_mixture.noise_from_bits(mixtures)
   spare = jnp.zeros((height, width, 2), jnp.uint32)
@@ -501,10 +504,10 @@ def sample_first(
     hints: [..., h, w, 4, 3], or None.
     num_values: R.
   """
-  logits = offset_logits(theta, cells.coarse, num_values)
+  logits = offset_log_probs(theta, cells.coarse, num_values)
   gumbel = noise[..., :8].reshape(*noise.shape[:-1], 2, 4)
   q = jnp.argmax(logits + gumbel, -1).astype(jnp.float32)
-  q = jnp.where(cells.is_free, 0.0, q)
+  q = jnp.where(cells.has_hint, 0.0, q)
   within = first_interval(cells, q, num_values)
   x0 = _sample(theta[..., 8:], _noise_of(noise, 0), within)
   return q, _put(x0, hints, 0)
@@ -528,7 +531,7 @@ def sample_second(
   """Draws x1, x2 and x3; returns all four values [..., h, w, 4, 2].
 
   Args:
-    stages: `stages.second` knows what the first stage drew.
+    stages: `stages.second` must be computed from `first`.
     cells: the coarse map.
     first: q and x0, see `sample_first`.
     noise, hints, num_values: see `sample_first`.

@@ -28,12 +28,12 @@ def thetas(seed, shape=(), log_scale=-4.0):
   return levels.Stages(jnp.asarray(first), jnp.asarray(second))
 
 
-def cells_of(coarse, smooth, is_free=False):
+def cells_of(coarse, smooth, has_hint=False):
   count = len(coarse)
   return levels.Cells(
     jnp.asarray(coarse, jnp.float32),
     jnp.broadcast_to(jnp.asarray(smooth, jnp.float32), (count, 4, 2)),
-    jnp.full((count, 1), is_free),
+    jnp.full((count, 1), has_hint),
   )
 
 
@@ -51,7 +51,7 @@ def total(log_prob):
 @pytest.mark.parametrize('log_scale', [-5.5, -2.0])
 def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
   every = np.array(list(itertools.product(range(RANGE), repeat=4)), np.float32)
-  means = np.asarray(levels.mean_of(jnp.asarray(every)[..., None]))[:, 0]
+  means = np.asarray(levels.rounded_mean(jnp.asarray(every)[..., None]))[:, 0]
   a, b = (every[means == x] for x in coarse)
   fine = np.stack(np.broadcast_arrays(a[:, None], b[None]), -1)
   fine = fine.reshape(-1, 4, 2)
@@ -70,7 +70,7 @@ def test_with_hints_probabilities_of_the_other_values_sum_to_1():
     (a1, b1), (a3, b3) = pairs[:2], pairs[2:]
     fine.append([(3, 1), (a1, b1), (0, 4), (a3, b3)])
   fine = np.array(fine, np.float32)
-  cells = cells_of([(2, 2)] * len(fine), np.full((4, 2), 2.0), is_free=True)
+  cells = cells_of([(2, 2)] * len(fine), np.full((4, 2), 2.0), has_hint=True)
   log_prob = levels.log_prob(
     repeated(thetas(3), len(fine)),
     cells,
@@ -85,7 +85,7 @@ def test_with_hints_probabilities_of_the_other_values_sum_to_1():
 def test_mean_offset_and_three_values_determine_the_fourth(values):
   fine = np.array(list(itertools.product(values, repeat=4)), np.float32)
   fine = jnp.asarray(np.stack([fine, fine[::-1]], -1))
-  coarse = levels.mean_of(fine)
+  coarse = levels.rounded_mean(fine)
   assert float(coarse.min()) >= 0 and float(coarse.max()) <= max(values)
   cells = levels.Cells(coarse, fine * 0, jnp.zeros((len(fine), 1), bool))
   offset = levels.offsets(cells, fine)
@@ -150,14 +150,14 @@ def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
   values = levels.from_network(drawn)
   np.testing.assert_array_equal(values, np.round(values))
   assert float(values.min()) >= 0 and float(values.max()) <= 255
-  is_free = np.zeros((2, *SHAPE), bool)
+  has_hint = np.zeros((2, *SHAPE), bool)
   if with_hints:
     known = np.asarray(fine.hints[..., 2]) > 0
     np.testing.assert_array_equal(drawn[known], fine.chroma[known])
-    is_free = np.asarray(coarse.hints[..., 2]) > 0
-    assert is_free.any() and not is_free.all()
+    has_hint = np.asarray(coarse.hints[..., 2]) > 0
+    assert has_hint.any() and not has_hint.all()
   means = levels.coarsen(drawn)
-  np.testing.assert_array_equal(means[~is_free], coarse.chroma[~is_free])
+  np.testing.assert_array_equal(means[~has_hint], coarse.chroma[~has_hint])
   again = net.apply(
     {'params': params},
     context,
