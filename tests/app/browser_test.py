@@ -9,7 +9,6 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from selenium.webdriver import ActionChains
 
 from tests import running
 from tests.app import browser
@@ -30,6 +29,8 @@ def set_value(page, name, value, *events):
 
 
 def drag(page, element, right, down):
+  from selenium.webdriver import ActionChains
+
   actions = ActionChains(page.driver, duration=20)
   actions.drag_and_drop_by_offset(element, right, down).perform()
 
