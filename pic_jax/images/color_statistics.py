@@ -49,7 +49,13 @@ def measure_photograph(rgb: np.ndarray) -> dict[str, float]:
   chosen = np.linspace(0, len(pixels) - 1, MEASURED_SIDE**2).round().astype(int)
   square = np.broadcast_to(pixels[chosen], (MEASURED_SIDE**2, 3))
   square = square.reshape(1, MEASURED_SIDE, MEASURED_SIDE, 3)
+  values = _measure(square)
+  return {name: float(value[0]) for name, value in values.items()}
+
+
+@jax.jit  # one program: each operation alone would be compiled by itself
+def _measure(rgb: jax.Array) -> dict[str, jax.Array]:
   return {
-    'colourfulness': float(colourfulness(square)[0]),
-    'saturation': float(saturation(color.rgb_to_lab(square))[0]),
+    'colourfulness': colourfulness(rgb),
+    'saturation': saturation(color.rgb_to_lab(rgb)),
   }

@@ -159,8 +159,9 @@ class Layer(nn.Module):
     """Convolves [B, H, W, C] to [B, ceil(H / stride), .., features]."""
     width = 1 if self.is_depthwise else 3 if self.is_grey else x.shape[-1]
     shape = (self.kernel_size, self.kernel_size, width, self.features)
-    kernel = self.param('kernel', nn.initializers.he_normal(), shape)
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    he_normal, zeros = nn.initializers.he_normal(), nn.initializers.zeros
+    kernel = layers.parameter(self, 'kernel', he_normal, shape)
+    bias = layers.parameter(self, 'bias', zeros, (self.features,))
     if self.is_frozen:
       kernel, bias = jax.lax.stop_gradient((kernel, bias))
     if self.is_grey and x.shape[-1] == 1:

@@ -79,6 +79,22 @@ def convolve(
   )
 
 
+def parameter(
+  module: nn.Module,
+  name: str,
+  init_fn: Callable[..., jax.Array],
+  shape: tuple[int, ...],
+) -> jax.Array:
+  """`Module.param` without its check of the shape of what is there.
+
+  That check traces `init_fn` for each parameter of each application: a second
+  of every start. What is loaded was compared with the model before.
+  """
+  if module.has_variable('params', name):
+    return module.get_variable('params', name)
+  return module.param(name, init_fn, shape)
+
+
 def _normalize(V: jax.Array) -> jax.Array:
   """Directions of unit norm over height, width and input channels."""
   return V * jax.lax.rsqrt(jnp.sum(jnp.square(V), (0, 1, 2), keepdims=True))
@@ -136,9 +152,10 @@ class WeightNormConv(nn.Module):
       b = self.get_variable('constants', 'b')
     else:
       shape = (*self.kernel_size, width, self.features)
-      V = self.param('V', nn.initializers.normal(DIRECTION_STDDEV), shape)
-      g = self.param('g', nn.initializers.ones, (self.features,))
-      b = self.param('b', nn.initializers.zeros, (self.features,))
+      normal = nn.initializers.normal(DIRECTION_STDDEV)
+      V = parameter(self, 'V', normal, shape)
+      g = parameter(self, 'g', nn.initializers.ones, (self.features,))
+      b = parameter(self, 'b', nn.initializers.zeros, (self.features,))
       if self.is_mutable_collection('params'):
         y = convolve_fn(_normalize(V).astype(self.dtype))
         g, b = self._initialize_from_data(y.astype(jnp.float32))

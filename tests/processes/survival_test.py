@@ -16,7 +16,7 @@ import pytest
 
 from pic_jax.saved import checkpoints
 from pic_jax.training import run_log
-from tests import running
+from tests import running, tiny
 
 # Kills of the long test; `make soak` sets 30.
 NUM_KILLS = int(os.environ.get('PIC_JAX_NUM_KILLS', '8'))
@@ -238,3 +238,45 @@ def test_a_run_moves_from_eight_devices_to_four_to_one(tmp_path):
     )
     assert f'at step {last - 2}.' in stderr
   assert running.steps(tmp_path) == list(range(1, 9))
+
+
+@pytest.mark.slow
+def test_kill_9_changes_nothing_where_pictures_are_damaged(
+  tmp_path, monkeypatch
+):
+  """Kills at any moment; three of 40 pictures cannot be read."""
+  rng = random.Random(NUM_KILLS)
+  tiny.write_folder(tmp_path / 'pictures', 40, size=(40, 36))
+  for index in (3, 17, 30):
+    path = tmp_path / 'pictures' / f'{index:03d}.png'
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  arguments = [
+    *running.TRAIN,
+    '--config.data.name=folder',
+    f'--config.data.data_dir={tmp_path / "pictures"}',
+    '--config.data.train_split=all',
+    f'--config.training.num_steps={STEPS_PER_KILL * NUM_KILLS // 2 + 30}',
+    f'--config.training.checkpoint_every_steps={SAVE_EVERY}',
+  ]
+  # As if the folder did not fit into memory: pictures are read at each step.
+  door = tmp_path / 'large.py'
+  door.write_text(
+    'import runpy, sys\n'
+    'from pic_jax.data import input_pipeline\n'
+    'input_pipeline.MEMORY_LIMIT_BYTES = 0\n'
+    "sys.argv[0] = 'main.py'\n"
+    "runpy.run_path('main.py', run_name='__main__')\n"
+  )
+  monkeypatch.setenv('PYTHONPATH', str(running.ROOT))
+  _, stderr = running.run(
+    *arguments, f'--workdir={tmp_path / "whole"}', door=str(door)
+  )
+  assert stderr.count('takes its place') == 3
+  workdir = tmp_path / 'killed'
+  kinds = ['step', 'save', 'start-up', 'step', 'step'] * NUM_KILLS
+  for kind in kinds[:NUM_KILLS]:
+    process = running.start(*arguments, f'--workdir={workdir}', door=str(door))
+    kill_when_due(process, workdir, kind, rng)
+    assert process.returncode == -signal.SIGKILL
+  running.run(*arguments, f'--workdir={workdir}', door=str(door))
+  assert running.digests_of(workdir) == running.digests_of(tmp_path / 'whole')
