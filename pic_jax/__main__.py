@@ -98,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 def _colorize(values: argparse.Namespace) -> int:
   """Colours all inputs; returns the exit code."""
   from pic_jax.photos import colorize, colorize_folder, folder_job, shards
-  from pic_jax.runtime import terminal
+  from pic_jax.runtime import compilation_cache, terminal
+
+  compilation_cache.compile_quickly()
 
   job = folder_job.Job(
     inputs=tuple(values.inputs),
@@ -145,6 +147,9 @@ def _serve_module() -> Any:
     raise errors.UserError(
       f"`app` needs {error.name}: pip install '.[app]'."
     ) from None
+  from pic_jax.runtime import compilation_cache
+
+  compilation_cache.compile_quickly()
   return serve
 
 

@@ -6,6 +6,7 @@ chroma is upsampled onto the photograph's own luminance.
 
 import contextlib
 import dataclasses
+import fractions
 import functools
 import hashlib
 import os
@@ -275,6 +276,17 @@ class Colorizer:
       for network_input, (chroma, log_prob) in zip(inputs, found, strict=True)
     ]
 
+  def _first_use(
+    self, shape: tuple[int, ...], settings: options.Settings
+  ) -> contextlib.AbstractContextManager[None]:
+    """Says what is compiled, before it is, for levels of this shape."""
+    aspect = fractions.Fraction(shape[1], shape[0])
+    name = f'{aspect.numerator}:{aspect.denominator}'
+    text = f'First use: compiling for {name}, about 20 s, once.'
+    drawn = f'{settings.num_drawn} {bool(settings.guidance)}'
+    program = f'{self.model} {shape} {drawn}'
+    return compilation_cache.first_use(program, text)
+
   def _draw_raw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
   ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -288,7 +300,10 @@ class Colorizer:
       levels = devices.shard(np.stack([x.levels for x in padded]))
       names = np.stack([key_words(x.levels) for x in padded])
       spec = self._sharded_spec(settings, padded)
-      drawn = self._draw(self.params, levels, devices.shard(names), seed, spec)
+      with self._first_use(levels.shape[2:], settings):
+        drawn = self._draw(
+          self.params, levels, devices.shard(names), seed, spec
+        )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       found += zip(chroma[: len(group)], log_prob, strict=False)
     return found

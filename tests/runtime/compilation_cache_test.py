@@ -2,6 +2,9 @@
 
 import os
 
+import jax
+import pytest
+
 from pic_jax.runtime import compilation_cache
 
 
@@ -20,3 +23,42 @@ def test_what_was_read_longest_ago_is_forgotten(tmp_path):
 def test_a_folder_that_is_not_there_is_empty(tmp_path):
   compilation_cache.prune(tmp_path / 'none', 0)
   assert not (tmp_path / 'none').exists()
+
+
+@pytest.fixture
+def cache():
+  """Restores the cache's folder."""
+  before = jax.config.jax_compilation_cache_dir
+  yield lambda folder: jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_compilation_cache_dir', before)
+
+
+def test_a_first_use_is_said_once(tmp_path, cache, monkeypatch, capsys):
+  cache(str(tmp_path))
+  for program in ('a', 'a', 'b'):
+    for is_new_process in (False, True):
+      if is_new_process:
+        monkeypatch.setattr(compilation_cache, '_used', set())
+      with compilation_cache.first_use(program, f'compiling {program}'):
+        pass
+  told = capsys.readouterr().err.splitlines()
+  assert told == ['compiling a', 'compiling b']
+  monkeypatch.setattr(compilation_cache, '_used', set())
+  cache(None)
+  with compilation_cache.first_use('a', 'compiling again'):
+    pass
+  assert 'again' in capsys.readouterr().err
+
+
+def test_flags_of_the_user_and_accelerators_stay_as_they_are(monkeypatch):
+  monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
+  monkeypatch.setenv('XLA_FLAGS', '--of_the_user')
+  compilation_cache.compile_quickly()
+  assert os.environ['XLA_FLAGS'] == '--of_the_user'
+  monkeypatch.delenv('XLA_FLAGS')
+  monkeypatch.setattr(compilation_cache, 'ACCELERATORS', (__file__,))
+  compilation_cache.compile_quickly()
+  assert 'XLA_FLAGS' not in os.environ
+  monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
+  compilation_cache.compile_quickly()
+  assert os.environ['XLA_FLAGS'] == compilation_cache.XLA_FLAGS
