@@ -1,4 +1,4 @@
-"""Start of the page's server: socket, URL, browser."""
+"""Starts the page's server: socket, URL, browser."""
 
 import os
 import socket
@@ -15,10 +15,10 @@ from pic_jax.runtime import errors, terminal
 
 
 def listen(host: str, port: int) -> socket.socket:
-  """Opens a socket.
+  """Opens a listening socket.
 
   Raises:
-    UserError: the port is taken, or the host is not here.
+    UserError: the port is taken, or `host` is not an address of this machine.
   """
   family = socket.AF_INET6 if ':' in host else socket.AF_INET
   try:
@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_of(page: server.Server) -> uvicorn.Server:
-  """Builds the HTTP server, which does not listen yet."""
+  """Builds the HTTP server without starting it."""
   config = uvicorn.Config(
     page.app,
     log_level='warning',
@@ -50,7 +50,7 @@ def run(
   Args:
     source: trained model, see `Colorizer.load`.
     site: where to listen, and names under which others may ask.
-    port: 0 takes any that is free.
+    port: 0 for any free port.
     is_browser_wanted: whether to open the page.
 
   Raises:

@@ -14,10 +14,10 @@ BATCH_SIZE = 'training.batch_size'
 
 
 def read(run: pathlib.Path) -> dict[int, float]:
-  """Reads validation bits/dim (exact rule) by the number of images trained on.
+  """Returns {number of images trained on: validation bits/dim, exact rule}.
 
   Raises:
-    UserError: not a run, or one that was never evaluated.
+    UserError: `run` is not a training run, or has no validation bits/dim.
   """
   path = run / 'metrics.jsonl'
   try:
@@ -32,7 +32,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
     try:
       record = json.loads(line)
     except ValueError:
-      continue  # cut off by a kill
+      continue  # a line cut off when the run was killed
     if not isinstance(record, dict):
       continue
     has_loss |= 'validation_loss' in record
@@ -57,7 +57,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
 
 
 def _num_images(step: int, sizes: dict[float, int]) -> int:
-  """Number of images after a step, by the batch sizes until then."""
+  """Number of images trained on up to a step, from {last step: batch size}."""
   total = first = 0
   for last, size in sizes.items():
     total += size * max(0, min(step, last) - first)
@@ -66,11 +66,11 @@ def _num_images(step: int, sizes: dict[float, int]) -> int:
 
 
 def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
-  """Plots the validation bits/dim of runs over the images that they saw.
+  """Plots validation bits/dim against images trained on, a curve for each run.
 
   Args:
     runs: workdirs.
-    path: of the PNG file.
+    path: PNG file to write.
 
   Raises:
     UserError: see `read`.

@@ -27,11 +27,11 @@ def score_images(
     score_fn: images [b, H, W, 3] uint8 and their numbers [b] -> scores
       [D, b / D, ...] by name.
     source: see `input_pipeline.open_source`.
-    batch_size: of all hosts, rounded up to their devices.
+    batch_size: over all hosts; rounded up to a multiple of their devices.
     num_images: -1 for all.
 
   Returns:
-    [N, ...] float64 of each score, in the order of the images; all hosts'.
+    Each score by name, [N, ...] float64: the images of all hosts, in order.
   """
   pending, masks = [], []
   for rgb, indices, mask in input_pipeline.eval_batches(
@@ -68,9 +68,9 @@ def level_scores(
 ) -> dict[str, jax.Array]:
   """Scores [B] of a model with levels, by the exact rule only.
 
-  `bits_per_dim` is that of the finest map and the sum of all `level_<i>_...`,
-  whose bits are shared by all its values; `coarsest_bits_per_dim` is that of
-  the decoder's map by itself.
+  `bits_per_dim` is the sum of all `level_<i>_bits_per_dim`, each of which is a
+  level's bits divided by the number of values of the finest map.
+  `coarsest_bits_per_dim` divides the decoder's bits by those of its own map.
   """
   dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
   bits = [logistic_mixture.bits_per_image(x) for x in found.level_log_probs]
@@ -114,7 +114,7 @@ def split_through_film(
 def score_fn(
   model: pic.PIC, film: str = 'clean'
 ) -> Callable[..., dict[str, jax.Array]]:
-  """Builds the scoring of images by both rules, mapped over devices.
+  """Builds a function that scores images by both rules, mapped over devices.
 
   Two rules (see `logistic_mixture`): exact, and the paper's. Both use the same
   forward pass on the rounded canvas; for the decoder, and for the embedding's
@@ -245,11 +245,11 @@ def to_text(report: dict[str, Any]) -> str:
   level = 0
   while f'level_{level}_bits_per_dim' in report:
     bits = cell(report, f'level_{level}_bits_per_dim', 4)
-    lines.append(f'level {level}: {bits} of these bits/dim')
+    lines.append(f'level {level} contributes {bits} bits/dim')
     level += 1
   if 'coarsest_bits_per_dim' in report:
     bits = cell(report, 'coarsest_bits_per_dim', 4)
-    lines.append(f'level 0 on its own grid: {bits} bits/dim')
+    lines.append(f'level 0, per value of its own grid: {bits} bits/dim')
   if 'loss' in report:
     lines.append(f'loss {cell(report, "loss", 4)}')
   else:

@@ -10,7 +10,7 @@ SSIM_SIGMA = 1.5
 
 
 def pairwise_differences(chroma: jax.Array) -> jax.Array:
-  """Mean distance in (a, b) between every two samples of an image.
+  """Mean distance in (a, b) between each pair of samples of an image.
 
   Args:
     chroma: [S, h, w, 2] in Lab units.
@@ -54,7 +54,7 @@ def variance(chroma: jax.Array) -> jax.Array:
 def ab_rmse(chroma: jax.Array, target: jax.Array) -> jax.Array:
   """Root-mean-square length of the error in (a, b): |x - y| / sqrt(h w).
 
-  The error of a and b taken one by one is smaller by sqrt(2).
+  An RMSE that also averages over a and b would be smaller by a factor sqrt(2).
 
   Args:
     chroma, target: [..., h, w, 2] in Lab units.
@@ -74,7 +74,7 @@ def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:
   distribution is expected to score best (Gneiting & Raftery 2007, sec. 4.3).
 
   Args:
-    chroma: [B, S, h, w, 2] in Lab units; S = 1 is a forecast of one point.
+    chroma: [B, S, h, w, 2] in Lab units; S = 1 is a point forecast.
     target: [B, h, w, 2] in Lab units.
 
   Returns:
@@ -89,10 +89,10 @@ def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:
 def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
   """Mean of the energy scores of maps at all scales; lower is better.
 
-  The map, the means of its squares of 2 x 2 pixels, of 4 x 4 and so on, while
-  both sides are even: a sum of proper scores, and strictly proper like its
-  first. The norm of a whole map hardly sees whether pixels depend on each other
-  (Pinson & Tastu 2013); the mean of a square does.
+  The scales are the map itself and its means over blocks of 2 x 2 pixels, 4 x 4
+  and so on, while both sides are even. The score is strictly proper: all terms
+  are proper, and the first one strictly. The norm of a whole map is hardly
+  sensitive to dependence between pixels (Pinson & Tastu 2013); block means are.
 
   Args:
     chroma: [B, S, h, w, 2] in Lab units.
@@ -121,7 +121,7 @@ def psnr(rgb: jax.Array, target: jax.Array) -> jax.Array:
     rgb, target: [..., H, W, 3] uint8.
 
   Returns:
-    [...] dB. Equal pictures count as if one value differed by one level.
+    [...] dB. Identical pictures count as if one value differed by one level.
   """
   error = jnp.asarray(rgb, jnp.float32) - jnp.asarray(target, jnp.float32)
   smallest = 1.0 / np.prod(rgb.shape[-3:])
@@ -130,7 +130,7 @@ def psnr(rgb: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def _gaussian_rows(size: int) -> np.ndarray:
-  """[size - 10, size] weights of every whole window in a row of pixels."""
+  """Weights [size - 10, size] of every window that fits into a row."""
   offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
   weights = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
   rows = np.zeros((size - SSIM_WINDOW + 1, size), np.float32)

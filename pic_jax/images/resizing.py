@@ -12,11 +12,12 @@ def fit(rgb: np.ndarray, size: int, method: str) -> np.ndarray:
   Args:
     rgb: [H, W, 3] uint8.
     size: side of the result, pixels.
-    method: 'crop' scales the short side and crops the centre; 'squash' scales
-      both sides, whatever the aspect, like the authors' code for ILSVRC.
+    method: 'crop' scales the short side to `size` and crops the centre;
+      'squash' scales both sides to `size` and ignores the aspect ratio, like the
+      authors' code for ILSVRC.
 
   Returns:
-    [size, size, 3] uint8; the picture itself if it has this size.
+    [size, size, 3] uint8; `rgb` itself if it already has this size.
   """
   if rgb.shape[:2] == (size, size):
     return rgb
@@ -32,7 +33,7 @@ def image_of(rgb: np.ndarray) -> Image.Image:
 
 
 def limit_long_side(rgb: np.ndarray, side: int) -> Image.Image:
-  """Scales [H, W, 1] or [H, W, 3] uint8 down to a long side of `side`."""
+  """Scales [H, W, 1] or [H, W, 3] uint8 to a long side of at most `side`."""
   height, width = rgb.shape[:2]
   ratio = min(1.0, side / max(height, width))
   size = (max(1, round(width * ratio)), max(1, round(height * ratio)))

@@ -17,13 +17,13 @@ from pic_jax.model import hints as hint_maps
 from pic_jax.model import layers
 
 KEY_FEATURES = 16
-# Chroma is mostly below 0.2 in network units.
+# Brings chroma, mostly within +-0.2 in network units, to about +-1.
 VALUE_SCALE = 5.0
-# Fall of the logits per pixel of distance, from the first head to the last.
+# Initial drop of the logits per pixel of distance: first head, last head.
 SLOPES = (0.02, 0.52)
 # Channels that are averaged: a, b, their squares, 1.
 NUM_VALUES = 5
-# Rows of queries that are in memory at once; 2 are faster than 4 and 16.
+# Rows of queries processed at once; 2 is faster than 4 or 16.
 ROWS_PER_CHUNK = 2
 
 
@@ -35,8 +35,8 @@ def slopes(num_heads: int) -> np.ndarray:
 def _values(canvas: jax.Array) -> jax.Array:
   """Values to average: [..., 2] in network units -> [..., 5].
 
-  The squares tell a pixel whether the attended values agree, the ones how much
-  there was to attend to.
+  The mean of the squares tells whether the attended values agree; the mean of
+  the constant 1 is the total weight they received.
   """
   ab = VALUE_SCALE * canvas
   return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
@@ -48,22 +48,21 @@ def _given(hints: jax.Array | None) -> jax.Array | None:
 
 
 class CausalAttention(nn.Module):
-  """Means of earlier chroma, projected; the protocol of `CausalConv`.
+  """Projected means of earlier chroma; has the interface of `CausalConv`.
 
   `__call__` takes whole maps. In sampling, `start_row` gives what the rows
   before contribute to every pixel of a row, and `pixel` what the pixels of the
   row up to this one contribute to the next: together they are the whole.
 
   Cache of N canvases:
-    row: [] int32, of the next row.
-    canvas: [N, h, w, 2] rows that are finished; elsewhere zeros, or what is
-      given.
-    pixels: [N, w, 2] of the current row as far as written.
+    row: [] int32, index of the next row.
+    canvas: [N, h, w, 2] the finished rows; elsewhere hints, or zeros.
+    pixels: [N, w, 2] the current row; valid up to the last written pixel.
     weights: [B, heads, w, w] within the current row.
 
   Attributes:
     features: number of output channels.
-    num_heads: number of sets of weights.
+    num_heads: number of attention heads.
   """
 
   features: int
@@ -98,7 +97,7 @@ class CausalAttention(nn.Module):
       hints: [B, h, w, 3], cells that are given; see `hints`.
 
     Returns:
-      [B, h, w, features]; of a pixel that has nothing to look at, the bias.
+      [B, h, w, features]; just the bias for pixels with nothing to attend to.
     """
     batch, height, width, _ = canvas.shape
     queries, keys = self._queries_and_keys(embedding)
@@ -120,7 +119,7 @@ class CausalAttention(nn.Module):
   def _queries_and_keys(
     self, embedding: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Projects [B, h, w, E] to two of [B, h w, heads, KEY_FEATURES]."""
+    """Projects [B, h, w, E] to two arrays [B, h w, heads, KEY_FEATURES]."""
     both = self.queries_and_keys(layers.concat_elu(embedding))
     shape = (len(both), -1, 2, self.num_heads, KEY_FEATURES)
     queries, keys = jnp.moveaxis(both.reshape(shape), 2, 0)
@@ -135,9 +134,9 @@ class CausalAttention(nn.Module):
     first: int | jax.Array,
     given: jax.Array | None = None,
   ) -> jax.Array:
-    """Weights of earlier and given pixels; they add up to less than 1.
+    """Attention weights of earlier and hinted pixels; they sum to less than 1.
 
-    The pixel itself stands for "nothing" and takes the rest.
+    The query's own position stands for "attend to nothing" and takes the rest.
 
     Args:
       queries: [B, I, heads, KEY_FEATURES] of successive pixels.
@@ -169,7 +168,7 @@ class CausalAttention(nn.Module):
     num_canvases: int,
     hints: jax.Array | None = None,
   ) -> None:
-    """Makes queries and keys of [B, h, w, E] once; writes an empty cache."""
+    """Computes queries and keys from [B, h, w, E] once; sets up the cache."""
     batch, height, width, _ = embedding.shape
     queries, keys = self._queries_and_keys(embedding)
     canvas = jnp.zeros((batch, height, width, 2))
@@ -202,7 +201,7 @@ class CausalAttention(nn.Module):
     row = self.get_variable('cache', 'row')
     pixels = self.get_variable('cache', 'pixels')
     canvas = self.get_variable('cache', 'canvas')
-    # Before the first row this writes row 0 as it is.
+    # Before the first row this rewrites row 0 unchanged.
     canvas = jax.lax.dynamic_update_slice_in_dim(
       canvas, pixels[:, None], jnp.maximum(row - 1, 0), 1
     )

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Half the distance of two levels is 1 / 255 in network units; in units of one
-# level, in which the probabilities are computed, everything is times 127.5.
+# Levels are 1 / 127.5 apart in network units. Probabilities are computed in
+# units of one level: network units times 127.5.
 LEVELS_PER_UNIT = 127.5
-# Windows with less mass count by the density at their centre (authors' code).
+# For windows with less mass, the density at the centre replaces the mass (as in
+# the authors' code).
 LEAST_MASS_PAPER = 1e-5
-# Either function below.
+# Type of `log_window` and `log_window_paper`.
 WindowFn = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
@@ -36,9 +37,9 @@ def log_window(
 ) -> jax.Array:
   """Log-mass of a logistic in a window of one level; edges take the tails.
 
-  With p > m the two ends of the window over the scale, sigmoid(p) - sigmoid(m)
-  = sigmoid(p) sigmoid(-m) (1 - exp(m - p)): no difference of nearly equal
-  numbers, hence no underflow however far in the tail the window lies.
+  Let p > m be the ends of the window, centred and divided by the scale. Then
+  sigmoid(p) - sigmoid(m) = sigmoid(p) sigmoid(-m) (1 - exp(m - p)): no
+  difference of nearly equal numbers, hence no underflow, however far out it is.
 
   Args:
     centred: distance from the mean to the centre of the window, in levels.
@@ -63,7 +64,7 @@ def log_window_paper(
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
-  """`log_window` as the authors have it: rare windows by their density."""
+  """`log_window` as in the authors' code: tiny masses become densities."""
   log_mass = log_window(centred, log_scales, is_lowest, is_highest)
   z = centred * (jnp.exp(-log_scales) * (1.0 / LEVELS_PER_UNIT))
   log_density = jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)

@@ -1,4 +1,4 @@
-"""Learning rates and optimisers (paper sec. 3.3; beyond it: Muon)."""
+"""Learning rates and optimisers (paper sec. 3.3; Muon is not in the paper)."""
 
 import functools
 from typing import Any
@@ -12,8 +12,9 @@ import optax
 from pic_jax.model import backbone_embedding
 from pic_jax.saved import run_config
 
-# Coefficients of each Newton-Schulz step (Ahn et al. 2025): singular values of
-# 0.98 to 1.14 in place of 0.68 to 1.13, so that a direction turns as asked.
+# Coefficients of each Newton-Schulz step (Ahn et al. 2025). They bring singular
+# values to 0.98..1.14 (Jordan 2024: 0.68..1.13), so that the angle by which a
+# direction turns is close to the learning rate.
 NEWTON_SCHULZ = (
   (4.0848, -6.8946, 2.9270),
   (3.9505, -6.3029, 2.6377),
@@ -21,8 +22,9 @@ NEWTON_SCHULZ = (
   (2.8769, -3.1427, 1.2046),
   (2.8366, -3.0525, 1.2012),
 )
-# Layers that read raw values or write theta. Muon, which turns all directions
-# of a kernel alike, made these worse (0.055 bits/dim after 300 steps).
+# Layers that read raw values or output theta, trained by Adam. With Muon, which
+# turns all directions of a kernel by the same angle, the score was worse by
+# 0.055 bits/dim after 300 steps.
 ADAM_LAYERS = {
   'head',
   'stage_0',
@@ -63,8 +65,9 @@ def learning_rate_fn(
 def orthogonal_factor(x: jax.Array) -> jax.Array:
   """Approximates U V^T of x = U S V^T, [r, c], by Newton-Schulz (Jordan 2024).
 
-  X_{k+1} = X_k S_k with S_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k, so that
-  the big matrix is touched twice, and else its smaller Gram matrix.
+  X_{k+1} = X_k P_k with P_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k. The
+  steps work on the small Gram matrix G_k alone; the large x enters only the
+  first and the last product.
   """
   if x.shape[0] < x.shape[1]:
     return orthogonal_factor(x.T).T
@@ -80,26 +83,27 @@ def orthogonal_factor(x: jax.Array) -> jax.Array:
 def _turn(update: jax.Array, V: jax.Array) -> jax.Array:
   """Replaces the momentum of V [height, width, C, F] by its orthogonal factor.
 
-  Weight norm leaves V any length, and the factor's columns have length 1: with
-  every column as long as its direction the learning rate is an angle.
+  Weight normalisation leaves the lengths of V arbitrary. The factor's columns
+  have length 1; each is scaled to the length of its direction, so that the
+  learning rate is an angle.
   """
   factor = orthogonal_factor(update.reshape(-1, V.shape[-1]))
-  # Of a wide factor the rows, not the columns, have length 1.
+  # In a wide factor the rows, not the columns, have length 1.
   factor *= max(1.0, factor.shape[1] / factor.shape[0]) ** 0.5
   return factor.reshape(V.shape) * _lengths(V)
 
 
 def _lengths(V: jax.Array) -> jax.Array:
-  """[1, 1, 1, F] of the directions."""
+  """Lengths [1, 1, 1, F] of the directions."""
   return jnp.sqrt(jnp.square(V).sum((0, 1, 2), keepdims=True))
 
 
 def _keep_length(update: jax.Array, V: jax.Array) -> jax.Array:
   """Changes an update so that the length of every direction stays the same.
 
-  The learned function does not depend on the length. Without this, V grows by a
-  percent per step: it overflows float16 within 1,000 steps, float32 within
-  8,000, and its average over steps covers only the last hundred.
+  The network's output does not depend on the length. Without this, V grows by
+  1 % per step: it overflows float16 within 1,000 steps, float32 within 8,000,
+  and its average over steps is dominated by the last hundred.
   """
   turned = V + update
   return turned * (_lengths(V) / _lengths(turned)) - V
@@ -112,7 +116,8 @@ def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
   state holds an additional array.
 
   Args:
-    learning_rate: in radians per step, about.
+    learning_rate: approximate angle in radians by which a direction turns per
+      step.
   """
   return optax.chain(
     optax.trace(0.95, nesterov=True),
@@ -136,7 +141,7 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Builds optax's Adam (epsilon outside the bias correction), or Muon.
 
-  Muon updates the directions of hidden convolutions, Adam all other parameters.
+  Muon updates the directions of hidden convolutions, Adam all the rest.
   """
   optimizer = config.optimizer
   adam = optax.adam(
