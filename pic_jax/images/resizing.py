@@ -13,8 +13,8 @@ def fit(rgb: np.ndarray, size: int, method: str) -> np.ndarray:
     rgb: [H, W, 3] uint8.
     size: side of the result, pixels.
     method: 'crop' scales the short side to `size` and crops the centre;
-      'squash' scales both sides to `size` and ignores the aspect ratio, like the
-      authors' code for ILSVRC.
+      'squash' scales both sides to `size` and ignores the aspect ratio, like
+      the authors' code for ILSVRC.
 
   Returns:
     [size, size, 3] uint8; `rgb` itself if it already has this size.
