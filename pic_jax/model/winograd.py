@@ -45,7 +45,7 @@ OUTPUT = np.float32([  # row of the tile, product
 # Measured with gradients on one AVX-512 core, 16 x 16 maps: at 16 maps 96 -> 48
 # channels take 0.8 of the time, 64 -> 32 as long; with one map the kernel's
 # sums cost what the products save.
-MIN_CHANNELS = 4096  # those of the input times those of the output
+MIN_CHANNELS = 96 * 48  # those of the input times those of the output
 MIN_POSITIONS = 2048  # of all maps of a batch
 
 _allowed = contextvars.ContextVar('winograd_allowed', default=False)

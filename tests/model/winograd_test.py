@@ -98,7 +98,7 @@ def test_it_is_chosen_where_it_pays():
   assert _pays()
   assert _pays(padding=CAUSAL)
   assert _pays(dilation=2)
-  assert not _pays(kernel=(3, 3, 64, 32), shape=(16, 16, 16, 64))  # no gain
+  assert not _pays(kernel=(3, 3, 64, 64), shape=(16, 16, 16, 64))  # no gain
   assert not _pays(shape=(1, 16, 16, 96))  # the kernel's sums cost more
   assert not _pays(shape=(256, 1, 16, 96))  # a window for one row
   assert not _pays(shape=(256, 5, 16, 96))  # two for five
@@ -121,8 +121,8 @@ def test_it_is_left_out_elsewhere(monkeypatch):
 
 def test_layers_convolve_uses_it_where_allowed():
   rng = np.random.default_rng(1)
-  x = rng.standard_normal((8, 16, 16, 64), np.float32)
-  kernel = rng.standard_normal((3, 3, 64, 64), np.float32)
+  x = rng.standard_normal((8, 16, 16, 96), np.float32)
+  kernel = rng.standard_normal((3, 3, 96, 48), np.float32)
 
   def program(is_allowed):
     def convolve(x, kernel):
