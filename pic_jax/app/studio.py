@@ -406,7 +406,7 @@ class Studio:
     pins: sample_recipe.Pins,
     is_needed: bool,
   ) -> Any:
-    """What the embedding expects, see `Colorizer.expect`.
+    """Predictions of the embedding, see `Colorizer.expect`.
 
     Unless it is needed nobody waits for the compiler: None as long as that
     runs.

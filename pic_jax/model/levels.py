@@ -159,7 +159,7 @@ def on_finest_grid(
 
 
 class Cells(NamedTuple):
-  """What is known of the 2 x 2 cells before they are refined.
+  """Known values of the 2 x 2 cells before they are refined.
 
   Attributes:
     coarse: [..., h, w, 2] integers.
