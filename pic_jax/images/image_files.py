@@ -35,10 +35,15 @@ ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
 KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
 
+# What lies under a photograph's name instead of it.
+NO_PHOTOGRAPHS = {
+  b'version https://git-lfs': 'a pointer of Git LFS; fetch it: `git lfs pull`.',
+  b'<!doctype html': 'a web page, no photograph; download it again.',
+  b'<html': 'a web page, no photograph; download it again.',
+}
 HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')
 # The mark of the end, and bytes that decode to something and hold no mark.
 JPEG_END, JPEG_NOISES = b'\xff\xd9', (b'\x55' * 4096, b'\xfe' * 4096)
-JPEG_TAIL = 4096  # bytes in which some programs leave more after the end
 # What is wrong with a file or its name; other errors are the system's.
 FILE_ERRORS = (
   errno.ENOENT,
@@ -133,6 +138,9 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
   formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
   if data[4:8] == b'ftyp' and data[8:12] in HEIF_BRANDS and not _heif():
     raise errors.RunError(f'a HEIC photograph: {REMEDIES[".heic"]}.')
+  for head, text in NO_PHOTOGRAPHS.items():
+    if data[:64].lstrip().lower().startswith(head):
+      raise errors.RunError(text)
   data = _with_end(data, notes)
   with (
     _plain_errors(max_pixels),
@@ -214,19 +222,36 @@ def _read(path: str | os.PathLike) -> bytes:
     raise kind(f'cannot be read ({reason}).') from None
 
 
+def _has_end(data: bytes) -> bool:
+  """Whether a mark of the end follows the pixels of a JPEG; True if unsure."""
+  place = 2
+  while data[place : place + 1] == b'\xff':
+    marker = data[place + 1 : place + 2]
+    if marker == b'\xda':  # the scan begins: no mark stands inside by chance
+      return data.find(JPEG_END, place) >= 0
+    # A segment, such as EXIF with its thumbnail, tells its length.
+    place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+  return True
+
+
 def _with_end(data: bytes, notes: list[str]) -> bytes:
-  """Appends the end marker to a JPEG that lacks only that.
+  """Appends the mark of its end to a JPEG that lacks nothing else.
 
   All pixels are there if what follows the data does not change them: a decoder
   that misses some would take them from whatever follows.
+
+  Raises:
+    RunError: some pixels are missing, which Pillow does not always notice.
   """
-  if data[:2] != b'\xff\xd8' or JPEG_END in data[-JPEG_TAIL:]:
+  if data[:2] != b'\xff\xd8' or _has_end(data):
     return data
   begun = data.rstrip(b'\xff')
+  # An interrupted copy may have left zeros in place of the rest.
+  surely = data.rstrip(b'\0').rstrip(b'\xff')
   pixels = set()
   try:
-    for noise in (b'', *JPEG_NOISES):
-      file = io.BytesIO(begun + noise + JPEG_END)
+    for part in (begun, *(surely + noise for noise in JPEG_NOISES)):
+      file = io.BytesIO(part + JPEG_END)
       with Image.open(file, formats=('JPEG',)) as image:
         if image.width * image.height > MAX_PIXELS:
           return data
@@ -234,7 +259,9 @@ def _with_end(data: bytes, notes: list[str]) -> bytes:
   except Exception:  # as in `_plain_errors`: it is damaged in another way
     return data
   if len(pixels) > 1:
-    return data
+    raise errors.RunError(
+      'damaged (its end is missing, and pixels with it); fetch it again.'
+    )
   notes.append('its last two bytes are missing, all pixels are there')
   return begun + JPEG_END
 

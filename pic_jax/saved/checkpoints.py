@@ -166,7 +166,7 @@ def saved_steps(workdir: str) -> list[int]:
     names = os.listdir(pathlib.Path(workdir) / run_config.CHECKPOINTS)
   except (FileNotFoundError, NotADirectoryError):
     return []
-  return sorted(int(name) for name in names if name.isdigit())
+  return sorted(int(name) for name in names if name.isdecimal())
 
 
 def _read_meta(path: pathlib.Path) -> dict[str, Any]:

@@ -142,3 +142,37 @@ def test_heic_is_named_with_its_remedy(tmp_path, monkeypatch):
   path = running.ROOT / 'tests' / 'cases' / 'heic_alone' / 'IMG_0001.HEIC'
   with pytest.raises(image_files.errors.RunError, match='pip install pillow-h'):
     image_files.load_photograph(path)
+
+
+@pytest.mark.parametrize('progressive', [False, True])
+def test_zeros_in_place_of_the_rest_are_damage(progressive, tmp_path):
+  """As an interrupted copy leaves them: the file has its full size."""
+  path = tmp_path / 'a.jpg'
+  rng = np.random.default_rng(0)
+  Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(
+    path, progressive=progressive
+  )
+  data = path.read_bytes()
+  kept = len(data) * 2 // 3
+  with pytest.raises(image_files.errors.RunError, match='damaged'):
+    image_files.decode_photograph(data[:kept] + bytes(len(data) - kept))
+
+
+def test_a_film_after_the_photograph_is_no_missing_end(tmp_path):
+  path = tmp_path / 'a.jpg'
+  Image.fromarray(tiny.images(1, 48, 64)[0]).save(path)
+  film = b'\0\0\0\x18ftypmp42' + bytes(100_000)
+  photograph = image_files.decode_photograph(path.read_bytes() + film)
+  assert photograph.notes == ()
+
+
+@pytest.mark.parametrize(
+  'data,text',
+  [
+    (b'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull'),
+    (b'\n<!DOCTYPE html><html>Log in</html>', 'web page'),
+  ],
+)
+def test_what_lies_in_place_of_a_photograph_is_named(data, text):
+  with pytest.raises(image_files.errors.RunError, match=text):
+    image_files.decode_photograph(data)

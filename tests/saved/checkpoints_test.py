@@ -239,6 +239,16 @@ def test_an_error_that_orbax_hides_is_not_damage(run, monkeypatch, capsys):
   assert checkpoints.restore(str(workdir))[1]['step'] == 3
 
 
+def test_other_names_beside_checkpoints_are_left_alone(run):
+  workdir, _, states = run
+  for name in ('²', '30 (1)', '._3', '.DS_Store', '4.orbax-checkpoint-tmp-1'):
+    (workdir / 'checkpoints' / name).mkdir()
+  for path in list((workdir / 'checkpoints' / '3').rglob('*')):
+    if path.is_file():
+      path.with_name(f'._{path.name}').write_bytes(b'of a Mac')
+  leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
+
+
 def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(run, monkeypatch):
   def fail(path):
     raise OSError(errno.ESTALE, 'Stale file handle', str(path))
