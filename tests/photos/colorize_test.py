@@ -1,6 +1,8 @@
 """One photograph in, several out: size, luminance, reproducible samples."""
 
+import io
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -290,6 +292,20 @@ def test_guidance_less_the_prior_draws_other_colours(colorizer):
     colorizer.draw(
       [network_input], options.Settings(guidance=1.0, prior_exponent=0.5)
     )
+
+
+def test_a_colorizer_can_be_pickled_and_refuses_to_work_in_a_fork(
+  colorizer, monkeypatch
+):
+  copy = pickle.Unpickler(io.BytesIO(pickle.dumps(colorizer))).load()
+  rgb = smooth(8, 8)
+  expected = colorizer(rgb, num_samples=1)
+  np.testing.assert_array_equal(copy(rgb, num_samples=1), expected)
+  assert copy.digest == colorizer.digest
+  # As a forked child has it: another process than the one that made it.
+  monkeypatch.setattr(colorize.os, 'getpid', lambda: -1)
+  with pytest.raises(errors.RunError, match="get_context\\('spawn'\\)"):
+    colorizer(rgb, num_samples=1)
 
 
 def test_exact_is_temperature_1_without_guidance_or_saturation():
