@@ -235,7 +235,12 @@ class Coder:
       pixel_fn=pixel_fn,
     )
     return level_code.walk(
-      self._model, params, luminance, embedded, canvas, self._asked
+      self._model,
+      params,
+      luminance,
+      embedded=embedded,
+      canvas=canvas,
+      ask_fn=self._asked,
     )
 
 

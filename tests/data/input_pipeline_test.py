@@ -242,7 +242,7 @@ def test_data_mistakes_name_the_remedy(tmp_path):
   cases = [
     (folder_config(tmp_path, name='array'), 'none', 'none.npy'),
     (folder_config(tmp_path, name='array'), 'grey', 'must be [N, H, W, 3]'),
-    (folder_config(tmp_path, name='array'), 'lists', 'no array'),
+    (folder_config(tmp_path, name='array'), 'lists', 'not an array'),
     (folder_config(tmp_path / 'none'), 'train', 'data.data_dir'),
     (folder_config(tmp_path), 'train', 'No images'),
     (folder_config(tmp_path), 'train[', 'must look like'),

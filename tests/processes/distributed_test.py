@@ -40,8 +40,7 @@ def start(
       JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
       JAX_NUM_PROCESSES=str(num_processes),
       JAX_PROCESS_ID=str(index),
-      door=DOOR,
-      **options,
+      **{'door': DOOR} | options,
     )
     for index in range(num_processes)
   ]
@@ -172,7 +171,7 @@ def test_processes_wait_for_one_that_compiles_for_long():
   script = (
     'import sys, time, jax, numpy as np\n'
     'from pic_jax.runtime import devices, distributed\n'
-    'distributed.join_processes(None, 100)\n'
+    'distributed.join_processes(None)\n'
     'devices.check()\n'
     'if jax.process_index():\n'
     '  time.sleep(35)\n'
