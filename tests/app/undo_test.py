@@ -72,28 +72,17 @@ def test_the_browsers_back_undoes(opened):
     return page.driver.execute_script('return history.state.step.work')
 
   for value in (10, 20, 30):
-    page.wait(lambda: entry() == before[-1])
-    # Two steps at once are one entry of the browser.
-    page.driver.execute_async_script(
-      'const done = arguments[1];'
-      'setTimeout(() => {'
-      '  for (const id of ["warmth", "tint-slider"]) {'
-      '    const slider = document.getElementById(id);'
-      '    slider.value = arguments[0];'
-      '    slider.dispatchEvent(new Event("change"));'
-      '  } done(); }, 600)',
-      value,
-    )
+    for name in ('warmth', 'tint-slider'):  # each step is an entry
+      set_value(page, name, value)
+      page.wait(lambda: entry() == work(page))
     before.append(work(page))
     assert page.state('state.timeline.index') == 2 * (len(before) - 1)
-  page.wait(lambda: entry() == before[-1])
 
   def go(steps, wanted):
     page.driver.execute_script('history.go(arguments[0])', steps)
     page.wait(lambda: work(page) == wanted)
     page.wait(lambda: entry() == wanted)
 
-  # The first of two steps was written at once, the second one after a while.
   go(-2, before[2])
   go(-2, before[1])
   go(2, before[2])
