@@ -64,8 +64,22 @@ def test_a_slider_that_is_moved_often_is_one_step(opened):
   page.wait(lambda: work(page) == before)
 
 
-def test_the_browsers_back_undoes(opened):
-  page = opened
+@pytest.fixture
+def in_new_tab(page, address, photograph):
+  """The page in a tab of its own: browsers keep 50 entries of each tab."""
+  first = page.driver.current_window_handle
+  page.driver.switch_to.new_window('tab')
+  page.driver.get(address)
+  page.wait(lambda: page.state('state.model !== null'))
+  page.upload(photograph)
+  page.wait_for_samples(4)
+  yield page
+  page.driver.close()
+  page.driver.switch_to.window(first)
+
+
+def test_the_browsers_back_undoes(in_new_tab):
+  page = in_new_tab
   before = [work(page)]
 
   def entry():
