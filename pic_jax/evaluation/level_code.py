@@ -14,8 +14,6 @@ import numpy as np
 
 from pic_jax.model import levels, logistic_window, pic
 
-# Symbols of every cell in one level: offset, x0, x1 and x2, each of a and b.
-NUM_SYMBOLS = 8
 # Returns symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
 # level (from 1) and the number of the symbol in a cell.
 AskFn = Callable[..., jax.Array]

@@ -169,11 +169,6 @@ class PIC(nn.Module):
     """Brings maps [B, H, W, C] to the chroma grid [B, h, w, C]."""
     return color.subsample(x, self.chroma_factor, self.chroma_filter)
 
-  @nn.nowrap
-  def upsample(self, x: jax.Array) -> jax.Array:
-    """Brings maps [B, h, w, C] from the chroma grid to [B, H, W, C]."""
-    return color.upsample(x, self.chroma_factor, self.chroma_filter)
-
   @property
   def coarsest_factor(self) -> int:
     """Ratio of the sides of image and the map that the decoder draws."""
