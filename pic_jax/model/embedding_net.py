@@ -22,7 +22,8 @@ class EmbeddingNet(nn.Module):
       convolution with this stride, then the blocks.
     features: width E of the last convolution, 3x3.
     dtype: of the convolutions after the first; what blocks add up is float32.
-    pooling: side of the squares whose means the last stage gets.
+    pooling: side of the squares whose means the last stage gets; with a
+      backbone, which needs the pixels more, the first one.
     backbone: module that sees the whole luminance; what it gives is added to
       the last stage's convolution, before its blocks.
     reads_hints: whether it can be told cells of the chroma map.
@@ -71,13 +72,15 @@ class EmbeddingNet(nn.Module):
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))
     features = []
-    x = layers.append_ones(luminance)
+    pooled_stage = len(self.stages) - 1 if self.backbone is None else 0
+    x = luminance
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
       # The grey levels in float32, like all that blocks add to.
       dtype = self.dtype if stage else jnp.float32
       is_last = stage == len(self.stages) - 1
-      if is_last:
+      if stage == pooled_stage:
         x = color.subsample(x, self.pooling, 'area')
+      x = x if stage else layers.append_ones(x)
       x = conv(width, stride=stride, dtype=dtype, name=f'stage_{stage}')(x)
       x = x.astype(jnp.float32)
       if is_last and self.backbone is not None:

@@ -86,7 +86,8 @@ class PIC(nn.Module):
     embedding_features: width E of the embedding, at least P = 8 K.
     chroma_factor: ratio of the sides of image and (finest) chroma map. Times
       2 ** `levels` it is the product of the strides, or a multiple of it, the
-      rest being a mean before the last stage.
+      rest being a mean before the last stage, or, with a backbone, before the
+      first: only the backbone then sees all pixels.
     backbone: 'efficientnet_lite0', added to the last stage, or 'none'.
     frozen_parts: of its 17, the first ones that do not learn.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a

@@ -29,7 +29,7 @@ PARAMETERS = {
   'photos128': 4_937_606,
   'my_photos': 4_937_606,
   'photos256': 4_937_606,
-  'photos256_level': 5_478_730,
+  'photos256_levels': 5_706_766,
   'smoke': 24_520,
 }
 
