@@ -14,7 +14,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
-from pic_jax.model import logistic_mixture, pic
+from pic_jax.model import levels, logistic_mixture, pic
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
@@ -48,7 +48,8 @@ def draw_and_score(
     'difference': mean distance of two samples in (a, b); 'index'. Where the
     embedding has a likelihood: 'embedding_samples' [S] (every pixel
     independent of the others), 'embedding_mode', 'flat_mode'. Where the model
-    has one: 'bits_per_dim' of the original chroma.
+    has one: 'bits_per_dim' of the original chroma. Where it has finer levels:
+    'maps' [levels + 1], the first sample's map of each level, as cells.
   """
   model = run_config.build_model(config)
   draw = devices.pmap(functools.partial(_draw, model, config.sampling))
@@ -91,6 +92,8 @@ def _draw(
       color.chroma_from_network(samples)
     ),
   }
+  if model.levels:
+    inputs['maps'] = _maps(model, lab.luminance, samples[:, 0])
   if not model.has_likelihood:
     return inputs
   scores = model.apply(
@@ -115,6 +118,16 @@ def _draw(
       'flat_mode': pictures.to_rgb(model, flat, mode)[:, 0],
     }
   return inputs
+
+
+def _maps(model: pic.PIC, luminance: jax.Array, chroma: jax.Array) -> jax.Array:
+  """Shows every level of chroma [b, h, w, 2], coarsest first, as flat cells."""
+  shape = (*luminance.shape[:3], 2)
+  maps = [
+    jax.image.resize(level.chroma, shape, 'nearest')
+    for level in levels.pyramid(chroma, None, model.levels)
+  ]
+  return pictures.to_rgb(model, luminance, jnp.stack(maps, 1))
 
 
 def pictures_of_others(

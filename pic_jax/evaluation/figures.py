@@ -80,12 +80,21 @@ def ablation(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   )
 
 
+def levels(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
+  """Grey | one sample's map of each level, as cells | the sample | original."""
+  inputs = [
+    image | {'sample': image['samples'][0]} for image in inputs[:num_rows]
+  ]
+  return to_rows(inputs, 'grey', 'maps', 'sample', 'original')
+
+
 FIGURES: dict[str, Callable[[Sequence[FigureInputs], int], np.ndarray]] = {
   'pixelwise': pixelwise,
   'grid': grid,
   'diversity': diversity,
   'failures': failures,
   'ablation': ablation,
+  'levels': levels,
 }
 PICKING = ('diversity', 'failures')
 NEED_MIXTURE = ('pixelwise', 'ablation')
@@ -163,6 +172,8 @@ def _figures_of_model(
         'the embedding has no likelihood of its own: trained with '
         '`model.embedding_loss_weight` = 0.'
       )
+    if figure == 'levels' and not model.levels:
+      raise errors.UserError('the model has no finer levels (`model.levels`).')
     if figure in PICKING and not model.has_likelihood:
       raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
     return FIGURES[figure]([inputs[index] for index in pool], num_rows)

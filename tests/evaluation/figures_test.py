@@ -9,7 +9,7 @@ from PIL import Image
 
 from pic_jax.evaluation import figure_inputs, figures, likelihood
 from pic_jax.images import image_files
-from pic_jax.model import logistic_mixture
+from pic_jax.model import levels, logistic_mixture
 from pic_jax.runtime import devices, errors
 from pic_jax.sampling import pictures, sample, sheets
 from pic_jax.saved import run_config
@@ -163,12 +163,38 @@ def test_every_figure_of_a_model_is_made_from_one_pass(
       compare_with=str(tmp_path / 'other'),
     )
   )
-  assert [path.stem for path in paths] == [*figures.FIGURES, 'compare_folders']
+  shown = [name for name in figures.FIGURES if name != 'levels']
+  assert [path.stem for path in paths] == [*shown, 'compare_folders']
   for path in paths:
     with Image.open(path) as image:
       assert image.size[1] >= 64 and image.size[0] > 100
   assert len(passes) == 1
-  assert 'No curve.png: x is not' in capsys.readouterr().err
+  said = capsys.readouterr().err
+  assert 'No curve.png: x is not' in said
+  assert 'No levels.png: the model has no finer levels' in said
+
+
+@pytest.mark.slow
+def test_maps_of_a_sample_are_shown_coarsest_first():
+  params, config = tiny.levelled_model()
+  rgb = tiny.images(2, 16, 16)
+  drawn = list(
+    figure_inputs.draw_and_score(
+      config, devices.replicate(params), rgb, indices=[0, 1]
+    )
+  )
+  rows = figures.levels(drawn, 2)
+  # grey, 4 x 4 and 8 x 8 cells, the sample, the original
+  assert rows.shape == (2, 5, 16, 16, 3)
+  net = run_config.build_model(config)
+  lab = net.split_lab(rgb)
+  keys = sample.image_keys(config.sampling.seed, jax.numpy.arange(2))
+  finest = sample.sample_chroma(net, params, lab.luminance, keys, 1)[:, 0]
+  for column, chroma in ((1, levels.coarsen(finest)), (2, finest)):
+    side = 16 // chroma.shape[1]
+    cells = chroma.repeat(side, 1).repeat(side, 2)
+    expected = pictures.to_rgb(net, lab.luminance, cells[:, None])[:, 0]
+    np.testing.assert_array_equal(rows[:, column], expected)
 
 
 def test_a_figure_that_cannot_be_shown_says_why(trained, monkeypatch, capsys):
