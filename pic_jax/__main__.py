@@ -157,7 +157,9 @@ def _app(values: argparse.Namespace) -> int:
   """Serves the page, until a signal ends it."""
   serve = _serve_module()
   site = serve.boundary.Site(values.host, tuple(values.allow))
-  serve.run(values.model, site, values.port, not values.no_browser)
+  serve.run(
+    values.model, site, values.port, is_browser_wanted=not values.no_browser
+  )
   return 0
 
 

@@ -43,6 +43,7 @@ def run(
   config: ml_collections.ConfigDict,
   params: Any = None,
   step: int | None = None,
+  *,
   batches: Sequence[int] = (),
   canvases: Sequence[int] = (),
 ) -> dict[str, Any]:
@@ -114,13 +115,13 @@ def _batch_rows(
     return parts
 
   costs['gflop'] *= count / batch  # XLA counts what one device does
-  yield _row('train', batch, np.median(measure([call]), 0)[0], costs)
+  yield _row('train', batch, np.median(measure([call]), 0)[0], costs=costs)
   args = devices.replicate(params), rgb
   score = likelihood.score_fn(run_config.build_model(config))
   score, costs = _compile(score, *args)
   costs['gflop'] *= count / batch
   times = measure([lambda: score(*args)])
-  yield _row('eval', batch, np.median(times, 0)[0], costs)
+  yield _row('eval', batch, np.median(times, 0)[0], costs=costs)
 
 
 def _sample_rows(
@@ -163,11 +164,11 @@ def _sample_rows(
     more |= {'gflop': None}  # XLA counts the body of a loop once
     more['peak_mib'] = max(more['peak_mib'], costs['peak_mib'])
     more['compile_seconds'] += costs['compile_seconds']
-    yield _row(method, batch, np.median(rounds, 0)[:2].sum(0), more)
+    yield _row(method, batch, np.median(rounds, 0)[:2].sum(0), costs=more)
 
 
 def _row(
-  stage: str, batch: int, times: np.ndarray, costs: dict[str, Any]
+  stage: str, batch: int, times: np.ndarray, *, costs: dict[str, Any]
 ) -> dict[str, Any]:
   """A row with all `KEYS`, from wall and core seconds [2] of one batch."""
   wall, core = (float(t) / batch for t in times)

@@ -162,7 +162,7 @@ def sample(values: Any) -> None:
   params, config, step = _load_trained(values)
   folder = values.output or values.workdir or '.'
   model = run_config.build_model(config)
-  for path in sheets.save(model, params, config, step, folder):
+  for path in sheets.save(model, params, config, step=step, folder=folder):
     print(path)
 
 
@@ -217,7 +217,7 @@ def export(values: Any) -> None:
     values.output,
     params,
     config,
-    step,
+    step=step,
     recommended=recommended,
     prior=prior,
   )

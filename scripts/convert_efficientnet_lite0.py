@@ -40,7 +40,8 @@ class Storage:
 class View:
   """A tensor: part of a storage."""
 
-  def __init__(self, storage, offset, shape, strides, *_unused):
+  def __init__(self, storage, offset, *geometry):
+    shape, strides, *_ = geometry
     self.storage, self.offset = storage, offset
     self.shape, self.strides = shape, strides
 

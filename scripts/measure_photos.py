@@ -105,7 +105,9 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
   )
 
   @jax.jit
-  def scores(params: dict, rgb: jax.Array, target: jax.Array, keys: jax.Array):
+  def scores(
+    params: dict, rgb: jax.Array, target: jax.Array, *, keys: jax.Array
+  ) -> dict[str, jax.Array]:
     lab = model.split_lab(rgb)
     if row.film != 'clean':
       looks = film.fixed_film(row.film, rgb, keys[0])
@@ -141,7 +143,7 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
     target = cells(color.rgb_to_lab(batch)[..., 1:])
     seen = np.stack([resizing.fit(x, size, 'crop') for x in batch])
     keys = sample.image_keys(0, jnp.arange(first, first + len(batch)))
-    rows.append(jax.device_get(scores(params, seen, target, keys)))
+    rows.append(jax.device_get(scores(params, seen, target, keys=keys)))
   return {k: np.concatenate([x[k] for x in rows]) for k in rows[0]}
 
 

@@ -204,6 +204,7 @@ def measure(
   versions: np.ndarray,
   plain: np.ndarray,
   wanted: np.ndarray,
+  *,
   mask: np.ndarray,
   outside: np.ndarray,
 ) -> Score:
@@ -221,7 +222,7 @@ def measure(
 
 
 def measure_object(
-  colorizer: colorize.Colorizer, thing: Object, rgb: np.ndarray, size: str
+  colorizer: colorize.Colorizer, thing: Object, rgb: np.ndarray, *, size: str
 ) -> tuple[list[Score], np.ndarray]:
   """Scores with one pin and with two, and a sheet of the versions."""
   height, width = rgb.shape[:2]
@@ -241,7 +242,10 @@ def measure_object(
   wanted = within_gamut(
     np.asarray(color.rgb_to_lab(np.array(colour, np.uint8)))[1:], luminance
   )
-  scores = [measure(x, chroma[0], wanted, mask, outside) for x in chroma[1:]]
+  scores = [
+    measure(x, chroma[0], wanted, mask=mask, outside=outside)
+    for x in chroma[1:]
+  ]
   sheet = np.concatenate([np.concatenate(x, 1) for x in drawn])
   return scores, sheet
 
@@ -273,7 +277,7 @@ def main() -> None:
     if rgb is None:
       print(f'{thing.name}: skipped, no {thing.source or thing.item} given.')
       continue
-    scores, sheet = measure_object(colorizer, thing, rgb, options.size)
+    scores, sheet = measure_object(colorizer, thing, rgb, size=options.size)
     found.append(scores)
     for count, score in enumerate(scores, 1):
       print(f'{thing.name:9} {count} pin: {text([score])}', flush=True)

@@ -66,6 +66,7 @@ def score(
   strokes: list[brush.Stroke],
   luminance: np.ndarray,
   chroma: np.ndarray,
+  *,
   plain: np.ndarray,
 ) -> PinScore:
   """Scores a version.
@@ -84,8 +85,10 @@ def score(
   for stroke in strokes:
     wanted = _wanted(stroke, luminance)
     apart = np.linalg.norm(chroma - wanted, axis=-1)
-    is_object = brush.cells_within(stroke, luminance, REACH, TOLERANCE)
-    objects |= brush.cells_within(stroke, luminance, FAR, TOLERANCE)
+    is_object = brush.cells_within(
+      stroke, luminance, REACH, tolerance=TOLERANCE
+    )
+    objects |= brush.cells_within(stroke, luminance, FAR, tolerance=TOLERANCE)
     beyond = is_object & ~is_given
     near = 1.0 - np.clip((apart - SAME) / (OTHER - SAME), 0.0, 1.0)
     shares.append(near[beyond].mean() if beyond.any() else 1.0)

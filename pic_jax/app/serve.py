@@ -43,7 +43,7 @@ def server_of(page: server.Server) -> uvicorn.Server:
 
 
 def run(
-  source: str, site: boundary.Site, port: int, is_browser_wanted: bool
+  source: str, site: boundary.Site, port: int, *, is_browser_wanted: bool
 ) -> None:
   """Serves the page until the process is told to stop.
 

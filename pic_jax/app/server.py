@@ -143,10 +143,12 @@ class Server:
   async def palette(self, request: Request) -> Response:
     """Colours for a place, each as it looks there and as a pin has it."""
     opened = self._find(request)
-    asked = await boundary.read_json(request, _place)
-    thread = self._thread_for(opened, asked[-1])
-    found = await thread.call(self._studio.palette, opened, *asked)
-    return JSONResponse(found)
+    place, pins, recipes = await boundary.read_json(request, _place)
+    thread = self._thread_for(opened, recipes)
+    colours = await thread.call(
+      self._studio.palette, opened, place, pins, recipes=recipes
+    )
+    return JSONResponse(colours)
 
   async def order(self, request: Request) -> Response:
     """Positions of samples, the next one always the most different."""

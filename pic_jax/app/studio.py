@@ -209,7 +209,7 @@ class Studio:
         network_input = hint_files.anchored(network_input, without.chroma[0])
       with self._compiling('draw', network_input):
         (drawing,) = self._colorizer.draw([network_input], recipe.settings())
-      _keep(opened.drawings, recipe, drawing, MAX_DRAWINGS)
+      _keep(opened.drawings, recipe, drawing, most=MAX_DRAWINGS)
     return opened.drawings[recipe]
 
   def _with_pins(
@@ -251,7 +251,7 @@ class Studio:
     shape = opened.network_input.shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
     strokes, _ = hint_files.strokes_of(recipe.pins, opened.size, shape)
-    found = pin_scores.score(strokes, luminance, chroma, before)
+    found = pin_scores.score(strokes, luminance, chroma, plain=before)
     cure = None
     if found.overrun:
       row, column = found.overrun
@@ -278,7 +278,9 @@ class Studio:
     if asked.kind == 'grey':
       return encode('JPEG', network_size.grey_picture(part))
     chroma = self._draw(opened, asked.recipe).chroma[0]
-    rgb, _ = self._colorizer.render(part, chroma, asked.adjustments, window)
+    rgb, _ = self._colorizer.render(
+      part, chroma, asked.adjustments, window=window
+    )
     return encode('JPEG', rgb)
 
   def _part(
@@ -347,13 +349,14 @@ class Studio:
     if asked.is_beside:
       rgb = np.concatenate([network_size.grey_picture(network_input), rgb], 1)
       alpha = None if alpha is None else np.concatenate([alpha, alpha], 1)
-    return encode(asked.form, rgb, alpha, photograph.metadata)
+    return encode(asked.form, rgb, alpha=alpha, about=photograph.metadata)
 
   def palette(
     self,
     opened: opened_photograph.Opened,
     place: tuple[int, int],
     pins: sample_recipe.Pins,
+    *,
     recipes: Sequence[sample_recipe.Recipe],
   ) -> dict[str, Any]:
     """Colours for a place: `likely`, `vivid`, and the one that is `here`.
@@ -420,7 +423,7 @@ class Studio:
       ).start()
       return None
     expected = self._expect(network_input)
-    _keep(opened.expected, pins, expected, MAX_EXPECTED)
+    _keep(opened.expected, pins, expected, most=MAX_EXPECTED)
     return expected
 
   def by_difference(
@@ -438,15 +441,15 @@ class Studio:
     )
 
 
-def _keep(memory: dict, key: Any, value: Any, most: int) -> None:
+def _keep(memory: dict, key: Any, value: Any, *, most: int) -> None:
   """Adds to a cache and evicts its oldest entry."""
   if len(memory) >= most:
     del memory[next(iter(memory))]
   memory[key] = value
 
 
-def encode(form: str, rgb: np.ndarray, *more: Any) -> bytes:
+def encode(form: str, rgb: np.ndarray, **more: Any) -> bytes:
   """Encodes a file in memory; see `encoding.write`."""
   file = io.BytesIO()
-  encoding.write(file, form, rgb, *more)
+  encoding.write(file, form, rgb, **more)
   return file.getvalue()

@@ -81,9 +81,9 @@ class Worker:
     finally:
       job.is_dropped = True
 
-  async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+  async def call(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
     """Runs `fn` as a job of one step and returns its result."""
-    results = self.results(fn(*args) for _ in range(1))
+    results = self.results(fn(*args, **named) for _ in range(1))
     async with contextlib.aclosing(results):
       return await anext(results)
 

@@ -41,7 +41,9 @@ def open_source(
   Raises:
     UserError: see `open_images`; or too many images cannot be read.
   """
-  return _decoded(config, open_images(config, split), split, is_training)
+  return _decoded(
+    config, open_images(config, split), split, is_training=is_training
+  )
 
 
 def open_test(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
@@ -53,6 +55,7 @@ def _decoded(
   config: ml_collections.ConfigDict,
   source: Sequence[np.ndarray],
   split: str,
+  *,
   is_training: bool,
 ) -> Sequence[np.ndarray]:
   """Decodes an open source; see `open_source`."""
@@ -168,6 +171,7 @@ def _batches(
   source: Sequence[np.ndarray],
   batch_size: int,
   seed: int,
+  *,
   draw_fn: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> grain.MapDataset:
   """Builds endless shuffled batches of random draws for each index.
@@ -229,7 +233,7 @@ def train_dataset(
     share = smallest_crop + (1 - smallest_crop) * share
     return code, np.array([share, *corner])
 
-  batches = _batches(source, batch_size, seed, draw)
+  batches = _batches(source, batch_size, seed, draw_fn=draw)
   size = batch_size // num_hosts
   share = slice(host * size, (host + 1) * size)
 
@@ -263,6 +267,7 @@ def eval_batches(
   source: Sequence[np.ndarray],
   batch_size: int,
   num_images: int = -1,
+  *,
   host: int = 0,
   num_hosts: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -14,7 +14,7 @@ NUM_BINS = 20
 
 
 def transform(
-  theta: jax.Array, luminance: jax.Array, chroma: jax.Array, noise: jax.Array
+  theta: jax.Array, luminance: jax.Array, chroma: jax.Array, *, noise: jax.Array
 ) -> jax.Array:
   """Computes the randomised transform F(x-) + v pmf(x) of a, and of b given a.
 

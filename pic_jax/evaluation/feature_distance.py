@@ -102,11 +102,12 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def _features_of_sets(
-  model: pic.PIC,
-  seed: int,
   params: Any,
   rgb: jax.Array,
   indices: jax.Array,
+  *,
+  model: pic.PIC,
+  seed: int,
 ) -> dict[str, jax.Array]:
   """'<set>_<part>' features of the sets of `SETS` for images [B, H, W, 3]."""
   lab = model.split_lab(rgb)
@@ -158,12 +159,14 @@ def measure(
   training = input_pipeline.open_source(config.data, config.data.train_split)
   chosen = np.random.default_rng(0).permutation(len(training))[:NUM_REFERENCE]
 
-  show_fn = devices.pmap(functools.partial(_features_of_sets, model, seed))
+  show_fn = devices.pmap(
+    functools.partial(_features_of_sets, model=model, seed=seed)
+  )
   found = likelihood.score_images(
     lambda *batch: show_fn(params, *devices.shard(batch)),
     source,
     config.sampling.batch_size,
-    num_images,
+    num_images=num_images,
   )
   real = features_of_all(
     jax.device_put(devices.fetch(params)), [training[index] for index in chosen]

@@ -52,7 +52,9 @@ def draw_and_score(
     'maps' [levels + 1], the first sample's map of each level, as cells.
   """
   model = run_config.build_model(config)
-  draw = devices.pmap(functools.partial(_draw, model, config.sampling))
+  draw = devices.pmap(
+    functools.partial(_draw, model=model, sampling=config.sampling)
+  )
   chosen = np.stack([source[index] for index in indices])
   for rgb, places, mask in input_pipeline.eval_batches(
     chosen, devices.round_up(config.sampling.batch_size)
@@ -67,11 +69,12 @@ def draw_and_score(
 
 
 def _draw(
-  model: pic.PIC,
-  sampling: ml_collections.ConfigDict,
   params: dict,
   rgb: jax.Array,
   numbers: jax.Array,
+  *,
+  model: pic.PIC,
+  sampling: ml_collections.ConfigDict,
 ) -> dict[str, jax.Array]:
   """Computes `draw_and_score` of images [b, H, W, 3] with numbers [b]."""
   lab = model.split_lab(rgb)

@@ -40,6 +40,7 @@ def _table(
   log_weights: jax.Array,
   means: jax.Array,
   log_scales: jax.Array,
+  *,
   low: jax.Array,
   high: jax.Array,
 ) -> jax.Array:
@@ -54,8 +55,8 @@ def _table(
   log_mass = logistic_window.log_window(
     every - means[..., None, :],
     log_scales[..., None, :],
-    every == low,
-    every == high,
+    is_lowest=every == low,
+    is_highest=every == high,
   )
   rows = jnp.exp(jax.nn.logsumexp(log_weights[..., None, :] + log_mass, -1))
   is_possible = (every >= low) & (every <= high)
@@ -73,7 +74,7 @@ def _value(
     means = levels.component_means(mixture, within, given)
     log_scales = mixture.log_scales[..., channel, :]
     low, high = within.low[..., channel], within.high[..., channel]
-    rows = _table(log_weights, means, log_scales, low, high)
+    rows = _table(log_weights, means, log_scales, low=low, high=high)
     given = ask_fn(rows, channel).astype(jnp.float32)[..., None]
     found.append(given)
     # The weights of the components for b are those that a leaves.
@@ -82,8 +83,8 @@ def _value(
       + logistic_window.log_window(
         given - means,
         log_scales,
-        given == low[..., None],
-        given == high[..., None],
+        is_lowest=given == low[..., None],
+        is_highest=given == high[..., None],
       )
     )
   return jnp.concatenate(found, -1)
@@ -122,7 +123,11 @@ def walk(
       return lambda table, channel: ask_fn(table, level, first + channel)
 
     context = apply_fn(
-      luminance, embedding, canvas.shape[1:3], features, method='context'
+      luminance,
+      embedding,
+      canvas.shape[1:3],
+      features=features,
+      method='context',
     )
     cells = levels.prepare(levels.from_network(canvas))
     theta, x = apply_fn(context, cells, method='first')
@@ -132,10 +137,10 @@ def walk(
     )
     within = levels.first_interval(cells, offset)
     x0 = _value(theta[..., 8:], within, ask(2))
-    second = apply_fn(x, cells, offset, x0, method='second')
+    second = apply_fn(x, cells, offset, x0=x0, method='second')
     _, *mixtures = levels.mixtures(levels.Stages(theta, second))
     interval_1, interval_2, interval_3 = levels.second_intervals(
-      second, cells, offset, x0
+      second, cells, offset, x0=x0
     )
     x1 = _value(mixtures[0], interval_1, ask(4))
     x2 = _value(mixtures[1], interval_2(x1), ask(6))

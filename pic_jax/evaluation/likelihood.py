@@ -19,6 +19,7 @@ def score_images(
   score_fn: Callable[[np.ndarray, np.ndarray], dict[str, jax.Array]],
   source: Sequence[np.ndarray],
   batch_size: int,
+  *,
   num_images: int,
 ) -> dict[str, np.ndarray]:
   """Scores the first images of a source; every host scores its share.
@@ -38,8 +39,8 @@ def score_images(
     source,
     devices.round_up(batch_size),
     num_images,
-    jax.process_index(),
-    jax.process_count(),
+    host=jax.process_index(),
+    num_hosts=jax.process_count(),
   ):
     pending.append(score_fn(rgb, indices))
     masks.append(mask)
@@ -90,7 +91,7 @@ def level_scores(
 
 
 def split_through_film(
-  model: pic.PIC, rgb: jax.Array, film: str, indices: jax.Array | None
+  model: pic.PIC, rgb: jax.Array, film: str, *, indices: jax.Array | None
 ) -> pic.LabBatch:
   """Splits images [B, H, W, 3] whose luminance is seen through a film.
 
@@ -133,7 +134,7 @@ def score_fn(
   def score(
     params: Any, rgb: jax.Array, indices: jax.Array | None = None
   ) -> dict[str, jax.Array]:
-    lab = split_through_film(model, rgb, film, indices)
+    lab = split_through_film(model, rgb, film, indices=indices)
     if not model.has_likelihood:
       theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
       loss = model.build_head().loss(theta, lab.chroma)
@@ -193,7 +194,7 @@ def evaluate(
     lambda *batch: score(params, *devices.shard(batch[:num_arguments])),
     source,
     config.evaluation.batch_size,
-    num_images,
+    num_images=num_images,
   )
   report = means(scores)
   dims = 2 * (config.data.image_size // model.chroma_factor) ** 2

@@ -110,15 +110,15 @@ def measure(
       model,
       params,
       rgb,
-      likelihood.split_through_film(model, rgb, film, indices),
-      sample.image_keys(seed, indices),
+      lab=likelihood.split_through_film(model, rgb, film, indices=indices),
+      keys=sample.image_keys(seed, indices),
     )
   )
   scores = likelihood.score_images(
     lambda *batch: score(params, *devices.shard(batch)),
     source,
     config.sampling.batch_size,
-    num_images,
+    num_images=num_images,
   )
   alike = {}
   for name in ('like_cells', 'embedding_like_cells'):
@@ -138,20 +138,21 @@ def score_samples(
   model: pic.PIC,
   params: dict,
   rgb: jax.Array,
+  *,
   lab: pic.LabBatch,
   keys: jax.Array,
 ) -> dict[str, jax.Array]:
   """Scores [b, ...] of images [b, H, W, 3] uint8, split, with keys [b]."""
   spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
   drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
-  scores = sample_scores.of_pictures(model, rgb, lab, drawn.chroma)
+  scores = sample_scores.of_pictures(model, rgb, lab, chroma=drawn.chroma)
   if not model.has_likelihood:
     return scores
   found = model.apply(
     {'params': params}, lab.luminance, lab.chroma, method='score'
   )
   lab = model.coarsest(lab)
-  scores |= sample_scores.of_likelihood(found, lab, drawn.log_prob, keys)
+  scores |= sample_scores.of_likelihood(found, lab, drawn.log_prob, keys=keys)
   if model.embedding_has_likelihood:
     own = found.embedding[..., : model.num_outputs]
     independent = sample.sample_independently(
@@ -161,7 +162,7 @@ def score_samples(
       num_samples=NUM_SAMPLES,
       temperature=TEMPERATURE,
     )
-    scores |= sample_scores.of_embedding(model, own, lab, independent)
+    scores |= sample_scores.of_embedding(model, own, lab, samples=independent)
   return scores
 
 

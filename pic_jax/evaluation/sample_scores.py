@@ -13,7 +13,7 @@ TRANSFORM_STREAM = 2**32 - 1
 
 
 def of_pictures(
-  model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, chroma: jax.Array
+  model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, *, chroma: jax.Array
 ) -> dict[str, jax.Array]:
   """Scores [B, ...] of any colourisations, by what they look like.
 
@@ -81,6 +81,7 @@ def of_likelihood(
   found: pic.Scores,
   lab: pic.LabBatch,
   log_prob: jax.Array,
+  *,
   keys: jax.Array,
 ) -> dict[str, jax.Array]:
   """Scores [B, ...] of a model that knows how probable its samples are.
@@ -104,7 +105,7 @@ def of_likelihood(
     )
   )(keys).reshape(lab.chroma.shape)
   transformed = calibration.transform(
-    found.theta, lab.luminance_small, lab.chroma, noise
+    found.theta, lab.luminance_small, lab.chroma, noise=noise
   )
   return {
     'sample_bits_per_dim': own,
@@ -118,6 +119,7 @@ def of_embedding(
   model: pic.PIC,
   theta: jax.Array,
   lab: pic.LabBatch,
+  *,
   samples: jax.Array,
 ) -> dict[str, jax.Array]:
   """Scores [B, ...] of the embedding's own mixture: pixels without a decoder.

@@ -21,6 +21,7 @@ def write(
   file: BinaryIO,
   form: str,
   rgb: np.ndarray,
+  *,
   alpha: np.ndarray | None = None,
   about: dict[str, Any] | None = None,
 ) -> None:

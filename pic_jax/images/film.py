@@ -167,7 +167,7 @@ def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
 
 
 def through_film(
-  key: jax.Array, rgb: jax.Array, luminance: jax.Array, share: float
+  key: jax.Array, rgb: jax.Array, luminance: jax.Array, *, share: float
 ) -> jax.Array:
   """Replaces the luminance of some pictures by what old film saw.
 

@@ -356,6 +356,7 @@ def save_image(
   path: str | os.PathLike,
   rgb: np.ndarray,
   alpha: np.ndarray | None = None,
+  *,
   about: dict[str, Any] | None = None,
 ) -> None:
   """Writes a picture; the file appears whole or not at all.
@@ -378,7 +379,7 @@ def save_image(
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file.writing(path) as temporary, open(temporary, 'xb') as file:
-      encoding.write(file, form, rgb, alpha, about)
+      encoding.write(file, form, rgb, alpha=alpha, about=about)
   except (OSError, ValueError) as error:  # ValueError: too large for WebP
     kind = errors.RunError if getattr(error, 'errno', None) else EncodingError
     reason = errors.in_one_line(getattr(error, 'strerror', None) or error)

@@ -110,7 +110,7 @@ class CausalAttention(nn.Module):
       first, end = row * width, min(row + ROWS_PER_CHUNK, height) * width
       seen = end if hints is None else height * width
       weights = self._weights(
-        queries[:, first:end], keys[:, :seen], width, first, given
+        queries[:, first:end], keys[:, :seen], width, first=first, given=given
       )
       means.append(self._mean(weights, values[:, :seen]))
     means = jnp.concatenate(means, 1)  # [B, h w, heads 5]
@@ -131,6 +131,7 @@ class CausalAttention(nn.Module):
     queries: jax.Array,
     keys: jax.Array,
     width: int,
+    *,
     first: int | jax.Array,
     given: jax.Array | None = None,
   ) -> jax.Array:
@@ -217,7 +218,7 @@ class CausalAttention(nn.Module):
     if self.has_variable('constants', 'given'):
       given = self.get_variable('constants', 'given')
       known |= given
-    weights = self._weights(queries, keys, width, first, given)
+    weights = self._weights(queries, keys, width, first=first, given=given)
     known = known[:, None, None]
     here = jax.lax.dynamic_slice_in_dim(
       jnp.where(known, 0.0, weights), first, width, 3

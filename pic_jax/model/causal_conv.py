@@ -53,14 +53,16 @@ class CausalConv(layers.WeightNormConv):
     num_above, kernel_width, channels = *self.kernel_size, kernel.shape[2]
     num_above -= 1
 
-    def zeros(name: str, rows: int, columns: int, channels: int) -> None:
+    def zeros(name: str, rows: int, columns: int, *, channels: int) -> None:
       shape = (num_canvases, rows, columns, channels)
       self.put_variable('cache', name, jnp.zeros(shape, self.dtype))
 
-    zeros('history', num_above, self.left + width + self.right, channels)
+    zeros(
+      'history', num_above, self.left + width + self.right, channels=channels
+    )
     if by_pixel:
-      zeros('row', 1, self.left + width, channels)
-      zeros('above', 1, width, self.features)
+      zeros('row', 1, self.left + width, channels=channels)
+      zeros('above', 1, width, channels=self.features)
       self.put_variable('constants', 'upper', kernel[:num_above])
       here = kernel[num_above].reshape(kernel_width * channels, self.features)
       self.put_variable('constants', 'here', here)

@@ -75,7 +75,7 @@ class CausalDecoder(nn.Module):
       self.num_outputs, init_scale=self.head_scale, init_mean=self.head_mean
     )
 
-  def __call__(
+  def __call__(  # noqa: PLR0917  documented in docs/api.md
     self,
     canvas: jax.Array,
     embedding: jax.Array,
@@ -140,13 +140,14 @@ class CausalDecoder(nn.Module):
     x: jax.Array,
     conditioning: list[jax.Array],
     train: bool = False,
+    *,
     col: jax.Array | None = None,
   ) -> jax.Array:
     """Runs the down-right stream on whole maps or one pixel; returns theta."""
     for block, projected in zip(
       self.down_right_blocks, conditioning, strict=True
     ):
-      x = block(x, projected, train, col)
+      x = block(x, projected, train, col=col)
     return self.head(nn.elu(x))
 
   def start(
@@ -186,6 +187,7 @@ class CausalDecoder(nn.Module):
     self,
     down: jax.Array,
     down_right: jax.Array,
+    *,
     down_conditioning: list[jax.Array],
     down_right_conditioning: list[jax.Array],
   ) -> tuple[jax.Array, list[jax.Array]]:

@@ -160,8 +160,8 @@ class Layer(nn.Module):
     width = 1 if self.is_depthwise else 3 if self.is_grey else x.shape[-1]
     shape = (self.kernel_size, self.kernel_size, width, self.features)
     he_normal, zeros = nn.initializers.he_normal(), nn.initializers.zeros
-    kernel = layers.parameter(self, 'kernel', he_normal, shape)
-    bias = layers.parameter(self, 'bias', zeros, (self.features,))
+    kernel = layers.parameter(self, 'kernel', he_normal, shape=shape)
+    bias = layers.parameter(self, 'bias', zeros, shape=(self.features,))
     if self.is_frozen:
       kernel, bias = jax.lax.stop_gradient((kernel, bias))
     if self.is_grey and x.shape[-1] == 1:
@@ -170,7 +170,7 @@ class Layer(nn.Module):
     if self.is_depthwise:
       y = depthwise(x, kernel, self.stride)
     else:
-      y = layers.convolve(x, kernel, 'SAME', self.stride)
+      y = layers.convolve(x, kernel, 'SAME', stride=self.stride)
     return y + layers.channels_last(bias.astype(self.dtype))
 
 

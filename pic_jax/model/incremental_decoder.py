@@ -18,7 +18,8 @@ from pic_jax.model import causal_decoder
 # What `decode` asks for each pixel: (theta [N, P], row, col) -> the pixel's
 # values [N, C] and anything to collect.
 PixelFn = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
-# Calls a method of the decoder: (cache, *args, method) -> output, new cache.
+# Calls a method of the decoder: (cache, *args, method, **named) -> output, new
+# cache.
 StepFn = Callable[..., tuple[Any, Any]]
 
 
@@ -58,9 +59,15 @@ def decode(
   )
   constants = {'constants': variables['constants']}
 
-  def step_fn(cache: Any, *args: Any, method: str) -> tuple[Any, Any]:
+  def step_fn(
+    cache: Any, *args: Any, method: str, **named: Any
+  ) -> tuple[Any, Any]:
     output, updates = decoder.apply(
-      constants | {'cache': cache}, *args, method=method, mutable=['cache']
+      constants | {'cache': cache},
+      *args,
+      method=method,
+      mutable=['cache'],
+      **named,
     )
     return output, updates['cache']
 
@@ -69,7 +76,9 @@ def decode(
   )  # [h, B, 1, w, F]
   zeros = jnp.zeros((num_canvases, 1, width, decoder.features), jnp.float32)
   _, (canvas, collected) = jax.lax.scan(
-    functools.partial(_row_step, step_fn, pixel_fn, num_samples),
+    functools.partial(
+      _row_step, step_fn=step_fn, pixel_fn=pixel_fn, num_samples=num_samples
+    ),
     (variables['cache'], zeros, zeros),
     (jnp.arange(height), *by_row),
   )
@@ -77,29 +86,34 @@ def decode(
 
 
 def _row_step(
-  step_fn: StepFn, pixel_fn: PixelFn, num_samples: int, carry: Any, xs: Any
+  carry: Any, xs: Any, *, step_fn: StepFn, pixel_fn: PixelFn, num_samples: int
 ) -> tuple[Any, Any]:
   """Fills one row.
 
   Args:
-    step_fn, pixel_fn, num_samples: see `decode`.
     carry: cache; for either stream, what the row above gives [N, 1, w, F].
     xs: row; conditioning of either stream, [B, 1, w, F] for each block.
+    step_fn, pixel_fn, num_samples: see `decode`.
   """
   cache, down, down_right = carry
   row, *conditioning = xs
-  conditioning = jax.tree.map(
+  down_conditioning, down_right_conditioning = jax.tree.map(
     lambda x: jnp.repeat(x, num_samples, 0), conditioning
   )
   from_above, cache = step_fn(
-    cache, down, down_right, *conditioning, method='start_row'
+    cache,
+    down,
+    down_right,
+    down_conditioning=down_conditioning,
+    down_right_conditioning=down_right_conditioning,
+    method='start_row',
   )
   by_column = jax.tree.map(
     lambda x: jnp.moveaxis(x, 2, 0)[:, :, :, None], from_above
   )  # [w, N, 1, 1, F]
   from_left = jnp.zeros_like(down_right[:, :, :1])
   (cache, _), (values, collected) = jax.lax.scan(
-    functools.partial(_pixel_step, step_fn, pixel_fn, row),
+    functools.partial(_pixel_step, step_fn=step_fn, pixel_fn=pixel_fn, row=row),
     (cache, from_left),
     (jnp.arange(down.shape[2]), *by_column),
   )
@@ -109,15 +123,15 @@ def _row_step(
 
 
 def _pixel_step(
-  step_fn: StepFn, pixel_fn: PixelFn, row: jax.Array, carry: Any, xs: Any
+  carry: Any, xs: Any, *, step_fn: StepFn, pixel_fn: PixelFn, row: jax.Array
 ) -> tuple[Any, Any]:
   """Fills one pixel.
 
   Args:
-    step_fn, pixel_fn: see `decode`.
-    row: of the pixel.
     carry: cache; what the pixel to the left gives, [N, 1, 1, F].
     xs: column; what the row above gives; conditioning of each block.
+    step_fn, pixel_fn: see `decode`.
+    row: of the pixel.
   """
   cache, from_left = carry
   col, from_above, conditioning = xs
@@ -125,8 +139,7 @@ def _pixel_step(
     cache,
     from_above + from_left,
     conditioning,
-    False,
-    col,
+    col=col,
     method='down_right_stack',
   )
   values, collected = pixel_fn(theta[:, 0, 0], row, col)

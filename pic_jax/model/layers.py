@@ -56,6 +56,7 @@ def convolve(
   x: jax.Array,
   kernel: jax.Array,
   padding: Padding = 'VALID',
+  *,
   stride: int = 1,
   dilation: int = 1,
 ) -> jax.Array:
@@ -65,9 +66,9 @@ def convolve(
   if kernel.shape[:2] == (1, 1) and stride == 1:
     # XLA's gradient of a 1x1 convolution takes 2.4 times as long on CPU.
     return jnp.dot(x, kernel[0, 0], precision=precision)
-  if winograd.pays(x, kernel, padding, stride, dilation):
-    sides = winograd.explicit_padding(padding, dilation)
-    return winograd.convolve(x, kernel, sides, dilation)
+  if winograd.pays(x, kernel, padding, stride=stride, dilation=dilation):
+    sides = winograd.explicit_sides(padding, dilation)
+    return winograd.convolve(x, kernel, sides)
   return jax.lax.conv_general_dilated(
     x,
     kernel,
@@ -83,6 +84,7 @@ def parameter(
   module: nn.Module,
   name: str,
   init_fn: Callable[..., jax.Array],
+  *,
   shape: tuple[int, ...],
 ) -> jax.Array:
   """`Module.param` without its check of the shape of what is there.
@@ -142,9 +144,15 @@ class WeightNormConv(nn.Module):
     def convolve_fn(kernel: jax.Array) -> jax.Array:
       # Each by its own part: concatenating them would copy them.
       parts = jnp.split(kernel, inner, 2)
-      more = padding or self.padding, self.stride, self.dilation
       return sum(
-        convolve(x, part, *more) for x, part in zip(maps, parts, strict=True)
+        convolve(
+          x,
+          part,
+          padding or self.padding,
+          stride=self.stride,
+          dilation=self.dilation,
+        )
+        for x, part in zip(maps, parts, strict=True)
       )
 
     if self.has_variable('constants', 'kernel'):
@@ -153,9 +161,9 @@ class WeightNormConv(nn.Module):
     else:
       shape = (*self.kernel_size, width, self.features)
       normal = nn.initializers.normal(DIRECTION_STDDEV)
-      V = parameter(self, 'V', normal, shape)
-      g = parameter(self, 'g', nn.initializers.ones, (self.features,))
-      b = parameter(self, 'b', nn.initializers.zeros, (self.features,))
+      V = parameter(self, 'V', normal, shape=shape)
+      g = parameter(self, 'g', nn.initializers.ones, shape=(self.features,))
+      b = parameter(self, 'b', nn.initializers.zeros, shape=(self.features,))
       if self.is_mutable_collection('params'):
         y = convolve_fn(_normalize(V).astype(self.dtype))
         g, b = self._initialize_from_data(y.astype(jnp.float32))
@@ -221,6 +229,7 @@ class GatedBlock(nn.Module):
     x: jax.Array,
     conditioning: jax.Array | None = None,
     train: bool = False,
+    *,
     col: jax.Array | None = None,
   ) -> jax.Array:
     """Maps [B, h, w, features] to the same shape.

@@ -81,6 +81,7 @@ class LevelNet(nn.Module):
     luminance: jax.Array,
     embedding: jax.Array,
     shape: tuple[int, int],
+    *,
     features: Sequence[jax.Array] = (),
   ) -> jax.Array:
     """Sums up what no sample changes, [B, h, w, F].
@@ -141,6 +142,7 @@ class LevelNet(nn.Module):
     x: jax.Array,
     cells: levels.Cells,
     offset: jax.Array,
+    *,
     x0: jax.Array,
   ) -> jax.Array:
     """Predicts x1, x2 and x3, [N, h, w, `levels.SECOND_OUTPUTS`].
@@ -165,12 +167,13 @@ class LevelNet(nn.Module):
     luminance: jax.Array,
     embedding: jax.Array,
     features: Sequence[jax.Array],
+    *,
     coarse: levels.Map,
     fine: levels.Map,
   ) -> jax.Array:
     """`log_prob` with the `context` of these images."""
     shape = coarse.chroma.shape[1:3]
-    context = self.context(luminance, embedding, shape, features)
+    context = self.context(luminance, embedding, shape, features=features)
     return self.log_prob(context, coarse, fine)
 
   def log_prob(
@@ -187,17 +190,20 @@ class LevelNet(nn.Module):
     values = levels.to_cells(levels.from_network(fine.chroma))
     first, x = self.first(context, cells, fine.hints)
     offset = levels.offsets(cells, values)
-    second = self.second(x, cells, offset, values[..., 0, :])
+    second = self.second(x, cells, offset, x0=values[..., 0, :])
     known = None
     if fine.hints is not None:
       known = levels.to_cells(fine.hints)[..., 2]
-    return levels.log_prob(levels.Stages(first, second), cells, values, known)
+    return levels.log_prob(
+      levels.Stages(first, second), cells, values, known=known
+    )
 
   def sample(
     self,
     context: jax.Array,
     coarse: jax.Array,
     noise: jax.Array,
+    *,
     hints: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
     """Draws the finer map of a coarse one.
@@ -215,12 +221,12 @@ class LevelNet(nn.Module):
     cells = levels.prepare(levels.from_network(coarse), hints)
     known = None if hints is None else levels.to_cells(hints)
     theta, x = self.first(context, cells, hints)
-    drawn = levels.sample_first(theta, cells, noise, known)
-    stages = levels.Stages(theta, self.second(x, cells, *drawn))
+    offset, x0 = levels.sample_first(theta, cells, noise, hints=known)
+    stages = levels.Stages(theta, self.second(x, cells, offset, x0=x0))
     values = levels.sample_second(
-      stages, cells, drawn, noise=noise, hints=known
+      stages, cells, (offset, x0), noise=noise, hints=known
     )
     log_prob = levels.log_prob(
-      stages, cells, values, None if known is None else known[..., 2]
+      stages, cells, values, known=None if known is None else known[..., 2]
     )
     return levels.to_network(levels.from_cells(values)), log_prob

@@ -268,8 +268,8 @@ def _log_prob(theta: jax.Array, x: jax.Array, within: Interval) -> jax.Array:
     log_weights += logistic_window.log_window(
       value - component_means(mixture, within, given),
       mixture.log_scales[..., channel, :],
-      value == within.low[..., channel, None],
-      value == within.high[..., channel, None],
+      is_lowest=value == within.low[..., channel, None],
+      is_highest=value == within.high[..., channel, None],
     )
     given = value
   return jax.nn.logsumexp(log_weights, -1)
@@ -325,6 +325,7 @@ def _interval(
   rest: jax.Array,
   num_after: int,
   guess: jax.Array,
+  *,
   has_hint: jax.Array,
   num_values: int,
 ) -> Interval:
@@ -351,13 +352,16 @@ def first_interval(
   # Cells of the smooth map sum to 4 m; the true sum is 4 m + q - 2.
   shift = jnp.where(cells.has_hint, 0.0, 0.25 * (offset - 2.0))
   guess = cells.smooth[..., 0, :] + shift
-  return _interval(rest, 3, guess, cells.has_hint, num_values)
+  return _interval(
+    rest, 3, guess, has_hint=cells.has_hint, num_values=num_values
+  )
 
 
 def second_intervals(
   theta: jax.Array,
   cells: Cells,
   offset: jax.Array,
+  *,
   x0: jax.Array,
   num_values: int = NUM_VALUES,
 ) -> tuple:
@@ -382,16 +386,20 @@ def second_intervals(
     lack = jnp.where(free, 0.0, 0.5 * (left - smooth[..., 2:, :].sum(-2)))
     moved = coupling * (x1 - guess)
     return _interval(
-      left, 1, smooth[..., 2, :] + lack + moved, free, num_values
+      left,
+      1,
+      smooth[..., 2, :] + lack + moved,
+      has_hint=free,
+      num_values=num_values,
     )
 
   def interval_3(x1: jax.Array, x2: jax.Array) -> Interval:
     left = rest - x1 - x2
     guess = jnp.where(free, smooth[..., 3, :], left)
-    return _interval(left, 0, guess, free, num_values)
+    return _interval(left, 0, guess, has_hint=free, num_values=num_values)
 
   return (
-    _interval(rest, 2, guess, free, num_values),
+    _interval(rest, 2, guess, has_hint=free, num_values=num_values),
     interval_2,
     interval_3,
   )
@@ -426,6 +434,7 @@ def log_prob(
   stages: Stages,
   cells: Cells,
   fine: jax.Array,
+  *,
   known: jax.Array | None = None,
   num_values: int = NUM_VALUES,
 ) -> jax.Array:
@@ -449,7 +458,7 @@ def log_prob(
   total = jnp.where(cells.has_hint[..., 0], 0.0, of_q)
   x = [fine[..., i, :] for i in range(4)]
   interval_1, interval_2, interval_3 = second_intervals(
-    stages.second, cells, q, x[0], num_values
+    stages.second, cells, q, x0=x[0], num_values=num_values
   )
   within = [
     first_interval(cells, q, num_values),
@@ -492,6 +501,7 @@ def sample_first(
   theta: jax.Array,
   cells: Cells,
   noise: jax.Array,
+  *,
   hints: jax.Array | None = None,
   num_values: int = NUM_VALUES,
 ) -> tuple[jax.Array, jax.Array]:
@@ -539,7 +549,7 @@ def sample_second(
   q, x0 = first
   theta = mixtures(stages)
   interval_1, interval_2, interval_3 = second_intervals(
-    stages.second, cells, q, x0, num_values
+    stages.second, cells, q, x0=x0, num_values=num_values
   )
   x1 = _put(_sample(theta[1], _noise_of(noise, 1), interval_1), hints, 1)
   x2 = _sample(theta[2], _noise_of(noise, 2), interval_2(x1))

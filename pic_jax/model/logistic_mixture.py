@@ -104,8 +104,8 @@ def _log_mixture(
     log_weights = log_weights + window_fn(
       levels[..., channel, None] - LEVELS_PER_UNIT * means[channel],
       mixture.log_scales[..., channel, :],
-      is_lowest[..., channel, None],
-      is_highest[..., channel, None],
+      is_lowest=is_lowest[..., channel, None],
+      is_highest=is_highest[..., channel, None],
     )
   return jax.nn.logsumexp(log_weights, -1)
 
@@ -122,8 +122,8 @@ def log_mass(
   return logistic_window.log_window(
     levels - LEVELS_PER_UNIT * means,
     log_scales,
-    levels == -HALF_RANGE,
-    levels == HALF_RANGE,
+    is_lowest=levels == -HALF_RANGE,
+    is_highest=levels == HALF_RANGE,
   )
 
 
@@ -248,7 +248,7 @@ def noise_from_bits(bits: jax.Array) -> jax.Array:
   return jnp.concatenate([gumbel, logistic], -1)
 
 
-def sample(
+def sample(  # noqa: PLR0917  documented in docs/api.md
   theta: jax.Array,
   luminance: jax.Array,
   noise: jax.Array,

@@ -13,7 +13,7 @@ LEVELS_PER_UNIT = 127.5
 # the authors' code).
 LEAST_MASS_PAPER = 1e-5
 # Type of `log_window` and `log_window_paper`.
-WindowFn = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+WindowFn = Callable[..., jax.Array]
 
 
 def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
@@ -32,6 +32,7 @@ def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
 def log_window(
   centred: jax.Array,
   log_scales: jax.Array,
+  *,
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
@@ -61,11 +62,14 @@ def log_window(
 def log_window_paper(
   centred: jax.Array,
   log_scales: jax.Array,
+  *,
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
   """`log_window` as in the authors' code: tiny masses become densities."""
-  log_mass = log_window(centred, log_scales, is_lowest, is_highest)
+  log_mass = log_window(
+    centred, log_scales, is_lowest=is_lowest, is_highest=is_highest
+  )
   z = centred * (jnp.exp(-log_scales) * (1.0 / LEVELS_PER_UNIT))
   log_density = jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)
   log_density -= log_scales + np.log(LEVELS_PER_UNIT).astype(np.float32)

@@ -22,7 +22,11 @@ def shapes(model: pic.PIC, image_size: int) -> dict:
 
 
 def initial(
-  model: pic.PIC, batch: pic.LabBatch, seed: int, backbone: dict | None = None
+  model: pic.PIC,
+  batch: pic.LabBatch,
+  seed: int,
+  *,
+  backbone: dict | None = None,
 ) -> dict:
   """Draws the directions and sets gains and biases from the first batch.
 
@@ -62,7 +66,7 @@ def initial(
 
 
 def with_levels(
-  model: pic.PIC, params: dict, batch: pic.LabBatch, seed: int
+  model: pic.PIC, params: dict, batch: pic.LabBatch, *, seed: int
 ) -> dict:
   """Completes parameters that lack some levels by drawing these.
 
@@ -93,7 +97,8 @@ def with_levels(
       batch.luminance,
       embedding,
       features,
-      *maps[level - 1 : level + 1],
+      coarse=maps[level - 1],
+      fine=maps[level],
     )
     params[name] = updates['params']
   return params

@@ -298,7 +298,7 @@ class PIC(nn.Module):
     for level in range(1, self.levels + 1):
       setattr(self, f'level_{level}', self.build_level())
 
-  def __call__(
+  def __call__(  # noqa: PLR0917  documented in docs/api.md
     self,
     luminance: jax.Array,
     chroma: jax.Array,
@@ -319,7 +319,7 @@ class PIC(nn.Module):
       first P channels.
     """
     if self.levels:
-      scores = self.score(luminance, chroma, train, hints)
+      scores = self.score(luminance, chroma, train, hints=hints)
       return scores.theta, scores.embedding
     embedded = self.embedding(luminance, train, hints)
     if not self.has_decoder:
@@ -331,6 +331,7 @@ class PIC(nn.Module):
     luminance: jax.Array,
     chroma: jax.Array,
     train: bool = False,
+    *,
     hints: jax.Array | None = None,
   ) -> Scores:
     """Log-probability of chroma given luminance, level by level (exact rule).
@@ -358,6 +359,13 @@ class PIC(nn.Module):
     log_probs = [log_prob]
     for level in range(1, self.levels + 1):
       net = getattr(self, f'level_{level}')
-      pair = maps[level - 1], maps[level]
-      log_probs.append(net(luminance, embedded, features, *pair))
+      log_probs.append(
+        net(
+          luminance,
+          embedded,
+          features,
+          coarse=maps[level - 1],
+          fine=maps[level],
+        )
+      )
     return Scores(theta, embedded, tuple(log_probs))

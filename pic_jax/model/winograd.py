@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,14 @@ _allowed = contextvars.ContextVar('winograd_allowed', default=False)
 Pair = tuple[int, int]
 
 
+class Sides(NamedTuple):
+  """Zeros around an input's rows and columns; the kernel's dilation."""
+
+  rows: Pair
+  columns: Pair
+  dilation: int = 1
+
+
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
   """Allows `layers.convolve` to use this where it is faster, while traced.
@@ -72,6 +81,7 @@ def pays(
   x: jax.Array,
   kernel: jax.Array,
   padding: str | Sequence[Pair],
+  *,
   stride: int,
   dilation: int,
 ) -> bool:
@@ -90,7 +100,7 @@ def pays(
     or channels * features < MIN_CHANNELS
   ):
     return False
-  rows, columns = explicit_padding(padding, dilation)
+  rows, columns, _ = explicit_sides(padding, dilation)
   if max(*rows, *columns) > 2 * dilation:
     return False
   height = x.shape[1] + sum(rows) - 2 * dilation
@@ -100,15 +110,13 @@ def pays(
   return x.shape[0] * height * width >= MIN_POSITIONS and share <= 2 / 3
 
 
-def explicit_padding(
-  padding: str | Sequence[Pair], dilation: int
-) -> tuple[Pair, Pair]:
-  """Zeros around the rows and the columns of a 3x3 convolution's input."""
+def explicit_sides(padding: str | Sequence[Pair], dilation: int) -> Sides:
+  """Spells out the padding of a 3x3 convolution."""
   if isinstance(padding, str):
     each = {'SAME': dilation, 'VALID': 0}[padding]
-    return (each, each), (each, each)
+    return Sides((each, each), (each, each), dilation)
   rows, columns = padding
-  return tuple(rows), tuple(columns)
+  return Sides(tuple(rows), tuple(columns), dilation)
 
 
 def _num_tiles(height: int, dilation: int) -> int:
@@ -125,7 +133,7 @@ def _combine(factors: Sequence | jax.Array, maps: Sequence) -> jax.Array:
 
 
 def _convolve_columns(
-  x: jax.Array, kernel: jax.Array, padding: Pair, dilation: int
+  x: jax.Array, kernel: jax.Array, padding: Pair, *, dilation: int
 ) -> jax.Array:
   """Convolves the rows [B, R, W, C] with [3, C, F], each by itself."""
   return jax.lax.conv_general_dilated(
@@ -139,11 +147,9 @@ def _convolve_columns(
   )
 
 
-def _pad(
-  x: jax.Array, padding: tuple[Pair, Pair], num_tiles: int, dilation: int
-) -> jax.Array:
+def _pad(x: jax.Array, sides: Sides, num_tiles: int) -> jax.Array:
   """Pads [B, H, W, C] to [B, tiles + 1, TILE, dilation, W', C]."""
-  (above, _), columns = padding
+  (above, _), columns, dilation = sides
   below = TILE * dilation * (num_tiles + 1) - x.shape[1] - above
   x = jnp.pad(x, ((0, 0), (above, below), columns, (0, 0)))
   shape = (len(x), num_tiles + 1, TILE, dilation, *x.shape[2:])
@@ -181,40 +187,33 @@ def _spread(matrix: np.ndarray, maps: Sequence, num_tiles: int) -> jax.Array:
   )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve(
-  x: jax.Array,
-  kernel: jax.Array,
-  padding: tuple[Pair, Pair],
-  dilation: int = 1,
-) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(x: jax.Array, kernel: jax.Array, sides: Sides) -> jax.Array:
   """Convolves [B, H, W, C] with [3, 3, C, F] in float32.
 
   Args:
     x, kernel: see above.
-    padding: zeros around the rows and the columns, none above 2 `dilation`.
-    dilation: of the kernel, on both sides.
+    sides: no padding exceeds twice the dilation.
   """
   # Without a gradient: fewer programs to compile, so each for its factors.
-  return _forward(x, kernel, padding, dilation, in_loop=False)[0]
+  return _forward(x, kernel, sides, in_loop=False)[0]
 
 
 def _forward(
-  x: jax.Array,
-  kernel: jax.Array,
-  padding: tuple[Pair, Pair],
-  dilation: int,
-  in_loop: bool = True,
+  x: jax.Array, kernel: jax.Array, sides: Sides, *, in_loop: bool = True
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   """The convolution; the padded input and the kernel for its gradient."""
-  height = x.shape[1] + sum(padding[0]) - 2 * dilation
+  dilation = sides.dilation
+  height = x.shape[1] + sum(sides.rows) - 2 * dilation
   num_tiles = _num_tiles(height, dilation)
-  padded = _pad(x, padding, num_tiles, dilation)
+  padded = _pad(x, sides, num_tiles)
   windows = _windows(padded)
 
   def product_fn(of_input: jax.Array, of_kernel: jax.Array) -> jax.Array:
     row = _combine(of_input, windows)
-    return _convolve_columns(row, _combine(of_kernel, kernel), (0, 0), dilation)
+    return _convolve_columns(
+      row, _combine(of_kernel, kernel), (0, 0), dilation=dilation
+    )
 
   if in_loop:
     # A loop over products compiles in two thirds of the time of six.
@@ -229,16 +228,14 @@ def _forward(
 
 
 def _backward(
-  padding: tuple[Pair, Pair],
-  dilation: int,
-  saved: tuple[jax.Array, jax.Array],
-  dy: jax.Array,
+  sides: Sides, saved: tuple[jax.Array, jax.Array], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Gradients of input and kernel: the same sums, transposed.
 
   Not those of XLA: in a loop they take 18 times as long.
   """
   padded, kernel = saved
+  dilation = sides.dilation
   batch, height, width, features = dy.shape
   num_tiles = padded.shape[1] - 1
   channels = kernel.shape[2]
@@ -248,14 +245,14 @@ def _backward(
   dy = dy.reshape(batch, num_tiles, TILE, dilation, width, features)
   tiles = [_merge(dy[:, :, i]) for i in range(TILE)]
   turned = kernel[:, ::-1].swapaxes(2, 3)
-  back = tuple(2 * dilation - side for side in padding[1])
+  back = tuple(2 * dilation - side for side in sides.columns)
 
   def gradients_fn(_: None, factors: tuple) -> tuple[None, tuple]:
     of_input, of_kernel, of_output = factors
     row = _combine(of_input, windows)
     d_product = _combine(of_output, tiles)
     d_row = _convolve_columns(
-      d_product, _combine(of_kernel, turned), back, dilation
+      d_product, _combine(of_kernel, turned), back, dilation=dilation
     )
     d_product = d_product.reshape(-1, features)
     starts = range(0, 3 * dilation, dilation)
@@ -277,8 +274,8 @@ def _backward(
     for matrix, sides in ((INPUT[:, :TILE], (0, 1)), (overlap, (1, 0)))
   )
   dx = dx.reshape(batch, -1, *dx.shape[4:])
-  first = padding[0][0]
-  rows = height + 2 * dilation - sum(padding[0])
+  first = sides.rows[0]
+  rows = height + 2 * dilation - sum(sides.rows)
   d_kernel = jnp.tensordot(KERNEL.T, d_kernels, 1, precision='highest')
   return dx[:, first : first + rows], d_kernel
 

@@ -67,6 +67,7 @@ def cells_within(
   stroke: Stroke,
   luminance: np.ndarray,
   radius: float,
+  *,
   tolerance: float = TOLERANCE,
 ) -> np.ndarray:
   """Cells that are as light as a hint's own and connected to it.

@@ -140,7 +140,7 @@ class Colorizer:
       prior=trained_model.load_prior(source),
     )
 
-  def __call__(
+  def __call__(  # noqa: PLR0917  documented in docs/api.md
     self,
     rgb: np.ndarray,
     num_samples: int = 4,
@@ -205,7 +205,7 @@ class Colorizer:
 
     def shrink(rgb: np.ndarray) -> network_size.NetworkInput:
       return network_size.to_network_size(
-        rgb, self._size, model.chroma_factor, model.chroma_filter
+        rgb, self._size, model.chroma_factor, chroma_filter=model.chroma_filter
       )
 
     if alpha is None:
@@ -272,7 +272,7 @@ class Colorizer:
       return [self._draw_anchored(x, settings) for x in inputs]
     found = self._draw_raw(inputs, settings)
     return [
-      drawn_samples.make(network_input, chroma, log_prob, settings)
+      drawn_samples.make(network_input, chroma, log_prob, settings=settings)
       for network_input, (chroma, log_prob) in zip(inputs, found, strict=True)
     ]
 
@@ -302,7 +302,7 @@ class Colorizer:
       spec = self._sharded_spec(settings, padded)
       with self._first_use(levels.shape[2:], settings):
         drawn = self._draw(
-          self.params, levels, devices.shard(names), seed, spec
+          self.params, levels, devices.shard(names), seed=seed, spec=spec
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       found += zip(chroma[: len(group)], log_prob, strict=False)
@@ -328,7 +328,7 @@ class Colorizer:
       found += self._draw_raw([anchored], alone)
     chroma, log_prob = map(np.concatenate, zip(*found, strict=True))
     # The same cells are given in all of them.
-    return drawn_samples.make(anchored, chroma, log_prob, settings)
+    return drawn_samples.make(anchored, chroma, log_prob, settings=settings)
 
   @_on_devices
   def score_originals(
@@ -355,7 +355,7 @@ class Colorizer:
         self.params,
         devices.shard(np.stack([x.levels for x in padded])),
         self._shard_hints(padded),
-        devices.shard(np.stack([x.chroma for x in padded])),
+        chroma=devices.shard(np.stack([x.chroma for x in padded])),
       )
       log_prob = np.asarray(devices.unshard(scored))
       for i, values in zip(group, log_prob, strict=False):
@@ -439,6 +439,7 @@ class Colorizer:
     network_input: network_size.NetworkInput,
     chroma: np.ndarray,
     wanted: adjustments.Adjustments = adjustments.NEUTRAL,
+    *,
     window: network_size.Window | None = None,
   ) -> tuple[np.ndarray, float]:
     """A sample [h, w, 2], Lab units, on its photograph; see `to_photograph`."""
@@ -459,6 +460,7 @@ class Colorizer:
     params: Any,
     levels: jax.Array,
     words: jax.Array,
+    *,
     seed: jax.Array,
     spec: conditions.SamplingSpec,
   ) -> tuple[jax.Array, jax.Array]:
@@ -496,6 +498,7 @@ class Colorizer:
     params: Any,
     levels: jax.Array,
     hints: jax.Array | None,
+    *,
     chroma: jax.Array,
   ) -> jax.Array:
     """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""

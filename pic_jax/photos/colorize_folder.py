@@ -53,6 +53,7 @@ class FolderRun:
     job: folder_job.Job,
     colorizer: colorize.Colorizer,
     journal: TextIO,
+    *,
     total: int,
   ):
     self.job, self.colorizer = job, colorizer
@@ -132,7 +133,7 @@ def run(
     shutil.rmtree(job.partial, ignore_errors=True)
     job.partial.mkdir()
     journal.write('\n')  # ends a line that was cut off
-    state = FolderRun(job, colorizer, journal, len(found.photographs))
+    state = FolderRun(job, colorizer, journal, total=len(found.photographs))
     if found.left_out:
       terminal.say(f'Left out: {found.left_out_text()}.')
     try:
@@ -263,7 +264,7 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
         (run.job.output / target).unlink(missing_ok=True)
     run.log(task.result)  # 'started': after a kill its files are known as ours
     try:
-      _finish(run, task, drawing, drawn_samples.finite(bits))
+      _finish(run, task, drawing, original_bits=drawn_samples.finite(bits))
     except image_files.EncodingError as error:
       run.fail(task.result, str(error))
 
@@ -272,16 +273,18 @@ def _finish(
   run: FolderRun,
   task: _Task,
   drawing: drawn_samples.Drawing,
+  *,
   original_bits: float | None,
 ) -> None:
   """Writes the outputs of one photograph."""
   result, photograph, output = task.result, task.photograph, run.job.output
   pictures = []
 
-  def show(name: str, rgb: np.ndarray, caption: str, file: str = '') -> None:
+  def show(name: str, rgb: np.ndarray, caption: str, *, file: str = '') -> None:
     seen = to_srgb.over_white(rgb, photograph.alpha)
     pictures.append(
-      contact_sheet.picture(output, name, seen, caption) | {'file': file}
+      contact_sheet.picture(output, name, seen, caption=caption)
+      | {'file': file}
     )
 
   show(
@@ -292,9 +295,12 @@ def _finish(
       task.network_input, drawing.chroma[index], run.adjustments
     )
     bits = drawn_samples.finite(drawing.bits_per_dim[index])
-    _save(output / target, rgb, photograph, run.job)
+    _save(output / target, rgb, photograph, job=run.job)
     show(
-      str(target), rgb, drawn_samples.bits_text([bits]) or 'sample', str(target)
+      str(target),
+      rgb,
+      drawn_samples.bits_text([bits]) or 'sample',
+      file=str(target),
     )
     result.samples.append(
       {'file': str(target), 'bits_per_dim': bits, 'clipped_share': clipped}
@@ -325,12 +331,15 @@ def _save(
   path: pathlib.Path,
   rgb: np.ndarray,
   photograph: image_files.Photograph,
+  *,
   job: folder_job.Job,
 ) -> None:
   """Writes one output, unless it is there."""
   if os.path.lexists(path):
     return
   temporary = job.partial / f'output.{job.file_options.format}'
-  image_files.save_image(temporary, rgb, photograph.alpha, photograph.metadata)
+  image_files.save_image(
+    temporary, rgb, photograph.alpha, about=photograph.metadata
+  )
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary.replace(path)

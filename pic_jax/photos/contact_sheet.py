@@ -29,7 +29,7 @@ def _link(path: str | os.PathLike) -> str:
 
 
 def picture(
-  folder: pathlib.Path, name: str, rgb: np.ndarray, caption: str
+  folder: pathlib.Path, name: str, rgb: np.ndarray, *, caption: str
 ) -> dict[str, Any]:
   """Writes a small copy of a picture, for the page.
 

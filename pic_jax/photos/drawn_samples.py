@@ -28,6 +28,7 @@ def make(
   network_input: network_size.NetworkInput,
   chroma: np.ndarray,
   log_prob: np.ndarray,
+  *,
   settings: options.Settings,
 ) -> Drawing:
   """Removes the padding and keeps the samples chosen by `rank`."""

@@ -39,7 +39,7 @@ class Maps(NamedTuple):
 
 
 def _interpolate(
-  x: np.ndarray, axis: int, pixels: np.ndarray, total: int, cell_parts: int
+  x: np.ndarray, axis: int, pixels: np.ndarray, *, total: int, cell_parts: int
 ) -> np.ndarray:
   """Interpolates linearly at some of `total` pixels, edges repeated."""
   size = x.shape[axis]
@@ -73,9 +73,9 @@ def prepare(
   chroma: np.ndarray,
   luminance: np.ndarray,
   width: int,
+  *,
   factor: int,
   chroma_filter: str,
-  *,
   columns: np.ndarray | None = None,
 ) -> Maps:
   """Fits chroma to luminance on the small grid, and widens the result.
@@ -108,12 +108,15 @@ def prepare(
   maps = chroma, luminance, _windows(slope).mean(0), *ends
   if columns is None:
     columns = np.arange(width)
-  wide = [_interpolate(x, 1, columns, width, cell_parts) for x in maps]
+  wide = [
+    _interpolate(x, 1, columns, total=width, cell_parts=cell_parts)
+    for x in maps
+  ]
   return Maps(*wide, cell_parts)
 
 
 def upsample_rows(
-  maps: Maps, luminance: np.ndarray, first_row: int, height: int
+  maps: Maps, luminance: np.ndarray, first_row: int, *, height: int
 ) -> np.ndarray:
   """Gives some rows of a photograph their chroma.
 
@@ -129,7 +132,7 @@ def upsample_rows(
   rows = first_row + np.arange(len(luminance))
 
   def rows_of(x: np.ndarray) -> np.ndarray:
-    return _interpolate(x, 0, rows, height, maps.cell_parts)
+    return _interpolate(x, 0, rows, total=height, cell_parts=maps.cell_parts)
 
   detail = luminance - rows_of(maps.luminance)
   chroma = rows_of(maps.chroma) + rows_of(maps.slope) * detail

@@ -46,7 +46,7 @@ class NetworkInput:
 
 
 def chroma_shape(
-  height: int, width: int, size: int, factor: int
+  height: int, width: int, size: int, *, factor: int
 ) -> tuple[int, int]:
   """Rows and columns of the chroma map of a photograph, without padding.
 
@@ -95,7 +95,7 @@ def _deviation(chroma: np.ndarray) -> float:
 
 
 def to_network_size(
-  rgb: np.ndarray, size: int, factor: int, chroma_filter: str
+  rgb: np.ndarray, size: int, factor: int, *, chroma_filter: str
 ) -> NetworkInput:
   """Turns a photograph grey and small.
 
@@ -120,7 +120,7 @@ def to_network_size(
   for strip in to_srgb.strips(height, width):
     rows = np.broadcast_to(rgb[strip], (*rgb[strip].shape[:2], 3))
     luminance[strip] = any_shape.rgb_to_lab(rows)[..., 0]
-  shape = chroma_shape(height, width, size, factor)
+  shape = chroma_shape(height, width, size, factor=factor)
   large = (shape[0] * factor, shape[1] * factor)
   padded = padded_shape(shape, size, factor)
   small = np.clip(_resize(luminance, large), 0.0, 100.0)
@@ -190,8 +190,8 @@ def to_photograph(
     np.float32(wanted.saturation) * np.asarray(chroma, np.float32),
     cell_luminance(network_input, factor, chroma_filter)[..., None],
     window.width,
-    factor,
-    chroma_filter,
+    factor=factor,
+    chroma_filter=chroma_filter,
     columns=window.left + np.arange(width),
   )
   rgb = np.empty((height, width, 3), np.uint8)
@@ -199,7 +199,7 @@ def to_photograph(
   for strip in to_srgb.strips(height, width):
     luminance = network_input.luminance[strip, :, None]
     wide = guided_upsampling.upsample_rows(
-      maps, luminance, window.top + strip.start, window.height
+      maps, luminance, window.top + strip.start, height=window.height
     )
     lab = wanted.balance(np.concatenate([luminance, wide], -1))
     rgb[strip], is_clipped = any_shape.lab_to_rgb(lab)

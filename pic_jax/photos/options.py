@@ -18,6 +18,7 @@ def option(
   default: Any,
   text: str,
   at_least: float | None = None,
+  *,
   choices: tuple[str, ...] | None = None,
   at_most: float | None = None,
 ) -> Any:

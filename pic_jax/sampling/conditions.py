@@ -130,6 +130,7 @@ def _draw_candidates(
   keys: jax.Array,
   samples: int | jax.Array,
   shape: tuple[int, int, int],
+  *,
   count: int,
 ) -> tuple[jax.Array, jax.Array]:
   """Draws noise [m, N, h, w, K + 2] for candidates and [m, N, h, w] to choose.
@@ -246,7 +247,7 @@ def prepare(
       '`model.embedding_loss_weight` is 0.'
     )
   more, choice = _draw_candidates(
-    keys, spec.samples, shape, guidance.candidates_per_pixel
+    keys, spec.samples, shape, count=guidance.candidates_per_pixel
   )
   theta = conditions.repeated_embedding()[..., : model.num_outputs]
   return conditions._replace(

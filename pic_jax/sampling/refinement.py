@@ -33,6 +33,7 @@ def draw_noise(
   model: pic.PIC,
   keys: jax.Array,
   samples: int | jax.Array,
+  *,
   shape: tuple[int, int],
   temperature: float | jax.Array,
 ) -> list[jax.Array]:
@@ -62,6 +63,7 @@ def refine(
   model: pic.PIC,
   params: dict,
   canvas: jax.Array,
+  *,
   inputs: Inputs,
   hints: Sequence[jax.Array | None],
 ) -> tuple[jax.Array, list[jax.Array]]:
@@ -89,12 +91,12 @@ def refine(
       inputs.luminance,
       inputs.embedding,
       canvas.shape[1:3],
-      inputs.features,
+      features=inputs.features,
       method='context',
     )
     context = jnp.repeat(context, len(canvas) // len(context), 0)
     canvas, log_prob = net.apply(
-      variables, context, canvas, noise, known, method='sample'
+      variables, context, canvas, noise, hints=known, method='sample'
     )
     log_probs.append(log_prob)
   return canvas, log_probs

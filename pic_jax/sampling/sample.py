@@ -190,10 +190,12 @@ def draw(
       repeats = len(canvas) // len(luminance)
       hints = [jnp.repeat(x, repeats, 0) for x in hints]
     noise = refinement.draw_noise(
-      model, keys, spec.samples, canvas.shape[1:3], spec.finer
+      model, keys, spec.samples, shape=canvas.shape[1:3], temperature=spec.finer
     )
     maps = refinement.Inputs(luminance, cond.embedding, cond.features, noise)
-    canvas, finer = refinement.refine(model, params, canvas, maps, hints[1:])
+    canvas, finer = refinement.refine(
+      model, params, canvas, inputs=maps, hints=hints[1:]
+    )
     log_prob = levels.on_finest_grid([log_prob, *finer], hints[-1])
   shape = (len(keys), -1, *canvas.shape[1:])
   return Samples(

@@ -87,8 +87,8 @@ def draw_batches(
     source,
     devices.round_up(sampling.batch_size),
     sampling.num_images,
-    jax.process_index(),
-    jax.process_count(),
+    host=jax.process_index(),
+    num_hosts=jax.process_count(),
   ):
     rows = draw_rows(model, params, rgb, indices=indices, sampling=sampling)
     yield devices.gather(rows)[devices.gather(mask)]
@@ -98,6 +98,7 @@ def save(
   model: pic.PIC,
   params: dict,
   config: ml_collections.ConfigDict,
+  *,
   step: int,
   folder: str,
 ) -> Iterator[pathlib.Path]:

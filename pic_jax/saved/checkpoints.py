@@ -81,6 +81,7 @@ class Saver:
     workdir: str,
     config: ml_collections.ConfigDict,
     max_to_keep: int,
+    *,
     data: dict[str, Any] | None = None,
   ):
     """Opens the folder of the checkpoints.

@@ -51,7 +51,8 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
   table: dict[tuple[str, ...], Layer] = {}
   seen = set()
 
-  def record(next_fn: Any, args: Any, kwargs: Any, context: Any) -> Any:
+  def record(next_fn: Any, *call: Any) -> Any:
+    args, kwargs, context = call
     output = next_fn(*args, **kwargs)
     module = context.module
     is_call = context.method_name == '__call__'
@@ -60,7 +61,7 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
     # A causal convolution calls a plain one: the same module twice.
     if is_conv and module.path not in seen:
       seen.add(module.path)
-      _count(table, module, sum(x.shape[-1] for x in args), output.shape)
+      _count(table, module, sum(x.shape[-1] for x in args), shape=output.shape)
     return output
 
   small = image_size // model.chroma_factor
@@ -78,6 +79,7 @@ def _count(
   table: dict[tuple[str, ...], Layer],
   module: layers.WeightNormConv | efficientnet_lite0.Layer,
   channels: int,
+  *,
   shape: tuple[int, ...],
 ) -> None:
   """Adds a convolution to its row; the backbone and a block have one row each.

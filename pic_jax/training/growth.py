@@ -77,6 +77,7 @@ class _Growth:
     old: dict,
     names: tuple[Sequence[str], Sequence[str]],
     width: tuple[int, int],
+    *,
     conditioning: Groups,
     is_read: bool = True,
   ) -> dict:
@@ -135,7 +136,7 @@ class _Growth:
       _check_not_less(f'blocks of {what}', *depth)
       names = [[f'{prefix}_block_{i}' for i in range(n)] for n in depth]
       result[prefix] = self.conv(old[prefix], inputs, (width,))
-      result |= self.blocks(old, tuple(names), width, ())
+      result |= self.blocks(old, tuple(names), width, conditioning=())
       inputs = (width,)
     if 'backbone' in old:
       result['backbone'] = {
@@ -165,7 +166,9 @@ class _Growth:
       ('down_right', (width, width, *embedding), True),
     ):
       names = [[f'{stream}_blocks_{i}' for i in range(n)] for n in depth]
-      result |= self.blocks(old, tuple(names), width, conditioning, is_read)
+      result |= self.blocks(
+        old, tuple(names), width, conditioning=conditioning, is_read=is_read
+      )
     outputs = (old['head']['g'].size, self.after.num_outputs)
     _check_equal('outputs of the decoder', *outputs)
     result['head'] = self.conv(old['head'], (width,), (outputs,))
@@ -221,7 +224,9 @@ def _check_equal(what: str, before: Any, after: Any) -> None:
     )
 
 
-def grow(params: dict, before: pic.PIC, after: pic.PIC, seed: int = 0) -> dict:
+def grow(
+  params: dict, before: pic.PIC, after: pic.PIC, *, seed: int = 0
+) -> dict:
   """Returns parameters with which `after` computes the same as `before`.
 
   Args:

@@ -84,13 +84,15 @@ def train_and_evaluate(
     about = description.run(config, len(source), workdir)
     terminal.say(description.to_text(about))
     optimizer = optimizers.make_optimizer(config)
-    state = start.first_state(config, workdir, model, optimizer, training)
+    state = start.first_state(
+      config, workdir, model, optimizer=optimizer, training=training
+    )
     if _is_finished(config, int(state.step), workdir):
       return devices.replicate(state)
     if devices.is_main():  # only now: a refused run must change nothing
       run_config.write(config, workdir)
     actions = periodic.Periodic(
-      config, workdir, model, validation, training.fingerprint
+      config, workdir, model, validation=validation, data=training.fingerprint
     )
     stack.enter_context(contextlib.closing(actions))
     if changes:
@@ -185,11 +187,11 @@ def _train(
 
   try:
     with stop.interruptible():
-      step_fn = _compile(step_fn, state, devices.shard(dataset[0]), keys)
+      step_fn = _compile(step_fn, state, devices.shard(dataset[0]), keys=keys)
     while step < training.num_steps and not stop_signal:
       with meter.waiting(), actions.saved_on_failure(step, state):
         rgb = devices.shard(next(batches))
-      state, parts = step_fn(state, rgb, keys, _asked(stop))
+      state, parts = step_fn(state, rgb, keys, asked=_asked(stop))
       step += 1
       recent.append((step, parts))
       if len(recent) > CHECK_DELAY:
@@ -245,12 +247,13 @@ def _compile(
   step_fn: Callable[..., Any],
   state: train_step.TrainState,
   rgb: np.ndarray,
+  *,
   keys: jax.Array,
 ) -> Callable[..., Any]:
   """Compiles the step and reports the time."""
   begin = time.perf_counter()
 
-  def step(state: Any, rgb: Any, key: Any, asked: Any) -> tuple[Any, Any]:
+  def step(state: Any, rgb: Any, key: Any, *, asked: Any) -> tuple[Any, Any]:
     state, parts = step_fn(state, rgb, key)
     return state, parts | {'stop': devices.maximum(asked)}
 
@@ -260,7 +263,7 @@ def _compile(
     # called with those of one: the first call has to compile.
     return step
   asked = np.zeros(jax.local_device_count(), np.int32)
-  compiled = step.lower(state, rgb, keys, asked).compile()
+  compiled = step.lower(state, rgb, keys, asked=asked).compile()
   seconds = time.perf_counter() - begin
   terminal.say(f'Compiled the step in {terminal.format_duration(seconds)}.')
   return compiled

@@ -29,6 +29,7 @@ class Periodic:
     config: ml_collections.ConfigDict,
     workdir: str,
     model: pic.PIC,
+    *,
     validation: Sequence[np.ndarray],
     data: dict[str, Any] | None = None,
   ):
@@ -135,7 +136,7 @@ class Periodic:
         str(self.workdir),
         self._config,
         self._config.training.num_checkpoints,
-        self._data,
+        data=self._data,
       )
     self._saver.save(host_state)
     self._last_saved = step

@@ -26,6 +26,7 @@ def first_state(
   config: ml_collections.ConfigDict,
   workdir: str,
   model: pic.PIC,
+  *,
   optimizer: optax.GradientTransformation,
   training: input_pipeline.TrainingImages,
 ) -> train_step.TrainState:
@@ -52,7 +53,7 @@ def first_state(
     state = resumed(workdir, shapes, training.fingerprint)
     if state is None:
       if config.training.init_from:
-        params = init_from(config, model, shapes.params, training.images)
+        params = init_from(config, model, shapes.params, images=training.images)
       else:
         params = fresh(config, model, training.images)
       state = train_step.create(params, optimizer)
@@ -100,6 +101,7 @@ def init_from(
   config: ml_collections.ConfigDict,
   model: pic.PIC,
   shapes: Any,
+  *,
   images: Sequence[np.ndarray],
 ) -> Any:
   """Loads the averaged parameters of a trained model.
@@ -124,7 +126,9 @@ def init_from(
   if missing and all(name.startswith('level_') for name in missing):
     terminal.say(f'{source} has no {", ".join(missing)}: drawn.')
     first = model.split_lab(_first_batch(config, images))
-    params = parameters.with_levels(model, params, first, config.training.seed)
+    params = parameters.with_levels(
+      model, params, first, seed=config.training.seed
+    )
   parameter_check.check_fit(params, shapes, source)
   terminal.say(f'Starting from {source}, step {step}, optimiser fresh.')
   return params
@@ -145,7 +149,7 @@ def fresh(
   if config.training.backbone_weights:
     backbone = backbone_weights.load(config.training.backbone_weights)
   return parameters.initial(
-    model, model.split_lab(first), config.training.seed, backbone
+    model, model.split_lab(first), config.training.seed, backbone=backbone
   )
 
 

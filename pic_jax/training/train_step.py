@@ -138,7 +138,7 @@ def loss_fn(
     params: Any, rgb: jax.Array, dropout_key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
-    lab = _seen(model, recipe, rgb, jax.random.fold_in(dropout_key, 2))
+    lab = _seen(model, recipe, rgb, key=jax.random.fold_in(dropout_key, 2))
     given = None
     if model.hint_share:
       key = jax.random.fold_in(dropout_key, 1)
@@ -173,7 +173,7 @@ def loss_fn(
     parts = {'bits_per_dim': total} | (parts if model.levels else {})
     if model.embedding_loss_weight and 'embedding' not in recipe.frozen:
       parts['embedding_bits_per_dim'] = _embedding_bits(
-        model, scores, lab, given
+        model, scores, lab, given=given
       )
       # As strong, beside the decoder's bits, as without levels.
       weight = model.embedding_loss_weight / 4**model.levels
@@ -184,7 +184,7 @@ def loss_fn(
 
 
 def _seen(
-  model: pic.PIC, recipe: Recipe, rgb: jax.Array, key: jax.Array
+  model: pic.PIC, recipe: Recipe, rgb: jax.Array, *, key: jax.Array
 ) -> pic.LabBatch:
   """Splits images and renders a share of them through old film."""
   lab = model.split_lab(rgb)
@@ -192,7 +192,7 @@ def _seen(
     return lab
   clean = color.luminance_from_network(lab.luminance)
   return model.with_luminance(
-    lab, film.through_film(key, rgb, clean, recipe.film_share)
+    lab, film.through_film(key, rgb, clean, share=recipe.film_share)
   )
 
 
@@ -200,6 +200,7 @@ def _embedding_bits(
   model: pic.PIC,
   scores: pic.Scores,
   lab: pic.LabBatch,
+  *,
   given: jax.Array | None,
 ) -> jax.Array:
   """Mean bits/dim [] of the embedding's own mixture, on the coarsest grid."""

@@ -16,7 +16,7 @@ from tests.app import browser
 def served(tmp_path_factory):
   """Address and process number of a server with a tiny model."""
   path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
-  weights_file.save(path, *tiny.hinted_model(), 0)
+  weights_file.save(path, *tiny.hinted_model(), step=0)
   with browser.serving(f'--model={path}') as served:
     yield served
 

@@ -29,13 +29,13 @@ def test_all_none_and_part_of_an_object():
     chroma = plain.copy()
     chroma[4:13, columns] = RED
     chroma[8, 5] = RED
-    found = pin_scores.score([PIN], luminance, chroma, plain)
+    found = pin_scores.score([PIN], luminance, chroma, plain=plain)
     took = (chroma[..., 0] > 0)[beyond].mean()
     assert found.taken == pytest.approx(took)
     assert found.spill == 0 and found.overrun is None
   half = plain.copy()
   half[is_object] = np.float32(RED) + (0, 25)  # 25 of 5 to 45 units away
-  assert pin_scores.score([PIN], luminance, half, plain).taken == 0.5
+  assert pin_scores.score([PIN], luminance, half, plain=plain).taken == 0.5
 
 
 def test_what_a_pin_can_be_in_the_dark_counts_as_taken():
@@ -43,9 +43,9 @@ def test_what_a_pin_can_be_in_the_dark_counts_as_taken():
   luminance[is_object] = 8.0
   dark = plain.copy()
   dark[is_object] = (20, 11)
-  assert pin_scores.score([PIN], luminance, dark, plain).taken > 0.9
+  assert pin_scores.score([PIN], luminance, dark, plain=plain).taken > 0.9
   bright = np.where(is_object[..., None], (90, 50), plain)
-  assert pin_scores.score([PIN], luminance, bright, plain).taken < 0.1
+  assert pin_scores.score([PIN], luminance, bright, plain=plain).taken < 0.1
 
 
 def test_where_a_colour_ran_over_is_found():
@@ -53,7 +53,7 @@ def test_where_a_colour_ran_over_is_found():
   chroma = np.where(is_object[..., None], RED, plain).astype(np.float32)
   chroma[2:7, 14:19] = RED
   chroma[12, 12] = RED  # one cell is no area
-  found = pin_scores.score([PIN], luminance, chroma, plain)
+  found = pin_scores.score([PIN], luminance, chroma, plain=plain)
   assert found.overrun == (4, 16) and found.taken == 1.0
   distance = np.hypot(45, 45)
   assert found.spill == pytest.approx(
@@ -61,17 +61,19 @@ def test_where_a_colour_ran_over_is_found():
   )
   few = chroma.copy()
   few[2:7, 16:19] = plain[2:7, 16:19]
-  assert pin_scores.score([PIN], luminance, few, plain).overrun is None
+  assert pin_scores.score([PIN], luminance, few, plain=plain).overrun is None
   # What has that colour without the pin did not run over.
-  assert pin_scores.score([PIN], luminance, chroma, chroma).overrun is None
-  assert pin_scores.score([PIN], luminance, chroma, chroma).spill == 0
+  assert (
+    pin_scores.score([PIN], luminance, chroma, plain=chroma).overrun is None
+  )
+  assert pin_scores.score([PIN], luminance, chroma, plain=chroma).spill == 0
 
 
 def test_an_object_may_be_unevenly_lit():
   luminance, plain, is_object = scene()
   luminance[4:13, 6:8] += pin_scores.TOLERANCE - 1
   chroma = np.where(is_object[..., None], RED, plain).astype(np.float32)
-  found = pin_scores.score([PIN], luminance, chroma, plain)
+  found = pin_scores.score([PIN], luminance, chroma, plain=plain)
   assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)
 
 
@@ -79,7 +81,7 @@ def test_a_grey_pin_runs_over_nothing():
   luminance, plain, _ = scene()
   none = np.zeros_like(plain)
   grey = PIN._replace(chroma=(0.0, 0.0))
-  found = pin_scores.score([grey], luminance, none, plain + 50)
+  found = pin_scores.score([grey], luminance, none, plain=plain + 50)
   assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)
 
 
@@ -87,6 +89,6 @@ def test_several_pins_count_alike_and_none_is_all():
   luminance, plain, is_object = scene()
   chroma = np.where(is_object[..., None], RED, plain).astype(np.float32)
   other = brush.Stroke(8, 15, (-45.0, 45.0), 'S')
-  found = pin_scores.score([PIN, other], luminance, chroma, plain)
+  found = pin_scores.score([PIN, other], luminance, chroma, plain=plain)
   assert found.taken == pytest.approx(0.5)
-  assert pin_scores.score([], luminance, chroma, plain).taken == 1.0
+  assert pin_scores.score([], luminance, chroma, plain=plain).taken == 1.0

@@ -24,7 +24,7 @@ def test_warm_up_compiles_every_shape_and_says_when_done(
   monkeypatch, tmp_path, capfd
 ):
   path = tmp_path / 'tiny.safetensors'
-  weights_file.save(path, *tiny.hinted_model(), 0)
+  weights_file.save(path, *tiny.hinted_model(), step=0)
   monkeypatch.setattr(studio, 'ASPECTS', studio.ASPECTS[:2])
   __main__.main(['warm-up', f'--model={path}'])
   said = capfd.readouterr().err

@@ -138,7 +138,9 @@ def test_evaluation_covers_every_image_once(num_hosts, count):
   seen, batches = [], []
   for host in range(num_hosts):
     shares = list(
-      input_pipeline.eval_batches(source(count), 8, -1, host, num_hosts)
+      input_pipeline.eval_batches(
+        source(count), 8, -1, host=host, num_hosts=num_hosts
+      )
     )
     batches.append(len(shares))
     for rgb, indices, mask in shares:

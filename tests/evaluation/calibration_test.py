@@ -37,7 +37,7 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
     jnp.repeat(theta, 200, 0),
     jnp.repeat(luminance, 200, 0),
     LEVELS[index],
-    noise,
+    noise=noise,
   )
   for (a, b), v, u in zip(index, noise, found, strict=True):
     row = np.exp(table[a] - table[a].max())
@@ -59,7 +59,10 @@ def distances(seed: int, wrong_fn=lambda theta: theta) -> list[float]:
     theta, luminance, logistic_mixture.noise(noise_key, (count, K + 2))
   )
   found = calibration.transform(
-    wrong_fn(theta), luminance, chroma, jax.random.uniform(key, (count, 2))
+    wrong_fn(theta),
+    luminance,
+    chroma,
+    noise=jax.random.uniform(key, (count, 2)),
   )
   shares = calibration.histogram(found.T[:, None])
   return [calibration.distance(x) for x in np.asarray(shares)]

@@ -85,7 +85,7 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
   net = run_config.build_model(config)
   scores = jax.eval_shape(
     lambda params, rgb, keys: sample_report.score_samples(
-      net, params, rgb, net.split_lab(rgb), keys
+      net, params, rgb, lab=net.split_lab(rgb), keys=keys
     ),
     params,
     jax.ShapeDtypeStruct((3, SIZE, SIZE, 3), jnp.uint8),
@@ -231,7 +231,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
     )
   )(keys)
   transformed = calibration.transform(
-    theta, lab.luminance_small, lab.chroma, noise
+    theta, lab.luminance_small, lab.chroma, noise=noise
   )
   for channel, name in enumerate(('pit_a', 'pit_b')):
     histogram = calibration.histogram(transformed[..., channel]).mean(0)

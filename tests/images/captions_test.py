@@ -26,7 +26,9 @@ def test_captions_come_through_every_format(name, tmp_path):
   for suffix in ('png', 'jpg', 'webp', 'png'):  # each from the one before
     photograph = image_files.load_photograph(path)
     path = tmp_path / f'{suffix}_of_{path.stem}.{suffix}'
-    image_files.save_image(path, photograph.rgb, None, photograph.metadata)
+    image_files.save_image(
+      path, photograph.rgb, None, about=photograph.metadata
+    )
     data = path.read_bytes()
     for word in WORDS[name]:
       forms = (word.encode(), word.encode('utf-16-le'))
@@ -41,14 +43,14 @@ def test_captions_come_through_every_format(name, tmp_path):
 def test_a_jpeg_keeps_its_iptc_and_a_png_its_texts(tmp_path):
   photograph = image_files.load_photograph(CASES / 'iptc.jpg')
   image_files.save_image(
-    tmp_path / 'a.jpg', photograph.rgb, None, photograph.metadata
+    tmp_path / 'a.jpg', photograph.rgb, None, about=photograph.metadata
   )
   with Image.open(tmp_path / 'a.jpg') as image:
     found = IptcImagePlugin.getiptcinfo(image)
   assert found[(2, 120)] == b'Market day, 1931'
   photograph = image_files.load_photograph(CASES / 'png_title.png')
   image_files.save_image(
-    tmp_path / 'a.png', photograph.rgb, None, photograph.metadata
+    tmp_path / 'a.png', photograph.rgb, None, about=photograph.metadata
   )
   with Image.open(tmp_path / 'a.png') as image:
     assert image.text['Title'] == 'Die Mühle'

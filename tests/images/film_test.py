@@ -12,14 +12,14 @@ from tests import tiny
 def test_a_share_of_the_pictures_is_shown_through_film():
   rgb = jnp.asarray(tiny.images(8, 24, 40))
   clean = color.rgb_to_lab(rgb)[..., :1]
-  seen = film.through_film(jax.random.key(0), rgb, clean, 0.375)
+  seen = film.through_film(jax.random.key(0), rgb, clean, share=0.375)
   changed = np.asarray((seen != clean).any((1, 2, 3)))
   assert changed.sum() == 3
-  again = film.through_film(jax.random.key(0), rgb, clean, 0.375)
+  again = film.through_film(jax.random.key(0), rgb, clean, share=0.375)
   np.testing.assert_array_equal(seen, again)
-  other = film.through_film(jax.random.key(1), rgb, clean, 0.375)
+  other = film.through_film(jax.random.key(1), rgb, clean, share=0.375)
   assert (np.asarray((other != clean).any((1, 2, 3))) != changed).any()
-  assert film.through_film(jax.random.key(0), rgb, clean, 0.0) is clean
+  assert film.through_film(jax.random.key(0), rgb, clean, share=0.0) is clean
   assert float(seen.min()) >= 0 and float(seen.max()) <= 100
 
 

@@ -48,7 +48,7 @@ def started():
 
   given = jax.tree.map(draw, shapes)
   lab = net.split_lab(tiny.images(8, 40, 24))
-  return net, given, lab, parameters.initial(net, lab, 0, given)
+  return net, given, lab, parameters.initial(net, lab, 0, backbone=given)
 
 
 def test_a_backbone_starts_from_its_weights_alone():

@@ -149,7 +149,7 @@ def test_distant_pixels_that_look_alike_outweigh_others():
   }
 
   def weights_of(net):
-    return net._weights(*net._queries_and_keys(embedding), WIDTH, 0)
+    return net._weights(*net._queries_and_keys(embedding), WIDTH, first=0)
 
   weights = jax.jit(lambda: net.apply({'params': params}, method=weights_of))()
   assert weights[0, 0, -1].argmax() == 0

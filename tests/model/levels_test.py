@@ -58,7 +58,9 @@ def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
   smooth = np.random.default_rng(1).uniform(0, RANGE - 1, (4, 2))
   cells = cells_of([coarse] * len(fine), smooth)
   stages = repeated(thetas(0, log_scale=log_scale), len(fine))
-  log_prob = levels.log_prob(stages, cells, jnp.asarray(fine), None, RANGE)
+  log_prob = levels.log_prob(
+    stages, cells, jnp.asarray(fine), known=None, num_values=RANGE
+  )
   assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
 
 
@@ -75,8 +77,8 @@ def test_with_hints_probabilities_of_the_other_values_sum_to_1():
     repeated(thetas(3), len(fine)),
     cells,
     jnp.asarray(fine),
-    jnp.broadcast_to(jnp.asarray(given), (len(fine), 4)),
-    RANGE,
+    known=jnp.broadcast_to(jnp.asarray(given), (len(fine), 4)),
+    num_values=RANGE,
   )
   assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
 
@@ -91,7 +93,7 @@ def test_mean_offset_and_three_values_determine_the_fourth(values):
   offset = levels.offsets(cells, fine)
   assert set(np.unique(offset)) <= {0, 1, 2, 3}
   *_, interval_3 = levels.second_intervals(
-    jnp.zeros((len(fine), levels.SECOND_OUTPUTS)), cells, offset, fine[:, 0]
+    jnp.zeros((len(fine), levels.SECOND_OUTPUTS)), cells, offset, x0=fine[:, 0]
   )
   last = interval_3(fine[:, 1], fine[:, 2])
   np.testing.assert_array_equal(last.low, fine[:, 3])
@@ -121,12 +123,12 @@ def net_and_params(seed=0, features=6):
   )
   embedding = jnp.asarray(rng.normal(0, 1, (2, *SHAPE, 5)), jnp.float32)
   given = luminance, embedding, ()
-  params = net.init(jax.random.key(seed), *given, coarse, fine)['params']
+  params = net.init(jax.random.key(seed), *given, coarse=coarse, fine=fine)[
+    'params'
+  ]
   params['first_head']['g'] *= 10
   params['second_head']['g'] *= 10
-  context = net.apply(
-    {'params': params}, *given[:2], SHAPE, (), method='context'
-  )
+  context = net.apply({'params': params}, *given[:2], SHAPE, method='context')
   return net, params, context
 
 
@@ -143,7 +145,7 @@ def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
       context,
       coarse.chroma,
       noise,
-      fine.hints,
+      hints=fine.hints,
       method='sample',
     )
   )()
@@ -171,7 +173,7 @@ def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
     context,
     coarse.chroma,
     noise[::-1],
-    fine.hints,
+    hints=fine.hints,
     method='sample',
   )
   assert (other != drawn).any()
@@ -203,7 +205,7 @@ def stage_outputs(net, params, context, cells, fine):
   first, x = net.apply({'params': params}, context, cells, method='first')
   offset = levels.offsets(cells, fine)
   second = net.apply(
-    {'params': params}, x, cells, offset, fine[..., 0, :], method='second'
+    {'params': params}, x, cells, offset, x0=fine[..., 0, :], method='second'
   )
   return first, second
 

@@ -68,8 +68,8 @@ def test_log_window_is_exact_against_float64(log_scale):
   ours = logistic_window.log_window(
     jnp.float32(distance * 127.5),
     jnp.float32(log_scale),
-    jnp.array(False),
-    jnp.array(False),
+    is_lowest=jnp.array(False),
+    is_highest=jnp.array(False),
   )
   np.testing.assert_allclose(
     ours, log_mass(np.float32(distance * 127.5)), rtol=2e-6, atol=2e-6

@@ -61,13 +61,14 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
   rng = np.random.default_rng(0)
   x = rng.standard_normal((batch, height, width, channels), np.float32)
   kernel = rng.standard_normal((3, 3, channels, features), np.float32)
+  sides = winograd.Sides(*padding, dilation)
   expected = _plain(x, kernel, padding, dilation)[0]
   dy = rng.standard_normal(expected.shape, np.float32)
 
   @jax.jit
   def run(x, kernel, dy):
     def convolve(x, kernel):
-      return winograd.convolve(x, kernel, padding, dilation)
+      return winograd.convolve(x, kernel, sides)
 
     y, gradients_fn = jax.vjp(convolve, x, kernel)
     return convolve(x, kernel), y, *gradients_fn(dy)
@@ -91,7 +92,7 @@ def _pays(
   x = jax.ShapeDtypeStruct(shape, dtype)
   kernel = jax.ShapeDtypeStruct(kernel, dtype)
   with winograd.allowed():
-    return winograd.pays(x, kernel, padding, stride, dilation)
+    return winograd.pays(x, kernel, padding, stride=stride, dilation=dilation)
 
 
 def test_it_is_chosen_where_it_pays():
@@ -111,12 +112,12 @@ def test_it_is_chosen_where_it_pays():
 def test_it_is_left_out_elsewhere(monkeypatch):
   x = jax.ShapeDtypeStruct((16, 16, 16, 96), jnp.float32)
   kernel = jax.ShapeDtypeStruct((3, 3, 96, 48), jnp.float32)
-  assert not winograd.pays(x, kernel, 'SAME', 1, 1)
+  assert not winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
   with winograd.allowed():
-    assert winograd.pays(x, kernel, 'SAME', 1, 1)
+    assert winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
     monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-    assert not winograd.pays(x, kernel, 'SAME', 1, 1)
-  assert not winograd.pays(x, kernel, 'SAME', 1, 1)
+    assert not winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
+  assert not winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
 
 
 def test_layers_convolve_uses_it_where_allowed():

@@ -53,7 +53,7 @@ def test_a_part_is_rendered_as_in_the_whole():
   rows, columns = slice(5, 18), slice(11, 42)
   part = dataclasses.replace(whole, luminance=whole.luminance[rows, columns])
   found, _ = colorizer.render(
-    part, chroma, wanted, network_size.Window(5, 11, 37, 53)
+    part, chroma, wanted, window=network_size.Window(5, 11, 37, 53)
   )
   np.testing.assert_array_equal(found, expected[rows, columns])
 

@@ -173,10 +173,10 @@ def test_a_picture_that_cannot_be_encoded_fails_alone(
 ):
   write_file = encoding.write
 
-  def write_but_one(file, form, rgb, *more):
+  def write_but_one(file, form, rgb, **more):
     if rgb.shape[:2] == (9, 5):
       raise ValueError('not in this format')
-    write_file(file, form, rgb, *more)
+    write_file(file, form, rgb, **more)
 
   monkeypatch.setattr(encoding, 'write', write_but_one)
   Image.new('L', (5, 9)).save(folder / 'in' / '1.png')
@@ -195,11 +195,11 @@ def test_what_overwrites_and_is_stopped_leaves_nothing_mixed(
   run(colorizer, folder)
   save, saved = colorize_folder._save, []
 
-  def save_one(path, *more):
+  def save_one(path, *more, **named):
     if saved:
       raise KeyboardInterrupt
     saved.append(path)
-    save(path, *more)
+    save(path, *more, **named)
 
   monkeypatch.setattr(colorize_folder, '_save', save_one)
   other = {'settings': options.Settings(num_samples=2, seed=1)}
@@ -427,7 +427,7 @@ def test_impossible_folders_are_refused(folder):
 def model_file(tmp_path_factory):
   params, config = tiny.shaken_model()
   path = tmp_path_factory.mktemp('model') / 'w.safetensors'
-  weights_file.save(path, params, config, 0)
+  weights_file.save(path, params, config, step=0)
   return path
 
 

@@ -37,7 +37,7 @@ def smooth(height, width, seed=0):
 
 
 def to_network_size(rgb):
-  return network_size.to_network_size(rgb, 8, 2, 'point')
+  return network_size.to_network_size(rgb, 8, 2, chroma_filter='point')
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def to_network_size(rgb):
   ],
 )
 def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
-  assert network_size.chroma_shape(height, width, 32, 2) == expected
+  assert network_size.chroma_shape(height, width, 32, factor=2) == expected
 
 
 def test_what_the_network_sees_is_padded_to_few_shapes():
@@ -378,7 +378,7 @@ def test_grey_that_a_jpeg_has_stored_as_colours_is_not_called_toned():
 @pytest.mark.parametrize('name', ['astronaut.png', 'china.jpg', 'rocket.jpg'])
 def test_a_colour_photograph_does_not_count_as_toned(name):
   rgb = image_files.load_image(ROOT / 'photos' / name)
-  network_input = network_size.to_network_size(rgb, 64, 4, 'area')
+  network_input = network_size.to_network_size(rgb, 64, 4, chroma_filter='area')
   assert not network_input.is_toned and network_input.chroma is not None
 
 

@@ -58,11 +58,11 @@ def upsample(
   """All rows at once; 'bilinear' lets luminance guide nothing."""
   height, width, _ = luminance.shape
   maps = guided_upsampling.prepare(
-    chroma, luminance_small, width, factor, chroma_filter
+    chroma, luminance_small, width, factor=factor, chroma_filter=chroma_filter
   )
   if method == 'bilinear':
     maps = maps._replace(slope=np.zeros_like(maps.slope))
-  return guided_upsampling.upsample_rows(maps, luminance, 0, height)
+  return guided_upsampling.upsample_rows(maps, luminance, 0, height=height)
 
 
 def mean_error(chroma: np.ndarray, truth: np.ndarray) -> float:
@@ -177,14 +177,16 @@ def test_guided_is_nearer_to_a_photographs_colours(path, size):
 def test_strips_equal_the_whole(monkeypatch):
   height, width = 131, 89
   chroma, small, full = random_maps(height, width)
-  maps = guided_upsampling.prepare(chroma, small, width, 4, 'point')
-  whole = guided_upsampling.upsample_rows(maps, full, 0, height)
+  maps = guided_upsampling.prepare(
+    chroma, small, width, factor=4, chroma_filter='point'
+  )
+  whole = guided_upsampling.upsample_rows(maps, full, 0, height=height)
   for num_rows in (1, 32, 130, 131, 500):
     monkeypatch.setattr(to_srgb, 'STRIP_PIXELS', num_rows * width)
     seen = np.full_like(whole, np.nan)
     for rows in to_srgb.strips(height, width):
       seen[rows] = guided_upsampling.upsample_rows(
-        maps, full[rows], rows.start, height
+        maps, full[rows], rows.start, height=height
       )
     np.testing.assert_array_equal(seen, whole)
 

@@ -104,7 +104,7 @@ def test_two_runs_of_one_shard_are_refused(colorizer, tmp_path):
 @pytest.mark.slow
 def test_killed_shards_lose_nothing(tmp_path):
   params, config = tiny.shaken_model()
-  weights_file.save(tmp_path / 'w.safetensors', params, config, 0)
+  weights_file.save(tmp_path / 'w.safetensors', params, config, step=0)
   tiny.write_folder(tmp_path / 'in', NUM_PICTURES)
   arguments = [
     str(tmp_path / 'in'),

@@ -170,7 +170,7 @@ def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
     config.data.data_dir = str(tmp_path / 'mine')
     config.data.mixture = ((0.5, 'array', str(tmp_path / 'more'), 'train'),)
   mine, exported = tmp_path / 'mine.safetensors', tmp_path / 'out.safetensors'
-  weights_file.save(mine, params, config, step)
+  weights_file.save(mine, params, config, step=step)
   result = run(
     '--mode=export',
     f'--checkpoint={mine}',

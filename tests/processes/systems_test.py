@@ -60,7 +60,7 @@ def run(
 
 def test_colours_are_the_same_on_any_system_and_under_any_flag(tmp_path):
   params, config = tiny.shaken_model()
-  weights_file.save(tmp_path / 'w.safetensors', params, config, 0)
+  weights_file.save(tmp_path / 'w.safetensors', params, config, step=0)
   Image.fromarray(tiny.images(1, 12, 16)[0]).save(tmp_path / 'p.png')
   outputs = []
   for shim, flags in (('', {}), ('no fcntl', FLAGS), ('no locks', {})):

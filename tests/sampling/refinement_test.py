@@ -116,7 +116,7 @@ def test_no_map_reaches_the_log_probability_of_a_coarser_one():
 def test_parameters_of_missing_levels_are_drawn_from_data():
   net, params, lab, _ = prepare(8)
   base = {name: params[name] for name in ('embedding', 'decoder')}
-  found = parameters.with_levels(net, base, lab, 0)
+  found = parameters.with_levels(net, base, lab, seed=0)
   assert found['decoder'] is base['decoder']
   assert found.keys() == params.keys()
   embedding = net.build_embedding().apply(
@@ -129,7 +129,7 @@ def test_parameters_of_missing_levels_are_drawn_from_data():
     )
     coarse = maps[level - 1].chroma
     context = apply_fn(
-      lab.luminance, embedding, coarse.shape[1:3], (), method='context'
+      lab.luminance, embedding, coarse.shape[1:3], method='context'
     )
     cells = levels.prepare(levels.from_network(coarse))
     theta, _ = apply_fn(context, cells, method='first')

@@ -165,7 +165,7 @@ def test_links_and_arrays_of_other_shapes_are_refused(run):
     trained_model.load(str(workdir / 'other'))
   head['b'] = np.zeros(6, np.float32)  # another layer's shape
   file = workdir / 'w.safetensors'
-  weights_file.save(file, states[3].params, config, 3)
+  weights_file.save(file, states[3].params, config, step=3)
   with pytest.raises(errors.RunError, match='decoder/head/b'):
     trained_model.load(str(file))
 
@@ -323,7 +323,7 @@ def test_published_weights_round_trip(run):
   workdir, config, states = run
   file = workdir / 'w.safetensors'
   params = states[3].ema_params
-  weights_file.save(file, params, config, 3)
+  weights_file.save(file, params, config, step=3)
   description = json.loads((workdir / 'w.json').read_text())
   digest = hashlib.sha256(file.read_bytes()).hexdigest()
   assert description['sha256'] == digest and description['step'] == 3
@@ -351,16 +351,16 @@ def test_other_files_are_no_weights(tmp_path):
     with pytest.raises(errors.RunError, match=path.name):
       trained_model.load_trained(str(path))
   with pytest.raises(errors.RunError, match='must end in'):
-    weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), 0)
+    weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), step=0)
 
 
 def test_weights_that_float16_does_not_hold_are_not_written(tmp_path):
   params = {'head': {'V': np.float32([1.0, 7e4])}}
   path = tmp_path / 'w.safetensors'
   with pytest.raises(errors.RunError, match='head/V is not finite as float16'):
-    weights_file.save(path, params, tiny.config('smoke'), 0)
+    weights_file.save(path, params, tiny.config('smoke'), step=0)
   assert not path.exists()
-  weights_file.save(path, params, tiny.config('smoke'), 0, dtype='float32')
+  weights_file.save(path, params, tiny.config('smoke'), step=0, dtype='float32')
 
 
 @pytest.mark.parametrize('name', ['run@10', 'lr=0.1,bs=4', 'w.safetensors'])

@@ -16,9 +16,9 @@ CALM = recommended_sampling.RecommendedSampling(
 def test_weights_keep_what_is_recommended(tmp_path):
   params, config = tiny.shaken_model()
   path = tmp_path / 'calm.safetensors'
-  weights_file.save(path, params, config, 1, recommended=CALM)
+  weights_file.save(path, params, config, step=1, recommended=CALM)
   assert trained_model.load_recommended(str(path)) == CALM
-  weights_file.save(path, params, config, 1)
+  weights_file.save(path, params, config, step=1)
   assert trained_model.load_recommended(str(path)).temperature == 1.0
 
 
@@ -26,10 +26,10 @@ def test_weights_keep_the_prior_of_colours(tmp_path):
   params, config = tiny.shaken_model()
   path = tmp_path / 'weights.safetensors'
   prior = colour_prior.make([np.zeros((4, 2))])
-  weights_file.save(path, params, config, 1, prior=prior)
+  weights_file.save(path, params, config, step=1, prior=prior)
   found = trained_model.load_prior(str(path))
   np.testing.assert_allclose(found, prior, rtol=1e-3)
-  weights_file.save(path, params, config, 1)
+  weights_file.save(path, params, config, step=1)
   assert trained_model.load_prior(str(path)) is None
 
 
@@ -49,6 +49,6 @@ def test_a_wrong_flag_is_refused_in_one_line(text):
 def test_the_config_of_a_file_of_weights_is_read(tmp_path):
   params, config = tiny.shaken_model()
   path = tmp_path / 'some.safetensors'
-  weights_file.save(path, params, config, 1)
+  weights_file.save(path, params, config, step=1)
   found = trained_model.load_config(str(path))
   assert found.model.to_dict() == config.model.to_dict()

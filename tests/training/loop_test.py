@@ -271,7 +271,7 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   config, workdir = finished
   params, saved_config, step = trained_model.load_trained(str(workdir))
   file = tmp_path / 'w.safetensors'
-  weights_file.save(file, params, saved_config, step, dtype='float32')
+  weights_file.save(file, params, saved_config, step=step, dtype='float32')
   config = config.copy_and_resolve_references()
   config.training.num_steps = 1
   for source, name in ((str(workdir), 'a'), (str(file), 'b')):
@@ -311,7 +311,9 @@ def test_sample_mode_streams_every_image_once(finished, tmp_path):
   config.sampling.batch_size = 8
   config.sampling.num_images = -1
   model = run_config.build_model(config)
-  paths = list(sheets.save(model, params, config, step, str(tmp_path)))
+  paths = list(
+    sheets.save(model, params, config, step=step, folder=str(tmp_path))
+  )
   assert [path.name[-17:-4] for path in paths] == [
     '000000-000007',
     '000008-000010',
