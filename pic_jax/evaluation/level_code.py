@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax.model import levels, logistic_window, pic
+from pic_jax.model import level_likelihood, levels, logistic_window, pic
 
 # Returns symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
 # level (from 1) and the number of the symbol in a cell.
@@ -29,9 +29,12 @@ def symbols(chroma: jax.Array, num_levels: int) -> list[np.ndarray]:
   found = []
   maps = levels.pyramid(chroma, None, num_levels)
   for coarse, fine in zip(maps[:-1], maps[1:], strict=True):
-    cells = levels.prepare(levels.from_network(coarse.chroma))
+    cells = level_likelihood.prepare(levels.from_network(coarse.chroma))
     values = levels.to_cells(levels.from_network(fine.chroma))
-    parts = [levels.offsets(cells, values), *jnp.moveaxis(values, -2, 0)[:3]]
+    parts = [
+      level_likelihood.offsets(cells, values),
+      *jnp.moveaxis(values, -2, 0)[:3],
+    ]
     found.append(np.asarray(jnp.concatenate(parts, -1)).astype(np.int32))
   return found
 
@@ -64,14 +67,14 @@ def _table(
 
 
 def _value(
-  theta: jax.Array, within: levels.Interval, ask_fn: Callable
+  theta: jax.Array, within: level_likelihood.Interval, ask_fn: Callable
 ) -> jax.Array:
   """Asks for a and then b of one value of all cells, [B, h, w, 2]."""
-  mixture = levels.unpack(theta)
+  mixture = level_likelihood.unpack(theta)
   log_weights = jax.nn.log_softmax(mixture.logits)
   found, given = [], None
   for channel in range(2):
-    means = levels.component_means(mixture, within, given)
+    means = level_likelihood.component_means(mixture, within, given)
     log_scales = mixture.log_scales[..., channel, :]
     low, high = within.low[..., channel], within.high[..., channel]
     rows = _table(log_weights, means, log_scales, low=low, high=high)
@@ -129,17 +132,19 @@ def walk(
       features=features,
       method='context',
     )
-    cells = levels.prepare(levels.from_network(canvas))
+    cells = level_likelihood.prepare(levels.from_network(canvas))
     theta, x = apply_fn(context, cells, method='first')
-    rows = jnp.exp(levels.offset_log_probs(theta, cells.coarse))
+    rows = jnp.exp(level_likelihood.offset_log_probs(theta, cells.coarse))
     offset = jnp.stack(
       [ask(0)(rows[..., i, :], i).astype(jnp.float32) for i in range(2)], -1
     )
-    within = levels.first_interval(cells, offset)
+    within = level_likelihood.first_interval(cells, offset)
     x0 = _value(theta[..., 8:], within, ask(2))
     second = apply_fn(x, cells, offset, x0=x0, method='second')
-    _, *mixtures = levels.mixtures(levels.Stages(theta, second))
-    interval_1, interval_2, interval_3 = levels.second_intervals(
+    _, *mixtures = level_likelihood.mixtures(
+      level_likelihood.Stages(theta, second)
+    )
+    interval_1, interval_2, interval_3 = level_likelihood.second_intervals(
       second, cells, offset, x0=x0
     )
     x1 = _value(mixtures[0], interval_1, ask(4))

@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from pic_jax.images import color
-from pic_jax.model import backbone_embedding, layers, levels
+from pic_jax.model import (
+  backbone_embedding,
+  layers,
+  level_likelihood,
+  level_sampling,
+  levels,
+)
 
 # Deviation with which each of the maps of a context enters the sum.
 INIT_SCALE = 0.5
@@ -66,14 +72,14 @@ class LevelNet(nn.Module):
     self.first_blocks = [block() for _ in range(self.num_blocks)]
     self.second_blocks = [block() for _ in range(self.num_blocks)]
     self.first_head = layers.WeightNormConv(
-      levels.FIRST_OUTPUTS,
+      level_likelihood.FIRST_OUTPUTS,
       init_scale=HEAD_SCALE,
-      init_mean=levels.initial_theta(8, 1, 0),
+      init_mean=level_likelihood.initial_theta(8, 1, 0),
     )
     self.second_head = layers.WeightNormConv(
-      levels.SECOND_OUTPUTS,
+      level_likelihood.SECOND_OUTPUTS,
       init_scale=HEAD_SCALE,
-      init_mean=levels.initial_theta(0, 3, 2),
+      init_mean=level_likelihood.initial_theta(0, 3, 2),
     )
 
   def context(
@@ -111,7 +117,7 @@ class LevelNet(nn.Module):
   def first(
     self,
     context: jax.Array,
-    cells: levels.Cells,
+    cells: level_likelihood.Cells,
     hints: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
     """Predicts q and x0.
@@ -122,8 +128,8 @@ class LevelNet(nn.Module):
       hints: [N, 2 h, 2 w, 3], or None for none.
 
     Returns:
-      theta [N, h, w, `levels.FIRST_OUTPUTS`] and what `second` goes on from,
-      [N, h, w, F].
+      theta [N, h, w, `level_likelihood.FIRST_OUTPUTS`], and the features
+      [N, h, w, F] from which `second` continues.
     """
     if hints is None:
       shape = (*context.shape[:3], 12)
@@ -140,19 +146,19 @@ class LevelNet(nn.Module):
   def second(
     self,
     x: jax.Array,
-    cells: levels.Cells,
+    cells: level_likelihood.Cells,
     offset: jax.Array,
     *,
     x0: jax.Array,
   ) -> jax.Array:
-    """Predicts x1, x2 and x3, [N, h, w, `levels.SECOND_OUTPUTS`].
+    """Predicts x1, x2 and x3, [N, h, w, `level_likelihood.SECOND_OUTPUTS`].
 
     Args:
       x: what `first` returned.
       cells: the coarse map.
       offset, x0: [N, h, w, 2], what the first stage drew.
     """
-    guess = levels.first_interval(cells, offset).guess
+    guess = level_likelihood.first_interval(cells, offset).guess
     residual = (x0 - guess) * (1.0 / RESIDUAL_UNIT)
     offset = jnp.where(cells.has_hint, 0.0, offset - 1.5)
     free = cells.has_hint.astype(jnp.float32)
@@ -186,16 +192,18 @@ class LevelNet(nn.Module):
       coarse: [N, h, w, 2].
       fine: [N, 2 h, 2 w, 2]; what its hints give is not counted.
     """
-    cells = levels.prepare(levels.from_network(coarse.chroma), fine.hints)
+    cells = level_likelihood.prepare(
+      levels.from_network(coarse.chroma), fine.hints
+    )
     values = levels.to_cells(levels.from_network(fine.chroma))
     first, x = self.first(context, cells, fine.hints)
-    offset = levels.offsets(cells, values)
+    offset = level_likelihood.offsets(cells, values)
     second = self.second(x, cells, offset, x0=values[..., 0, :])
     known = None
     if fine.hints is not None:
       known = levels.to_cells(fine.hints)[..., 2]
-    return levels.log_prob(
-      levels.Stages(first, second), cells, values, known=known
+    return level_likelihood.log_prob(
+      level_likelihood.Stages(first, second), cells, values, known=known
     )
 
   def sample(
@@ -211,22 +219,24 @@ class LevelNet(nn.Module):
     Args:
       context: [N, h, w, F].
       coarse: [N, h, w, 2] in network units.
-      noise: see `levels.noise`, times the temperature.
+      noise: see `level_sampling.noise`, times the temperature.
       hints: [N, 2 h, 2 w, 3] of the finer map, or None.
 
     Returns:
       [N, 2 h, 2 w, 2] in network units, and the log-probability [N, h, w] of
       what was drawn in each cell, in nats.
     """
-    cells = levels.prepare(levels.from_network(coarse), hints)
+    cells = level_likelihood.prepare(levels.from_network(coarse), hints)
     known = None if hints is None else levels.to_cells(hints)
     theta, x = self.first(context, cells, hints)
-    offset, x0 = levels.sample_first(theta, cells, noise, hints=known)
-    stages = levels.Stages(theta, self.second(x, cells, offset, x0=x0))
-    values = levels.sample_second(
+    offset, x0 = level_sampling.sample_first(theta, cells, noise, hints=known)
+    stages = level_likelihood.Stages(
+      theta, self.second(x, cells, offset, x0=x0)
+    )
+    values = level_sampling.sample_second(
       stages, cells, (offset, x0), noise=noise, hints=known
     )
-    log_prob = levels.log_prob(
+    log_prob = level_likelihood.log_prob(
       stages, cells, values, known=None if known is None else known[..., 2]
     )
     return levels.to_network(levels.from_cells(values)), log_prob

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import levels, pic
+from pic_jax.model import level_sampling, pic
 from pic_jax.sampling import conditions
 
 # Offset of the levels in a sample's key; candidates of pixels use 0, 1, ...
@@ -52,7 +52,9 @@ def draw_noise(
     def draw_fn(
       key: jax.Array, level: int = level, sides: tuple = (rows, columns)
     ) -> jax.Array:
-      return levels.noise(jax.random.fold_in(key, LEVEL_STREAM + level), *sides)
+      return level_sampling.noise(
+        jax.random.fold_in(key, LEVEL_STREAM + level), *sides
+      )
 
     drawn = conditions.for_samples(keys, samples, draw_fn)
     noise.append(temperature * drawn)

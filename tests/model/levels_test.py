@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from pic_jax.model import hints as hint_maps
-from pic_jax.model import level_net, levels, logistic_mixture
+from pic_jax.model import (
+  level_likelihood,
+  level_net,
+  level_sampling,
+  levels,
+  logistic_mixture,
+)
 
 RANGE = 5
 SHAPE = (3, 4)
@@ -17,20 +23,22 @@ SHAPE = (3, 4)
 def thetas(seed, shape=(), log_scale=-4.0):
   """Outputs of both stages whose mixtures spread over some levels."""
   rng = np.random.default_rng(seed)
-  first = rng.normal(0, 1, (*shape, levels.FIRST_OUTPUTS)).astype(np.float32)
-  second = rng.normal(0, 1, (*shape, levels.SECOND_OUTPUTS))
+  first = rng.normal(0, 1, (*shape, level_likelihood.FIRST_OUTPUTS)).astype(
+    np.float32
+  )
+  second = rng.normal(0, 1, (*shape, level_likelihood.SECOND_OUTPUTS))
   second = second.astype(np.float32)
-  count = levels.NUM_COMPONENTS
+  count = level_likelihood.NUM_COMPONENTS
   for theta, begins in ((first, (8,)), (second, (0, 6 * count, 12 * count))):
     for begin in begins:
       theta[..., begin + count : begin + 3 * count] *= 0.02
       theta[..., begin + 3 * count : begin + 5 * count] += log_scale
-  return levels.Stages(jnp.asarray(first), jnp.asarray(second))
+  return level_likelihood.Stages(jnp.asarray(first), jnp.asarray(second))
 
 
 def cells_of(coarse, smooth, has_hint=False):
   count = len(coarse)
-  return levels.Cells(
+  return level_likelihood.Cells(
     jnp.asarray(coarse, jnp.float32),
     jnp.broadcast_to(jnp.asarray(smooth, jnp.float32), (count, 4, 2)),
     jnp.full((count, 1), has_hint),
@@ -38,7 +46,7 @@ def cells_of(coarse, smooth, has_hint=False):
 
 
 def repeated(stages, count):
-  return levels.Stages(
+  return level_likelihood.Stages(
     *(jnp.broadcast_to(x, (count, x.shape[-1])) for x in stages)
   )
 
@@ -58,7 +66,7 @@ def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
   smooth = np.random.default_rng(1).uniform(0, RANGE - 1, (4, 2))
   cells = cells_of([coarse] * len(fine), smooth)
   stages = repeated(thetas(0, log_scale=log_scale), len(fine))
-  log_prob = levels.log_prob(
+  log_prob = level_likelihood.log_prob(
     stages, cells, jnp.asarray(fine), known=None, num_values=RANGE
   )
   assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
@@ -73,7 +81,7 @@ def test_with_hints_probabilities_of_the_other_values_sum_to_1():
     fine.append([(3, 1), (a1, b1), (0, 4), (a3, b3)])
   fine = np.array(fine, np.float32)
   cells = cells_of([(2, 2)] * len(fine), np.full((4, 2), 2.0), has_hint=True)
-  log_prob = levels.log_prob(
+  log_prob = level_likelihood.log_prob(
     repeated(thetas(3), len(fine)),
     cells,
     jnp.asarray(fine),
@@ -89,11 +97,16 @@ def test_mean_offset_and_three_values_determine_the_fourth(values):
   fine = jnp.asarray(np.stack([fine, fine[::-1]], -1))
   coarse = levels.rounded_mean(fine)
   assert float(coarse.min()) >= 0 and float(coarse.max()) <= max(values)
-  cells = levels.Cells(coarse, fine * 0, jnp.zeros((len(fine), 1), bool))
-  offset = levels.offsets(cells, fine)
+  cells = level_likelihood.Cells(
+    coarse, fine * 0, jnp.zeros((len(fine), 1), bool)
+  )
+  offset = level_likelihood.offsets(cells, fine)
   assert set(np.unique(offset)) <= {0, 1, 2, 3}
-  *_, interval_3 = levels.second_intervals(
-    jnp.zeros((len(fine), levels.SECOND_OUTPUTS)), cells, offset, x0=fine[:, 0]
+  *_, interval_3 = level_likelihood.second_intervals(
+    jnp.zeros((len(fine), level_likelihood.SECOND_OUTPUTS)),
+    cells,
+    offset,
+    x0=fine[:, 0],
   )
   last = interval_3(fine[:, 1], fine[:, 2])
   np.testing.assert_array_equal(last.low, fine[:, 3])
@@ -138,7 +151,9 @@ def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
 ):
   net, params, context = net_and_params()
   coarse, fine = maps(1, with_hints)
-  noise = jnp.stack([levels.noise(jax.random.key(i), *SHAPE) for i in range(2)])
+  noise = jnp.stack(
+    [level_sampling.noise(jax.random.key(i), *SHAPE) for i in range(2)]
+  )
   drawn, log_prob = jax.jit(
     lambda: net.apply(
       {'params': params},
@@ -183,14 +198,14 @@ def test_samples_have_the_frequencies_of_their_probabilities():
   count = 40_000
   stages = repeated(thetas(5, log_scale=-6.5), count)
   cells = cells_of([(254, 3)] * count, np.array([[254, 3]] * 4))
-  noise = levels.noise(jax.random.key(0), 1, count)[0]
-  drawn = levels.sample_first(stages.first, cells, noise)
-  fine = levels.sample_second(stages, cells, drawn, noise=noise)
+  noise = level_sampling.noise(jax.random.key(0), 1, count)[0]
+  drawn = level_sampling.sample_first(stages.first, cells, noise)
+  fine = level_sampling.sample_second(stages, cells, drawn, noise=noise)
   cells_drawn, counts = np.unique(np.asarray(fine), axis=0, return_counts=True)
   often = counts > 60
   assert often.sum() > 10
   expected = np.exp(
-    levels.log_prob(
+    level_likelihood.log_prob(
       repeated(thetas(5, log_scale=-6.5), int(often.sum())),
       cells_of([(254, 3)] * int(often.sum()), np.array([[254, 3]] * 4)),
       jnp.asarray(cells_drawn[often]),
@@ -203,7 +218,7 @@ def test_samples_have_the_frequencies_of_their_probabilities():
 
 def stage_outputs(net, params, context, cells, fine):
   first, x = net.apply({'params': params}, context, cells, method='first')
-  offset = levels.offsets(cells, fine)
+  offset = level_likelihood.offsets(cells, fine)
   second = net.apply(
     {'params': params}, x, cells, offset, x0=fine[..., 0, :], method='second'
   )
@@ -213,7 +228,7 @@ def stage_outputs(net, params, context, cells, fine):
 def test_no_stage_sees_what_comes_after_it():
   net, params, context = net_and_params()
   coarse, fine = maps(2)
-  cells = levels.prepare(levels.from_network(coarse.chroma))
+  cells = level_likelihood.prepare(levels.from_network(coarse.chroma))
   values = levels.to_cells(levels.from_network(fine.chroma))
 
   def influence(output):
@@ -237,7 +252,7 @@ def test_a_coarse_value_reaches_its_neighbours_fine_values():
   values = levels.to_cells(levels.from_network(fine.chroma))
 
   def outputs(chroma):
-    cells = levels.prepare(levels.from_network(chroma))
+    cells = level_likelihood.prepare(levels.from_network(chroma))
     first, second = stage_outputs(net, params, context, cells, values)
     return jnp.concatenate([first, second], -1)[0, 1, 1]
 
@@ -272,12 +287,16 @@ def test_log_probabilities_are_shared_out_without_loss():
 
 
 def test_initial_theta_is_a_narrow_guess_at_the_interpolated_value():
-  theta = jnp.asarray(levels.initial_theta(8, 1, 0))[8:]
-  mixture = levels.unpack(theta)
+  theta = jnp.asarray(level_likelihood.initial_theta(8, 1, 0))[8:]
+  mixture = level_likelihood.unpack(theta)
   assert float(jnp.abs(mixture.means).max()) < 3 / 127.5
-  assert float(mixture.log_scales.max()) == levels.INITIAL_LOG_SCALE
-  assert levels.FIRST_OUTPUTS == len(levels.initial_theta(8, 1, 0))
-  assert levels.SECOND_OUTPUTS == len(levels.initial_theta(0, 3, 2))
+  assert float(mixture.log_scales.max()) == level_likelihood.INITIAL_LOG_SCALE
+  assert level_likelihood.FIRST_OUTPUTS == len(
+    level_likelihood.initial_theta(8, 1, 0)
+  )
+  assert level_likelihood.SECOND_OUTPUTS == len(
+    level_likelihood.initial_theta(0, 3, 2)
+  )
 
 
 def test_levels_are_the_integers_of_the_mixture():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pic_jax.images import color
-from pic_jax.model import hints, level_net, levels, parameters
+from pic_jax.model import hints, level_likelihood, level_net, levels, parameters
 from pic_jax.sampling import conditions, sample
 from tests import tiny
 
@@ -116,24 +116,24 @@ def test_no_map_reaches_the_log_probability_of_a_coarser_one():
 def test_parameters_of_missing_levels_are_drawn_from_data():
   net, params, lab, _ = prepare(8)
   base = {name: params[name] for name in ('embedding', 'decoder')}
-  found = parameters.with_levels(net, base, lab, seed=0)
-  assert found['decoder'] is base['decoder']
-  assert found.keys() == params.keys()
+  actual = parameters.with_levels(net, base, lab, seed=0)
+  assert actual['decoder'] is base['decoder']
+  assert actual.keys() == params.keys()
   embedding = net.build_embedding().apply(
     {'params': base['embedding']}, lab.luminance
   )
   maps = levels.pyramid(lab.chroma, None, 2)
   for level in (1, 2):
     apply_fn = functools.partial(
-      net.build_level().apply, {'params': found[f'level_{level}']}
+      net.build_level().apply, {'params': actual[f'level_{level}']}
     )
     coarse = maps[level - 1].chroma
     context = apply_fn(
       lab.luminance, embedding, coarse.shape[1:3], method='context'
     )
-    cells = levels.prepare(levels.from_network(coarse))
+    cells = level_likelihood.prepare(levels.from_network(coarse))
     theta, _ = apply_fn(context, cells, method='first')
     theta = np.asarray(theta).reshape(-1, theta.shape[-1])
-    expected = levels.initial_theta(8, 1, 0)
+    expected = level_likelihood.initial_theta(8, 1, 0)
     np.testing.assert_allclose(theta.mean(0), expected, atol=1e-4)
     np.testing.assert_allclose(theta.std(0), level_net.HEAD_SCALE, rtol=1e-3)
