@@ -157,9 +157,7 @@ def _app(values: argparse.Namespace) -> int:
   """Serves the page, until a signal ends it."""
   serve = _serve_module()
   site = serve.boundary.Site(values.host, tuple(values.allow))
-  serve.run(
-    values.model, site, values.port, is_browser_wanted=not values.no_browser
-  )
+  serve.run(values.model, site, values.port, open_browser=not values.no_browser)
   return 0
 
 

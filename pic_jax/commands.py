@@ -261,7 +261,7 @@ def describe(values: Any) -> None:
   if source:
     tree, stored_config, step = trained_model.load(source)
     config = config or stored_config
-    saved = {'step': step, 'sha256': digests.of_state(tree)}
+    saved = {'step': step, 'sha256': digests.digest_state(tree)}
     lines = [f'{source}, step {step}'] + [
       f'sha256 {digest} {name}' for name, digest in saved['sha256'].items()
     ]

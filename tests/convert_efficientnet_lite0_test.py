@@ -72,10 +72,10 @@ def test_tensors_are_cut_from_their_storage(monkeypatch):
   content = collections.OrderedDict(
     rows=Tensor(2, (2, 3), (3, 1)), columns=Tensor(0, (3, 4), (1, 3))
   )
-  found = convert.read(saved(monkeypatch, content))
-  np.testing.assert_array_equal(found['rows'], [[2, 3, 4], [5, 6, 7]])
+  actual = convert.read(saved(monkeypatch, content))
+  np.testing.assert_array_equal(actual['rows'], [[2, 3, 4], [5, 6, 7]])
   expected = np.arange(12).reshape(4, 3).T
-  np.testing.assert_array_equal(found['columns'], expected)
+  np.testing.assert_array_equal(actual['columns'], expected)
 
 
 def test_a_pickle_that_asks_for_more_is_refused(monkeypatch):

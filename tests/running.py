@@ -94,4 +94,4 @@ def wait_until(
 def digests_of(workdir: pathlib.Path) -> tuple[int, dict[str, str]]:
   """Step, and sha256 of parameters, average and optimiser."""
   tree, _, step = trained_model.load(str(workdir))
-  return step, digests.of_state(tree)
+  return step, digests.digest_state(tree)

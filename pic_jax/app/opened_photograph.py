@@ -117,7 +117,7 @@ def part_on_screen(
   scale = min(1.0, width / (right - left))
   if scale < 1:
     size = (width, max(1, round(scale * (bottom - top))))
-    image = resizing.image_of(rgb).resize(size, Image.Resampling.LANCZOS)
+    image = resizing.to_pillow(rgb).resize(size, Image.Resampling.LANCZOS)
     rgb = np.atleast_3d(np.asarray(image))
   height, whole_width = photograph.rgb.shape[:2]
   return rgb, network_size.Window(

@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
     ) from None
 
 
-def server_of(page: server.Server) -> uvicorn.Server:
+def build_server(page: server.Server) -> uvicorn.Server:
   """Builds the HTTP server without starting it."""
   config = uvicorn.Config(
     page.app,
@@ -43,7 +43,7 @@ def server_of(page: server.Server) -> uvicorn.Server:
 
 
 def run(
-  source: str, site: boundary.Site, port: int, *, is_browser_wanted: bool
+  source: str, site: boundary.Site, port: int, *, open_browser: bool
 ) -> None:
   """Serves the page until the process is told to stop.
 
@@ -51,7 +51,7 @@ def run(
     source: trained model, see `Colorizer.load`.
     site: where to listen, and names under which others may ask.
     port: 0 for any free port.
-    is_browser_wanted: whether to open the page.
+    open_browser: whether to open the page.
 
   Raises:
     UserError, and those of `Colorizer.load`.
@@ -66,9 +66,9 @@ def run(
     terminal.say('Photographs stay in memory here. Ctrl-C ends it.')
     # In its own thread: a photograph need not wait for other shapes.
     threading.Thread(target=page.warm_up, daemon=True).start()
-    if is_browser_wanted and has_display():
+    if open_browser and has_display():
       webbrowser.open(url)
-    server_of(page).run(sockets=[listener])
+    build_server(page).run(sockets=[listener])
 
 
 def warm_up(source: str) -> None:

@@ -212,7 +212,7 @@ def evaluate(
   }
 
 
-def cell(report: dict[str, Any], name: str, digits: int) -> str:
+def format_score(report: dict[str, Any], name: str, digits: int) -> str:
   """Formats a score of a report with its standard error; '' without it."""
   if name not in report:
     return ''
@@ -238,21 +238,21 @@ def to_text(report: dict[str, Any]) -> str:
   for prefix, name in (('', own), ('embedding_', alone)):
     if f'{prefix}bits_per_dim' in report:
       exact, paper = (
-        cell(report, f'{prefix}{rule}', 4)
+        format_score(report, f'{prefix}{rule}', 4)
         for rule in ('bits_per_dim', 'bits_per_dim_paper')
       )
       by_paper = f", {paper} by the paper's rule" if paper else ''
       lines.append(f'{name}: {exact} bits/dim{by_paper}')
   level = 0
   while f'level_{level}_bits_per_dim' in report:
-    bits = cell(report, f'level_{level}_bits_per_dim', 4)
+    bits = format_score(report, f'level_{level}_bits_per_dim', 4)
     lines.append(f'level {level} contributes {bits} bits/dim')
     level += 1
   if 'coarsest_bits_per_dim' in report:
-    bits = cell(report, 'coarsest_bits_per_dim', 4)
+    bits = format_score(report, 'coarsest_bits_per_dim', 4)
     lines.append(f'level 0, per value of its own grid: {bits} bits/dim')
   if 'loss' in report:
-    lines.append(f'loss {cell(report, "loss", 4)}')
+    lines.append(f'loss {format_score(report, "loss", 4)}')
   else:
     lines.append(f'{report["bits_per_image"]:.1f} bits per image')
   return '\n'.join(lines)

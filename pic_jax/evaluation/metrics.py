@@ -9,7 +9,7 @@ SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
 
-def pairwise_differences(chroma: jax.Array) -> jax.Array:
+def difference_matrix(chroma: jax.Array) -> jax.Array:
   """Mean distance in (a, b) between each pair of samples of an image.
 
   Args:
@@ -34,7 +34,7 @@ def pairwise_difference(chroma: jax.Array) -> jax.Array:
     [B], Lab units; 0 for one sample.
   """
   num_samples = chroma.shape[1]
-  total = jax.vmap(pairwise_differences)(chroma).sum((1, 2))
+  total = jax.vmap(difference_matrix)(chroma).sum((1, 2))
   return total / max(1, num_samples * (num_samples - 1))
 
 

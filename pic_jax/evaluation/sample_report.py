@@ -145,14 +145,16 @@ def score_samples(
   """Scores [b, ...] of images [b, H, W, 3] uint8, split, with keys [b]."""
   spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
   drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
-  scores = sample_scores.of_pictures(model, rgb, lab, chroma=drawn.chroma)
+  scores = sample_scores.score_pictures(model, rgb, lab, chroma=drawn.chroma)
   if not model.has_likelihood:
     return scores
   found = model.apply(
     {'params': params}, lab.luminance, lab.chroma, method='score'
   )
   lab = model.coarsest(lab)
-  scores |= sample_scores.of_likelihood(found, lab, drawn.log_prob, keys=keys)
+  scores |= sample_scores.score_likelihood(
+    found, lab, drawn.log_prob, keys=keys
+  )
   if model.embedding_has_likelihood:
     own = found.embedding[..., : model.num_outputs]
     independent = sample.sample_independently(
@@ -162,7 +164,9 @@ def score_samples(
       num_samples=NUM_SAMPLES,
       temperature=TEMPERATURE,
     )
-    scores |= sample_scores.of_embedding(model, own, lab, samples=independent)
+    scores |= sample_scores.score_embedding(
+      model, own, lab, samples=independent
+    )
   return scores
 
 
@@ -175,7 +179,10 @@ def to_text(report: dict[str, Any]) -> str:
     for label, name in rows.items():
       scores = (x.format(name=name, n=number) for x in columns.values())
       cells.append(
-        (label, *(likelihood.cell(report, score, 3) for score in scores))
+        (
+          label,
+          *(likelihood.format_score(report, score, 3) for score in scores),
+        )
       )
     cells = [row for row in cells if any(row[1:])]
     if cells:

@@ -12,7 +12,7 @@ from pic_jax.sampling import pictures
 TRANSFORM_STREAM = 2**32 - 1
 
 
-def of_pictures(
+def score_pictures(
   model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, *, chroma: jax.Array
 ) -> dict[str, jax.Array]:
   """Scores [B, ...] of any colourisations, by what they look like.
@@ -77,7 +77,7 @@ def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
   }
 
 
-def of_likelihood(
+def score_likelihood(
   found: pic.Scores,
   lab: pic.LabBatch,
   log_prob: jax.Array,
@@ -115,7 +115,7 @@ def of_likelihood(
   }
 
 
-def of_embedding(
+def score_embedding(
   model: pic.PIC,
   theta: jax.Array,
   lab: pic.LabBatch,

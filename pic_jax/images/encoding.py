@@ -39,7 +39,7 @@ def write(
   if alpha is not None:
     rgb = np.append(rgb, alpha[..., None], -1)
   options = WRITE_OPTIONS[form] | _metadata_options(form, about or {})
-  resizing.image_of(rgb).save(file, form, **options)
+  resizing.to_pillow(rgb).save(file, form, **options)
 
 
 def _metadata_options(form: str, about: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def fit(rgb: np.ndarray, size: int, method: str) -> np.ndarray:
   return np.asarray(picture.resize(shape, Image.Resampling.LANCZOS))
 
 
-def image_of(rgb: np.ndarray) -> Image.Image:
+def to_pillow(rgb: np.ndarray) -> Image.Image:
   """Converts [H, W, C] uint8, C from 1 to 4, to a Pillow image."""
   return Image.fromarray(rgb[..., 0] if rgb.shape[-1] == 1 else rgb)
 
@@ -37,7 +37,7 @@ def limit_long_side(rgb: np.ndarray, side: int) -> Image.Image:
   height, width = rgb.shape[:2]
   ratio = min(1.0, side / max(height, width))
   size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-  image = image_of(rgb)
+  image = to_pillow(rgb)
   if image.size == size:
     return image
   return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)

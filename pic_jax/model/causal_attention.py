@@ -27,7 +27,7 @@ NUM_VALUES = 5
 ROWS_PER_CHUNK = 2
 
 
-def slopes(num_heads: int) -> np.ndarray:
+def initial_slopes(num_heads: int) -> np.ndarray:
   """Slope [heads] with which each head starts."""
   return np.linspace(*SLOPES, num_heads, dtype=np.float32)
 
@@ -42,7 +42,7 @@ def _values(canvas: jax.Array) -> jax.Array:
   return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
 
 
-def _given(hints: jax.Array | None) -> jax.Array | None:
+def _hint_mask(hints: jax.Array | None) -> jax.Array | None:
   """Mask of pixels with hints, [B, h w] bool."""
   return None if hints is None else hints[..., 2].reshape(len(hints), -1) > 0
 
@@ -103,14 +103,18 @@ class CausalAttention(nn.Module):
     queries, keys = self._queries_and_keys(embedding)
     canvas = hint_maps.put(canvas, hints)
     values = _values(canvas).reshape(batch, height * width, -1)
-    given = _given(hints)
+    hint_mask = _hint_mask(hints)
 
     means = []
     for row in range(0, height, ROWS_PER_CHUNK):
       first, end = row * width, min(row + ROWS_PER_CHUNK, height) * width
       seen = end if hints is None else height * width
       weights = self._weights(
-        queries[:, first:end], keys[:, :seen], width, first=first, given=given
+        queries[:, first:end],
+        keys[:, :seen],
+        width,
+        first=first,
+        hint_mask=hint_mask,
       )
       means.append(self._mean(weights, values[:, :seen]))
     means = jnp.concatenate(means, 1)  # [B, h w, heads 5]
@@ -133,7 +137,7 @@ class CausalAttention(nn.Module):
     width: int,
     *,
     first: int | jax.Array,
-    given: jax.Array | None = None,
+    hint_mask: jax.Array | None = None,
   ) -> jax.Array:
     """Attention weights of earlier and hinted pixels; they sum to less than 1.
 
@@ -144,7 +148,7 @@ class CausalAttention(nn.Module):
       keys: [B, J, heads, KEY_FEATURES] of the first pixels.
       width: w of the maps.
       first: number of the first query.
-      given: [B, J] bool.
+      hint_mask: [B, J] bool.
 
     Returns:
       [B, heads, I, J].
@@ -152,14 +156,14 @@ class CausalAttention(nn.Module):
     i = first + jnp.arange(queries.shape[1])[None, :, None]
     j = jnp.arange(keys.shape[1])[None, None]
     squares = (i // width - j // width) ** 2 + (i % width - j % width) ** 2
-    slope = slopes(self.num_heads) * jnp.exp(self.log_slope)
+    slope = initial_slopes(self.num_heads) * jnp.exp(self.log_slope)
     slope = slope[:, None, None]
     bias = -slope * jnp.sqrt(squares.astype(jnp.float32))
     bias = jnp.where(i == j, self.nothing[:, None, None], bias)[None]
     logits = jnp.einsum('bihd,bjhd->bhij', queries, keys, precision='highest')
     is_seen = (i > j)[None]
-    if given is not None:
-      is_seen |= (i != j)[None] & given[:, None, None]
+    if hint_mask is not None:
+      is_seen |= (i != j)[None] & hint_mask[:, None, None]
     logits = jnp.where(is_seen | (i == j)[None], logits + bias, -jnp.inf)
     return jnp.where(is_seen, jax.nn.softmax(logits), 0.0)
 
@@ -175,7 +179,7 @@ class CausalAttention(nn.Module):
     canvas = jnp.zeros((batch, height, width, 2))
     canvas = jnp.repeat(hint_maps.put(canvas, hints), num_canvases // batch, 0)
     if hints is not None:
-      self.put_variable('constants', 'given', _given(hints))
+      self.put_variable('constants', 'hint_mask', _hint_mask(hints))
     for name, value in (
       ('queries', queries),
       ('keys', keys),
@@ -214,11 +218,13 @@ class CausalAttention(nn.Module):
     keys = self.get_variable('constants', 'keys')
     # Known before the row starts: earlier rows, and hints.
     known = (jnp.arange(height * width) < first)[None]
-    given = None
-    if self.has_variable('constants', 'given'):
-      given = self.get_variable('constants', 'given')
-      known |= given
-    weights = self._weights(queries, keys, width, first=first, given=given)
+    hint_mask = None
+    if self.has_variable('constants', 'hint_mask'):
+      hint_mask = self.get_variable('constants', 'hint_mask')
+      known |= hint_mask
+    weights = self._weights(
+      queries, keys, width, first=first, hint_mask=hint_mask
+    )
     known = known[:, None, None]
     here = jax.lax.dynamic_slice_in_dim(
       jnp.where(known, 0.0, weights), first, width, 3

@@ -130,7 +130,7 @@ class Colorizer:
     compilation_cache.enable()
     with devices.standard_numerics():
       tree, config, _ = trained_model.load(source)
-    digest = digests.of_state(tree)['ema_params']
+    digest = digests.digest_state(tree)['ema_params']
     recommended = trained_model.load_recommended(source)
     return cls(
       tree['ema_params'],

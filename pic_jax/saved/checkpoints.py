@@ -116,10 +116,13 @@ class Saver:
     """
     step = int(state.step)
     tree = flax.serialization.to_state_dict(state)
-    meta = self._description | {'step': step, 'digests': digests.of_tree(tree)}
+    meta = self._description | {
+      'step': step,
+      'digests': digests.digest_tree(tree),
+    }
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(tree),
-      meta=ocp.args.JsonSave(meta | {'digest': digests.of_json(meta)}),
+      meta=ocp.args.JsonSave(meta | {'digest': digests.digest_json(meta)}),
     )
     try:
       saved = self._manager.save(step, args=args, force=True)
@@ -184,7 +187,7 @@ def _read_meta(path: pathlib.Path) -> dict[str, Any]:
     raise DamagedError('its description is missing') from None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise DamagedError(f'its description is not valid JSON ({error})') from None
-  if digest != digests.of_json(meta):
+  if digest != digests.digest_json(meta):
     raise DamagedError('its description does not match its digest')
   return meta
 
@@ -223,7 +226,7 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
         )
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
     tree = reader.restore(path / 'state', target)
-  found = digests.of_tree(tree)
+  found = digests.digest_tree(tree)
   for name in meta['digests'] | found:
     if found.get(name) != meta['digests'].get(name):
       raise DamagedError(f'{name} does not match its digest')

@@ -8,24 +8,26 @@ import flax.traverse_util
 import numpy as np
 
 
-def of_array(array: np.ndarray) -> str:
+def digest_array(array: np.ndarray) -> str:
   """Digest of type, shape and values."""
   header = f'{array.dtype.str}{array.shape}'.encode()
   return hashlib.sha256(header + np.ascontiguousarray(array).data).hexdigest()
 
 
-def of_tree(tree: Any) -> dict[str, str]:
+def digest_tree(tree: Any) -> dict[str, str]:
   """Digests of the leaves of nested dicts, by path 'a/b/c'."""
   flat = flax.traverse_util.flatten_dict(tree, sep='/')
-  return {name: of_array(np.asarray(leaf)) for name, leaf in flat.items()}
+  return {name: digest_array(np.asarray(leaf)) for name, leaf in flat.items()}
 
 
-def of_json(value: Any) -> str:
+def digest_json(value: Any) -> str:
   """Digest of a JSON value, independent of the order of keys."""
   return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def of_state(tree: dict[str, Any]) -> dict[str, str]:
+def digest_state(tree: dict[str, Any]) -> dict[str, str]:
   """Digests of the parts of a state: parameters, average, optimiser."""
   parts = ('params', 'ema_params', 'opt_state')
-  return {name: of_json(of_tree(tree[name])) for name in parts if name in tree}
+  return {
+    name: digest_json(digest_tree(tree[name])) for name in parts if name in tree
+  }

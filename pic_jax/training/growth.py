@@ -204,7 +204,10 @@ class _Growth:
     for name in ('log_sharpness', 'log_slope', 'nothing'):
       result[name] = np.pad(old[name], more)
     # The slopes of heads depend on how many there are.
-    slopes = causal_attention.slopes(before), causal_attention.slopes(after)
+    slopes = (
+      causal_attention.initial_slopes(before),
+      causal_attention.initial_slopes(after),
+    )
     result['log_slope'][:before] += np.log(slopes[0] / slopes[1][:before])
     return result
 

@@ -80,7 +80,7 @@ def orthogonal_factor(x: jax.Array) -> jax.Array:
   return x @ product
 
 
-def _turn(update: jax.Array, V: jax.Array) -> jax.Array:
+def _orthogonalize(update: jax.Array, V: jax.Array) -> jax.Array:
   """Replaces the momentum of V [height, width, C, F] by its orthogonal factor.
 
   Weight normalisation leaves the lengths of V arbitrary. The factor's columns
@@ -122,7 +122,7 @@ def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
   return optax.chain(
     optax.trace(0.95, nesterov=True),
     optax.stateless(
-      lambda updates, params: jax.tree.map(_turn, updates, params)
+      lambda updates, params: jax.tree.map(_orthogonalize, updates, params)
     ),
     optax.scale_by_learning_rate(learning_rate),
     optax.stateless(

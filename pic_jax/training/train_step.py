@@ -139,17 +139,17 @@ def loss_fn(
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
     lab = _seen(model, recipe, rgb, key=jax.random.fold_in(dropout_key, 2))
-    given = None
+    hint_map = None
     if model.hint_share:
       key = jax.random.fold_in(dropout_key, 1)
-      given = hints.draw(key, lab.chroma, model.hint_share)
+      hint_map = hints.draw(key, lab.chroma, model.hint_share)
     apply_fn = functools.partial(
       model.apply,
       {'params': params},
       lab.luminance,
       lab.chroma,
       train=True,
-      hints=given,
+      hints=hint_map,
       rngs={'dropout': dropout_key},
     )
     if not model.has_likelihood:
@@ -161,8 +161,8 @@ def loss_fn(
       scores = apply_fn(method='score')
     height, width = lab.chroma.shape[1:3]
     others = jnp.full(len(rgb), float(height * width))
-    if given is not None:
-      others = (1.0 - given[..., 2]).sum((1, 2))
+    if hint_map is not None:
+      others = (1.0 - hint_map[..., 2]).sum((1, 2))
     parts, total = {}, 0.0
     for level, bits in enumerate(_level_bits(scores, others)):
       # Gradients of frozen networks need not be computed.
@@ -173,7 +173,7 @@ def loss_fn(
     parts = {'bits_per_dim': total} | (parts if model.levels else {})
     if model.embedding_loss_weight and 'embedding' not in recipe.frozen:
       parts['embedding_bits_per_dim'] = _embedding_bits(
-        model, scores, lab, given=given
+        model, scores, lab, hint_map=hint_map
       )
       # As strong, beside the decoder's bits, as without levels.
       weight = model.embedding_loss_weight / 4**model.levels
@@ -201,15 +201,15 @@ def _embedding_bits(
   scores: pic.Scores,
   lab: pic.LabBatch,
   *,
-  given: jax.Array | None,
+  hint_map: jax.Array | None,
 ) -> jax.Array:
   """Mean bits/dim [] of the embedding's own mixture, on the coarsest grid."""
   lab = model.coarsest(lab)
   log_prob = logistic_mixture.log_prob(
     scores.embedding[..., : model.num_outputs], lab.luminance_small, lab.chroma
   )
-  given = levels.hint_pyramid(given, model.levels)[0]
-  return logistic_mixture.bits_per_dim(log_prob, given).mean()
+  hint_map = levels.hint_pyramid(hint_map, model.levels)[0]
+  return logistic_mixture.bits_per_dim(log_prob, hint_map).mean()
 
 
 def train_step_fn(

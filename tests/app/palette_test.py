@@ -60,11 +60,11 @@ def hue_of(chroma) -> np.ndarray:
 
 @pytest.mark.parametrize('luminance', [5.0, 30.0, 60.0, 95.0])
 def test_vivid_hues_are_true_at_the_luminance_of_the_spot(luminance):
-  found = palette.vivid(luminance)
-  rgb = lab_of([swatch.rgb for swatch in found])
+  actual = palette.vivid(luminance)
+  rgb = lab_of([swatch.rgb for swatch in actual])
   np.testing.assert_allclose(rgb[:, 0], luminance, atol=1)
   expected = 40 + 30 * np.arange(12)
-  pins = lab_of([swatch.pin for swatch in found])
+  pins = lab_of([swatch.pin for swatch in actual])
   turned = (hue_of(pins[:, 1:]) - expected + 180) % 360 - 180
   assert np.abs(turned).max() < 3
   # As vivid as the gamut has it: 20 % more is out of it.

@@ -13,8 +13,8 @@ def test_names_are_allowed_on_the_command_line(monkeypatch):
     ['app', '--host', '0.0.0.0', '--allow', 'MyPC.local']
     + ['--allow=photos.example.org', '--no-browser']
   )
-  ((source, site, port, is_browser_wanted),) = served
-  assert (source, port, is_browser_wanted) == ('photos', 8000, False)
+  ((source, site, port, open_browser),) = served
+  assert (source, port, open_browser) == ('photos', 8000, False)
   assert site.host == '0.0.0.0'
   assert site.has('mypc.local:8000') and site.has('photos.example.org')
   assert not site.has('other.example.org')

@@ -103,7 +103,7 @@ SITE = boundary.Site('127.0.0.1', ('MyPC.local', 'photos.example.org'))
 @contextlib.contextmanager
 def listening(page):
   with serve.listen('127.0.0.1', 0) as listener:
-    its_server = serve.server_of(page)
+    its_server = serve.build_server(page)
     thread = threading.Thread(target=its_server.run, args=([listener],))
     thread.start()
     yield Client(listener.getsockname()[1])

@@ -213,9 +213,9 @@ def test_an_array_is_read_from_its_file(tmp_path):
   np.save(tmp_path / 'big.npy', tiny.images(9, 16, 16))
   np.save(tmp_path / 'wide.npy', tiny.images(5, 8, 12))
   config = folder_config(tmp_path, name='array')
-  found = input_pipeline.open_source(config, 'big[-4:]')
-  np.testing.assert_array_equal(found[1], tiny.images(9, 16, 16)[6])
-  assert len(found) == 4
+  actual = input_pipeline.open_source(config, 'big[-4:]')
+  np.testing.assert_array_equal(actual[1], tiny.images(9, 16, 16)[6])
+  assert len(actual) == 4
   wide = input_pipeline.open_source(config, 'wide')
   expected = resizing.fit(tiny.images(5, 8, 12)[4], 16, 'crop')
   np.testing.assert_array_equal(wide[4], expected)

@@ -33,13 +33,13 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
   index = rng.integers(0, 256, (200, 2))
   index[:4] = [[0, 255], [255, 0], [0, 0], [255, 255]]
   noise = rng.uniform(size=(200, 2)).astype(np.float32)
-  found = calibration.transform(
+  actual = calibration.transform(
     jnp.repeat(theta, 200, 0),
     jnp.repeat(luminance, 200, 0),
     LEVELS[index],
     noise=noise,
   )
-  for (a, b), v, u in zip(index, noise, found, strict=True):
+  for (a, b), v, u in zip(index, noise, actual, strict=True):
     row = np.exp(table[a] - table[a].max())
     row /= row.sum()
     expected = (

@@ -25,7 +25,7 @@ def test_probabilities_are_those_of_the_likelihood():
   luminance = jnp.array([[-0.9], [0.1], [0.6]])
   mixture = logistic_mixture.unpack(theta)
   mean_a, _ = logistic_mixture.conditional_means(mixture, luminance, luminance)
-  found = jax.jit(code_length.probabilities)(
+  actual = jax.jit(code_length.probabilities)(
     mixture.logits, mean_a, mixture.log_scales[:, 0]
   )
   expected = jax.jit(
@@ -35,8 +35,8 @@ def test_probabilities_are_those_of_the_likelihood():
       )
     ).sum(2)
   )()
-  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-8)
-  np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-8)
+  np.testing.assert_allclose(actual.sum(1), 1, rtol=1e-5)
 
 
 @pytest.fixture(scope='module')

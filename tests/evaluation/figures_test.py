@@ -79,7 +79,7 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
   trained, inputs
 ):
   params, config = trained
-  rgb, found = inputs
+  rgb, actual = inputs
   net = run_config.build_model(config)
   lab = net.split_lab(rgb[2:])
   embedding = net.build_embedding().apply(
@@ -90,7 +90,7 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
     embedding[..., : net.num_outputs], lab.luminance_small, noise, 0.0
   )
   expected = pictures.to_rgb(net, lab.luminance, chroma[:, None])[:, 0]
-  for image, picture in zip(found, expected, strict=True):
+  for image, picture in zip(actual, expected, strict=True):
     np.testing.assert_array_equal(image['embedding_mode'], picture)
 
 

@@ -46,10 +46,10 @@ def loop(luminance, original, samples) -> list:
 
 def test_pairs_are_those_of_the_definition():
   luminance, original, samples = maps(0)
-  found = jax.jit(like_cells.excess)(luminance, original, samples)
+  actual = jax.jit(like_cells.excess)(luminance, original, samples)
   expected = [loop(*image) for image in zip(*maps(0), strict=True)]
   assert min(count for _, count in expected) > 3
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_the_original_itself_has_no_excess_and_flat_parts_no_pairs():

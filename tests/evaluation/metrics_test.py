@@ -10,7 +10,7 @@ from tests import tiny
 
 def test_differences_are_mean_distances_of_pairs():
   chroma = np.random.default_rng(0).normal(size=(3, 5, 7, 2))
-  found = metrics.pairwise_differences(chroma)
+  found = metrics.difference_matrix(chroma)
   for i in range(3):
     for j in range(3):
       distance = np.sqrt(((chroma[i] - chroma[j]) ** 2).sum(-1)).mean()
@@ -49,12 +49,12 @@ def test_ab_error_is_the_length_of_a_and_b():
 
 def test_psnr_agrees_with_scikit_image():
   rgb, target = tiny.images(3, 13, 17), tiny.images(3, 13, 17, seed=1)
-  found = metrics.psnr(rgb, target)
+  actual = metrics.psnr(rgb, target)
   for index in range(3):
     expected = skimage.metrics.peak_signal_noise_ratio(
       target[index], rgb[index]
     )
-    np.testing.assert_allclose(found[index], expected, rtol=1e-5)
+    np.testing.assert_allclose(actual[index], expected, rtol=1e-5)
   one_level = rgb.copy()
   one_level[:, 2, 3, 1] ^= 1
   np.testing.assert_allclose(
@@ -68,7 +68,7 @@ def test_ssim_agrees_with_scikit_image(size):
   noise = np.random.default_rng(3).normal(0, 20, target.shape)
   rgb = np.clip(target + noise, 0, 255).astype(np.uint8)
   rgb[3], target[2:] = 255 - target[3], target[2:, ::-1]
-  found = metrics.ssim(rgb, target)
+  actual = metrics.ssim(rgb, target)
   for index in range(4):
     expected = skimage.metrics.structural_similarity(
       rgb[index],
@@ -79,7 +79,7 @@ def test_ssim_agrees_with_scikit_image(size):
       data_range=255,
       channel_axis=-1,
     )
-    np.testing.assert_allclose(found[index], expected, atol=1e-4)
+    np.testing.assert_allclose(actual[index], expected, atol=1e-4)
   np.testing.assert_allclose(metrics.ssim(rgb, rgb), np.ones(4), atol=1e-6)
 
 

@@ -8,7 +8,7 @@ from tests import tiny
 
 def test_pictures_are_measured_by_the_published_formulas():
   rgb = tiny.images(2, 5, 7)
-  found = color_statistics.colourfulness(rgb)
+  actual = color_statistics.colourfulness(rgb)
   lab = np.asarray(color.rgb_to_lab(rgb))
   saturation = color_statistics.saturation(lab)
   for index in range(2):
@@ -16,7 +16,7 @@ def test_pictures_are_measured_by_the_published_formulas():
     rg, yb = red - green, (red + green) / 2 - blue
     spread = np.sqrt(np.var(rg) + np.var(yb))
     expected = spread + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
-    np.testing.assert_allclose(found[index], expected, rtol=1e-5)
+    np.testing.assert_allclose(actual[index], expected, rtol=1e-5)
     shares = [
       np.hypot(a, b) / np.sqrt(a * a + b * b + level * level)
       for level, a, b in lab[index].reshape(-1, 3).astype(np.float64)

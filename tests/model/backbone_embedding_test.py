@@ -125,6 +125,6 @@ def test_pooling_gives_the_last_stage_means():
     expected = conv(params, conv(params, y, 'stage_1'), 'head')
     return net.apply({'params': params}, x), expected
 
-  found, expected = both(params)
-  assert found.shape == (2, 5, 3, 5)
-  np.testing.assert_allclose(found, expected, atol=1e-5)
+  actual, expected = both(params)
+  assert actual.shape == (2, 5, 3, 5)
+  np.testing.assert_allclose(actual, expected, atol=1e-5)

@@ -46,5 +46,5 @@ def test_guidance_is_less_the_prior():
   )
   less = conditions.Guidance(0.3, 4, prior, 0.5)
   expected = 0.3 * (own - 0.5 * colour_prior.log_prob(prior, chroma))
-  found = jax.jit(less.score)(theta, luminance, chroma)
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  actual = jax.jit(less.score)(theta, luminance, chroma)
+  np.testing.assert_allclose(actual, expected, rtol=1e-5)

@@ -47,8 +47,8 @@ def test_depthwise_is_the_grouped_convolution_and_so_is_its_gradient(
     pairs = [jax.vjp(f, x, kernel) for f in (ours, grouped)]
     return [(y, *pull(grad)) for y, pull in pairs]
 
-  for found, expected in zip(*both(x, kernel), strict=True):
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+  for actual, expected in zip(*both(x, kernel), strict=True):
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 def random_file(path) -> dict:
@@ -126,10 +126,10 @@ def test_features_are_those_of_the_published_network(tmp_path):
     {'params': params}, luminance
   )
   expected = jax.jit(reference)(arrays, grey.astype(np.float32))
-  for found, wanted in zip(features, expected, strict=True):
+  for actual, wanted in zip(features, expected, strict=True):
     scale = np.abs(wanted).max()
     assert scale > 0.1
-    np.testing.assert_allclose(found / scale, wanted / scale, atol=2e-5)
+    np.testing.assert_allclose(actual / scale, wanted / scale, atol=2e-5)
 
 
 def test_gradients_reach_the_parts_that_are_not_frozen(tmp_path):

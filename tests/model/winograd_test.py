@@ -51,8 +51,8 @@ def _gradients(x, kernel, padding, dilation, dy):
   return padded[:, above:][:, : x.shape[1], left:][:, :, : x.shape[2]], d_kernel
 
 
-def _relative_error(found, expected):
-  return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+def _relative_error(actual, expected):
+  return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -73,9 +73,9 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
     y, gradients_fn = jax.vjp(convolve, x, kernel)
     return convolve(x, kernel), y, *gradients_fn(dy)
 
-  found = run(x, kernel, dy)
+  actual = run(x, kernel, dy)
   gradients = _gradients(x, kernel, padding, dilation, dy)
-  for array, of in zip(found, (expected, expected, *gradients), strict=True):
+  for array, of in zip(actual, (expected, expected, *gradients), strict=True):
     assert array.shape == of.shape
     assert _relative_error(array, of) < 2e-6
     assert np.abs(array - of).max() < 4e-6 * np.abs(of).max()

@@ -52,10 +52,10 @@ def test_a_part_is_rendered_as_in_the_whole():
   expected, _ = colorizer.render(whole, chroma, wanted)
   rows, columns = slice(5, 18), slice(11, 42)
   part = dataclasses.replace(whole, luminance=whole.luminance[rows, columns])
-  found, _ = colorizer.render(
+  actual, _ = colorizer.render(
     part, chroma, wanted, window=network_size.Window(5, 11, 37, 53)
   )
-  np.testing.assert_array_equal(found, expected[rows, columns])
+  np.testing.assert_array_equal(actual, expected[rows, columns])
 
 
 def test_settings_have_them_and_refuse_what_is_beyond():

@@ -82,9 +82,9 @@ def test_kill_9_changes_nothing(tmp_path):
   print(f'{kills} kills, {restarts} restarts, {during_save} during a save')
   assert kills == NUM_KILLS
   assert restarts >= NUM_KILLS // 2 and during_save >= NUM_KILLS // 6
-  found = [r for r in running.records(workdir) if 'loss' in r]
-  assert len(found) > len(expected)  # some steps were done again
-  for record in found:
+  actual = [r for r in running.records(workdir) if 'loss' in r]
+  assert len(actual) > len(expected)  # some steps were done again
+  for record in actual:
     assert record['loss'] == expected[record['step']]['loss']
   whole = running.digests_of(tmp_path / 'whole')
   assert running.digests_of(workdir) == whole
@@ -207,7 +207,7 @@ tree = flax.serialization.to_state_dict(devices.fetch(state))
 report = evaluate.evaluate(
   config, state.ema_params, source, num_images=50
 )
-print(json.dumps([digests.of_state(tree), report['bits_per_dim']]))
+print(json.dumps([digests.digest_state(tree), report['bits_per_dim']]))
 """
 
 

@@ -185,9 +185,9 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
     for x in candidates
   ]
   expected = 1 / (1 + np.exp(0.5 * (logs[0] - logs[1])))
-  found = (chroma == candidates[1]).all(-1).mean()
+  actual = (chroma == candidates[1]).all(-1).mean()
   assert 0.2 < expected < 0.45
-  assert abs(found - expected) < 4 * (0.25 / pixels) ** 0.5
+  assert abs(actual - expected) < 4 * (0.25 / pixels) ** 0.5
 
 
 def test_hints_keep_their_value_whatever_the_method():
@@ -265,9 +265,9 @@ def test_colourised_pictures_keep_their_luminance():
   net, params, lab, keys = prepare()
   chroma = 0.3 * draw(net, params, lab, keys)  # muted: inside the gamut
   rgb = pictures.to_rgb(net, lab.luminance, chroma)[:, 0]
-  found = color.rgb_to_lab(rgb)[..., 0]
+  actual = color.rgb_to_lab(rgb)[..., 0]
   expected = color.luminance_from_network(lab.luminance)[..., 0]
-  assert np.median(np.abs(found - expected)) < 0.3
+  assert np.median(np.abs(actual - expected)) < 0.3
 
 
 def test_unknown_method_is_refused():
@@ -305,7 +305,7 @@ def test_parallel_ends_with_weights_that_are_not_finite():
 def test_to_rgb_upsamples_on_the_grid_of_the_filter():
   net, _, lab, _ = prepare()
   chroma = lab.chroma[:, None]
-  found = {}
+  actual = {}
   for chroma_filter in color.CHROMA_FILTERS:
     full = color.upsample(
       color.chroma_from_network(lab.chroma), 2, chroma_filter
@@ -313,9 +313,9 @@ def test_to_rgb_upsamples_on_the_grid_of_the_filter():
     expected = color.lab_to_rgb(
       jnp.concatenate([color.luminance_from_network(lab.luminance), full], -1)
     )
-    found[chroma_filter] = pictures.to_rgb(
+    actual[chroma_filter] = pictures.to_rgb(
       net.clone(chroma_filter=chroma_filter), lab.luminance, chroma
     )[:, 0]
-    difference = np.abs(found[chroma_filter].astype(int) - expected)
+    difference = np.abs(actual[chroma_filter].astype(int) - expected)
     assert difference.max() <= 1
-  assert (found['point'] != found['area']).any()
+  assert (actual['point'] != actual['area']).any()

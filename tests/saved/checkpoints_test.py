@@ -266,7 +266,7 @@ def rewrite_config(workdir: pathlib.Path, section: str, field: str, value):
   config = json.loads(meta['config'])
   config[section][field] = value
   meta['config'] = json.dumps(config)
-  path.write_text(json.dumps(meta | {'digest': digests.of_json(meta)}))
+  path.write_text(json.dumps(meta | {'digest': digests.digest_json(meta)}))
 
 
 @pytest.mark.parametrize(

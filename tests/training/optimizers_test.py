@@ -73,13 +73,13 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
     lengths = np.linalg.norm(V, axis=0)
     turned = V - 0.5 * factor * lengths
     expected = turned * lengths / np.linalg.norm(turned, axis=0) - V
-    found = np.asarray(update['V']).reshape(V.shape)
-    error = np.linalg.norm(found - expected)
+    actual = np.asarray(update['V']).reshape(V.shape)
+    error = np.linalg.norm(actual - expected)
     assert error < 1e-3 * np.linalg.norm(expected)
     if shape[0] == 3:
       singular = np.linalg.svd(factor, compute_uv=False)
       assert singular.min() > 0.6 and singular.max() < 1.2
-      turned = np.linalg.norm(found, axis=0) / (0.5 * lengths)
+      turned = np.linalg.norm(actual, axis=0) / (0.5 * lengths)
       assert 0.8 < turned.min() and turned.max() < 1.2
 
 
