@@ -6,27 +6,22 @@ chroma is upsampled onto the photograph's own luminance.
 
 import contextlib
 import dataclasses
-import fractions
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.images import color, image_files, to_srgb
-from pic_jax.model import hints as hint_maps
-from pic_jax.model import levels as finer_levels
+from pic_jax.images import image_files, to_srgb
 from pic_jax.photos import (
   adjustments,
   drawn_samples,
   hint_files,
   network_size,
   options,
+  programs,
 )
 from pic_jax.runtime import (
   compilation_cache,
@@ -35,7 +30,6 @@ from pic_jax.runtime import (
   paths,
   terminal,
 )
-from pic_jax.sampling import conditions, sample
 from pic_jax.saved import (
   digests,
   recommended_sampling,
@@ -81,9 +75,7 @@ class Colorizer:
       self.params = devices.replicate(params)
     self._size = config.data.image_size
     self.model = run_config.build_model(config).clone(remat=False)
-    self._score = devices.pmap(self._score_fn)
-    self._draw = devices.pmap(self._draw_fn)
-    self._expect = devices.pmap(self._expect_fn)
+    self._programs = programs.Programs(self.model, self.params, prior)
 
   def __getstate__(self) -> dict[str, Any]:
     """State for another process: weights and config, no programs."""
@@ -262,51 +254,15 @@ class Colorizer:
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
   ) -> list[drawn_samples.Drawing]:
-    """Draws samples for photographs whose `levels` all have one shape.
-
-    Each device takes one at a time: a program of one size, so that a sample
-    does not depend on other photographs.
-    """
+    """Draws samples for photographs whose `levels` all have one shape."""
     settings = self.complete(settings)
     if any(x.anchors is not None for x in inputs):
       return [self._draw_anchored(x, settings) for x in inputs]
-    found = self._draw_raw(inputs, settings)
+    found = self._programs.draw(inputs, settings)
     return [
       drawn_samples.make(network_input, chroma, log_prob, settings=settings)
       for network_input, (chroma, log_prob) in zip(inputs, found, strict=True)
     ]
-
-  def _first_use(
-    self, shape: tuple[int, ...], settings: options.Settings
-  ) -> contextlib.AbstractContextManager[None]:
-    """Says what is compiled, before it is, for levels of this shape."""
-    aspect = fractions.Fraction(shape[1], shape[0])
-    name = f'{aspect.numerator}:{aspect.denominator}'
-    text = f'First use: compiling for {name}, about 20 s, once.'
-    drawn = f'{settings.num_drawn} {bool(settings.guidance)}'
-    program = f'{self.model} {shape} {drawn}'
-    return compilation_cache.first_use(program, text)
-
-  def _draw_raw(
-    self, inputs: list[network_size.NetworkInput], settings: options.Settings
-  ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """All samples and log-probabilities of each photograph, padded."""
-    count = jax.local_device_count()
-    seed = np.full(count, settings.seed, np.uint32)
-    found = []
-    for first in range(0, len(inputs), count):
-      group = inputs[first : first + count]
-      padded = group + group[-1:] * (count - len(group))
-      levels = devices.shard(np.stack([x.levels for x in padded]))
-      names = np.stack([key_words(x.levels) for x in padded])
-      spec = self._sharded_spec(settings, padded)
-      with self._first_use(levels.shape[2:], settings):
-        drawn = self._draw(
-          self.params, levels, devices.shard(names), seed=seed, spec=spec
-        )
-      chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      found += zip(chroma[: len(group)], log_prob, strict=False)
-    return found
 
   def _draw_anchored(
     self, network_input: network_size.NetworkInput, settings: options.Settings
@@ -321,11 +277,11 @@ class Colorizer:
       alone = dataclasses.replace(
         settings, samples=[number], rank='none', num_candidates=0
       )
-      (plain,) = self._draw_raw([without], alone)
+      (plain,) = self._programs.draw([without], alone)
       anchored = hint_files.anchored(
         network_input, plain[0][0, :rows, :columns]
       )
-      found += self._draw_raw([anchored], alone)
+      found += self._programs.draw([anchored], alone)
     chroma, log_prob = map(np.concatenate, zip(*found, strict=True))
     # The same cells are given in all of them.
     return drawn_samples.make(anchored, chroma, log_prob, settings=settings)
@@ -347,19 +303,9 @@ class Colorizer:
       for i, network_input in enumerate(inputs)
       if network_input.chroma is not None
     ]
-    count = jax.local_device_count()
-    for first in range(0, len(coloured), count):
-      group = coloured[first : first + count]
-      padded = [inputs[i] for i in group + group[-1:] * (count - len(group))]
-      scored = self._score(
-        self.params,
-        devices.shard(np.stack([x.levels for x in padded])),
-        self._shard_hints(padded),
-        chroma=devices.shard(np.stack([x.chroma for x in padded])),
-      )
-      log_prob = np.asarray(devices.unshard(scored))
-      for i, values in zip(group, log_prob, strict=False):
-        bits[i] = float(drawn_samples.bits_per_dim(inputs[i], values[None])[0])
+    scored = self._programs.score([inputs[i] for i in coloured])
+    for i, log_prob in zip(coloured, scored, strict=True):
+      bits[i] = float(drawn_samples.bits_per_dim(inputs[i], log_prob[None])[0])
     return bits
 
   @_on_devices
@@ -374,64 +320,7 @@ class Colorizer:
     """
     if not self.model.embedding_has_likelihood:
       return None
-    inputs = [network_input] * jax.local_device_count()
-    levels = devices.shard(np.stack([x.levels for x in inputs]))
-    expected = self._expect(self.params, levels, self._shard_hints(inputs))
-    theta, luminance = map(np.asarray, devices.unshard(expected))
-    return theta[0], luminance[0]
-
-  def _sharded_spec(
-    self, settings: options.Settings, inputs: list[network_size.NetworkInput]
-  ) -> conditions.SamplingSpec:
-    """The settings for `devices.pmap`: every array has an axis of devices."""
-    count = len(inputs)
-    numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
-
-    def each(value: float) -> np.ndarray:
-      return np.full(count, value, np.float32)
-
-    guidance = None  # compiles the program without candidates
-    if settings.guidance:
-      guidance = conditions.Guidance(each(settings.guidance))
-      if settings.prior_exponent:
-        guidance = guidance.replace(
-          prior=np.tile(self._required_prior(), (count, 1, 1)),
-          prior_exponent=each(settings.prior_exponent),
-        )
-    fine_temperature = None
-    if self.model.levels:
-      fine_temperature = each(settings.fine_temperature)
-    return conditions.SamplingSpec(
-      samples=np.tile(numbers.astype(np.uint32), (count, 1)),
-      temperature=each(settings.temperature),
-      guidance=guidance,
-      hints=self._shard_hints(inputs),
-      fine_temperature=fine_temperature,
-    )
-
-  def _required_prior(self) -> np.ndarray:
-    """The prior of colours, [64, 64].
-
-    Raises:
-      UserError: the weights have none.
-    """
-    if self._prior is None:
-      raise errors.UserError(
-        'These weights have no prior of colours: leave `prior_exponent` at 0, '
-        'or export them with --recommend=prior_exponent=...'
-      )
-    return self._prior
-
-  def _shard_hints(
-    self, inputs: list[network_size.NetworkInput]
-  ) -> np.ndarray | None:
-    """Hints for the devices, if the model reads them."""
-    if not self.model.hint_share:
-      return None
-    factor = self.model.chroma_factor
-    return devices.shard(
-      np.stack([hint_files.padded(g, factor) for g in inputs])
-    )
+    return self._programs.expect(network_input)
 
   @_on_devices
   def render(
@@ -451,72 +340,6 @@ class Colorizer:
       wanted=wanted,
       window=window,
     )
-
-  def _network_luminance(self, levels: jax.Array) -> jax.Array:
-    return color.luminance_to_network(levels[..., None] / 2.55)
-
-  def _draw_fn(
-    self,
-    params: Any,
-    levels: jax.Array,
-    words: jax.Array,
-    *,
-    seed: jax.Array,
-    spec: conditions.SamplingSpec,
-  ) -> tuple[jax.Array, jax.Array]:
-    """Lab chroma [b, S, h, w, 2] and log-probabilities [b, S, h, w]."""
-    keys = jax.vmap(
-      lambda word: functools.reduce(
-        jax.random.fold_in, word, jax.random.key(seed)
-      )
-    )(words)
-    luminance = self._network_luminance(levels)
-    drawn = sample.draw(self.model, params, luminance, keys=keys, spec=spec)
-    chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
-    return chroma, drawn.log_prob
-
-  def _expect_fn(
-    self, params: Any, levels: jax.Array, hints: jax.Array | None
-  ) -> tuple[jax.Array, jax.Array]:
-    """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
-    luminance = self._network_luminance(levels)
-    model = self.model
-    embedding = model.build_embedding().apply(
-      {'params': params['embedding']},
-      luminance,
-      hints=finer_levels.hint_pyramid(hints, model.levels)[0],
-    )
-    theta = embedding[..., : model.num_outputs]
-    side = 1 << model.levels  # every cell of the finest map has a mixture
-    return tuple(
-      x.repeat(side, 1).repeat(side, 2)
-      for x in (theta, model.coarsest_luminance(luminance))
-    )
-
-  def _score_fn(
-    self,
-    params: Any,
-    levels: jax.Array,
-    hints: jax.Array | None,
-    *,
-    chroma: jax.Array,
-  ) -> jax.Array:
-    """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
-    luminance = self._network_luminance(levels)
-    chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
-    if not self.model.has_likelihood:
-      return jnp.full(chroma.shape[:-1], jnp.nan)
-    found = self.model.apply(
-      {'params': params}, luminance, chroma, hints=hints, method='score'
-    )
-    return found.on_finest_grid(hints)
-
-
-def key_words(levels: np.ndarray) -> np.ndarray:
-  """Names grey levels [H', W'] uint8 by [4] uint32: samples' keys follow it."""
-  shape = np.array(levels.shape, '<u4').tobytes()
-  digest = hashlib.sha256(shape + levels.tobytes()).digest()
-  return np.frombuffer(digest[:16], '<u4').astype(np.uint32)
 
 
 def load_image(path: str) -> np.ndarray:

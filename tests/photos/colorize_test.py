@@ -17,6 +17,7 @@ from pic_jax.photos import (
   drawn_samples,
   network_size,
   options,
+  programs,
 )
 from pic_jax.runtime import errors
 from pic_jax.saved import recommended_sampling
@@ -167,10 +168,10 @@ def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
   assert bits[0] is bits[2] is None and bits[1] > 0
   assert bits[1] == colorizer.score_originals([coloured])[0]
 
-  def refuse(*args):
+  def refuse(*args, **named):
     raise AssertionError('a pass of the model that nobody reads')
 
-  monkeypatch.setattr(colorizer, '_score', refuse)
+  monkeypatch.setattr(colorizer._programs, '_score', refuse)
   assert colorizer.score_originals([network_input]) == [None]
   colorizer.draw([network_input, coloured], options.Settings(num_samples=1))
 
@@ -179,10 +180,10 @@ def test_noise_follows_the_grey_levels():
   first, second = (
     to_network_size(smooth(20, 24, seed=seed)).levels for seed in (0, 1)
   )
-  words = colorize.key_words(first)
-  np.testing.assert_array_equal(colorize.key_words(first.copy()), words)
-  assert (colorize.key_words(second) != words).any()
-  assert (colorize.key_words(first.T) != words).any()
+  words = programs.key_words(first)
+  np.testing.assert_array_equal(programs.key_words(first.copy()), words)
+  assert (programs.key_words(second) != words).any()
+  assert (programs.key_words(first.T) != words).any()
 
 
 def test_ranking_keeps_probable_or_different_samples():

@@ -1,0 +1,223 @@
+"""The programs that draw and score photographs, compiled for the devices.
+
+Each device takes one photograph at a time: a program of one size, so that a
+sample does not depend on other photographs.
+"""
+
+import contextlib
+import fractions
+import functools
+import hashlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pic_jax.images import color
+from pic_jax.model import hints as hint_maps
+from pic_jax.model import levels as finer_levels
+from pic_jax.model import pic
+from pic_jax.photos import hint_files, network_size, options
+from pic_jax.runtime import compilation_cache, devices, errors
+from pic_jax.sampling import conditions, sample
+
+
+class Programs:
+  """Drawing and scoring by a model, on photographs of the network's size."""
+
+  def __init__(self, model: pic.PIC, params: Any, prior: np.ndarray | None):
+    """Compiles nothing yet.
+
+    Args:
+      model: the network.
+      params: its parameters, on every device.
+      prior: [64, 64], see `colour_prior`, or None.
+    """
+    self._model, self._params, self._prior = model, params, prior
+    self._draw = devices.pmap(self._draw_fn)
+    self._score = devices.pmap(self._score_fn)
+    self._expect = devices.pmap(self._expect_fn)
+
+  def draw(
+    self, inputs: list[network_size.NetworkInput], settings: options.Settings
+  ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """All samples and log-probabilities of each photograph, padded."""
+    count = jax.local_device_count()
+    seed = np.full(count, settings.seed, np.uint32)
+    found = []
+    for first in range(0, len(inputs), count):
+      group = inputs[first : first + count]
+      padded = group + group[-1:] * (count - len(group))
+      levels = devices.shard(np.stack([x.levels for x in padded]))
+      names = np.stack([key_words(x.levels) for x in padded])
+      spec = self._sharded_spec(settings, padded)
+      with self._first_use(levels.shape[2:], settings):
+        drawn = self._draw(
+          self._params, levels, devices.shard(names), seed=seed, spec=spec
+        )
+      chroma, log_prob = map(np.asarray, devices.unshard(drawn))
+      found += zip(chroma[: len(group)], log_prob, strict=False)
+    return found
+
+  def score(self, inputs: list[network_size.NetworkInput]) -> list[np.ndarray]:
+    """Log-probabilities [h, w] of each photograph's own chroma, padded.
+
+    Args:
+      inputs: have chroma, and `levels` of one shape.
+    """
+    count = jax.local_device_count()
+    found = []
+    for first in range(0, len(inputs), count):
+      group = inputs[first : first + count]
+      padded = group + group[-1:] * (count - len(group))
+      scored = self._score(
+        self._params,
+        devices.shard(np.stack([x.levels for x in padded])),
+        self._shard_hints(padded),
+        chroma=devices.shard(np.stack([x.chroma for x in padded])),
+      )
+      found += list(np.asarray(devices.unshard(scored))[: len(group)])
+    return found
+
+  def expect(
+    self, network_input: network_size.NetworkInput
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Mixtures [h, w, P] of the embedding and luminance [h, w, 1], padded."""
+    inputs = [network_input] * jax.local_device_count()
+    levels = devices.shard(np.stack([x.levels for x in inputs]))
+    expected = self._expect(self._params, levels, self._shard_hints(inputs))
+    theta, luminance = map(np.asarray, devices.unshard(expected))
+    return theta[0], luminance[0]
+
+  def _first_use(
+    self, shape: tuple[int, ...], settings: options.Settings
+  ) -> contextlib.AbstractContextManager[None]:
+    """Says what is compiled, before it is, for levels of this shape."""
+    aspect = fractions.Fraction(shape[1], shape[0])
+    name = f'{aspect.numerator}:{aspect.denominator}'
+    text = f'First use: compiling for {name}, about 20 s, once.'
+    drawn = f'{settings.num_drawn} {bool(settings.guidance)}'
+    program = f'{self._model} {shape} {drawn}'
+    return compilation_cache.first_use(program, text)
+
+  def _sharded_spec(
+    self, settings: options.Settings, inputs: list[network_size.NetworkInput]
+  ) -> conditions.SamplingSpec:
+    """The settings for `devices.pmap`: every array has an axis of devices."""
+    count = len(inputs)
+    numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
+
+    def each(value: float) -> np.ndarray:
+      return np.full(count, value, np.float32)
+
+    guidance = None  # compiles the program without candidates
+    if settings.guidance:
+      guidance = conditions.Guidance(each(settings.guidance))
+      if settings.prior_exponent:
+        guidance = guidance.replace(
+          prior=np.tile(self._required_prior(), (count, 1, 1)),
+          prior_exponent=each(settings.prior_exponent),
+        )
+    fine_temperature = None
+    if self._model.levels:
+      fine_temperature = each(settings.fine_temperature)
+    return conditions.SamplingSpec(
+      samples=np.tile(numbers.astype(np.uint32), (count, 1)),
+      temperature=each(settings.temperature),
+      guidance=guidance,
+      hints=self._shard_hints(inputs),
+      fine_temperature=fine_temperature,
+    )
+
+  def _required_prior(self) -> np.ndarray:
+    """The prior of colours, [64, 64].
+
+    Raises:
+      UserError: the weights have none.
+    """
+    if self._prior is None:
+      raise errors.UserError(
+        'These weights have no prior of colours: leave `prior_exponent` at 0, '
+        'or export them with --recommend=prior_exponent=...'
+      )
+    return self._prior
+
+  def _shard_hints(
+    self, inputs: list[network_size.NetworkInput]
+  ) -> np.ndarray | None:
+    """Hints for the devices, if the model reads them."""
+    if not self._model.hint_share:
+      return None
+    factor = self._model.chroma_factor
+    return devices.shard(
+      np.stack([hint_files.padded(g, factor) for g in inputs])
+    )
+
+  def _draw_fn(
+    self,
+    params: Any,
+    levels: jax.Array,
+    words: jax.Array,
+    *,
+    seed: jax.Array,
+    spec: conditions.SamplingSpec,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Lab chroma [b, S, h, w, 2] and log-probabilities [b, S, h, w]."""
+    keys = jax.vmap(
+      lambda word: functools.reduce(
+        jax.random.fold_in, word, jax.random.key(seed)
+      )
+    )(words)
+    luminance = _network_luminance(levels)
+    drawn = sample.draw(self._model, params, luminance, keys=keys, spec=spec)
+    chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
+    return chroma, drawn.log_prob
+
+  def _expect_fn(
+    self, params: Any, levels: jax.Array, hints: jax.Array | None
+  ) -> tuple[jax.Array, jax.Array]:
+    """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
+    luminance = _network_luminance(levels)
+    model = self._model
+    embedding = model.build_embedding().apply(
+      {'params': params['embedding']},
+      luminance,
+      hints=finer_levels.hint_pyramid(hints, model.levels)[0],
+    )
+    theta = embedding[..., : model.num_outputs]
+    side = 1 << model.levels  # every cell of the finest map has a mixture
+    return tuple(
+      x.repeat(side, 1).repeat(side, 2)
+      for x in (theta, model.coarsest_luminance(luminance))
+    )
+
+  def _score_fn(
+    self,
+    params: Any,
+    levels: jax.Array,
+    hints: jax.Array | None,
+    *,
+    chroma: jax.Array,
+  ) -> jax.Array:
+    """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
+    luminance = _network_luminance(levels)
+    chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
+    if not self._model.has_likelihood:
+      return jnp.full(chroma.shape[:-1], jnp.nan)
+    found = self._model.apply(
+      {'params': params}, luminance, chroma, hints=hints, method='score'
+    )
+    return found.on_finest_grid(hints)
+
+
+def _network_luminance(levels: jax.Array) -> jax.Array:
+  """Luminance [..., 1] in network units of grey levels [...] uint8."""
+  return color.luminance_to_network(levels[..., None] / 2.55)
+
+
+def key_words(levels: np.ndarray) -> np.ndarray:
+  """Names grey levels [H', W'] uint8 by [4] uint32: samples' keys follow it."""
+  shape = np.array(levels.shape, '<u4').tobytes()
+  digest = hashlib.sha256(shape + levels.tobytes()).digest()
+  return np.frombuffer(digest[:16], '<u4').astype(np.uint32)
