@@ -1,7 +1,7 @@
 """Colours that are likely at a spot of a photograph, for a user to choose.
 
-By the embedding's own mixture for the cell (paper sec. 4.3), which knows what
-is given, and by the samples that were drawn.
+They come from the embedding's own mixture for the cell (paper sec. 4.3), which
+reads the pins, and from the samples that were drawn.
 """
 
 import dataclasses
@@ -49,10 +49,10 @@ class Swatch:
 
 @dataclasses.dataclass(frozen=True)
 class Colour(Swatch):
-  """A probable one.
+  """A probable colour.
 
   Attributes:
-    share: probability of this and of colours like it.
+    share: probability of this colour and of similar ones.
   """
 
   share: float

@@ -1,7 +1,7 @@
 """Coding of the finer levels of a map; see `code_length`.
 
-The order of `levels`: offsets, x0, x1 and x2 of all cells of a level, each for
-a and then for b. x3 follows.
+Symbols come in the order of `levels`: offsets, x0, x1 and x2 of all cells of a
+level, each for a and then for b. They determine x3.
 """
 
 import functools

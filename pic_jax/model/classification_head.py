@@ -32,8 +32,9 @@ CUBE_STEP = 5
 def bins() -> np.ndarray:
   """Centres [Q, 2] of the bins that hold a colour of sRGB, Lab units.
 
-  Differs from Zhang et al. 2016, who count 313 such bins: ours are those that
-  a colour of the 8-bit cube falls into, so each of them can be a target.
+  Differs from Zhang et al. 2016, who count 313 such bins: here a bin
+  counts if a colour of the 8-bit cube falls into it, so that each can be a
+  target.
   """
   levels = np.arange(0, 256, CUBE_STEP, dtype=np.uint8)
   cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
@@ -112,8 +113,8 @@ def loss(
   Args:
     theta: [..., Q] logits.
     chroma: [..., 2] in network units, on the integer grid.
-    weights: [Q], of `class_weights`, each pixel's by its nearest bin; None for
-      1.
+    weights: [Q] of `class_weights`, looked up by a pixel's nearest bin; None
+      for equal weights.
 
   Returns:
     [...] nats.

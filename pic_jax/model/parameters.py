@@ -37,7 +37,7 @@ def initial(
     model: the network.
     batch: first global batch.
     seed: of the directions.
-    backbone: parameters that it starts from; None draws them.
+    backbone: initial parameters of the backbone; None draws them.
 
   Returns:
     The tree of parameters, float32.
@@ -68,7 +68,7 @@ def initial(
 def with_levels(
   model: pic.PIC, params: dict, batch: pic.LabBatch, *, seed: int
 ) -> dict:
-  """Completes parameters that lack some levels by drawing these.
+  """Draws the finer levels that parameters lack.
 
   Args:
     model: the network.

@@ -283,7 +283,7 @@ class PIC(nn.Module):
 
   @nn.nowrap  # so that an unbound module can build it, too
   def build_level(self) -> level_net.LevelNet:
-    """A network that refines; that of level i has `params['level_i']`."""
+    """Builds the network of a finer level; level i has `params['level_i']`."""
     return level_net.LevelNet(
       self.level_features,
       self.level_blocks,

@@ -72,8 +72,9 @@ def cells_within(
 ) -> np.ndarray:
   """Cells that are as light as a hint's own and connected to it.
 
-  They differ by at most `tolerance` from the median around it, of a brush S: on
-  a fine map one cell alone is noisy. Its own cell is always one of them.
+  Their L differs by at most `tolerance` from the median within a brush S around
+  the hint: on a fine map one cell alone is noisy. The hint's own cell is always
+  one of them.
 
   Args:
     stroke: the hint.
@@ -97,8 +98,8 @@ def paint(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Chroma of the cells that hints give.
 
-  A cell that several reach has the chroma of the nearest one; of those that are
-  equally near, the last one's.
+  A cell that several hints reach takes the chroma of the nearest one; among
+  equally near ones, that of the last.
 
   Args:
     strokes: the hints.

@@ -116,7 +116,7 @@ def run(
     The report: `settings`, `left_out`, and `files`, a `Result` each.
 
   Raises:
-    UserError: two photographs have one name on this disk.
+    UserError: two photographs have the same name on this disk.
     RunError: another process writes to the folder.
     Stopped: Ctrl-C; what is finished stays.
   """
@@ -262,7 +262,9 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
       # Before the journal entry: after a kill it must not describe old files.
       for target in run.job.targets(task.result.file):
         (run.job.output / target).unlink(missing_ok=True)
-    run.log(task.result)  # 'started': after a kill its files are known as ours
+    run.log(
+      task.result
+    )  # 'started': after a kill its files can be told from foreign ones
     try:
       _finish(run, task, drawing, original_bits=drawn_samples.finite(bits))
     except image_files.EncodingError as error:

@@ -26,8 +26,8 @@ class Maps(NamedTuple):
   luminance: [h, W, 1], L in 0..100.
   slope: [h, W, 2], units of a and b per unit of L.
   low, high: [h, W, 2], range of the chroma around, in Lab units.
-  cell_parts: a value stands in the middle of the first one of the so many
-    equal parts of its cell, in each direction.
+  cell_parts: parts into which each side of a cell is divided; its value
+    belongs to the middle of the first one.
   """
 
   chroma: np.ndarray

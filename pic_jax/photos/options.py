@@ -64,7 +64,7 @@ _KINDS = {
 
 
 class _Checked:
-  """Refuses impossible values when it is made."""
+  """Options that refuse impossible values when created."""
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
@@ -161,7 +161,7 @@ class Settings(_Checked):
     """Sets what `exact` stands for.
 
     Raises:
-      UserError: something else is asked for, too.
+      UserError: another setting contradicts it.
     """
     for name, value in EXACT.items() if self.exact else ():
       if getattr(self, name) not in (None, value):
@@ -223,7 +223,7 @@ def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
 
 
 def taken_from(values: argparse.Namespace, fields: type) -> Any:
-  """An instance of a class above, of what was parsed.
+  """Builds an instance of a class above from parsed arguments.
 
   Raises:
     UserError: an impossible value.

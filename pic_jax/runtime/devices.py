@@ -21,11 +21,11 @@ def check() -> None:
   """Initialises the devices and connects the processes.
 
   Raises:
-    UserError: there are none of the kind that JAX_PLATFORMS asks for.
+    UserError: JAX_PLATFORMS asks for a kind of device that is not there.
   """
   try:
     jax.devices()
-  except (RuntimeError, AssertionError) as error:  # the latter of `cuda`
+  except (RuntimeError, AssertionError) as error:  # `cuda` raises the latter
     asked = os.environ.get('JAX_PLATFORMS', '')
     reason = str(error).partition(' (')[0] or 'there is no such device'
     raise errors.UserError(
@@ -56,7 +56,7 @@ def _connect() -> None:
 def standard_numerics() -> contextlib.ExitStack:
   """Returns a context in which JAX ignores numeric flags set by the user.
 
-  Arrays are of 32 bits, types are promoted, and a seed gives the same numbers,
+  Arrays have 32 bits, types are promoted, and a seed gives the same numbers,
   whatever a notebook or the environment asks of other code.
   """
   stack = contextlib.ExitStack()

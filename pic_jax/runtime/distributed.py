@@ -63,7 +63,7 @@ def join_processes(asked: bool | None) -> None:
   # Imported here, so that mistakes in flags are reported quickly.
   import jax
 
-  # Else a handler of its own takes SIGTERM: `Signals` agrees on a step.
+  # Otherwise JAX's own handler takes SIGTERM; `Signals` agrees on a step.
   jax.config.update('jax_enable_preemption_service', False)
   by_hand = _by_hand() if os.environ.get(ADDRESS) else {}
   why = launcher or '--distributed'

@@ -10,9 +10,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 def keep() -> bool:
   """Makes glibc keep freed memory; call it before any large allocation.
 
-  XLA allocates its buffers on CPUs again in every step, above glibc's limit
-  as a mapping of their own, whose pages the kernel zeroes at first touch: 6 %
-  of the time of training a small network.
+  On CPUs, XLA allocates its buffers in every step. Above glibc's limit each is
+  a mapping of its own, whose pages the kernel zeroes at first touch; that took
+  6 % of the time of training a small network.
 
   Returns:
     Whether glibc is there and accepted the options.

@@ -33,7 +33,7 @@ def load(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
     The parameters of `EfficientNetLite0`, float32, batch norm folded in.
 
   Raises:
-    RunError: missing, or not these weights.
+    RunError: the file is missing or holds other weights.
   """
   try:
     arrays = {

@@ -24,7 +24,7 @@ REMOVED = {
 
 
 def recommended(sections: dict[str, Any]) -> dict[str, float]:
-  """The recommended sampling of a stored config, which it held as fields."""
+  """Recommended sampling of a stored config that held it as fields."""
   sampling = sections.get('sampling', {})
   return {
     name: sampling[f'photo_{name}']
@@ -37,7 +37,7 @@ def upgrade(sections: dict[str, Any]) -> None:
   """Brings a stored config, a dict of sections, to today's fields.
 
   Raises:
-    UserError: a field is there under its old and its new name.
+    UserError: a field is given by its old and by its new name.
   """
   data, model = sections['data'], sections['model']
   if 'chroma_filter' in data:

@@ -36,7 +36,7 @@ class RecommendedSampling:
     """Checks names and values.
 
     Raises:
-      UserError: an unknown name, or not a number from 0 on.
+      UserError: an unknown name, or a value that is not a number >= 0.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     for name, value in values.items():
@@ -60,7 +60,7 @@ def from_flag(assignments: list[str]) -> RecommendedSampling:
   """Parses NAME=NUMBER assignments.
 
   Raises:
-    UserError: not such assignments; see `RecommendedSampling.from_values`.
+    UserError: not an assignment; see also `RecommendedSampling.from_values`.
   """
   values = {}
   for assignment in assignments:

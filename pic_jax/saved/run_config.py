@@ -68,7 +68,7 @@ def stored(text: str, where: str) -> ml_collections.ConfigDict:
   """Reads the config that a run or a file of weights has stored.
 
   Args:
-    text: JSON, known to be as it was written.
+    text: JSON, already checked for damage.
     where: names the file in messages.
 
   Raises:
@@ -89,7 +89,7 @@ def write(config: ml_collections.ConfigDict, workdir: str) -> None:
 
 
 def read(workdir: str) -> ml_collections.ConfigDict | None:
-  """The config.json of a workdir; None if there is none, or none that is whole.
+  """The config.json of a workdir; None if it is missing or incomplete.
 
   Raises:
     RunError: a newer version wrote it.

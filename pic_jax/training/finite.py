@@ -27,7 +27,7 @@ def check_updates(
   Args:
     step: step of `parts`; a few steps back, so that the host need not wait.
     parts: metrics of the step.
-    state: now, replicated.
+    state: the current one, replicated.
 
   Raises:
     RunError: names what is not finite.

@@ -239,7 +239,7 @@ def _dataset(
 
 
 def _asked(stop: signals.Signals) -> np.ndarray:
-  """The received signal [D], as input of the step, which shares it."""
+  """The received signal [D], which the step shares among all hosts."""
   return np.full(jax.local_device_count(), stop.received or 0, np.int32)
 
 
