@@ -5,7 +5,6 @@ import ctypes
 import dataclasses
 import errno
 import functools
-import hashlib
 import io
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pic_jax.images import encoding, low_bytes, metadata, to_srgb
+from pic_jax.images import encoding, jpeg_end, low_bytes, metadata, to_srgb
 from pic_jax.runtime import errors, whole_file
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
@@ -42,8 +41,6 @@ NO_PHOTOGRAPHS = {
   b'<html': 'a web page, no photograph; download it again.',
 }
 HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')
-# The mark of the end, and bytes that decode to something and hold no mark.
-JPEG_END, JPEG_NOISES = b'\xff\xd9', (b'\x55' * 4096, b'\xfe' * 4096)
 # What is wrong with a file or its name; other errors are the system's.
 FILE_ERRORS = (
   errno.ENOENT,
@@ -141,7 +138,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
   for head, text in NO_PHOTOGRAPHS.items():
     if data[:64].lstrip().lower().startswith(head):
       raise errors.RunError(text)
-  data = _with_end(data, notes)
+  data = jpeg_end.complete(data, notes, MAX_PIXELS)
   with (
     _plain_errors(max_pixels),
     Image.open(io.BytesIO(data), formats=formats) as image,
@@ -220,50 +217,6 @@ def _read(path: str | os.PathLike) -> bytes:
     is_of_the_file = getattr(error, 'errno', None) in (None, *FILE_ERRORS)
     kind = errors.RunError if is_of_the_file else errors.DiskError
     raise kind(f'cannot be read ({reason}).') from None
-
-
-def _has_end(data: bytes) -> bool:
-  """Whether a mark of the end follows the pixels of a JPEG; True if unsure."""
-  place = 2
-  while data[place : place + 1] == b'\xff':
-    marker = data[place + 1 : place + 2]
-    if marker == b'\xda':  # the scan begins: no mark stands inside by chance
-      return data.find(JPEG_END, place) >= 0
-    # A segment, such as EXIF with its thumbnail, tells its length.
-    place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
-  return True
-
-
-def _with_end(data: bytes, notes: list[str]) -> bytes:
-  """Appends the mark of its end to a JPEG that lacks nothing else.
-
-  All pixels are there if what follows the data does not change them: a decoder
-  that misses some would take them from whatever follows.
-
-  Raises:
-    RunError: some pixels are missing, which Pillow does not always notice.
-  """
-  if data[:2] != b'\xff\xd8' or _has_end(data):
-    return data
-  begun = data.rstrip(b'\xff')
-  # An interrupted copy may have left zeros in place of the rest.
-  surely = data.rstrip(b'\0').rstrip(b'\xff')
-  pixels = set()
-  try:
-    for part in (begun, *(surely + noise for noise in JPEG_NOISES)):
-      file = io.BytesIO(part + JPEG_END)
-      with Image.open(file, formats=('JPEG',)) as image:
-        if image.width * image.height > MAX_PIXELS:
-          return data
-        pixels.add(hashlib.sha256(image.tobytes()).digest())
-  except Exception:  # as in `_plain_errors`: it is damaged in another way
-    return data
-  if len(pixels) > 1:
-    raise errors.RunError(
-      'damaged (its end is missing, and pixels with it); fetch it again.'
-    )
-  notes.append('its last two bytes are missing, all pixels are there')
-  return begun + JPEG_END
 
 
 @contextlib.contextmanager

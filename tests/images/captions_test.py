@@ -2,7 +2,6 @@
 
 import pathlib
 
-import numpy as np
 import pytest
 from PIL import Image, IptcImagePlugin, PngImagePlugin
 
@@ -105,76 +104,3 @@ def test_text_that_xml_cannot_hold_is_kept_without_it(tmp_path):
   Image.fromarray(rgb).save(tmp_path / 'a.png', pnginfo=texts)
   about = image_files.load_photograph(tmp_path / 'a.png').metadata
   assert b'>ab<' in about['xmp']
-
-
-def test_a_jpeg_that_lacks_only_its_end_is_read_with_a_note():
-  source = running.ROOT / 'tests' / 'cases' / 'jpeg_without_end' / 'noeoi.jpg'
-  photograph = image_files.load_photograph(source)
-  assert 'last two bytes' in photograph.notes[0]
-  whole = source.read_bytes() + b'\xff\xd9'
-  expected = image_files.decode_photograph(whole)
-  np.testing.assert_array_equal(photograph.rgb, expected.rgb)
-  assert not expected.notes
-
-
-@pytest.mark.parametrize('progressive', [False, True])
-@pytest.mark.parametrize('subsampling', [0, 2])
-def test_a_jpeg_that_lacks_pixels_stays_damaged(
-  progressive, subsampling, tmp_path
-):
-  path = tmp_path / 'a.jpg'
-  rng = np.random.default_rng(0)
-  Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(
-    path, progressive=progressive, subsampling=subsampling
-  )
-  data = path.read_bytes()
-  whole = image_files.decode_photograph(data)
-  for count in range(1, 60):
-    try:
-      found = image_files.decode_photograph(data[:-count])
-    except image_files.errors.RunError as error:
-      assert 'damaged' in str(error)
-      continue
-    np.testing.assert_array_equal(found.rgb, whole.rgb)
-    assert count <= 3
-
-
-def test_heic_is_named_with_its_remedy(tmp_path, monkeypatch):
-  monkeypatch.setattr(image_files, '_heif', lambda: False)
-  path = running.ROOT / 'tests' / 'cases' / 'heic_alone' / 'IMG_0001.HEIC'
-  with pytest.raises(image_files.errors.RunError, match='pip install pillow-h'):
-    image_files.load_photograph(path)
-
-
-@pytest.mark.parametrize('progressive', [False, True])
-def test_zeros_in_place_of_the_rest_are_damage(progressive, tmp_path):
-  """As an interrupted copy leaves them: the file has its full size."""
-  path = tmp_path / 'a.jpg'
-  rng = np.random.default_rng(0)
-  Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(
-    path, progressive=progressive
-  )
-  data = path.read_bytes()
-  kept = len(data) * 2 // 3
-  with pytest.raises(image_files.errors.RunError, match='damaged'):
-    image_files.decode_photograph(data[:kept] + bytes(len(data) - kept))
-
-
-def test_a_film_after_the_photograph_is_no_missing_end(tmp_path):
-  path = tmp_path / 'a.jpg'
-  Image.fromarray(tiny.images(1, 48, 64)[0]).save(path)
-  film = b'\0\0\0\x18ftypmp42' + bytes(100_000)
-  photograph = image_files.decode_photograph(path.read_bytes() + film)
-  assert photograph.notes == ()
-
-
-@pytest.mark.parametrize(
-  'data,text',
-  [
-    (b'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull'),
-    (b'\n<!DOCTYPE html><html>Log in</html>', 'web page'),
-  ],
-)
-def test_what_lies_in_place_of_a_photograph_is_named(data, text):
-  with pytest.raises(image_files.errors.RunError, match=text):
-    image_files.decode_photograph(data)

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from pic_jax.images import image_files
 from pic_jax.runtime import errors
+from tests import running
 
 NUM_MUTATIONS = 40  # of each of the five seeds
 MAX_SECONDS = 5
@@ -298,6 +299,7 @@ PROGRAM = """
 import sys
 from pic_jax.images import image_files
 from pic_jax.runtime import errors
+from tests import running
 for path in sys.argv[1:]:
   try:
     image_files.load_photograph(path)
@@ -323,3 +325,22 @@ def test_pillow_itself_prints_nothing(tmp_path):
   result = subprocess.run(command, capture_output=True, text=True)
   assert result.returncode == 0 and result.stderr == ''
   assert result.stdout == 'refused\nrefused\n'
+
+
+def test_heic_is_named_with_its_remedy(tmp_path, monkeypatch):
+  monkeypatch.setattr(image_files, '_heif', lambda: False)
+  path = running.ROOT / 'tests' / 'cases' / 'heic_alone' / 'IMG_0001.HEIC'
+  with pytest.raises(errors.RunError, match='pip install pillow-h'):
+    image_files.load_photograph(path)
+
+
+@pytest.mark.parametrize(
+  'data,text',
+  [
+    (b'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull'),
+    (b'\n<!DOCTYPE html><html>Log in</html>', 'web page'),
+  ],
+)
+def test_what_lies_in_place_of_a_photograph_is_named(data, text):
+  with pytest.raises(errors.RunError, match=text):
+    image_files.decode_photograph(data)
