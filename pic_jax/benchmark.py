@@ -41,7 +41,7 @@ KEYS = {
 
 def run(
   config: ml_collections.ConfigDict,
-  params: Any = None,
+  params: parameters.Params | None = None,
   step: int | None = None,
   *,
   batches: Sequence[int] = (),
@@ -93,7 +93,7 @@ def _random_images(
 
 
 def _batch_rows(
-  config: ml_collections.ConfigDict, params: Any, batch: int
+  config: ml_collections.ConfigDict, params: parameters.Params, batch: int
 ) -> Iterator[dict[str, Any]]:
   """A step of training, and scores by both rules, on all local devices."""
   optimizer = optimizers.make_optimizer(config)
@@ -125,7 +125,7 @@ def _batch_rows(
 
 
 def _sample_rows(
-  config: ml_collections.ConfigDict, params: Any, batch: int
+  config: ml_collections.ConfigDict, params: parameters.Params, batch: int
 ) -> Iterator[dict[str, Any]]:
   """Two methods on one device; seconds include the embedding's pass.
 
@@ -136,12 +136,16 @@ def _sample_rows(
   lab = _random_images(config, batch)[1]
 
   @jax.jit
-  def prepare(params: Any, luminance: jax.Array, keys: jax.Array) -> tuple:
+  def prepare(
+    params: parameters.Params, luminance: jax.Array, keys: jax.Array
+  ) -> tuple:
     spec = conditions.SamplingSpec()
     return conditions.prepare(model, params, luminance, keys=keys, spec=spec)
 
   @jax.jit
-  def one_pass(params: Any, embedding: jax.Array, chroma: jax.Array) -> Any:
+  def one_pass(
+    params: parameters.Params, embedding: jax.Array, chroma: jax.Array
+  ) -> Any:
     return net.apply({'params': params}, chroma, embedding)
 
   def ready(fn: Callable[..., Any], *args: Any) -> tuple:

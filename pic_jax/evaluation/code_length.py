@@ -22,6 +22,7 @@ from pic_jax.model import (
   incremental_decoder,
   levels,
   logistic_mixture,
+  parameters,
   pic,
 )
 from pic_jax.runtime import devices, errors, terminal
@@ -68,7 +69,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def measure(
   config: ml_collections.ConfigDict,
-  params: Any,
+  params: parameters.Params,
   source: Sequence[np.ndarray],
   *,
   num_images: int,
@@ -129,7 +130,7 @@ class Coder:
 
   def encode(
     self,
-    params: Any,
+    params: parameters.Params,
     grey: tuple[jax.Array, jax.Array],
     chroma: np.ndarray,
     *,
@@ -168,7 +169,7 @@ class Coder:
 
   def decode(
     self,
-    params: Any,
+    params: parameters.Params,
     grey: tuple[jax.Array, jax.Array],
     code: np.ndarray,
     *,
@@ -203,7 +204,10 @@ class Coder:
     return io_callback(self._ask, shape, rows, *place, ordered=True)
 
   def _walk_fn(
-    self, params: Any, luminance: jax.Array, luminance_small: jax.Array
+    self,
+    params: parameters.Params,
+    luminance: jax.Array,
+    luminance_small: jax.Array,
   ) -> jax.Array:
     """Visits the pixels in order and asks for their symbols: [B, h, w, 2]."""
     net = self._model.build_embedding(gives_features=True)

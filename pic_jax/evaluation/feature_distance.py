@@ -17,7 +17,12 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
-from pic_jax.model import backbone_embedding, efficientnet_lite0, pic
+from pic_jax.model import (
+  backbone_embedding,
+  efficientnet_lite0,
+  parameters,
+  pic,
+)
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
@@ -29,7 +34,7 @@ SETS = ('samples', 'floor', 'originals', 'grey')
 NUM_REFERENCE = 1500
 
 
-def features(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
+def features(params: parameters.Params, rgb: jax.Array) -> dict[str, jax.Array]:
   """Computes the features of pictures, by part of the backbone.
 
   Args:
@@ -48,7 +53,9 @@ def features(params: Any, rgb: jax.Array) -> dict[str, jax.Array]:
 
 
 def features_of_all(
-  params: Any, pictures: Sequence[np.ndarray], batch_size: int = 16
+  params: parameters.Params,
+  pictures: Sequence[np.ndarray],
+  batch_size: int = 16,
 ) -> dict[str, np.ndarray]:
   """`features` of many pictures [H, W, 3] uint8 of one size: [N, ...]."""
   features_fn: Callable = jax.jit(features)
@@ -102,7 +109,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def _features_of_sets(
-  params: Any,
+  params: parameters.Params,
   rgb: jax.Array,
   indices: jax.Array,
   *,
@@ -130,7 +137,7 @@ def _features_of_sets(
 
 def measure(
   config: ml_collections.ConfigDict,
-  params: Any,
+  params: parameters.Params,
   source: Sequence[np.ndarray],
   *,
   num_images: int,

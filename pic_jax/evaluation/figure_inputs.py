@@ -14,7 +14,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
-from pic_jax.model import levels, logistic_mixture, pic
+from pic_jax.model import levels, logistic_mixture, parameters, pic
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
@@ -28,7 +28,7 @@ FigureInputs = dict[str, Any]  # what `draw_and_score` gives for an image
 
 def draw_and_score(
   config: ml_collections.ConfigDict,
-  params: dict,
+  params: parameters.Params,
   source: Sequence[np.ndarray],
   *,
   indices: Sequence[int],
@@ -69,7 +69,7 @@ def draw_and_score(
 
 
 def _draw(
-  params: dict,
+  params: parameters.Params,
   rgb: jax.Array,
   numbers: jax.Array,
   *,

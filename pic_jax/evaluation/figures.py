@@ -11,6 +11,7 @@ import numpy as np
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import figure_inputs, learning_curve
 from pic_jax.images import image_files, tiling
+from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.saved import run_config
 
@@ -147,7 +148,9 @@ def _save(rows_fn: Callable[[], np.ndarray], path: pathlib.Path) -> None:
 
 
 def _figures_of_model(
-  params: Any, config: ml_collections.ConfigDict, folders: Sequence[str]
+  params: parameters.Params,
+  config: ml_collections.ConfigDict,
+  folders: Sequence[str],
 ) -> dict[str, Callable[[], np.ndarray]]:
   """Builds the rows of each figure by name, from one pass over the images."""
   model = run_config.build_model(config)

@@ -6,13 +6,18 @@ level, each for a and then for b. They determine x3.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pic_jax.model import level_likelihood, levels, logistic_window, pic
+from pic_jax.model import (
+  level_likelihood,
+  levels,
+  logistic_window,
+  parameters,
+  pic,
+)
 
 # Returns symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
 # level (from 1) and the number of the symbol in a cell.
@@ -95,7 +100,7 @@ def _value(
 
 def walk(
   model: pic.PIC,
-  params: Any,
+  params: parameters.Params,
   luminance: jax.Array,
   *,
   embedded: tuple[jax.Array, list[jax.Array]],

@@ -10,7 +10,7 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.images import film as old_film
-from pic_jax.model import logistic_mixture, pic, winograd
+from pic_jax.model import logistic_mixture, parameters, pic, winograd
 from pic_jax.runtime import devices
 from pic_jax.saved import run_config
 
@@ -132,7 +132,7 @@ def score_fn(
   """
 
   def score(
-    params: Any, rgb: jax.Array, indices: jax.Array | None = None
+    params: parameters.Params, rgb: jax.Array, indices: jax.Array | None = None
   ) -> dict[str, jax.Array]:
     lab = split_through_film(model, rgb, film, indices=indices)
     if not model.has_likelihood:
@@ -164,7 +164,7 @@ def score_fn(
 
 def evaluate(
   config: ml_collections.ConfigDict,
-  params: Any,
+  params: parameters.Params,
   source: Sequence[np.ndarray],
   *,
   num_images: int = -1,

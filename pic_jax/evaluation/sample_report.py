@@ -14,7 +14,7 @@ from pic_jax.evaluation import (
   metrics,
   sample_scores,
 )
-from pic_jax.model import pic
+from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, sample
 from pic_jax.saved import run_config
@@ -77,7 +77,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def measure(
   config: ml_collections.ConfigDict,
-  params: Any,
+  params: parameters.Params,
   source: Sequence[np.ndarray],
   *,
   num_images: int,
@@ -136,7 +136,7 @@ def measure(
 
 def score_samples(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   rgb: jax.Array,
   *,
   lab: pic.LabBatch,

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import causal_decoder
+from pic_jax.model import causal_decoder, parameters
 
 # What `decode` asks for each pixel: (theta [N, P], row, col) -> the pixel's
 # values [N, C] and anything to collect.
@@ -25,7 +25,7 @@ StepFn = Callable[..., tuple[Any, Any]]
 
 def decode(
   decoder: causal_decoder.CausalDecoder,
-  params: Any,
+  params: parameters.Params,
   embedding: jax.Array,
   *,
   pixel_fn: PixelFn,

@@ -1,6 +1,7 @@
 """Shapes and initial values of the parameters of `PIC`."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,12 @@ import numpy as np
 
 from pic_jax.model import backbone_embedding, layers, levels, pic
 
+# Nested dicts of arrays, by the names of the modules.
+Params = dict[str, Any]
+
 
 @functools.cache  # tracing takes a second, and `checkpoints` asks twice
-def shapes(model: pic.PIC, image_size: int) -> dict:
+def shapes(model: pic.PIC, image_size: int) -> Params:
   """The tree of parameters as shapes, without any arithmetic; read only."""
   small = image_size // model.chroma_factor
   return jax.eval_shape(
@@ -26,8 +30,8 @@ def initial(
   batch: pic.LabBatch,
   seed: int,
   *,
-  backbone: dict | None = None,
-) -> dict:
+  backbone: Params | None = None,
+) -> Params:
   """Draws the directions and sets gains and biases from the first batch.
 
   Numpy draws all directions: a jitted graph with a random draw for each of
@@ -53,7 +57,9 @@ def initial(
     return _draw_direction(rng, leaf)
 
   @jax.jit
-  def initialize(params: dict, luminance: jax.Array, chroma: jax.Array) -> dict:
+  def initialize(
+    params: Params, luminance: jax.Array, chroma: jax.Array
+  ) -> Params:
     _, updates = model.apply(
       {'params': params}, luminance, chroma, mutable=['params']
     )
@@ -66,8 +72,8 @@ def initial(
 
 
 def with_levels(
-  model: pic.PIC, params: dict, batch: pic.LabBatch, *, seed: int
-) -> dict:
+  model: pic.PIC, params: Params, batch: pic.LabBatch, *, seed: int
+) -> Params:
   """Draws the finer levels that parameters lack.
 
   Args:
@@ -116,7 +122,7 @@ def _draw_direction(
   return deviation * rng.standard_normal(leaf.shape, np.float32)
 
 
-def completed(params: dict, expected: dict) -> dict:
+def completed(params: Params, expected: Params) -> Params:
   """Completes older parameters with a kernel of 0 for hints.
 
   Args:

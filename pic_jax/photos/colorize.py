@@ -15,6 +15,7 @@ import ml_collections
 import numpy as np
 
 from pic_jax.images import image_files, to_srgb
+from pic_jax.model import parameters
 from pic_jax.photos import (
   adjustments,
   drawn_samples,
@@ -61,7 +62,7 @@ class Colorizer:
 
   def __init__(
     self,
-    params: Any,
+    params: parameters.Params,
     config: ml_collections.ConfigDict,
     digest: str = '',
     *,

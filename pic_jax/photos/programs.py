@@ -8,7 +8,6 @@ import contextlib
 import fractions
 import functools
 import hashlib
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ import numpy as np
 from pic_jax.images import color
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import levels as finer_levels
-from pic_jax.model import pic
+from pic_jax.model import parameters, pic
 from pic_jax.photos import hint_files, network_size, options
 from pic_jax.runtime import compilation_cache, devices, errors
 from pic_jax.sampling import conditions, sample
@@ -26,7 +25,9 @@ from pic_jax.sampling import conditions, sample
 class Programs:
   """Drawing and scoring by a model, on photographs of the network's size."""
 
-  def __init__(self, model: pic.PIC, params: Any, prior: np.ndarray | None):
+  def __init__(
+    self, model: pic.PIC, params: parameters.Params, prior: np.ndarray | None
+  ):
     """Compiles nothing yet.
 
     Args:
@@ -156,7 +157,7 @@ class Programs:
 
   def _draw_fn(
     self,
-    params: Any,
+    params: parameters.Params,
     levels: jax.Array,
     words: jax.Array,
     *,
@@ -175,7 +176,7 @@ class Programs:
     return chroma, drawn.log_prob
 
   def _expect_fn(
-    self, params: Any, levels: jax.Array, hints: jax.Array | None
+    self, params: parameters.Params, levels: jax.Array, hints: jax.Array | None
   ) -> tuple[jax.Array, jax.Array]:
     """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
     luminance = _network_luminance(levels)
@@ -194,7 +195,7 @@ class Programs:
 
   def _score_fn(
     self,
-    params: Any,
+    params: parameters.Params,
     levels: jax.Array,
     hints: jax.Array | None,
     *,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pic_jax.model import colour_prior, logistic_mixture, pic
+from pic_jax.model import colour_prior, logistic_mixture, parameters, pic
 from pic_jax.model import hints as hint_maps
 
 
@@ -206,7 +206,7 @@ class Conditions(NamedTuple):
 
 def prepare(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   luminance: jax.Array,
   *,
   keys: jax.Array,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import level_sampling, pic
+from pic_jax.model import level_sampling, parameters, pic
 from pic_jax.sampling import conditions
 
 # Offset of the levels in a sample's key; candidates of pixels use 0, 1, ...
@@ -63,7 +63,7 @@ def draw_noise(
 
 def refine(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   canvas: jax.Array,
   *,
   inputs: Inputs,

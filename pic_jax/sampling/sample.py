@@ -11,7 +11,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import incremental_decoder, levels, logistic_mixture, pic
+from pic_jax.model import (
+  incremental_decoder,
+  levels,
+  logistic_mixture,
+  parameters,
+  pic,
+)
 from pic_jax.sampling import conditions, refinement
 
 # Passes of the parallel method between two tests of convergence.
@@ -38,7 +44,9 @@ class Samples(NamedTuple):
   num_passes: jax.Array
 
 
-def cached(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
+def cached(
+  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
+) -> tuple:
   """Scans the pixels: every layer computes every pixel once.
 
   Returns:
@@ -65,7 +73,9 @@ def cached(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
 
-def naive(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
+def naive(
+  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
+) -> tuple:
   """Runs the whole decoder for each pixel: the oracle of the tests.
 
   Returns:
@@ -88,7 +98,7 @@ def naive(model: pic.PIC, params: dict, cond: conditions.Conditions) -> tuple:
 
 
 def parallel(
-  model: pic.PIC, params: dict, cond: conditions.Conditions
+  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
 ) -> tuple:
   """Iterates to the fixed point.
 
@@ -126,7 +136,7 @@ def parallel(
 
 
 def feed_forward(
-  model: pic.PIC, params: dict, cond: conditions.Conditions
+  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
 ) -> tuple:
   """Samples a model without decoder, each pixel independently (sec. 4.3).
 
@@ -149,7 +159,7 @@ METHODS = {'cached': cached, 'naive': naive, 'parallel': parallel}
 
 def draw(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   luminance: jax.Array,
   *,
   keys: jax.Array,
@@ -205,7 +215,7 @@ def draw(
 
 def sample_chroma(  # noqa: PLR0913, PLR0917  documented in docs/api.md
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   luminance: jax.Array,
   keys: jax.Array,
   num_samples: int = 1,

@@ -11,7 +11,7 @@ import numpy as np
 
 from pic_jax.data import input_pipeline
 from pic_jax.images import image_files, tiling
-from pic_jax.model import pic
+from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, terminal
 from pic_jax.sampling import conditions, pictures, sample
 
@@ -25,7 +25,9 @@ def _rows_fn(
   Cached, so that a model is compiled once.
   """
 
-  def draw(params: dict, rgb: jax.Array, indices: jax.Array) -> jax.Array:
+  def draw(
+    params: parameters.Params, rgb: jax.Array, indices: jax.Array
+  ) -> jax.Array:
     lab = model.split_lab(rgb)
     keys = sample.image_keys(seed, indices)
     drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
@@ -38,7 +40,7 @@ def _rows_fn(
 
 def draw_rows(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   rgb: np.ndarray,
   *,
   indices: Sequence[int],
@@ -65,7 +67,7 @@ def draw_rows(
 
 def draw_batches(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   source: Sequence[np.ndarray],
   *,
   sampling: ml_collections.ConfigDict,
@@ -96,7 +98,7 @@ def draw_batches(
 
 def save(
   model: pic.PIC,
-  params: dict,
+  params: parameters.Params,
   config: ml_collections.ConfigDict,
   *,
   step: int,

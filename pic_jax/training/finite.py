@@ -5,6 +5,7 @@ from typing import Any
 import flax.traverse_util
 import numpy as np
 
+from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors
 from pic_jax.training import train_step
 
@@ -12,7 +13,7 @@ from pic_jax.training import train_step
 MAX_SKIPPED_IN_ROW = 10
 
 
-def _not_finite(params: Any) -> list[str]:
+def _not_finite(params: parameters.Params) -> list[str]:
   """Lists layers or blocks whose parameters (host arrays) are not finite."""
   flat = flax.traverse_util.flatten_dict(params)
   bad = [path for path, x in flat.items() if not np.isfinite(x).all()]

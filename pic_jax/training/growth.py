@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pic_jax.model import causal_attention, layers, pic
+from pic_jax.model import causal_attention, layers, parameters, pic
 from pic_jax.runtime import errors
 
 # Channels of one axis of a kernel, in groups that are stored one after the
@@ -228,7 +228,7 @@ def _check_equal(what: str, before: Any, after: Any) -> None:
 
 
 def grow(
-  params: dict, before: pic.PIC, after: pic.PIC, *, seed: int = 0
+  params: parameters.Params, before: pic.PIC, after: pic.PIC, *, seed: int = 0
 ) -> dict:
   """Returns parameters with which `after` computes the same as `before`.
 

@@ -134,7 +134,7 @@ def init_from(
   return params
 
 
-def _sizes(params: Any) -> Any:
+def _sizes(params: parameters.Params) -> Any:
   return jax.tree.map(lambda x: x.shape, params)
 
 

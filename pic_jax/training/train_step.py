@@ -11,7 +11,14 @@ import numpy as np
 import optax
 
 from pic_jax.images import color, film
-from pic_jax.model import hints, levels, logistic_mixture, pic, winograd
+from pic_jax.model import (
+  hints,
+  levels,
+  logistic_mixture,
+  parameters,
+  pic,
+  winograd,
+)
 from pic_jax.runtime import devices
 
 
@@ -29,14 +36,16 @@ class TrainState(flax.struct.PyTreeNode):
   """
 
   step: jax.Array
-  params: Any
-  ema_params: Any
+  params: parameters.Params
+  ema_params: parameters.Params
   opt_state: Any
   num_skipped: jax.Array
   skipped_in_row: jax.Array
 
 
-def create(params: Any, optimizer: optax.GradientTransformation) -> TrainState:
+def create(
+  params: parameters.Params, optimizer: optax.GradientTransformation
+) -> TrainState:
   """A state at step 0 whose average is the parameters themselves."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
@@ -89,7 +98,7 @@ class Recipe(NamedTuple):
   levels_taught: np.ndarray | None = None
 
 
-def _stop_frozen(params: dict, frozen: tuple[str, ...]) -> dict:
+def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
   """Stops the gradients of frozen networks."""
   return {
     name: jax.lax.stop_gradient(x) if name in frozen else x
@@ -135,7 +144,7 @@ def loss_fn(
   """
 
   def loss(
-    params: Any, rgb: jax.Array, dropout_key: jax.Array
+    params: parameters.Params, rgb: jax.Array, dropout_key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
     lab = _seen(model, recipe, rgb, key=jax.random.fold_in(dropout_key, 2))
