@@ -7,7 +7,7 @@ OUT ?= runs/demo
 TRAIN_DEMO ?= runs/train-demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo train-demo test test-all soak style lint
+.PHONY: demo train-demo test test-all soak style types lint
 
 demo: $(VENV)/.run  ## Colourise the photographs that are here, four times.
 	$(BIN)/python -m pic_jax colorize photos -o $(OUT)
@@ -20,7 +20,7 @@ train-demo: $(VENV)/.run  ## Train, evaluate and sample on the same photographs.
 test: $(VENV)/.test style  ## The quick tests.
 	$(PYTEST) -m 'not slow' tests
 
-test-all: $(VENV)/.test style  ## The quick and the slow tests: what CI runs.
+test-all: $(VENV)/.test style types  ## All tests and types: what CI runs.
 	$(PYTEST) tests
 
 soak: $(VENV)/.test  ## Kills a run 30 times, and colouring 20 times.
@@ -33,8 +33,13 @@ style: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lint: style  ## Style and types.
-	$(BIN)/pyright
+types: $(VENV)/.test
+	for version in 3.11 3.12 3.13; do \
+	  $(BIN)/pyright --pythonpath $(BIN)/python --pythonversion $$version \
+	    --level error || exit 1; \
+	done
+
+lint: style types  ## Style and types, also those of the page.
 	@if command -v npx >/dev/null; then \
 	  npx --yes --package typescript@5.9.3 tsc -p tests/app/jsconfig.json; \
 	else echo 'No node: the types of the JavaScript are not checked.' >&2; fi
