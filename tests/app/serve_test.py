@@ -8,13 +8,15 @@ from tests import tiny
 
 def test_names_are_allowed_on_the_command_line(monkeypatch):
   served = []
-  monkeypatch.setattr(serve, 'run', lambda *arguments: served.append(arguments))
+  monkeypatch.setattr(
+    serve, 'run', lambda *args, **named: served.append((*args, named))
+  )
   __main__.main(
     ['app', '--host', '0.0.0.0', '--allow', 'MyPC.local']
     + ['--allow=photos.example.org', '--no-browser']
   )
-  ((source, site, port, open_browser),) = served
-  assert (source, port, open_browser) == ('photos', 8000, False)
+  ((source, site, port, named),) = served
+  assert (source, port, named) == ('photos', 8000, {'open_browser': False})
   assert site.host == '0.0.0.0'
   assert site.has('mypc.local:8000') and site.has('photos.example.org')
   assert not site.has('other.example.org')

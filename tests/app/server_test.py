@@ -232,7 +232,7 @@ def test_scores_of_pins_come_with_versions(client, monkeypatch):
   (note,) = line['notes']
   assert 'cells are known from hints' in note
   score = pin_scores.PinScore(0.5, 3.0, (2, 1))
-  monkeypatch.setattr(pin_scores, 'score', lambda *_: score)
+  monkeypatch.setattr(pin_scores, 'score', lambda *_, **__: score)
   (line,) = client.draw(photo, [pinned])
   # In the middle of that cell of 5 rows by 6 columns or so.
   cure = line['cure']

@@ -678,7 +678,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
   image_files.save_image(path, rgb)
   before = path.read_bytes()
 
-  def full(file, *_):
+  def full(file, *_, **__):
     file.write(b'half')
     raise OSError(errno.ENOSPC, 'No space left on device')
 
@@ -688,7 +688,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
       image_files.save_image(path, rgb)
   assert '\n' not in str(error.value) and 'a\\n.png' in str(error.value)
 
-  def interrupted(file, *_):
+  def interrupted(file, *_, **__):
     file.write(b'half')
     raise KeyboardInterrupt
 

@@ -449,7 +449,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
 
 
 def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
-  def fail(*_):
+  def fail(*_, **__):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 5 GiB')
 
   monkeypatch.setattr(loop, '_compile', fail)
