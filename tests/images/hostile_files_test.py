@@ -299,7 +299,6 @@ PROGRAM = """
 import sys
 from pic_jax.images import image_files
 from pic_jax.runtime import errors
-from tests import running
 for path in sys.argv[1:]:
   try:
     image_files.load_photograph(path)

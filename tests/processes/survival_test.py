@@ -201,7 +201,9 @@ training = input_pipeline.open_training(config.data)
 source = input_pipeline.open_test(config)
 net = run_config.build_model(config)
 optimizer = optimizers.make_optimizer(config)
-state = start.first_state(config, workdir, net, optimizer, training)
+state = start.first_state(
+  config, workdir, net, optimizer=optimizer, training=training
+)
 state = devices.replicate(state)
 tree = flax.serialization.to_state_dict(devices.fetch(state))
 report = evaluate.evaluate(
