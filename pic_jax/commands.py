@@ -195,7 +195,9 @@ def export(values: Any) -> None:
   output = pathlib.Path(values.output)
   for path in (output, output.with_suffix('.json')):
     if path.exists():
-      raise errors.UserError(f'{path} exists: remove it, or another --output.')
+      raise errors.UserError(
+        f'{path} exists: remove it or choose another --output.'
+      )
   params, config, step = _load_trained(values)
   if values.recommend:
     recommended = recommended_sampling.from_flag(values.recommend)

@@ -63,7 +63,7 @@ def run(
     port = listener.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
-    terminal.say('Photographs stay in memory here. Ctrl-C ends it.')
+    terminal.say("Photographs stay in this machine's memory. Ctrl-C stops it.")
     # In its own thread: a photograph need not wait for other shapes.
     threading.Thread(target=page.warm_up, daemon=True).start()
     if open_browser and has_display():

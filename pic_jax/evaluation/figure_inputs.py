@@ -197,5 +197,5 @@ def _picture_of(
       return image_files.load_image(files[candidate])
   raise errors.RunError(
     f'{errors.in_one_line(folder)} has no picture of '
-    f'{errors.in_one_line(name)}: neither its name, nor with .0 behind.'
+    f'{errors.in_one_line(name)}, neither by this name nor by that of sample 0.'
   )

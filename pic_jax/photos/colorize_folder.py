@@ -231,7 +231,11 @@ def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
     path for path in targets if os.path.lexists(run.job.output / path)
   ]
   if existing and not is_ours and not file_options.overwrite:
-    what = 'was made with other settings' if before else 'is not of this job'
+    what = (
+      'was made with other settings'
+      if before
+      else 'does not belong to this job'
+    )
     run.fail(
       result,
       f'{errors.in_one_line(run.job.output / existing[0])} exists and {what}: '

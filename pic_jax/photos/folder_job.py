@@ -160,7 +160,7 @@ def find(job: Job) -> Found:
     )
   if job.hints and len(photographs) > 1:
     raise errors.UserError(
-      f'--hints are of one photograph, got {len(photographs)}.'
+      f'--hints belong to one photograph, got {len(photographs)}.'
     )
   _refuse_equal_names(photographs, str)
   own = [(path, name) for path, name in photographs if job.shard.has(name)]
@@ -175,8 +175,8 @@ def _refuse_files_of_others(job: Job) -> None:
   for name in names[: 1 if job.file_options.overwrite else None]:
     if os.path.lexists(job.output / name):
       raise errors.UserError(
-        f'{errors.in_one_line(job.output / name)} exists and is not of this '
-        'job: remove it, or choose another --output.'
+        f'{errors.in_one_line(job.output / name)} exists and does not belong '
+        'to this job: remove it, or choose another --output.'
       )
 
 
@@ -218,7 +218,7 @@ def _refuse_equal_names(
     if first is not path:
       raise errors.UserError(
         f'{errors.in_one_line(first)} and {errors.in_one_line(path)} would '
-        'have outputs of one name: colour them into two --output folders.'
+        'have outputs of the same name: colour them into two --output folders.'
       )
 
 

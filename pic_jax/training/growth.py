@@ -243,8 +243,8 @@ def grow(
   """
   if before.levels:
     raise errors.RunError(
-      'A model with finer levels (`model.levels`) cannot grow: they read what '
-      'is as wide as it is.'
+      'A model with finer levels (`model.levels`) cannot grow: its levels '
+      'read features of a fixed width.'
     )
   growth = _Growth(before, after, seed)
   stages = len(before.embedding_stages), len(after.embedding_stages)

@@ -124,13 +124,13 @@ def init_from(
     terminal.say(f'The model of {source} is grown to the size of this one.')
   missing = sorted(shapes.keys() - params.keys())
   if missing and all(name.startswith('level_') for name in missing):
-    terminal.say(f'{source} has no {", ".join(missing)}: drawn.')
+    terminal.say(f'{source} has no {", ".join(missing)}: drawn at random.')
     first = model.split_lab(_first_batch(config, images))
     params = parameters.with_levels(
       model, params, first, seed=config.training.seed
     )
   parameter_check.check_fit(params, shapes, source)
-  terminal.say(f'Starting from {source}, step {step}, optimiser fresh.')
+  terminal.say(f'Starting from {source}, step {step}, with a fresh optimiser.')
   return params
 
 

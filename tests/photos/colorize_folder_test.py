@@ -161,7 +161,7 @@ def test_files_of_others_in_the_output_folder_are_refused(
 ):
   path = folder / 'out' / name
   path.mkdir(parents=True) if name == '.partial' else write(path)
-  with pytest.raises(errors.UserError, match='is not of this job'):
+  with pytest.raises(errors.UserError, match='does not belong to this job'):
     run(colorizer, folder)
   assert path.exists() and [*path.parent.iterdir()] == [path]
   if name == 'report.json':
