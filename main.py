@@ -1,12 +1,13 @@
 """Command line of training, evaluation, sampling and figures."""
 
+import re
 import sys
 
 from absl import app, flags, logging
 
 from pic_jax import commands
 from pic_jax.runtime import compilation_cache, errors, freed_memory
-from pic_jax.saved import earlier_versions
+from pic_jax.saved import config_check, earlier_versions
 
 _MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'What to do.')
 flags.DEFINE_string(
@@ -102,9 +103,11 @@ def parse_flags(argv: list[str]) -> list[str]:
       text = ' '.join(str(text).split()) or type(error).__name__
       if "flag 'config." in text and flags.FLAGS['config'].value is None:
         text += ': a field of a config needs --config=FILE.'
-      raise errors.UserError(
-        earlier_versions.removed_flag(argv) or text
-      ) from None
+      removed = earlier_versions.removed_flag(argv)
+      if not removed:
+        for name in re.findall(r'^--?config\.([\w.]+)', '\n'.join(argv), re.M):
+          config_check.check_path(name)
+      raise errors.UserError(removed or text) from None
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from pic_jax.runtime import errors, fields
 from pic_jax.saved import config_fields
 
 
-def _check_names(where: str, names: Any, expected: Any) -> None:
+def _check_known(where: str, names: Any, expected: Any) -> None:
   for name in names:
     if name not in expected:
       near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
@@ -21,9 +21,25 @@ def _check_names(where: str, names: Any, expected: Any) -> None:
       raise errors.UserError(
         f'Unknown field `{where}{name}`; the nearest is `{where}{near}`.'
       )
+
+
+def _check_names(where: str, names: Any, expected: Any) -> None:
+  _check_known(where, names, expected)
   for name in expected:
     if name not in names:
       raise errors.UserError(f'Missing field `{where}{name}`.')
+
+
+def check_path(path: str) -> None:
+  """Checks that 'data.image_size' or 'data' names a field or a section.
+
+  Raises:
+    UserError: it does not; names the nearest one.
+  """
+  defaults = config_fields.defaults()
+  section, *rest = path.split('.')
+  _check_known('', [section], defaults)
+  _check_known(f'{section}.', rest[:1], defaults[section])
 
 
 def _require(condition: bool, message: str) -> None:
