@@ -1,7 +1,7 @@
 """Scores of pins: how well a version follows them, where they run over.
 
-Nobody has outlined the objects: of an object counts what is as light as a pin
-and connected to it, some way beyond the cells that the pin itself gives.
+Nobody has outlined the objects: of an object counts what is near to a pin, see
+`brush.distances`, some way beyond the cells that the pin itself gives.
 """
 
 from typing import NamedTuple
@@ -11,12 +11,11 @@ import numpy as np
 from pic_jax.images import any_shape
 from pic_jax.photos import brush
 
-# Against outlines by hand (scripts/measure_pins.py, 19 objects of 8 versions):
-# the order by `taken` correlates 0.8 with that by what the outlines hold, and
-# 8 of 10 places where a colour is said to have run over lie outside of them.
-TOLERANCE = 25.0  # units of L: so much lighter or darker an object may be
-# Shares of the short side: so far an object surely reaches, and may reach.
-REACH, FAR = 0.35, 0.5
+# Against outlines by hand (scripts/measure_pins.py, 19 objects, two places of
+# each): within `REACH` lies 0.73 of an object, and 0.74 of what lies there is
+# the object; within `FAR` lies 0.85.
+# Distances from a pin: so far an object surely reaches, and may reach.
+REACH, FAR = 60.0, 76.0
 # Lab units of (a, b): what is nearer took a pin's colour, what is farther did
 # not take it at all.
 SAME, OTHER = 5.0, 45.0
@@ -72,24 +71,25 @@ def score(
   """Scores a version.
 
   Args:
-    strokes: its pins on the chroma map, see `hint_files.strokes_of`.
-    luminance: [h, w] L of the cells, see `Colorizer.cell_luminance`.
+    strokes: its pins, see `hint_files.strokes_of`.
+    luminance: [parts h, parts w] L, see `Colorizer.brush_luminance`.
     chroma: [h, w, 2] the version, Lab units.
     plain: [h, w, 2] the same sample without pins.
   """
   if not strokes:
     return PinScore(1.0, 0.0, None)
-  shares, objects = [], np.zeros(luminance.shape, bool)
-  shift, ran_over = np.zeros(luminance.shape), np.zeros(luminance.shape, bool)
-  _, is_given = brush.paint(strokes, luminance)
+  shape = chroma.shape[:2]
+  parts = len(luminance) // len(chroma)
+  cells = brush.in_cells(luminance, parts).mean((1, 3))
+  shares, objects = [], np.zeros(shape, bool)
+  shift, ran_over = np.zeros(shape), np.zeros(shape, bool)
+  _, is_given = brush.paint(strokes, luminance, parts)
   for stroke in strokes:
-    wanted = _wanted(stroke, luminance)
+    wanted = _wanted(stroke, cells)
     apart = np.linalg.norm(chroma - wanted, axis=-1)
-    is_object = brush.cells_within(
-      stroke, luminance, REACH, tolerance=TOLERANCE
-    )
-    objects |= brush.cells_within(stroke, luminance, FAR, tolerance=TOLERANCE)
-    beyond = is_object & ~is_given
+    distance = brush.distances(stroke, luminance, parts)
+    objects |= distance <= FAR
+    beyond = (distance <= REACH) & ~is_given
     near = 1.0 - np.clip((apart - SAME) / (OTHER - SAME), 0.0, 1.0)
     shares.append(near[beyond].mean() if beyond.any() else 1.0)
     if np.linalg.norm(stroke.chroma) < GREY:

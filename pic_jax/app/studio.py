@@ -72,7 +72,7 @@ class Studio:
       'name': self._name,
       'sha256': self._colorizer.digest,
       'reads_pins': self._colorizer.model.hint_share > 0,
-      'pin_sizes': list(brush.RADII),
+      'pin_sizes': list(brush.REACHES),
       'scores_pins': self._colorizer.model.hint_share > 0,
       'max_bytes': MAX_BYTES,
       'defaults': {
@@ -193,8 +193,8 @@ class Studio:
       UserError: it cannot be read, or a pin lies outside the photograph.
     """
     points, notes = hint_points.parse(data, 'The file')
-    luminance = self._colorizer.cell_luminance(opened.network_input)
-    known = hint_files.from_points(points, opened.size, luminance)
+    luminance, parts = self._colorizer.brush_luminance(opened.network_input)
+    known = hint_files.from_points(points, opened.size, luminance, parts=parts)
     notes = [f'{note}.' for note in (*known.notes, *notes)]
     return {'pins': sample_recipe.pins_to_json(points), 'notes': notes}
 
@@ -250,8 +250,11 @@ class Studio:
     before = chroma if plain is None else plain.chroma[0]
     shape = opened.network_input.shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
-    strokes, _ = hint_files.strokes_of(recipe.pins, opened.size, shape)
-    found = pin_scores.score(strokes, luminance, chroma, plain=before)
+    fine, parts = self._colorizer.brush_luminance(opened.network_input)
+    strokes, _ = hint_files.strokes_of(
+      recipe.pins, opened.size, fine.shape, parts=parts
+    )
+    found = pin_scores.score(strokes, fine, chroma, plain=before)
     cure = None
     if found.overrun:
       row, column = found.overrun

@@ -233,7 +233,8 @@ class Colorizer:
     is_file = isinstance(hints, str | os.PathLike)
     read_fn = hint_files.read if is_file else hint_files.from_points
     size = size or network_input.luminance.shape
-    known = read_fn(hints, size, self.cell_luminance(network_input))
+    luminance, parts = self.brush_luminance(network_input)
+    known = read_fn(hints, size, luminance, parts=parts)
     return dataclasses.replace(
       network_input,
       hints=known.cells,
@@ -250,6 +251,12 @@ class Colorizer:
     return network_size.cell_luminance(
       network_input, model.chroma_factor, model.chroma_filter
     )
+
+  def brush_luminance(
+    self, network_input: network_size.NetworkInput
+  ) -> tuple[np.ndarray, int]:
+    """See `network_size.brush_luminance`."""
+    return network_size.brush_luminance(network_input, self.model.chroma_factor)
 
   @_on_devices
   def draw(

@@ -67,48 +67,60 @@ def from_points(
   points: Iterable[hint_points.Point | tuple],
   size: tuple[int, int],
   luminance: np.ndarray,
+  *,
+  parts: int = 1,
 ) -> Known:
   """Paints points onto the cells of a chroma map; see `brush.paint`.
 
   Args:
     points: see `hint_points.Point`.
     size: height and width of the photograph.
-    luminance: [h, w] L of the cells, 0..100, without padding.
+    luminance: [parts h, parts w], L 0..100, without padding.
+    parts: of a cell's side.
 
   Raises:
     UserError: a point outside the photograph, or what is none.
   """
-  strokes, notes = strokes_of(points, size, luminance.shape)
-  known = _known(*brush.paint(strokes, luminance), notes)
-  return known._replace(anchors=anchors.cells(strokes, luminance))
+  strokes, notes = strokes_of(points, size, luminance.shape, parts=parts)
+  known = _known(*brush.paint(strokes, luminance, parts), notes)
+  return known._replace(anchors=anchors.cells(strokes, luminance, parts))
 
 
 def strokes_of(
   points: Iterable[hint_points.Point | tuple],
   size: tuple[int, int],
   shape: tuple[int, int],
+  *,
+  parts: int = 1,
 ) -> tuple[list[brush.Stroke], list[str]]:
-  """The brushes of points on a chroma map [h, w], one a cell, and notes.
+  """The brushes of points, one a cell, and notes.
+
+  Args:
+    points: see `hint_points.Point`.
+    size: height and width of the photograph.
+    shape: of the map of luminance that they are for, parts h and parts w.
+    parts: of a cell's side.
 
   Raises:
     UserError: a point outside the photograph, or what is none.
   """
   checked = hint_points.check(points)
-  cells = [cell_at(point[:2], size, shape) for point in checked]
+  places = [cell_at(point[:2], size, shape) for point in checked]
   rgb = np.array([point.rgb for point in checked], np.uint8).reshape(-1, 3)
   chroma = any_shape.rgb_to_lab(rgb)[:, 1:]
   last, clashes = {}, []  # one point a cell
-  for number, (cell, point) in enumerate(zip(cells, checked, strict=True)):
+  for number, (place, point) in enumerate(zip(places, checked, strict=True)):
+    cell = place[0] // parts, place[1] // parts
     if cell in last and checked[last[cell]].rgb != point.rgb:
       clashes.append((checked[last[cell]], point))
     last[cell] = number
   strokes = [
-    brush.Stroke(*cell, tuple(chroma[i]), checked[i].size)
-    for cell, i in last.items()
+    brush.Stroke(*places[i], tuple(chroma[i]), checked[i].size)
+    for i in last.values()
   ]
   notes = []
   if clashes:
-    high, wide = (s / n for s, n in zip(size, shape, strict=True))
+    high, wide = (parts * s / n for s, n in zip(size, shape, strict=True))
     notes.append(
       hint_points.listed(
         [
@@ -145,7 +157,11 @@ def from_picture(
 
 
 def read(
-  path: str | os.PathLike, size: tuple[int, int], luminance: np.ndarray
+  path: str | os.PathLike,
+  size: tuple[int, int],
+  luminance: np.ndarray,
+  *,
+  parts: int = 1,
 ) -> Known:
   """Hints of a file: points, or a picture of the photograph's size.
 
@@ -153,7 +169,7 @@ def read(
     path: a file of points, see `hint_points.parse`, if it ends in one of
       `TEXT_SUFFIXES`.
     size: height and width of the photograph.
-    luminance: [h, w] L of the cells, 0..100, without padding.
+    luminance, parts: see `from_points`.
 
   Raises:
     UserError, RunError: it cannot be read, does not fit the photograph, or
@@ -164,7 +180,7 @@ def read(
   if path.suffix.lower() in TEXT_SUFFIXES:
     points, notes = hint_points.parse(_bytes(path), name)
     try:
-      known = from_points(points, size, luminance)
+      known = from_points(points, size, luminance, parts=parts)
     except errors.UserError as error:
       raise errors.UserError(f'{name}: {error}') from None
     return known._replace(notes=(*known.notes, *notes))
@@ -175,7 +191,8 @@ def read(
       f'{size[1]} x {size[0]}, and transparent where nothing is known.'
     )
   rgb = np.broadcast_to(picture.rgb, (*size, 3))
-  known = from_picture(rgb, picture.alpha.reshape(size), luminance.shape)
+  shape = luminance.shape[0] // parts, luminance.shape[1] // parts
+  known = from_picture(rgb, picture.alpha.reshape(size), shape)
   if not known.cells.any():
     raise errors.UserError(
       f'{name} gives no hints: none of its pixels has an alpha of at least '

@@ -16,7 +16,7 @@ from pic_jax.photos import brush
 from pic_jax.runtime import errors
 
 DELIMITERS = (',', ';', '\t')
-SIZES = ('', *brush.RADII)
+SIZES = ('', *brush.REACHES)
 MAX_LISTED = 3
 FORMS = 'x,y,#rrggbb or x,y,r,g,b of 0 to 255, with a size S, M or L if wanted'
 # After a space: '#' that begins no colour.
@@ -30,7 +30,7 @@ class Point(NamedTuple):
   Attributes:
     x, y: pixels of the upright photograph from its left upper corner.
     rgb: sRGB there, 0..255.
-    size: of the brush, see `brush.RADII`; '' for the usual one.
+    size: of the brush, see `brush.REACHES`; '' for the usual one.
   """
 
   x: float

@@ -15,6 +15,7 @@ ASPECTS = (1.0, 1.5, 2.0, 4.0)
 # A photograph whose (a, b) stay this near (root mean square, Lab units) to a
 # curve over luminance was toned, not coloured: sepia, cyanotype, a bluish scan.
 TONE_TOLERANCE = 2.5
+BRUSH_SIDE = 64  # of the short side, see `brush_luminance`
 GREY_TOLERANCE = 1.0  # of (a, b) themselves: what a JPEG leaves of grey
 
 
@@ -146,6 +147,26 @@ def cell_luminance(
   small = network_input.levels[None, ..., None] / np.float32(2.55)
   small = np.asarray(color.subsample(small, factor, chroma_filter))
   return small[0, :rows, :columns, 0]
+
+
+def brush_luminance(
+  network_input: NetworkInput, factor: int
+) -> tuple[np.ndarray, int]:
+  """Luminance in which brushes see edges.
+
+  Returns:
+    [parts h, parts w] L, 0..100, without padding; and `parts`, into how many a
+    side of a cell of the chroma map is divided, so that the short side has at
+    most `BRUSH_SIDE`.
+  """
+  short = min(network_input.shape)
+  divisors = [n for n in range(1, factor + 1) if not factor % n]
+  parts = max(n for n in divisors if n == 1 or n * short <= BRUSH_SIDE)
+  rows, columns = (factor * side for side in network_input.shape)
+  pixels = network_input.levels[:rows, :columns] / np.float32(2.55)
+  side = factor // parts
+  squares = pixels.reshape(rows // side, side, columns // side, side)
+  return squares.mean((1, 3)), parts
 
 
 class Window(NamedTuple):

@@ -6,24 +6,23 @@ import pytest
 from pic_jax.app import pin_scores
 from pic_jax.photos import brush
 
-RED = (45.0, 25.0)
+RED = (40.0, 22.0)
 SHAPE = (16, 21)
 PIN = brush.Stroke(8, 5, RED, 'S')
 
 
 def scene():
-  """An object of L 40 in columns 3 to 7, all else much lighter, in blue."""
+  """An object of L 60 in columns 3 to 7, outlined in black, in blue."""
   luminance = np.full(SHAPE, 70.0, np.float32)
-  luminance[4:13, 3:8] = 40.0
+  luminance[3:14, 2:9] = 0.0
+  luminance[4:13, 3:8] = 60.0
   plain = np.broadcast_to(np.float32([0, -20]), (*SHAPE, 2))
-  return luminance, plain.copy(), luminance == 40
+  return luminance, plain.copy(), luminance == 60
 
 
 def test_all_none_and_part_of_an_object():
   luminance, plain, is_object = scene()
-  # Within 5.6 cells of the pin; its own, which it gives, does not count.
-  rows, cols = np.ogrid[:16, :21]
-  beyond = is_object & (np.hypot(rows - 8, cols - 5) <= 5.6)
+  beyond = is_object.copy()  # the pin's own cell, which it gives, is left out
   beyond[8, 5] = False
   for columns in (slice(3, 8), slice(5, 6), slice(0, 0)):
     chroma = plain.copy()
@@ -40,7 +39,7 @@ def test_all_none_and_part_of_an_object():
 
 def test_what_a_pin_can_be_in_the_dark_counts_as_taken():
   luminance, plain, is_object = scene()
-  luminance[is_object] = 8.0
+  luminance = np.where(is_object, 8.0, 70.0)
   dark = plain.copy()
   dark[is_object] = (20, 11)
   assert pin_scores.score([PIN], luminance, dark, plain=plain).taken > 0.9
@@ -55,10 +54,9 @@ def test_where_a_colour_ran_over_is_found():
   chroma[12, 12] = RED  # one cell is no area
   found = pin_scores.score([PIN], luminance, chroma, plain=plain)
   assert found.overrun == (4, 16) and found.taken == 1.0
-  distance = np.hypot(45, 45)
-  assert found.spill == pytest.approx(
-    26 * distance / (~is_object).sum(), rel=0.1
-  )
+  distance = np.hypot(40, 42)
+  outside = brush.distances(PIN, luminance) > pin_scores.FAR
+  assert found.spill == pytest.approx(26 * distance / outside.sum(), rel=1e-3)
   few = chroma.copy()
   few[2:7, 16:19] = plain[2:7, 16:19]
   assert pin_scores.score([PIN], luminance, few, plain=plain).overrun is None
@@ -71,7 +69,7 @@ def test_where_a_colour_ran_over_is_found():
 
 def test_an_object_may_be_unevenly_lit():
   luminance, plain, is_object = scene()
-  luminance[4:13, 6:8] += pin_scores.TOLERANCE - 1
+  luminance[4:13, 6:8] -= 15.0
   chroma = np.where(is_object[..., None], RED, plain).astype(np.float32)
   found = pin_scores.score([PIN], luminance, chroma, plain=plain)
   assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)

@@ -1,5 +1,9 @@
 """Cells that a hint gives, and the chroma that they have."""
 
+import heapq
+import itertools
+import math
+
 import numpy as np
 import pytest
 
@@ -9,52 +13,89 @@ from pic_jax.photos import brush
 RED = (60.0, 40.0)
 
 
+def cells_of(stroke, luminance) -> np.ndarray:
+  return brush.paint([stroke], luminance)[1]
+
+
+def test_distances_are_those_of_the_cheapest_ways():
+  luminance = np.random.default_rng(0).uniform(0, 100, (5, 7))
+  # Dijkstra's algorithm, one cell after the other.
+  expected = np.full((5, 7), np.inf)
+  waiting = [(0.0, 3, 2)]
+  while waiting:
+    distance, row, column = heapq.heappop(waiting)
+    if distance >= expected[row, column]:
+      continue
+    expected[row, column] = distance
+    for down, right in itertools.product((-1, 0, 1), repeat=2):
+      there = row + down, column + right
+      if (down or right) and 0 <= there[0] < 5 and 0 <= there[1] < 7:
+        change = abs(luminance[there] - luminance[row, column])
+        cost = change + brush.STEP * math.hypot(down, right) / 5
+        heapq.heappush(waiting, (distance + cost, *there))
+  found = brush.distances(brush.Stroke(3, 2, RED), luminance)
+  np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_cell_is_as_far_as_the_median_of_its_parts():
+  luminance = np.random.default_rng(1).uniform(0, 100, (10, 14))
+  stroke = brush.Stroke(7, 4, RED)
+  fine = brush.distances(stroke, luminance)
+  found = brush.distances(stroke, luminance, 2)
+  assert found.shape == (5, 7) and found[3, 2] == 0
+  parts = fine[0:2, 12:14]
+  np.testing.assert_allclose(found[0, 6], np.median(parts), rtol=1e-12)
+
+
 @pytest.mark.parametrize(
   'short,size,count',
   [
-    (16, 'S', 1),
-    (16, 'M', 37),
-    (16, 'L', 69),
-    (64, 'S', 9),
-    (64, 'M', 509),
-    (64, 'L', 1153),
+    (16, 'S', 0),
+    (16, 'M', 11),
+    (16, 'L', 14),
+    (64, 'S', 1 + 3),
+    (64, 'M', 1 + 46),
+    (64, 'L', 1 + 59),
   ],
 )
 def test_a_size_is_a_share_of_the_short_side(short, size, count):
   even = np.full((short, 2 * short), 50.0, np.float32)
   stroke = brush.Stroke(short // 2, short, RED, size)
-  found = brush.cells_of(stroke, even)
-  assert found.sum() == count
-  rows, columns = np.nonzero(found)
-  assert (rows.mean(), columns.mean()) == (stroke.row, stroke.column)
+  found = cells_of(stroke, even)
+  row = np.flatnonzero(found[short // 2])
+  assert (row.min(), row.max()) == (short - count, short + count)
 
 
 def test_no_size_is_the_default_size():
   even = np.full((16, 24), 50.0, np.float32)
   stroke = brush.Stroke(5, 7, RED)
   np.testing.assert_array_equal(
-    brush.cells_of(stroke, even),
-    brush.cells_of(stroke._replace(size=brush.DEFAULT_SIZE), even),
+    cells_of(stroke, even),
+    cells_of(stroke._replace(size=brush.DEFAULT_SIZE), even),
   )
 
 
-def test_a_brush_keeps_to_cells_that_are_as_light_and_connected():
-  luminance = np.full((16, 16), 50.0, np.float32)
-  luminance[:, 8] = 50 + brush.TOLERANCE + 1  # an edge; beyond it, light again
-  luminance[6, 5] = 50 - brush.TOLERANCE + 1
-  found = brush.cells_of(brush.Stroke(7, 6, RED, 'L'), luminance)
-  assert found[7, 6] and found[6, 5] and found[7, 4]
-  assert not found[:, 8:].any()
+def test_an_edge_is_as_far_as_a_long_way():
+  luminance = np.full((20, 40), 50.0, np.float32)
+  luminance[:, 23:] = 50 + 41  # an edge before the third cell, 9 units away
+  stroke = brush.Stroke(10, 20, RED, 'M')
+  found = cells_of(stroke, luminance)
+  assert found[10, 9:23].all() and not found[:, 23:].any()
+  luminance[:, 23:] = 50 + 29
+  # 9 + 29 units; each of two more cells has 3.
+  assert np.flatnonzero(cells_of(stroke, luminance)[10]).max() == 25
   # Its own cell counts, whatever lies around it.
-  alone = brush.cells_of(brush.Stroke(7, 8, RED, 'S'), luminance)
-  assert np.argwhere(alone).tolist() == [[7, 8]]
+  luminance[10, 20] = 120
+  alone = cells_of(stroke, luminance)
+  assert np.argwhere(alone).tolist() == [[10, 20]]
 
 
-def test_on_a_fine_map_the_median_around_a_hint_counts():
+def test_on_a_fine_map_a_speck_is_no_edge():
   luminance = np.full((64, 64), 50.0, np.float32)
-  luminance[30, 31] = 80.0  # a glint
-  found = brush.cells_of(brush.Stroke(30, 31, RED, 'S'), luminance)
-  assert found.sum() == 9
+  even = cells_of(brush.Stroke(30, 31, RED), luminance)
+  luminance[30, 31] = 100.0
+  found = cells_of(brush.Stroke(30, 31, RED), luminance)
+  np.testing.assert_array_equal(found, even)
 
 
 def test_the_nearest_hint_counts_and_of_equal_ones_the_last():
@@ -68,10 +109,25 @@ def test_the_nearest_hint_counts_and_of_equal_ones_the_last():
   ]
   chroma, is_known = brush.paint(strokes, even)
   is_red = chroma[..., 0] > 0
-  assert is_known[7, 3:11].all() and not is_known[12].any()
-  assert is_red[7, 3:7].all() and not is_red[7, 7:11].any()
+  assert is_known[7].all()
+  assert is_red[7, :7].all() and not is_red[7, 7:].any()
   assert not is_red[2, 2] and is_known[2, 2]
   assert not chroma[~is_known].any()
+
+
+def test_hints_of_one_chroma_share_their_reach_where_they_meet():
+  even = np.full((32, 64), 50.0, np.float32)
+  one = brush.Stroke(16, 10, RED)
+  count = brush.paint([one], even)[1].sum()
+  others = [one._replace(row=row, column=40) for row in (6, 26)]
+  _, both = brush.paint(others, even)
+  reach = brush.REACHES['M'] / 2**0.5 / (brush.STEP / 32)
+  assert np.flatnonzero(both[6]).max() == 40 + int(reach)
+  assert 0.8 * count < both.sum() < 1.2 * count
+  green = others[1]._replace(chroma=(-40.0, 30.0))
+  apart = [brush.paint([stroke], even)[1] for stroke in (others[0], green)]
+  _, found = brush.paint([others[0], green], even)
+  np.testing.assert_array_equal(found, apart[0] | apart[1])
 
 
 def test_chroma_stays_in_gamut_at_the_luminance_of_each_cell():
