@@ -1,4 +1,4 @@
-"""The model `photos`: 128 x 128, chroma 16 x 16, a backbone, hints, attention.
+"""`photos` until 3a80e5d: 128 x 128, chroma 16 x 16, backbone, hints, attention.
 
   python main.py --config=configs/photos128.py --workdir=/tmp/photos128 \\
     --config.data.data_dir=FOLDER \\

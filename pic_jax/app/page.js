@@ -126,7 +126,9 @@ function workFor(photo) {
 function aboutLink({wanted, ignored}) {
   const texts = [];
   if (wanted.model && wanted.model !== state.model?.sha256) {
-    texts.push('The link is about another model: these colours are not its.');
+    texts.push('The link is about another model, maybe an earlier version: '
+      + 'these colours are not its. For its own, start the page with '
+      + '--model FILE.');
   }
   if (ignored.length) {
     texts.push(`The link was cut or changed; not read: ${ignored.join(', ')}.`);

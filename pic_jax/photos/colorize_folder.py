@@ -231,15 +231,10 @@ def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
     path for path in targets if os.path.lexists(run.job.output / path)
   ]
   if existing and not is_ours and not file_options.overwrite:
-    what = (
-      'was made with other settings'
-      if before
-      else 'does not belong to this job'
-    )
     run.fail(
       result,
-      f'{errors.in_one_line(run.job.output / existing[0])} exists and {what}: '
-      '--overwrite, or choose another --output.',
+      f'{errors.in_one_line(run.job.output / existing[0])} exists and '
+      f'{_difference(before, result)}: --overwrite, or choose another --output.',
     )
     return False
   is_done = (
@@ -252,6 +247,24 @@ def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
     run.say(result, 'is there already')
     return False
   return True
+
+
+def _difference(before: dict[str, Any], result: folder_job.Result) -> str:
+  """Says why existing outputs are not those of this run.
+
+  Args:
+    before: the journal entry of the outputs; empty if there is none.
+    result: of this run.
+  """
+  if not before:
+    return 'does not belong to this job'
+  weights = before.get('made_with', {}).get('checkpoint')
+  if weights == result.made_with['checkpoint']:
+    return 'was made with other settings'
+  return (
+    f'was made by other weights (digest {str(weights)[:12]}; of an earlier '
+    'version of the model, if you changed nothing: --model takes a file)'
+  )
 
 
 def _colour(run: FolderRun, group: list[_Task]) -> None:

@@ -146,6 +146,7 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   before = contents(folder / 'out')
   entries = run(colorizer, folder, settings=other)
   assert {entry['status'] for entry in entries.values()} == {'failed'}
+  assert 'with other settings' in entries['1.png']['reason']
   assert contents(folder / 'out') == before
   entries = run(colorizer, folder, settings=other, overwrite=True)
   assert {entry['status'] for entry in entries.values()} == {'done'}
@@ -153,6 +154,18 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   assert all(after[name] != before[name] for name in before)
   write(folder / 'in' / '0.png', seed=7)  # another photograph of this name
   assert run(colorizer, folder, settings=other)['0.png']['status'] == 'failed'
+
+
+def test_outputs_of_other_weights_say_so(colorizer, folder, monkeypatch):
+  run(colorizer, folder)
+  before = contents(folder / 'out')
+  digest = colorizer.digest
+  monkeypatch.setattr(colorizer, 'digest', 'f' * 64)
+  for entry in run(colorizer, folder).values():
+    assert entry['status'] == 'failed'
+    assert f'other weights (digest {digest[:12]};' in entry['reason']
+    assert '--model' in entry['reason']
+  assert contents(folder / 'out') == before
 
 
 @pytest.mark.parametrize('name', ['report.json', '.partial'])
