@@ -27,7 +27,7 @@ PARAMETERS = {
   'imagenet128': 113_124_352,
   'imagenet128_embedding': 100_520_192,
   'photos128': 4_937_606,
-  'my_photos': 4_937_606,
+  'my_photos': 5_706_766,
   'photos256': 4_937_606,
   'photos256_levels': 5_706_766,
   'smoke': 24_520,
