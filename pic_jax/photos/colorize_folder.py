@@ -234,7 +234,8 @@ def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
     run.fail(
       result,
       f'{errors.in_one_line(run.job.output / existing[0])} exists and '
-      f'{_difference(before, result)}: --overwrite, or choose another --output.',
+      f'{_difference(before, result)}: '
+      '--overwrite, or choose another --output.',
     )
     return False
   is_done = (
