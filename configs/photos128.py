@@ -1,4 +1,4 @@
-"""`photos` until 3a80e5d: 128 pixels, 16 x 16 cells, backbone, hints, attention.
+"""`photos` until 3a80e5d: 128 pixels, 16 x 16 cells, backbone, attention, hints
 
   python main.py --config=configs/photos128.py --workdir=/tmp/photos128 \\
     --config.data.data_dir=FOLDER \\
