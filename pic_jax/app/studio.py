@@ -247,7 +247,9 @@ class Studio:
     What ran over is known where the same sample was drawn without pins.
     """
     plain = opened.drawings.get(dataclasses.replace(recipe, pins=()))
-    before = chroma if plain is None else plain.chroma[0]
+    saturation = self._colorizer.recommended.saturation
+    chroma = saturation * chroma
+    before = chroma if plain is None else saturation * plain.chroma[0]
     shape = opened.network_input.shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
     fine, parts = self._colorizer.brush_luminance(opened.network_input)
@@ -399,7 +401,10 @@ class Studio:
     likely = palette.colours(np.mean(shares, 0), luminance) if shares else []
     here = None
     if drawings:
-      here = palette.here(drawings[0].chroma[0, row, column], luminance)
+      chroma_here = drawings[0].chroma[0, row, column]
+      here = palette.here(
+        self._colorizer.recommended.saturation * chroma_here, luminance
+      )
     return {
       'likely': [dataclasses.asdict(one) for one in likely],
       'vivid': [dataclasses.asdict(one) for one in palette.vivid(luminance)],

@@ -14,7 +14,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from pic_jax.images import image_files, to_srgb
+from pic_jax.images import color, image_files, to_srgb
 from pic_jax.model import parameters
 from pic_jax.photos import (
   adjustments,
@@ -237,10 +237,18 @@ class Colorizer:
     known = read_fn(hints, size, luminance, parts=parts)
     return dataclasses.replace(
       network_input,
-      hints=known.cells,
+      hints=self._before_saturation(known.cells),
       hint_notes=known.notes,
       anchors=known.anchors,
     )
+
+  def _before_saturation(self, hints: np.ndarray) -> np.ndarray:
+    """Hints [h, w, 3] that the model's own saturation makes those given."""
+    chroma = color.chroma_from_network(hints[..., :2])
+    chroma = color.round_chroma(chroma / (self.recommended.saturation or 1.0))
+    chroma = np.asarray(color.chroma_to_network(chroma))
+    is_known = hints[..., 2:] > 0
+    return np.concatenate([np.where(is_known, chroma, 0), hints[..., 2:]], -1)
 
   @_on_devices
   def cell_luminance(

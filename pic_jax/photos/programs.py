@@ -128,6 +128,8 @@ class Programs:
       temperature=each(settings.temperature),
       guidance=guidance,
       hints=self._shard_hints(inputs),
+      # A brush, flat at the finest level, has a seam where it ends.
+      coarse_hints=True,
       fine_temperature=fine_temperature,
     )
 

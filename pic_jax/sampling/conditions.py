@@ -66,6 +66,9 @@ class SamplingSpec:
       (fixed-point iteration over whole maps), or 'naive' (the whole decoder
       for every pixel).
     fine_temperature: temperature of the finer levels; None for `temperature`.
+    coarse_hints: of a model with finer levels, hints fix only the decoder's
+      cells that hold them, as the mean of each; the finer levels are drawn
+      from these. Otherwise every value that is given comes out as it is.
   """
 
   samples: int | jax.Array = 1
@@ -74,6 +77,7 @@ class SamplingSpec:
   hints: jax.Array | None = None
   method: str = flax.struct.field(pytree_node=False, default='cached')
   fine_temperature: float | jax.Array | None = None
+  coarse_hints: bool = flax.struct.field(pytree_node=False, default=False)
 
   @property
   def finer(self) -> float | jax.Array:

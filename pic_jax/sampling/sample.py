@@ -203,8 +203,9 @@ def draw(
       model, keys, spec.samples, shape=canvas.shape[1:3], temperature=spec.finer
     )
     maps = refinement.Inputs(luminance, cond.embedding, cond.features, noise)
+    known = [None] * model.levels if spec.coarse_hints else hints[1:]
     canvas, finer = refinement.refine(
-      model, params, canvas, inputs=maps, hints=hints[1:]
+      model, params, canvas, inputs=maps, hints=known
     )
     log_prob = levels.on_finest_grid([log_prob, *finer], hints[-1])
   shape = (len(keys), -1, *canvas.shape[1:])

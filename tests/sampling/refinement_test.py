@@ -90,6 +90,22 @@ def test_the_coarsest_map_of_a_sample_is_that_of_the_decoder_alone():
   np.testing.assert_array_equal(maps[0].chroma, coarsest)
 
 
+def test_coarse_hints_fix_the_cells_of_the_decoder_and_no_finer_ones():
+  net, params, lab, keys = prepare()
+  mask = np.random.default_rng(2).random(lab.chroma.shape[:3]) < 0.05
+  given = hints.from_mask(lab.chroma, jnp.asarray(mask))
+  drawn = draw(net, params, lab, keys, hints=given, coarse_hints=True)
+  coarse = levels.coarsen(levels.coarsen(drawn.chroma[:, 0]))
+  wanted = levels.coarsen_hints(levels.coarsen_hints(given))
+  is_known = np.asarray(wanted[..., 2] > 0)
+  assert 0 < is_known.sum() < is_known.size
+  np.testing.assert_allclose(
+    coarse[is_known], wanted[is_known][:, :2], atol=1e-5
+  )
+  assert (drawn.chroma[:, 0][mask] != lab.chroma[mask]).any()
+  assert (drawn.log_prob[:, 0][mask] == 0).all()
+
+
 def test_a_fine_temperature_leaves_the_coarsest_map_as_it_is():
   net, params, lab, keys = prepare()
   exact = draw(net, params, lab, keys).chroma[:, 0]
