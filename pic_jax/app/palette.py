@@ -117,12 +117,15 @@ def bins_of_samples(chroma: np.ndarray) -> np.ndarray:
   return shares
 
 
-def colours(shares: np.ndarray, luminance: float) -> list[Colour]:
+def colours(
+  shares: np.ndarray, luminance: float, *, saturation: float = 1.0
+) -> list[Colour]:
   """Picks the likeliest colours that are not like one another.
 
   Args:
     shares: [64, 64] probabilities of (a, b).
     luminance: L of the spot, 0..100.
+    saturation: factor of (a, b) with which they are shown.
 
   Returns:
     At most `MAX_COLOURS`, the likeliest first.
@@ -142,7 +145,8 @@ def colours(shares: np.ndarray, luminance: float) -> list[Colour]:
     rest = rest - near
   found.sort(key=lambda one: -one[0])
   swatches = _swatches(
-    np.array([chroma for _, chroma in found]).reshape(-1, 2), luminance
+    saturation * np.array([chroma for _, chroma in found]).reshape(-1, 2),
+    luminance,
   )
   return [
     Colour(one.rgb, one.pin, float(share))

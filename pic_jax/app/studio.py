@@ -212,6 +212,15 @@ class Studio:
       _keep(opened.drawings, recipe, drawing, most=MAX_DRAWINGS)
     return opened.drawings[recipe]
 
+  @property
+  def _saturation(self) -> float:
+    """The model's own: where the slider stands at first."""
+    return self._colorizer.recommended.saturation
+
+  def _shown(self, chroma: np.ndarray) -> np.ndarray:
+    """Drawn chroma [..., 2] as it is shown, Lab units; pins are meant so."""
+    return self._saturation * chroma
+
   def _with_pins(
     self, opened: opened_photograph.Opened, pins: sample_recipe.Pins
   ) -> network_size.NetworkInput:
@@ -219,7 +228,9 @@ class Studio:
     if not pins:
       return opened.network_input
     # By the photograph's own pixels, as the command line has it.
-    return self._colorizer.add_hints(opened.network_input, pins, opened.size)
+    return self._colorizer.add_hints(
+      opened.network_input, pins, opened.size, saturation=self._saturation
+    )
 
   def show(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
@@ -247,9 +258,8 @@ class Studio:
     What ran over is known where the same sample was drawn without pins.
     """
     plain = opened.drawings.get(dataclasses.replace(recipe, pins=()))
-    saturation = self._colorizer.recommended.saturation
-    chroma = saturation * chroma
-    before = chroma if plain is None else saturation * plain.chroma[0]
+    chroma = self._shown(chroma)
+    before = chroma if plain is None else self._shown(plain.chroma[0])
     shape = opened.network_input.shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
     fine, parts = self._colorizer.brush_luminance(opened.network_input)
@@ -398,13 +408,15 @@ class Studio:
         place[1] * height // opened.size[0], place[0] * width // opened.size[1]
       ]
     )
-    likely = palette.colours(np.mean(shares, 0), luminance) if shares else []
+    likely = []
+    if shares:
+      likely = palette.colours(
+        np.mean(shares, 0), luminance, saturation=self._saturation
+      )
     here = None
     if drawings:
-      chroma_here = drawings[0].chroma[0, row, column]
-      here = palette.here(
-        self._colorizer.recommended.saturation * chroma_here, luminance
-      )
+      chroma_here = self._shown(drawings[0].chroma[0, row, column])
+      here = palette.here(chroma_here, luminance)
     return {
       'likely': [dataclasses.asdict(one) for one in likely],
       'vivid': [dataclasses.asdict(one) for one in palette.vivid(luminance)],

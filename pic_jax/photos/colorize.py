@@ -39,6 +39,16 @@ from pic_jax.saved import (
 )
 
 
+def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
+  """Hints [h, w, 3] that are those given after their chroma is multiplied."""
+  if saturation in (0.0, 1.0):
+    return hints
+  chroma = color.chroma_from_network(hints[..., :2]) / saturation
+  chroma = color.chroma_to_network(color.round_chroma(chroma))
+  is_known = hints[..., 2:] > 0
+  return np.concatenate([np.where(is_known, chroma, 0), hints[..., 2:]], -1)
+
+
 def _on_devices(method: Callable[..., Any]) -> Callable[..., Any]:
   """Runs a method of a Colorizer inside its `_computing`."""
 
@@ -163,7 +173,9 @@ class Colorizer:
     )
     network_input = self.to_network_size(np.asarray(rgb))
     if not isinstance(hints, tuple | list) or hints:
-      network_input = self.add_hints(network_input, hints)
+      network_input = self.add_hints(
+        network_input, hints, saturation=settings.saturation
+      )
       for note in network_input.hint_notes:
         terminal.say(note + '.')
     (drawing,) = self.draw([network_input], settings)
@@ -212,6 +224,8 @@ class Colorizer:
     network_input: network_size.NetworkInput,
     hints: hint_files.Hints,
     size: tuple[int, int] | None = None,
+    *,
+    saturation: float = 1.0,
   ) -> network_size.NetworkInput:
     """Adds hints to a photograph.
 
@@ -220,6 +234,8 @@ class Colorizer:
       hints: points, or a file; see `hint_files.read`.
       size: height and width in which points are counted; None for those of
         `network_input`.
+      saturation: factor of the chroma when it is rendered; hints are colours
+        of the result.
 
     Returns:
       The photograph with `hints`, and with `hint_notes` that a user should see.
@@ -237,18 +253,10 @@ class Colorizer:
     known = read_fn(hints, size, luminance, parts=parts)
     return dataclasses.replace(
       network_input,
-      hints=self._before_saturation(known.cells),
+      hints=_before_saturation(known.cells, saturation),
       hint_notes=known.notes,
       anchors=known.anchors,
     )
-
-  def _before_saturation(self, hints: np.ndarray) -> np.ndarray:
-    """Hints [h, w, 3] that the model's own saturation makes those given."""
-    chroma = color.chroma_from_network(hints[..., :2])
-    chroma = color.round_chroma(chroma / (self.recommended.saturation or 1.0))
-    chroma = np.asarray(color.chroma_to_network(chroma))
-    is_known = hints[..., 2:] > 0
-    return np.concatenate([np.where(is_known, chroma, 0), hints[..., 2:]], -1)
 
   @_on_devices
   def cell_luminance(

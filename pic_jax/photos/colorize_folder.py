@@ -204,7 +204,9 @@ def _open(
     return None
   network_input = run.colorizer.to_network_size(rgb, photograph.alpha)
   if run.job.hints:
-    network_input = run.colorizer.add_hints(network_input, run.job.hints)
+    network_input = run.colorizer.add_hints(
+      network_input, run.job.hints, saturation=run.settings.saturation
+    )
     result.notes += network_input.hint_notes
   if network_input.is_toned:
     result.notes.append('toned: its one tone is left out')

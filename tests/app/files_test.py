@@ -47,6 +47,7 @@ def test_the_compiler_is_counted(opened):
   working = page.find('#working')[0]
   page.wait(lambda: 'once: 7 s' in working.text)
   page.wait(lambda: 'once: 8 s' in working.text)
+  assert page.find('#working')[0].is_displayed()
 
 
 def test_a_folder_is_dropped(page, photographs):
@@ -69,6 +70,7 @@ def test_a_folder_without_photographs_is_said(page, tmp_path):
   page.wait(lambda: 'No photographs in the folder letters' in page.message())
   page.drop(tmp_path / 'letters/a.txt')
   page.wait(lambda: page.message().startswith('a.txt: '))
+  assert not page.find('.sample')
   page.complaints()
 
 

@@ -137,6 +137,7 @@ def test_a_click_of_a_screen_reader_opens_a_pin(opened):
   page.driver.execute_script('document.querySelector(".pin").click()')
   page.wait(lambda: page.find('#chooser')[0].is_displayed())
   page.wait(lambda: page.find('#palette .swatch'))
+  assert len(page.find('.pin')) == 1
 
 
 def test_every_button_answers_to_keys(opened):

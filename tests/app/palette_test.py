@@ -45,6 +45,8 @@ def test_the_likeliest_come_first_and_are_unlike():
     lab = color.rgb_to_lab(np.array([[colour.rgb]], np.uint8))[0, 0]
     np.testing.assert_allclose(lab[1:], wanted, atol=2.5)
     assert lab[0] == pytest.approx(60, abs=1)
+  (shown, *_) = palette.colours(bins(((32, 16), 1.0)), 60.0, saturation=1.5)
+  np.testing.assert_allclose(lab_of([shown.pin])[0, 1:], (48, 24), atol=2.5)
   assert len(palette.colours(bins(((0, 0), 1.0)), 60.0)) == 1
   many = [((40 * i - 80, 0), 0.2) for i in range(5)]
   assert len(palette.colours(bins(*many), 60.0)) == 3

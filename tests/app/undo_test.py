@@ -62,6 +62,7 @@ def test_a_slider_that_is_moved_often_is_one_step(opened):
   page.wait(lambda: work(page)['adjustments']['saturation'] == 1.4)
   page.click('#undo')
   page.wait(lambda: work(page) == before)
+  assert page.find('#redo')[0].is_enabled()
 
 
 @pytest.fixture

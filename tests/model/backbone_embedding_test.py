@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -128,3 +129,32 @@ def test_pooling_gives_the_last_stage_means():
   actual, expected = both(params)
   assert actual.shape == (2, 5, 3, 5)
   np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+class Flat(nn.Module):
+  """A backbone that gives the mean of what it sees."""
+
+  def __call__(self, luminance, shape):
+    mean = luminance.mean((1, 2), keepdims=True)
+    seen = jnp.full((1, *shape, 1), luminance.shape[1], jnp.float32)
+    return jnp.broadcast_to(mean, (len(luminance), *shape, 1)) + seen, []
+
+
+def test_with_a_backbone_only_that_sees_all_pixels():
+  """The stages see what they would at half the pixels."""
+  stages = ((3, 2, 0, 1), (4, 1, 1, 1))
+  x = jax.random.normal(jax.random.key(0), (2, 20, 12, 1))
+  net = embedding_net.EmbeddingNet(stages, 5, pooling=2, backbone=Flat())
+  params = jax.jit(net.init)(jax.random.key(1), x)['params']
+  small = color.subsample(x, 2, 'area')
+
+  class FlatAsOfAll(Flat):
+    def __call__(self, luminance, shape):
+      assert luminance.shape == small.shape
+      return Flat.__call__(self, x, shape)
+
+  half = embedding_net.EmbeddingNet(stages, 5, backbone=FlatAsOfAll())
+  found = jax.jit(net.apply)({'params': params}, x)
+  assert found.shape == (2, 5, 3, 5)
+  expected = jax.jit(half.apply)({'params': params}, small)
+  np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from pic_jax.images import color, image_files
+from pic_jax.images import any_shape, color, image_files
 from pic_jax.model import colour_prior, levels
 from pic_jax.photos import (
   adjustments,
@@ -363,6 +363,18 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   assert theta.shape[:2] == luminance.shape[:2] == (8, 12)
   assert levelled.score_originals([plain])[0] > 0
   assert levelled(rgb, num_samples=1).shape == (1, 40, 60, 3)
+
+
+@pytest.mark.parametrize('saturation', [None, 1.0, 1.6])
+def test_a_hint_is_a_colour_of_the_result_at_any_saturation(saturation):
+  params, config = tiny.hinted_model()
+  own = recommended_sampling.RecommendedSampling(saturation=1.25)
+  vivid = colorize.Colorizer(params, config, recommended=own)
+  grey = np.full((40, 60, 3), 120, np.uint8)
+  (rgb,) = vivid(grey, 1, 0, [(30, 20, '#aa6450')], saturation=saturation)
+  wanted = any_shape.rgb_to_lab(np.array([[[170, 100, 80]]], np.uint8))
+  found = any_shape.rgb_to_lab(rgb[18:23, 27:34])[..., 1:]
+  assert np.abs(np.median(found, (0, 1)) - wanted[0, 0, 1:]).max() < 2
 
 
 @pytest.mark.parametrize('name', ['sepia', 'bluish'])
