@@ -72,10 +72,9 @@ def parse(text: str, film_name: str) -> Row:
 def cells(x: jax.Array) -> jax.Array:
   """Means of [..., h, w, C] over `NUM_CELLS` squared cells."""
   *lead, side, _, channels = x.shape
-  step = side // NUM_CELLS
-  return x.reshape(*lead, NUM_CELLS, step, NUM_CELLS, step, channels).mean(
-    (-4, -2)
-  )
+  maps = x.reshape(-1, side, side, channels)
+  maps = color.subsample(maps, side // NUM_CELLS, 'area')
+  return maps.reshape(*lead, *maps.shape[1:])
 
 
 def guidance_of(row: Row) -> conditions.Guidance | None:
