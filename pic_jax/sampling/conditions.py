@@ -68,7 +68,8 @@ class SamplingSpec:
     fine_temperature: temperature of the finer levels; None for `temperature`.
     coarse_hints: of a model with finer levels, hints fix only the decoder's
       cells that hold them, as the mean of each; the finer levels are drawn
-      from these. Otherwise every value that is given comes out as it is.
+      from these (values that hints hold have no log-probability, still).
+      Otherwise every value that is given comes out as it is.
   """
 
   samples: int | jax.Array = 1
