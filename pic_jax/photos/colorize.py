@@ -174,7 +174,7 @@ class Colorizer:
     network_input = self.to_network_size(np.asarray(rgb))
     if not isinstance(hints, tuple | list) or hints:
       network_input = self.add_hints(
-        network_input, hints, saturation=settings.saturation
+        network_input, hints, saturation=self.hint_saturation(settings)
       )
       for note in network_input.hint_notes:
         terminal.say(note + '.')
@@ -194,6 +194,14 @@ class Colorizer:
       settings,
       **{k: v for k, v in own.items() if getattr(settings, k) is None},
     )
+
+  def hint_saturation(self, settings: options.Settings) -> float:
+    """The saturation at which hints are colours of the result.
+
+    The model's own, and 1 of exact samples. Another one is an adjustment of the
+    whole picture, and changes the colours of hints too.
+    """
+    return 1.0 if settings.exact else self.recommended.saturation
 
   @_on_devices
   def to_network_size(
@@ -234,8 +242,8 @@ class Colorizer:
       hints: points, or a file; see `hint_files.read`.
       size: height and width in which points are counted; None for those of
         `network_input`.
-      saturation: factor of the chroma when it is rendered; hints are colours
-        of the result.
+      saturation: factor of the chroma with which hints are colours of the
+        result.
 
     Returns:
       The photograph with `hints`, and with `hint_notes` that a user should see.

@@ -205,7 +205,9 @@ def _open(
   network_input = run.colorizer.to_network_size(rgb, photograph.alpha)
   if run.job.hints:
     network_input = run.colorizer.add_hints(
-      network_input, run.job.hints, saturation=run.settings.saturation
+      network_input,
+      run.job.hints,
+      saturation=run.colorizer.hint_saturation(run.settings),
     )
     result.notes += network_input.hint_notes
   if network_input.is_toned:

@@ -365,16 +365,19 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   assert levelled(rgb, num_samples=1).shape == (1, 40, 60, 3)
 
 
-@pytest.mark.parametrize('saturation', [None, 1.0, 1.6])
-def test_a_hint_is_a_colour_of_the_result_at_any_saturation(saturation):
+@pytest.mark.parametrize(
+  ('settings', 'factor'),
+  [({}, 1), ({'exact': True}, 1), ({'saturation': 1.6}, 1.28)],
+)
+def test_a_hint_is_a_colour_of_the_result_before_adjustments(settings, factor):
   params, config = tiny.hinted_model()
   own = recommended_sampling.RecommendedSampling(saturation=1.25)
   vivid = colorize.Colorizer(params, config, recommended=own)
   grey = np.full((40, 60, 3), 120, np.uint8)
-  (rgb,) = vivid(grey, 1, 0, [(30, 20, '#aa6450')], saturation=saturation)
-  wanted = any_shape.rgb_to_lab(np.array([[[170, 100, 80]]], np.uint8))
+  (rgb,) = vivid(grey, 1, 0, [(30, 20, '#966450')], **settings)
+  wanted = any_shape.rgb_to_lab(np.array([[[150, 100, 80]]], np.uint8))
   found = any_shape.rgb_to_lab(rgb[18:23, 27:34])[..., 1:]
-  assert np.abs(np.median(found, (0, 1)) - wanted[0, 0, 1:]).max() < 2
+  assert np.abs(np.median(found, (0, 1)) - factor * wanted[0, 0, 1:]).max() < 2
 
 
 @pytest.mark.parametrize('name', ['sepia', 'bluish'])
