@@ -134,9 +134,9 @@ class PIC(nn.Module):
   attention_heads: int = fields.declare(0, fields.NOT_NEGATIVE)
   num_components: int = fields.declare(10)
   gated: bool = fields.declare(True)
-  dropout_rate: float = fields.declare(0.5, fields.RATE)
+  dropout_rate: float = fields.declare(0.5, fields.FROM_0_BELOW_1)
   embedding_loss_weight: float = fields.declare(1.0, fields.NOT_NEGATIVE)
-  hint_share: float = fields.declare(0.0, fields.SHARE)
+  hint_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
   remat: bool = fields.declare(False)
   dtype: str = fields.declare('auto', ('auto', 'float32', 'bfloat16'))
 

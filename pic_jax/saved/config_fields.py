@@ -28,9 +28,9 @@ class Data:
   # how many finer levels of the model they teach (all, if left out).
   mixture: tuple = fields.declare(())
   # Smallest share of the side to which training images are cropped; 1: never.
-  smallest_crop: float = fields.declare(1.0, fields.FACTOR)
+  smallest_crop: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
   # Share of training images that are shown through random old film.
-  film_share: float = fields.declare(0.0, fields.SHARE)
+  film_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
   # Unreadable images before a run ends; -1: 1 % in training, 0 in evaluation.
   max_unreadable: int = fields.declare(
     -1, fields.Range('at least 0, or -1 for the default', lambda x: x >= -1)
@@ -46,13 +46,13 @@ class Optimizer:
   learning_rate: float = fields.declare(1e-3)  # of Adam, sec. 3.3
   muon_learning_rate: float = fields.declare(0.014)  # radians per step
   # Factor of the rates, per step.
-  decay_rate: float = fields.declare(1.0, fields.FACTOR)
+  decay_rate: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
   # Share of all steps, at the end, in which the rates fall linearly to 0.
-  cooldown_share: float = fields.declare(0.0, fields.SHARE)
-  b1: float = fields.declare(0.95, fields.FACTOR)  # sec. 3.3
-  b2: float = fields.declare(0.9995, fields.FACTOR)  # sec. 3.3
+  cooldown_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
+  b1: float = fields.declare(0.95, fields.ABOVE_0_TO_1)  # sec. 3.3
+  b2: float = fields.declare(0.9995, fields.ABOVE_0_TO_1)  # sec. 3.3
   # Authors' Polyak averaging.
-  ema_decay: float = fields.declare(0.999, fields.FACTOR)
+  ema_decay: float = fields.declare(0.999, fields.ABOVE_0_TO_1)
 
 
 @dataclasses.dataclass
