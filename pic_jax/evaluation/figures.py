@@ -131,7 +131,7 @@ def make_all(
     rows = _figures_of_model(*trained[0], folders)
   drawings = {name: functools.partial(_save, fn) for name, fn in rows.items()}
   drawings['curve'] = functools.partial(
-    learning_curve.draw, [pathlib.Path(name) for name in names]
+    learning_curve.plot, [pathlib.Path(name) for name in names]
   )
   for name, draw in drawings.items():
     path = folder / f'{name}.png'

@@ -1,4 +1,4 @@
-"""Learning curves of training runs, from their logs."""
+"""Learning curves of training runs, read from `metrics.jsonl`."""
 
 import json
 import math
@@ -9,15 +9,23 @@ from collections.abc import Sequence
 from pic_jax.runtime import errors
 from pic_jax.saved import run_config
 
-SCORE = 'validation_bits_per_dim'
-BATCH_SIZE = 'training.batch_size'
+SCORE_KEY = 'validation_bits_per_dim'
+BATCH_SIZE_KEY = 'training.batch_size'
 
 
 def read(run: pathlib.Path) -> dict[int, float]:
-  """Returns {number of images trained on: validation bits/dim, exact rule}.
+  """Reads the validation scores of a run.
+
+  Args:
+    run: path of the workdir.
+
+  Returns:
+    The validation bits/dim by the exact rule, keyed by the number of images
+    trained on until then.
 
   Raises:
-    UserError: `run` is not a training run, or has no validation bits/dim.
+    UserError: if `run` is not the workdir of a training run, or its log has no
+      validation bits/dim.
   """
   path = run / 'metrics.jsonl'
   try:
@@ -27,7 +35,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
     raise errors.UserError(
       f'{run} is not the workdir of a training run.'
     ) from None
-  scores, sizes, has_loss = {}, {}, False
+  scores, batch_sizes, has_loss = {}, {}, False
   for line in lines:
     try:
       record = json.loads(line)
@@ -36,13 +44,15 @@ def read(run: pathlib.Path) -> dict[int, float]:
     if not isinstance(record, dict):
       continue
     has_loss |= 'validation_loss' in record
-    if SCORE in record:
-      scores[record['step']] = record[SCORE]
-    if BATCH_SIZE in record.get('config_changes', {}):
-      step, (before, _) = record['step'], record['config_changes'][BATCH_SIZE]
-      # Steps after it are redone.
-      sizes = {last: x for last, x in sizes.items() if last < step}
-      sizes[step] = before
+    if SCORE_KEY in record:
+      scores[record['step']] = record[SCORE_KEY]
+    changes = record.get('config_changes', {})
+    if BATCH_SIZE_KEY in changes:
+      # The run resumed from `step`, so changes that were logged at this step or
+      # a later one belong to abandoned work.
+      step, (previous, _) = record['step'], changes[BATCH_SIZE_KEY]
+      batch_sizes = {last: x for last, x in batch_sizes.items() if last < step}
+      batch_sizes[step] = previous
   if has_loss:
     raise errors.UserError(
       f'{run} has no bits/dim: `model.head={config.model.head}` has no '
@@ -50,32 +60,40 @@ def read(run: pathlib.Path) -> dict[int, float]:
     )
   if not scores:
     raise errors.UserError(
-      f'{path} has no validation scores: `training.eval_every_steps`.'
+      f'{path} has no validation scores. Set `training.eval_every_steps` to '
+      'log them.'
     )
-  sizes[math.inf] = config.training.batch_size
-  return {_num_images(step, sizes): score for step, score in scores.items()}
+  batch_sizes[math.inf] = config.training.batch_size
+  return {
+    _num_images(step, batch_sizes): score for step, score in scores.items()
+  }
 
 
-def _num_images(step: int, sizes: dict[float, int]) -> int:
-  """Number of images trained on up to a step, from {last step: batch size}."""
-  total = first = 0
-  for last, size in sizes.items():
-    total += size * max(0, min(step, last) - first)
-    first = last
+def _num_images(step: int, batch_sizes: dict[float, int]) -> int:
+  """Counts the images trained on up to a step.
+
+  Args:
+    step: number of the step.
+    batch_sizes: each batch size, keyed by the last step that used it.
+  """
+  total = previous = 0
+  for last, batch_size in batch_sizes.items():
+    total += batch_size * max(0, min(step, last) - previous)
+    previous = last
   return total
 
 
-def draw(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
+def plot(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
   """Plots validation bits/dim against images trained on, a curve for each run.
 
   Args:
-    runs: workdirs.
-    path: PNG file to write.
+    runs: workdirs of the runs.
+    path: path of the PNG file to write.
 
   Raises:
     UserError: see `read`.
   """
-  # Imported here, because only this needs it.
+  # Imported here, because no other function needs matplotlib.
   import matplotlib.figure
 
   names = [os.path.basename(os.path.abspath(run)) for run in runs]

@@ -1,4 +1,4 @@
-"""Learning curves: what is read of a log, and that it is drawn."""
+"""Learning curves: reading a log, and plotting it."""
 
 import json
 import pathlib
@@ -62,15 +62,15 @@ def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
   }
 
 
-def test_it_is_drawn(tmp_path):
+def test_a_curve_is_plotted(tmp_path):
   write_run(tmp_path / 'run', {'step': 1, 'validation_bits_per_dim': 4.0})
   path = tmp_path / 'new' / 'curve.png'
-  learning_curve.draw([tmp_path / 'run'], path)
+  learning_curve.plot([tmp_path / 'run'], path)
   with Image.open(path) as image:
     assert np.asarray(image.convert('L')).std() > 5
 
 
-def test_runs_of_one_name_are_both_drawn(tmp_path, monkeypatch):
+def test_runs_of_one_name_are_both_plotted(tmp_path, monkeypatch):
   for parent in 'ab':
     (tmp_path / parent).mkdir()
     write_run(
@@ -86,10 +86,10 @@ def test_runs_of_one_name_are_both_drawn(tmp_path, monkeypatch):
     ),
   )
   runs = [tmp_path / parent / 'run' for parent in 'ab']
-  learning_curve.draw(runs, tmp_path / 'curve.png')
+  learning_curve.plot(runs, tmp_path / 'curve.png')
   assert labels == [str(run) for run in runs]
   monkeypatch.chdir(runs[0])
-  learning_curve.draw([pathlib.Path('.')], tmp_path / 'curve.png')
+  learning_curve.plot([pathlib.Path('.')], tmp_path / 'curve.png')
   assert labels[-1] == 'run'
 
 
