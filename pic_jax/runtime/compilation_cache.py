@@ -1,4 +1,4 @@
-"""Persistent cache of compiled programs: later starts are quick."""
+"""JAX's cache of compiled programs on disk, which makes later starts quick."""
 
 import contextlib
 import glob
@@ -14,11 +14,12 @@ MAX_BYTES = 1 << 30
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 XLA_FLAGS = '--xla_backend_optimization_level=1'
 ACCELERATORS = ('/dev/nvidia[0-9]*', '/dev/kfd', '/dev/accel*', '/dev/vfio/*')
+# Programs that this process has used, as passed to `first_use`.
 _used: set[str] = set()
 
 
 def enable() -> None:
-  """Turns the cache on, unless the user has configured one, and prunes it."""
+  """Turns the cache on and prunes it, unless the user has configured one."""
   import jax
 
   if os.environ.get(VARIABLE) or jax.config.jax_compilation_cache_dir:
@@ -28,10 +29,11 @@ def enable() -> None:
 
 
 def compile_quickly() -> None:
-  """Asks XLA for less optimisation, where there are only CPUs.
+  """Lowers XLA's optimisation level if this machine has no accelerator.
 
-  The first photograph takes two seconds less to compile, each drawing a tenth
-  longer. Must be called before JAX starts; the user's own flags are kept.
+  This saves two seconds of compilation at the first photograph, and makes
+  sampling slower by a tenth. Must be called before JAX starts. Does nothing
+  if the user has set XLA_FLAGS.
   """
   if 'XLA_FLAGS' not in os.environ and not any(map(glob.glob, ACCELERATORS)):
     os.environ['XLA_FLAGS'] = XLA_FLAGS
@@ -39,11 +41,15 @@ def compile_quickly() -> None:
 
 @contextlib.contextmanager
 def first_use(program: str, text: str) -> Iterator[None]:
-  """Prints a line if a program was never compiled on this machine.
+  """Prints a line if a program has not been compiled on this machine yet.
+
+  Used as the context of the program's first call. An empty file in the cache
+  records that the program has been compiled.
 
   Args:
-    program: names everything that the program depends on.
-    text: for the person who waits.
+    program: text that identifies the program, with everything that it depends
+      on.
+    text: line that tells the user why they have to wait.
   """
   import jax
 
@@ -58,12 +64,17 @@ def first_use(program: str, text: str) -> Iterator[None]:
   yield
   _used.add(program)
   if mark is not None:
-    with contextlib.suppress(OSError):  # it may only be read
+    with contextlib.suppress(OSError):  # the folder may be read-only
       mark.touch()
 
 
 def prune(folder: pathlib.Path, max_bytes: int) -> None:
-  """Deletes the files read longest ago, until the rest is small enough."""
+  """Deletes the least recently used files until `max_bytes` are not exceeded.
+
+  Args:
+    folder: folder of the cache; it may be missing.
+    max_bytes: largest total size of the files that stay.
+  """
   try:
     files = [(path, path.stat()) for path in folder.glob('*')]
     files.sort(key=lambda item: max(item[1].st_atime, item[1].st_mtime))
@@ -74,4 +85,4 @@ def prune(folder: pathlib.Path, max_bytes: int) -> None:
       path.unlink(missing_ok=True)
       total -= stat.st_size
   except OSError:
-    return  # another process prunes it, or the disk is read-only
+    return  # another process is pruning it too, or the disk is read-only

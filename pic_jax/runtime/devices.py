@@ -1,6 +1,6 @@
 """Distribution of work over devices (`jax.pmap`) and hosts.
 
-Every process of a run calls the same mapped functions in the same order.
+Every process of a run must call the same mapped functions in the same order.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ def check() -> None:
   """Initialises the devices and connects the processes.
 
   Raises:
-    UserError: JAX_PLATFORMS asks for a kind of device that is not there.
+    UserError: if JAX_PLATFORMS asks for a kind of device that is not there.
   """
   try:
     jax.devices()
@@ -29,16 +29,16 @@ def check() -> None:
     asked = os.environ.get('JAX_PLATFORMS', '')
     reason = str(error).partition(' (')[0] or 'there is no such device'
     raise errors.UserError(
-      f'JAX_PLATFORMS={asked}: {reason}; JAX_PLATFORMS=cpu uses the CPU.'
+      f'JAX_PLATFORMS={asked}: {reason}. Set JAX_PLATFORMS=cpu to use the CPU.'
     ) from None
   _connect()
 
 
 def _connect() -> None:
-  """Runs one small collective of each kind.
+  """Waits for all processes and runs one small collective of each kind.
 
   On CPUs the first collective fails if a process is more than 30 s late, for
-  instance because it compiles more slowly; later ones wait.
+  instance because it compiles more slowly. Later collectives wait longer.
   """
   count = jax.process_count()
   if count == 1:
@@ -46,8 +46,8 @@ def _connect() -> None:
   # Imported here, because only runs of several processes need it.
   from orbax.checkpoint import multihost
 
-  everyone = set(range(count))
-  multihost.sync_global_processes('connect', timeout=3600, processes=everyone)
+  indices = set(range(count))
+  multihost.sync_global_processes('connect', timeout=3600, processes=indices)
   zeros = np.zeros(jax.local_device_count(), np.float32)
   jax.block_until_ready(pmap(mean)(zeros))
   gather(broadcast(zeros))
@@ -56,8 +56,9 @@ def _connect() -> None:
 def standard_numerics() -> contextlib.ExitStack:
   """Returns a context in which JAX ignores numeric flags set by the user.
 
-  Arrays have 32 bits, types are promoted, and a seed gives the same numbers,
-  whatever a notebook or the environment asks of other code.
+  A notebook or the environment may have set such flags for other code. Inside
+  the context, numbers have 32 bits, types are promoted in the standard way,
+  and a seed always gives the same random numbers.
   """
   stack = contextlib.ExitStack()
   stack.enter_context(jax.enable_x64(False))
@@ -75,69 +76,69 @@ def pmap(
 
 
 def mean(tree: Any) -> Any:
-  """Averages over all devices of all hosts, inside a mapped function."""
+  """Averages arrays over all devices of all hosts, inside a mapped function."""
   return jax.lax.pmean(tree, AXIS)
 
 
 def maximum(tree: Any) -> Any:
-  """Maximum over all devices of all hosts, inside a mapped function."""
+  """Returns the maximum over all devices of all hosts, in a mapped function."""
   return jax.lax.pmax(tree, AXIS)
 
 
 def index() -> jax.Array:
-  """Number of this device among all hosts', inside a mapped function."""
+  """Returns the device's index among all hosts', inside a mapped function."""
   return jax.lax.axis_index(AXIS)
 
 
 def replicate(tree: Any) -> Any:
-  """Copies arrays [...] to every local device: [D, ...]."""
+  """Copies arrays [...] to each of D local devices and returns [D, ...]."""
   copies = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
   return copies(np.arange(jax.local_device_count()), tree)
 
 
 def shard(tree: Any) -> Any:
-  """Splits arrays [B, ...] over the local devices: [D, B / D, ...]."""
+  """Reshapes arrays [B, ...] to [D, B / D, ...] for D local devices."""
   count = jax.local_device_count()
   return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), tree)
 
 
 def unshard(tree: Any) -> Any:
-  """Fetches mapped results [D, b, ...] as numpy [D b, ...]."""
+  """Fetches mapped results [D, b, ...] as numpy arrays [D * b, ...]."""
   return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
 
 
 def fetch(tree: Any) -> Any:
-  """Fetches the first local replica of replicated arrays as numpy [...]."""
+  """Fetches one replica of replicated arrays [D, ...] as numpy [...]."""
   return jax.tree.map(
     lambda x: np.asarray(x.addressable_shards[0].data)[0], tree
   )
 
 
 def is_main() -> bool:
-  """Whether this process writes files and results: one of all hosts does."""
+  """Returns whether this process writes files and results, as only one does."""
   return jax.process_index() == 0
 
 
 def num_processes() -> int:
-  """Number of processes of this run, on all hosts."""
+  """Returns the number of processes of this run, on all hosts."""
   return jax.process_count()
 
 
 def round_up(batch_size: int) -> int:
-  """Rounds a batch size up to a multiple of the devices of all hosts."""
+  """Rounds a batch size up to a multiple of the number of all devices."""
   count = jax.device_count()
   return -(-batch_size // count) * count
 
 
 def broadcast(tree: Any) -> Any:
-  """Copies arrays of process 0 to all processes; all give the same shapes."""
+  """Returns process 0's arrays on all processes; shapes must be equal."""
   if jax.process_count() == 1:
     return tree
   return multihost_utils.broadcast_one_to_all(tree)
 
 
 def gather(tree: Any) -> Any:
-  """Concatenates numpy arrays [b, ...] of all processes to [B, ...]."""
+  """Concatenates the numpy arrays [b, ...] of all processes to [B, ...]."""
   if jax.process_count() == 1:
     return tree
   return multihost_utils.process_allgather(tree, tiled=True)

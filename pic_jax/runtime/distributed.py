@@ -1,4 +1,4 @@
-"""Launch detection and start of the processes of a run."""
+"""Detection of runs with several processes, and connection of the processes."""
 
 import glob
 import importlib.util
@@ -7,19 +7,20 @@ import sys
 
 from pic_jax.runtime import errors
 
-# Environment of processes that are started by hand. JAX itself reads the first,
-# host:port of process 0.
+# Environment variables that a user sets to start the processes by hand.
+# `ADDRESS` is host:port of process 0, and JAX reads it without our help.
 ADDRESS = 'JAX_COORDINATOR_ADDRESS'
+# Argument of `jax.distributed.initialize` -> variable that holds its value.
 BY_HAND = {'num_processes': 'JAX_NUM_PROCESSES', 'process_id': 'JAX_PROCESS_ID'}
-# Variables that hold the number of processes, by launcher.
+# Launcher -> variable that holds the number of processes.
 LAUNCHERS = {'Slurm': 'SLURM_NTASKS', 'Open MPI': 'OMPI_COMM_WORLD_SIZE'}
 
-# A process that is silent for this long ends all others.
+# If one process sends no heartbeat for this long, JAX ends the others.
 HEARTBEAT_SECONDS = 100
 
 
 def _launcher() -> str:
-  """Detects what started several processes; '' for nothing."""
+  """Returns the sign that there are several processes; '' if there is none."""
   if os.environ.get(ADDRESS):
     return f'{ADDRESS} is set'
   for name, variable in LAUNCHERS.items():
@@ -32,7 +33,11 @@ def _launcher() -> str:
 
 
 def _by_hand() -> dict[str, int]:
-  """Arguments of `jax.distributed.initialize` that JAX does not read itself."""
+  """Returns the arguments of `initialize` that the variables `BY_HAND` hold.
+
+  Raises:
+    UserError: if a variable is not set to a number.
+  """
   values = {}
   for argument, name in BY_HAND.items():
     text = os.environ.get(name, '')
@@ -45,15 +50,17 @@ def _by_hand() -> dict[str, int]:
 
 
 def join_processes(asked: bool | None) -> None:
-  """Connects the processes of a run and prints the reason.
+  """Connects the processes of a run, if there are several.
 
-  Must run before the first use of a device.
+  Must be called before the first use of a device. A line on stderr says whether
+  processes were connected, and why.
 
   Args:
-    asked: --distributed; None joins if a launcher is detected.
+    asked: value of the flag --distributed. None connects the processes if
+      there seem to be several.
 
   Raises:
-    UserError: the settings are incomplete, or process 0 does not answer.
+    UserError: if the settings are incomplete, or process 0 does not answer.
   """
   launcher = _launcher()
   if not (launcher if asked is None else asked):
@@ -63,7 +70,8 @@ def join_processes(asked: bool | None) -> None:
   # Imported here, so that mistakes in flags are reported quickly.
   import jax
 
-  # Otherwise JAX's own handler takes SIGTERM; `Signals` agrees on a step.
+  # JAX's own handler of SIGTERM would replace that of `signals.Signals`, which
+  # lets all processes stop after the same step.
   jax.config.update('jax_enable_preemption_service', False)
   by_hand = _by_hand() if os.environ.get(ADDRESS) else {}
   why = launcher or '--distributed'
@@ -73,9 +81,10 @@ def join_processes(asked: bool | None) -> None:
     )
   except (ValueError, RuntimeError) as error:
     raise errors.UserError(
-      f'Joining other processes ({why}) failed: '
-      f'{" ".join(str(error).split())[:200]} By hand, set {ADDRESS}, '
-      f'{" and ".join(BY_HAND.values())}; alone, give --nodistributed.'
+      f'Connecting to the other processes ({why}) failed: '
+      f'{" ".join(str(error).split())[:200]} To start processes by hand, set '
+      f'{ADDRESS}, {" and ".join(BY_HAND.values())}. To run a single process, '
+      'give --nodistributed.'
     ) from None
   if jax.process_index() == 0:
     print(

@@ -1,7 +1,8 @@
-"""Errors that end a command: one line and an exit code each.
+"""Errors that end a command with one line on stderr and an exit code.
 
-0 done, 1 failed, 2 a mistake of the user, 128 + n ended by signal n. Colouring
-adds 3 (some photographs failed) and 4 (all of them): `pic_jax/__main__.py`.
+The exit codes are 0 (done), 1 (failed), 2 (a mistake of the user) and 128 + n
+(ended by signal n). `pic_jax/__main__.py` adds 3 (some photographs failed) and
+4 (all photographs failed).
 """
 
 import contextlib
@@ -14,29 +15,38 @@ from typing import Any
 
 
 class UserError(ValueError):
-  """A mistake in a flag, a field or a folder; the text names the remedy."""
+  """A mistake of the user in a flag, a field or a folder.
+
+  The text says what to change.
+  """
 
   exit_code = 2
 
 
 class RunError(RuntimeError):
-  """A valid request that cannot be carried out; the text says why."""
+  """A valid request that cannot be carried out, for the reason in the text."""
 
   exit_code = 1
 
 
 class DiskError(RunError):
-  """A failure of the disk or system, not of the contents of a file."""
+  """A failure of the disk or the operating system, not of a file's contents."""
 
 
 class Stopped(Exception):
-  """A signal ended the work; the text says what is saved.
+  """The end of the work by a signal.
 
   Attributes:
     exit_code: 128 + number of the signal.
   """
 
   def __init__(self, signal_number: int, text: str):
+    """Creates the error.
+
+    Args:
+      signal_number: number of the signal, such as `signal.SIGTERM`.
+      text: sentence that says what has been saved.
+    """
     super().__init__(f'{signal.Signals(signal_number).name}: {text}')
     self.exit_code = 128 + signal_number
 
@@ -48,9 +58,13 @@ def fail(code: int, message: object) -> None:
 
 
 def in_one_line(text: object) -> str:
-  """Escapes line breaks, control characters and undecodable bytes."""
+  """Returns a text with line breaks, control characters and bad bytes escaped.
+
+  Bad bytes are bytes that are not UTF-8.
+  """
   text = str(text)
-  # In an ASCII locale, other letters of a file name arrive as bytes.
+  # In an ASCII locale, Python turns the other letters of a file name into
+  # surrogates, one for each byte.
   with contextlib.suppress(UnicodeEncodeError):
     data = text.encode(errors='surrogateescape')
     text = data.decode(errors='backslashreplace')
@@ -59,7 +73,7 @@ def in_one_line(text: object) -> str:
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-  """Adds a path to an `OSError` that has none."""
+  """Sets `path` as the file name of an `OSError` that names no file."""
   try:
     yield
   except OSError as error:
@@ -68,19 +82,19 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
 
 
 def _leave(code: int) -> None:
-  """Ends the process now: threads of libraries must not delay or change it."""
+  """Ends the process at once, without waiting for the threads of libraries."""
   sys.stderr.flush()
   os._exit(code)
 
 
 def _show_unraisable(unraisable: Any) -> None:
-  """Hides follow-up errors of Orbax's writers after the first one."""
+  """Hides the errors that Orbax's writers raise after an earlier error."""
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
 
 
 def _name_stdout() -> None:
-  """Makes errors of standard output name it."""
+  """Makes failed writes to stdout raise errors that name standard output."""
   write = sys.stdout.write
 
   def write_named(text: str) -> int:
@@ -92,9 +106,10 @@ def _name_stdout() -> None:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-  """Ends the process with one line instead of a traceback for expected errors.
+  """Reports expected errors inside the context with a line, not a traceback.
 
-  `sys.exit(code)` inside ends it with that code.
+  The process then ends at once with the error's exit code. It also ends at
+  once on `sys.exit(code)` if the code is not 0.
   """
   sys.unraisablehook = _show_unraisable
   _name_stdout()
@@ -106,13 +121,13 @@ def one_line() -> Iterator[None]:
     except SystemExit as end:
       code = end.code
     with naming('standard output'):
-      sys.stdout.flush()  # so that a full disk is reported here
+      sys.stdout.flush()  # reports a full disk now, not at exit
     if code:
       _leave(code)
   except (UserError, RunError, Stopped) as error:
     fail(error.exit_code, error)
-  except BrokenPipeError:  # the reader of stdout is gone
-    _leave(128 + getattr(signal, 'SIGPIPE', 13))  # which Windows lacks
+  except BrokenPipeError:  # the program that reads stdout has ended
+    _leave(128 + getattr(signal, 'SIGPIPE', 13))  # Windows has no SIGPIPE
   except OSError as error:
     reason = error.strerror
     if error.errno == errno.ENOSPC:

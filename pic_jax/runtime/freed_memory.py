@@ -1,21 +1,23 @@
-"""Reuse of freed memory: a step keeps its buffers for the next one."""
+"""Reuse of freed memory, so a training step finds the last step's buffers."""
 
 import ctypes
 import sys
 
-# mallopt(3) of glibc.
+# Options of glibc's mallopt(3).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep() -> bool:
-  """Makes glibc keep freed memory; call it before any large allocation.
+  """Makes glibc keep freed memory.
 
-  On CPUs, XLA allocates its buffers in every step. Above glibc's limit each is
-  a mapping of its own, whose pages the kernel zeroes at first touch; that took
-  6 % of the time of training a small network.
+  Must be called before any large allocation.
+
+  On CPUs, XLA allocates its buffers again in every step. By default, glibc
+  maps new memory for every large buffer, and the kernel fills the pages with
+  zeros. That took 6 % of the time of training a small network.
 
   Returns:
-    Whether glibc is there and accepted the options.
+    True if the program uses glibc and glibc accepted the options.
   """
   if not sys.platform.startswith('linux'):
     return False

@@ -1,4 +1,8 @@
-"""One writer per workdir, or one for each part of the work in a folder."""
+"""Locks that keep a second process from writing to the same folder.
+
+A process locks a whole workdir, or only its part of the work in a folder of
+photographs, such as part 3 of 16.
+"""
 
 import contextlib
 import json
@@ -20,26 +24,31 @@ except ImportError:  # Windows
   fcntl = None
 
 LOCK_FILE = '.lock'
-# On disks without locks a file represents the holder, which touches it at this
-# interval; a file untouched for the second time is abandoned.
+# Suffix of the file that exists while a process holds a lock, on disks without
+# `flock`. The process touches it every HEARTBEAT_SECONDS. If nobody has touched
+# it for STALE_SECONDS, the process is taken to have died.
 HELD = '.held'
 HEARTBEAT_SECONDS, STALE_SECONDS = 10.0, 120.0
 
 
 @contextlib.contextmanager
 def hold(workdir: str | os.PathLike, part: str = '') -> Iterator[None]:
-  """Locks a workdir for this process; the lock ends with the process.
+  """Locks a folder for this process while the context is open.
 
-  By `flock`; where the disk or the system has none, by a file that is created
-  exclusively; where that fails, too, with a warning only.
+  The lock is a `flock`. If the disk or the system has no `flock`, it is a file
+  that only one process can create. If that fails too, the function prints a
+  warning and locks nothing.
 
   Args:
-    workdir: exists.
-    part: of the work, such as '3of16': a part excludes the same part, the
-      whole and parts of another number; '' for the whole, which excludes all.
+    workdir: path of an existing folder.
+    part: part of the work in this folder, such as '3of16', or '' for all of
+      it. A part may be locked together with other parts of the same count
+      ('4of16'), but not together with itself, with parts of another count
+      ('1of8') or with ''.
 
   Raises:
-    RunError: names host, process and start of the other run.
+    RunError: if another process holds a lock that excludes this one. The
+      message gives its host, process number and start.
   """
   folder = pathlib.Path(workdir)
   with contextlib.ExitStack() as stack:
@@ -56,11 +65,12 @@ class _NoLocksError(Exception):
 
 
 def _name(part: str) -> str:
+  """Returns the name of the lock file of a part, or of the whole folder."""
   return f'{LOCK_FILE}.{part}' if part else LOCK_FILE
 
 
 def _excluded(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
-  """Lock files of other parts that must not be held meanwhile."""
+  """Returns the lock files of parts that may not be locked with `part`."""
   count = part.partition('of')[2]
   return [
     path
@@ -71,29 +81,43 @@ def _excluded(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
 
 
 def _lock(folder: pathlib.Path, part: str, stack: contextlib.ExitStack) -> None:
-  """Takes the locks of `hold` with `flock`."""
-  whole = stack.enter_context(_open(folder / LOCK_FILE))
-  _flock(whole, folder, is_shared=bool(part))
+  """Takes the locks of `hold` with `flock`.
+
+  Raises:
+    RunError: if another process holds a lock that excludes this one.
+    _NoLocksError: if the disk or the system has no `flock`.
+  """
+  folder_lock = stack.enter_context(_open(folder / LOCK_FILE))
+  _flock(folder_lock, folder, is_shared=bool(part))
   for path in _excluded(folder, part):
     with _open(path) as file:
       _flock(file, folder, is_shared=True)
-  own = whole
+  held_lock = folder_lock
   if part:
-    own = stack.enter_context(_open(folder / _name(part)))
-    _flock(own, folder)
-  for name in {LOCK_FILE, _name(part)}:  # of a host without locks
+    held_lock = stack.enter_context(_open(folder / _name(part)))
+    _flock(held_lock, folder)
+  # A host without `flock` may have locked the folder by a file.
+  for name in {LOCK_FILE, _name(part)}:
     _refuse_held(folder, folder / f'{name}{HELD}')
-  with contextlib.suppress(OSError):  # only tells others who it is
-    own.truncate(0)
-    own.write(json.dumps(_self()))
-    own.flush()
+  # The description is used only in messages, so a full disk does not matter.
+  with contextlib.suppress(OSError):
+    held_lock.truncate(0)
+    held_lock.write(json.dumps(_describe_holder()))
+    held_lock.flush()
 
 
 def _open(path: pathlib.Path) -> TextIO:
+  """Opens a lock file for reading and writing, and creates it if missing."""
   return path.open('a+', encoding='utf-8')
 
 
 def _flock(file: TextIO, folder: pathlib.Path, is_shared: bool = False) -> None:
+  """Locks an open file without waiting.
+
+  Raises:
+    RunError: if another process holds a lock of the file.
+    _NoLocksError: if the disk or the system has no `flock`.
+  """
   if fcntl is None:
     raise _NoLocksError
   kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
@@ -106,36 +130,51 @@ def _flock(file: TextIO, folder: pathlib.Path, is_shared: bool = False) -> None:
     raise _NoLocksError from None
 
 
-def _self() -> dict[str, Any]:
-  """Describes the holder of a lock."""
+def _describe_holder() -> dict[str, Any]:
+  """Describes this process as the holder of a lock."""
   host = socket.gethostname()
-  with contextlib.suppress(OSError, AttributeError):  # not everywhere
-    # Containers may share a name, but no process numbers.
+  with contextlib.suppress(OSError, AttributeError):  # not Linux
+    # Containers may have equal host names. Each has its own namespace of
+    # process numbers, so its identifier tells the containers apart.
     host += f' {os.readlink("/proc/self/ns/pid")}'
   start = time.strftime('%Y-%m-%d %H:%M:%S')
   return {'host': host, 'pid': os.getpid(), 'start': start}
 
 
 def _in_use(folder: pathlib.Path, text: str) -> str:
+  """Returns the error message for a folder that another process has locked.
+
+  Args:
+    folder: the locked folder.
+    text: contents of the lock file, which may be incomplete.
+  """
   try:
     holder = json.loads(text)
     host = holder['host'].partition(' ')[0]
     who = f'by process {holder["pid"]} on {host} since {holder["start"]}'
   except (ValueError, KeyError, TypeError, AttributeError):
     who = 'by another process'
-  return f'{folder} is in use {who}: stop that run, or choose another folder.'
+  return f'{folder} is in use {who}. Stop that run, or choose another folder.'
 
 
 def _create(
   folder: pathlib.Path, part: str, stack: contextlib.ExitStack
 ) -> None:
-  """Creates a lock file, on disks without `flock`."""
+  """Locks the folder or a part by creating a file, on disks without `flock`.
+
+  Prints a warning, and locks nothing, if the file cannot be created.
+
+  Raises:
+    RunError: if another process holds a lock that excludes this one.
+  """
   path = folder / f'{_name(part)}{HELD}'
-  others = [path.with_name(f'{x.name}{HELD}') for x in _excluded(folder, part)]
+  excluded = [
+    path.with_name(f'{x.name}{HELD}') for x in _excluded(folder, part)
+  ]
   if part:
-    others.append(folder / f'{LOCK_FILE}{HELD}')
-    (folder / _name(part)).touch()  # others find parts by this name
-  text = json.dumps(_self() | {'id': uuid.uuid4().hex})
+    excluded.append(folder / f'{LOCK_FILE}{HELD}')
+    (folder / _name(part)).touch()  # `_excluded` looks for this name
+  text = json.dumps(_describe_holder() | {'id': uuid.uuid4().hex})
   try:
     while True:
       try:
@@ -145,12 +184,12 @@ def _create(
       except FileExistsError:
         _refuse_held(folder, path)
     stack.callback(_release, path, text)
-    for other in others:
-      _refuse_held(folder, other)
+    for excluded_path in excluded:
+      _refuse_held(folder, excluded_path)
   except OSError as error:
     print(
-      f'WARNING: {folder} cannot be locked ({error.strerror}): nothing keeps a '
-      'second run out.',
+      f'WARNING: {folder} cannot be locked ({error.strerror}). Make sure that '
+      'no second run writes to it.',
       file=sys.stderr,
     )
     return
@@ -163,13 +202,17 @@ def _create(
 
 
 def _release(path: pathlib.Path, text: str) -> None:
+  """Deletes the lock file, unless another process has replaced it."""
   with contextlib.suppress(OSError):
     if path.read_text(encoding='utf-8') == text:
       path.unlink()
 
 
 def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
-  """Touches the file; ends the process if another one has taken over."""
+  """Touches the lock file at intervals until `stop` is set.
+
+  Ends this process if another one has removed or replaced the file.
+  """
   while not stop.wait(HEARTBEAT_SECONDS):
     try:
       if path.read_text(encoding='utf-8') != text:
@@ -177,16 +220,23 @@ def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
       os.utime(path)
     except FileNotFoundError:
       if not stop.is_set():
-        errors.fail(1, f'{path.parent} was taken over while this run slept.')
+        errors.fail(
+          1,
+          f'Another run has locked {path.parent} while this run was suspended.',
+        )
     except OSError:
-      continue  # the disk is away: there is nothing to touch, nor to write
+      continue  # the disk is not reachable now, so no run can write to it
 
 
 def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
-  """Refuses a file with a live holder and removes an abandoned one.
+  """Removes a lock file whose holder has died.
+
+  Args:
+    folder: the locked folder.
+    path: the file with the suffix `HELD`; it may be missing.
 
   Raises:
-    RunError: it is held.
+    RunError: if the holder is alive.
   """
   try:
     text = path.read_text(encoding='utf-8')
@@ -195,17 +245,18 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
     return
   if not _has_died(text) and age < STALE_SECONDS:
     raise errors.RunError(_in_use(folder, text))
+  # Meanwhile another process may do the same, or put its own file there.
   aside = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
-  with contextlib.suppress(FileNotFoundError):  # another one was faster
+  with contextlib.suppress(FileNotFoundError):
     path.rename(aside)
-    if aside.read_text(encoding='utf-8') != text:  # it was not that one
+    if aside.read_text(encoding='utf-8') != text:
       aside.rename(path)
       raise errors.RunError(_in_use(folder, ''))
     aside.unlink()
 
 
 def _now(folder: pathlib.Path) -> float:
-  """The time by the clock of the file server."""
+  """Returns the time in seconds by the clock of the disk or file server."""
   probe = folder / f'.{uuid.uuid4().hex}'
   probe.touch()
   try:
@@ -215,11 +266,15 @@ def _now(folder: pathlib.Path) -> float:
 
 
 def _has_died(text: str) -> bool:
-  """Whether the holder was a process of this host that has ended."""
+  """Returns whether a lock's holder was a process of this host and has ended.
+
+  Args:
+    text: contents of the lock file.
+  """
   try:
     holder = json.loads(text)
-    if holder['host'] != _self()['host'] or sys.platform == 'win32':
-      return False  # os.kill would end a process on Windows
+    if holder['host'] != _describe_holder()['host'] or sys.platform == 'win32':
+      return False  # on Windows, os.kill would end the process
     os.kill(holder['pid'], 0)
   except ProcessLookupError:
     return True

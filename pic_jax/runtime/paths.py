@@ -1,14 +1,14 @@
-"""Parsing of paths in flags."""
+"""Parsing of the paths that command-line flags hold."""
 
 import os
 from collections.abc import Sequence
 
 
 def expand(path: str) -> str:
-  """Expands a leading `~` to the home folder.
+  """Expands `~` alone or a leading `~/` to the home folder.
 
-  The shell does it in `--workdir ~/run`, but not in `--workdir=~/run`. Only
-  for `~` and `~/`: a file may be called `~notes.jpg`.
+  The shell does it in `--workdir ~/run`, but not in `--workdir=~/run`. Other
+  names that begin with `~` stay, because a file may be called `~notes.jpg`.
   """
   if path == '~' or path.startswith(('~/', f'~{os.sep}')):
     return os.path.expanduser(path)
@@ -16,10 +16,10 @@ def expand(path: str) -> str:
 
 
 def split(text: str) -> list[str]:
-  """Splits paths at commas, except those that belong to a name.
+  """Splits a list of paths at commas, except at commas inside a path.
 
-  Of several readings the longest path that exists is taken, with or without
-  an '@step' at its end.
+  A comma belongs to a path if the longer path exists, with or without an
+  '@step' at its end.
   """
   parts: Sequence[str] = text.split(',')
   found = []

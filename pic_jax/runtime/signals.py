@@ -1,4 +1,4 @@
-"""Signals as requests to stop at the next good moment."""
+"""Handling of SIGTERM and SIGINT as requests to stop."""
 
 import contextlib
 import os
@@ -8,27 +8,28 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-  """Raised by a signal inside `Signals.interruptible`.
+  """The exception that a signal raises inside `Signals.interruptible`.
 
-  Not an Exception, so that no handler of a library swallows it.
+  It is not an `Exception`, because some libraries catch every `Exception`.
   """
 
 
 class Signals:
-  """Turns SIGTERM and SIGINT into a request to stop at the next good moment.
+  """Context in which SIGTERM and SIGINT are only recorded.
 
-  A second SIGINT ends the process at once.
+  The work looks at `received` and stops when its state can be saved. A second
+  SIGINT ends the process at once.
 
   Attributes:
-    received: number of the signal, or None.
+    received: number of the last signal, or None.
   """
 
   def __init__(self, is_alone: bool = True):
-    """Prepares the handlers.
+    """Creates the context.
 
     Args:
-      is_alone: False with several processes, which must all stop at one step:
-        no work can be interrupted then.
+      is_alone: whether the run has only this process. Several processes must
+        stop after the same step, so `interruptible` then has no effect.
     """
     self.received: int | None = None
     self._is_alone = is_alone
@@ -54,7 +55,13 @@ class Signals:
 
   @contextlib.contextmanager
   def interruptible(self) -> Iterator[None]:
-    """Context of work that a signal may interrupt, because nothing is saved."""
+    """Context in which a signal interrupts the work at once.
+
+    It is meant for work that changes nothing that is saved.
+
+    Raises:
+      StopRequested: if a signal arrives now or has arrived before.
+    """
     if self.received is not None and self._is_alone:
       raise StopRequested
     self._interruptible = self._is_alone

@@ -1,4 +1,4 @@
-"""Progress lines, tables and durations."""
+"""Output for the terminal: progress lines, tables and durations."""
 
 import sys
 from collections.abc import Sequence
@@ -7,13 +7,18 @@ import jax
 
 
 def say(text: str) -> None:
-  """Prints a progress line to stderr, from process 0 only."""
+  """Prints a progress line to stderr, in process 0 only."""
   if jax.process_index() == 0:
     print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-  """Formats rows as a table: names to the left, numbers to the right."""
+  """Formats rows as a table with aligned columns.
+
+  Args:
+    rows: rows of cells, all of one length. The first column is aligned to the
+      left, the others to the right.
+  """
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []
   for name, *cells in rows:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writing of files that appear whole or not at all."""
 
 import contextlib
 import os
@@ -11,13 +11,14 @@ from pic_jax.runtime import errors
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields a temporary path whose file replaces `path` at the end.
+  """Yields a temporary path, and renames its file to `path` at the end.
 
-  A failure leaves an earlier file as it was, and nothing beside it. An
-  `OSError` names `path`.
+  On failure the temporary file is deleted, and an earlier file at `path` stays
+  unchanged. An `OSError` gives `path` as the name of its file.
   """
   path = pathlib.Path(path)
-  # Short, because `path` may have the longest name that the disk allows.
+  # The name is short, because `path` may have the longest name that the disk
+  # allows.
   temporary = path.with_name(f'.{uuid.uuid4().hex}')
   try:
     with errors.naming(path):
@@ -29,12 +30,12 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes a text file in UTF-8."""
+  """Writes a UTF-8 text file, whole or not at all."""
   with writing(path) as temporary:
     temporary.write_text(text, encoding='utf-8')
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-  """Writes a file of bytes."""
+  """Writes a binary file, whole or not at all."""
   with writing(path) as temporary:
     temporary.write_bytes(data)
