@@ -161,7 +161,7 @@ def distances(
     network_input = colorizer.to_network_size(rgb)
     shown['samples'] += list(colorizer(rgb, 1, seed, **row.settings))
     if network_input.chroma is not None:
-      rows, columns = network_input.shape
+      rows, columns = network_input.map_shape
       true = network_input.chroma[:rows, :columns]
       shown['floor'].append(colorizer.render(network_input, true)[0])
   params = devices.fetch(colorizer.params)

@@ -28,7 +28,7 @@ class Opened:
     notes: see `image_files.Photograph`.
     network_input: its luminance is at most `SCREEN_SIDE` long.
     small_luminance: [H, W] L of the photograph, at most `SMALL_SIDE` long.
-    drawings: of the samples drawn so far.
+    sample_sets: samples drawn so far, keyed by recipe.
     expected: what the embedding expects in each cell, by what is given.
   """
 
@@ -39,7 +39,7 @@ class Opened:
   notes: tuple[str, ...]
   network_input: network_size.NetworkInput
   small_luminance: np.ndarray
-  drawings: dict[sample_recipe.Recipe, drawn_samples.Drawing] = (
+  sample_sets: dict[sample_recipe.Recipe, drawn_samples.SampleSet] = (
     dataclasses.field(default_factory=dict)
   )
   expected: dict[sample_recipe.Pins, Any] = dataclasses.field(

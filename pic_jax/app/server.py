@@ -171,7 +171,7 @@ class Server:
     """Samples at the photograph's own size, as a file."""
     opened = self._find(request)
     asked = await boundary.read_json(request, screen_view.Saved.from_json)
-    is_drawn = all(recipe in opened.drawings for recipe in asked.recipes)
+    is_drawn = all(recipe in opened.sample_sets for recipe in asked.recipes)
     thread = self._saver if is_drawn else self._drawer
     data = await thread.call(self._studio.save, opened, asked)
     return Response(data, media_type=asked.media_type)
@@ -182,7 +182,7 @@ class Server:
     recipes: Iterable[sample_recipe.Recipe],
   ) -> worker.Worker:
     """Only what is not drawn yet has to wait for the model."""
-    is_drawn = all(recipe in opened.drawings for recipe in recipes)
+    is_drawn = all(recipe in opened.sample_sets for recipe in recipes)
     return self._reader if is_drawn else self._drawer
 
   def _find(self, request: Request) -> opened_photograph.Opened:

@@ -36,7 +36,7 @@ from pic_jax.runtime import errors, terminal
 
 MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000  # of files
-MAX_DRAWINGS, MAX_EXPECTED = 1000, 4  # kept of one photograph
+MAX_SAMPLE_SETS, MAX_EXPECTED = 1000, 4  # kept of one photograph
 SUFFIXES = {form: suffix for suffix, form in screen_view.FORMATS.items()}
 # Height and width of all shapes that the network sees, the usual ones first.
 ASPECTS = ((1, 1), (2, 3), (3, 2), (1, 2), (2, 1), (1, 4), (4, 1))
@@ -50,7 +50,7 @@ class GoneError(LookupError):
 class Studio:
   """Keeps the most recently used photographs.
 
-  `draw`, and what needs a drawing, belongs to one thread. Photographs are
+  `draw`, and what needs a sample set, belongs to one thread. Photographs are
   opened, and what was drawn is looked at, by others meanwhile.
   """
 
@@ -104,7 +104,7 @@ class Studio:
     self, program: str, network_input: network_size.NetworkInput
   ) -> Iterator:
     """Runs a program that may not be compiled yet; others wait for it."""
-    key = program, network_input.levels.shape
+    key = program, network_input.grey_values.shape
     with self._lock:
       done = self._compiled.get(key)
       is_first = done is None
@@ -126,7 +126,7 @@ class Studio:
     self, program: str, network_input: network_size.NetworkInput
   ) -> bool:
     with self._lock:
-      done = self._compiled.get((program, network_input.levels.shape))
+      done = self._compiled.get((program, network_input.grey_values.shape))
     return done is not None and done.is_set()
 
   def _expect(self, network_input: network_size.NetworkInput) -> Any:
@@ -139,7 +139,7 @@ class Studio:
   ) -> bool:
     """Whether a sample can be shown without waiting for the compiler."""
     is_compiled = self._is_compiled('draw', opened.network_input)
-    return is_compiled or recipe in opened.drawings
+    return is_compiled or recipe in opened.sample_sets
 
   def open(self, data: bytes) -> opened_photograph.Opened:
     """Reads a photograph.
@@ -200,17 +200,17 @@ class Studio:
 
   def _draw(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
-  ) -> drawn_samples.Drawing:
+  ) -> drawn_samples.SampleSet:
     """Draws a sample, or returns the cached one."""
-    if recipe not in opened.drawings:
+    if recipe not in opened.sample_sets:
       network_input = self._with_pins(opened, recipe.pins)
       if recipe.pins:  # elsewhere it stays the version that it was without pins
         without = self._draw(opened, dataclasses.replace(recipe, pins=()))
         network_input = hint_files.anchored(network_input, without.chroma[0])
       with self._compiling('draw', network_input):
-        (drawing,) = self._colorizer.draw([network_input], recipe.settings())
-      _keep(opened.drawings, recipe, drawing, most=MAX_DRAWINGS)
-    return opened.drawings[recipe]
+        (sample_set,) = self._colorizer.draw([network_input], recipe.settings())
+      _keep(opened.sample_sets, recipe, sample_set, most=MAX_SAMPLE_SETS)
+    return opened.sample_sets[recipe]
 
   @property
   def _saturation(self) -> float:
@@ -236,15 +236,15 @@ class Studio:
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> tuple[dict[str, Any], bytes]:
     """Numbers of a sample, and a small JPEG of it without adjustments."""
-    drawing = self._draw(opened, recipe)
-    numbers = {'bits_per_dim': drawn_samples.finite(drawing.bits_per_dim[0])}
+    sample_set = self._draw(opened, recipe)
+    numbers = {'bits_per_dim': drawn_samples.finite(sample_set.bits_per_dim[0])}
     if recipe.pins:
-      numbers |= self._pin_scores(opened, recipe, drawing.chroma[0])
-      numbers['notes'] = drawing.network_input.hint_notes
+      numbers |= self._pin_scores(opened, recipe, sample_set.chroma[0])
+      numbers['notes'] = sample_set.network_input.hint_notes
     small = dataclasses.replace(
       opened.network_input, luminance=opened.small_luminance
     )
-    rgb, _ = self._colorizer.render(small, drawing.chroma[0])
+    rgb, _ = self._colorizer.render(small, sample_set.chroma[0])
     return numbers, encode('JPEG', rgb)
 
   def _pin_scores(
@@ -257,10 +257,10 @@ class Studio:
 
     What ran over is known where the same sample was drawn without pins.
     """
-    plain = opened.drawings.get(dataclasses.replace(recipe, pins=()))
+    plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
     chroma = self._shown(chroma)
     before = chroma if plain is None else self._shown(plain.chroma[0])
-    shape = opened.network_input.shape
+    shape = opened.network_input.map_shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
     fine, parts = self._colorizer.brush_luminance(opened.network_input)
     strokes, _ = hint_files.strokes_of(
@@ -386,19 +386,19 @@ class Studio:
       UserError: the place, or a pin, lies outside.
     """
     row, column = hint_files.cell_at(
-      place, opened.size, opened.network_input.shape
+      place, opened.size, opened.network_input.map_shape
     )
     shares = []
     expected = self._expected(opened, pins, is_needed=not recipes)
     if expected is not None:
       theta, luminance = expected
       shares.append(palette.bins_of(theta[row, column], luminance[row, column]))
-    drawings = [self._draw(opened, recipe) for recipe in recipes]
+    sample_sets = [self._draw(opened, recipe) for recipe in recipes]
     chroma = [
-      drawing.chroma[0, row, column]
-      for drawing in drawings
-      if drawing.network_input.hints is None
-      or not drawing.network_input.hints[row, column, 2]
+      sample_set.chroma[0, row, column]
+      for sample_set in sample_sets
+      if sample_set.network_input.hints is None
+      or not sample_set.network_input.hints[row, column, 2]
     ]
     if chroma:
       shares.append(palette.bins_of_samples(np.stack(chroma)))
@@ -414,8 +414,8 @@ class Studio:
         np.mean(shares, 0), luminance, saturation=self._saturation
       )
     here = None
-    if drawings:
-      chroma_here = self._shown(drawings[0].chroma[0, row, column])
+    if sample_sets:
+      chroma_here = self._shown(sample_sets[0].chroma[0, row, column])
       here = palette.here(chroma_here, luminance)
     return {
       'likely': [dataclasses.asdict(one) for one in likely],
@@ -452,11 +452,11 @@ class Studio:
     recipes: Sequence[sample_recipe.Recipe],
   ) -> list[int]:
     """Positions of samples: the most probable, then what differs most."""
-    drawings = [self._draw(opened, recipe) for recipe in recipes]
-    chroma = np.concatenate([drawing.chroma for drawing in drawings])
+    sample_sets = [self._draw(opened, recipe) for recipe in recipes]
+    chroma = np.concatenate([sample_set.chroma for sample_set in sample_sets])
     return drawn_samples.choose(
       options.Settings(num_samples=len(recipes), rank='different'),
-      np.concatenate([drawing.bits_per_dim for drawing in drawings]),
+      np.concatenate([sample_set.bits_per_dim for sample_set in sample_sets]),
       drawn_samples.differences(chroma),
     )
 

@@ -178,9 +178,9 @@ class Colorizer:
       )
       for note in network_input.hint_notes:
         terminal.say(note + '.')
-    (drawing,) = self.draw([network_input], settings)
+    (sample_set,) = self.draw([network_input], settings)
     wanted = self.complete(settings).adjustments
-    drawn = [self.render(network_input, x, wanted) for x in drawing.chroma]
+    drawn = [self.render(network_input, x, wanted) for x in sample_set.chroma]
     return np.stack([rgb for rgb, _ in drawn])
 
   def complete(self, settings: options.Settings) -> options.Settings:
@@ -285,7 +285,7 @@ class Colorizer:
   @_on_devices
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
-  ) -> list[drawn_samples.Drawing]:
+  ) -> list[drawn_samples.SampleSet]:
     """Draws samples for photographs whose `levels` all have one shape."""
     settings = self.complete(settings)
     if any(x.anchors is not None for x in inputs):
@@ -298,10 +298,10 @@ class Colorizer:
 
   def _draw_anchored(
     self, network_input: network_size.NetworkInput, settings: options.Settings
-  ) -> drawn_samples.Drawing:
+  ) -> drawn_samples.SampleSet:
     """Draws samples that equal those without hints at their anchors."""
     numbers = settings.samples or range(settings.num_drawn)
-    rows, columns = network_input.shape
+    rows, columns = network_input.map_shape
     without = dataclasses.replace(network_input, hints=None, anchors=None)
     anchored, found = network_input, []
     for number in numbers:

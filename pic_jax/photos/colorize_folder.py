@@ -172,7 +172,7 @@ def _colour_all(
     task = _open(run, path, found[-1])
     if task is None:
       continue
-    group = waiting[task.network_input.levels.shape]
+    group = waiting[task.network_input.grey_values.shape]
     group.append(task)
     if len(group) == jax.local_device_count():
       _colour(run, group)
@@ -277,9 +277,9 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
   if not group:
     return
   inputs = [task.network_input for task in group]
-  drawings = run.colorizer.draw(inputs, run.settings)
+  sample_sets = run.colorizer.draw(inputs, run.settings)
   originals = run.colorizer.score_originals(inputs)
-  for task, drawing, bits in zip(group, drawings, originals, strict=True):
+  for task, sample_set, bits in zip(group, sample_sets, originals, strict=True):
     if run.job.file_options.overwrite:
       # Before the journal entry: after a kill it must not describe old files.
       for target in run.job.targets(task.result.file):
@@ -288,7 +288,7 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
       task.result
     )  # 'started': after a kill its files can be told from foreign ones
     try:
-      _finish(run, task, drawing, original_bits=drawn_samples.finite(bits))
+      _finish(run, task, sample_set, original_bits=drawn_samples.finite(bits))
     except image_files.EncodingError as error:
       run.fail(task.result, str(error))
 
@@ -296,7 +296,7 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
 def _finish(
   run: FolderRun,
   task: _Task,
-  drawing: drawn_samples.Drawing,
+  sample_set: drawn_samples.SampleSet,
   *,
   original_bits: float | None,
 ) -> None:
@@ -316,9 +316,9 @@ def _finish(
   )
   for index, target in enumerate(run.job.targets(result.file)):
     rgb, clipped = run.colorizer.render(
-      task.network_input, drawing.chroma[index], run.adjustments
+      task.network_input, sample_set.chroma[index], run.adjustments
     )
-    bits = drawn_samples.finite(drawing.bits_per_dim[index])
+    bits = drawn_samples.finite(sample_set.bits_per_dim[index])
     _save(output / target, rgb, photograph, job=run.job)
     show(
       str(target),
@@ -337,7 +337,7 @@ def _finish(
     caption = ', '.join(filter(None, ['original', caption]))
     show(f'{result.file} original', photograph.rgb, caption)
   result.status, result.pictures = 'done', pictures
-  result.difference = drawing.difference
+  result.difference = sample_set.difference
   result.seconds = time.perf_counter() - task.start
   run.log(result)
   facts = [

@@ -8,7 +8,7 @@ from pic_jax.photos import network_size, options
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawing:
+class SampleSet:
   """Samples of one photograph, not yet at its size.
 
   Attributes:
@@ -30,15 +30,15 @@ def make(
   log_prob: np.ndarray,
   *,
   settings: options.Settings,
-) -> Drawing:
+) -> SampleSet:
   """Removes the padding and keeps the samples chosen by `rank`."""
-  height, width = network_input.shape
+  height, width = network_input.map_shape
   chroma = chroma[:, :height, :width]
   bits = bits_per_dim(network_input, log_prob)
   apart = differences(chroma)
   kept = choose(settings, bits, apart)
   pairs = len(kept) * (len(kept) - 1)
-  return Drawing(
+  return SampleSet(
     network_input=network_input,
     chroma=chroma[kept],
     bits_per_dim=bits[kept],
@@ -84,7 +84,7 @@ def bits_per_dim(
   Padding and cells given by hints are left out. In numpy: photographs have too
   many shapes to compile for.
   """
-  height, width = network_input.shape
+  height, width = network_input.map_shape
   log_prob = log_prob[:, :height, :width]
   others = np.ones((height, width))
   if network_input.hints is not None:

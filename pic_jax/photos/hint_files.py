@@ -244,7 +244,10 @@ def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:
   """Hints of a photograph, 0 where there are none, padded as its levels are."""
   hints = network_input.hints
   if hints is None:
-    hints = np.zeros((*network_input.shape, 3), np.float32)
-  (rows, columns), (height, width) = hints.shape[:2], network_input.levels.shape
+    hints = np.zeros((*network_input.map_shape, 3), np.float32)
+  (rows, columns), (height, width) = (
+    hints.shape[:2],
+    network_input.grey_values.shape,
+  )
   widths = (height // factor - rows, width // factor - columns)
   return np.pad(hints, ((0, widths[0]), (0, widths[1]), (0, 0)))

@@ -25,10 +25,10 @@ class NetworkInput:
 
   Attributes:
     luminance: [H, W] L of the photograph, 0..100, float32.
-    levels: [H', W'] uint8 grey levels at the network's size, edges padded.
-    shape: h, w: rows and columns of the chroma map that are not padding.
+    grey_values: [H', W'] uint8 luminance at the network's size, edges padded.
+    map_shape: (h, w), size of the chroma map without padding.
     chroma: [H' / factor, W' / factor, 2] Lab integers of a colour photograph,
-      padded like `levels`; None for a grey or toned one.
+      padded like `grey_values`; None for a grey or toned one.
     is_toned: whether it is grey but for one tone.
     hints: [h, w, 3], cells that are given; None: none.
     hint_notes: see `hint_files.Known`.
@@ -37,8 +37,8 @@ class NetworkInput:
   """
 
   luminance: np.ndarray
-  levels: np.ndarray
-  shape: tuple[int, int]
+  grey_values: np.ndarray
+  map_shape: tuple[int, int]
   chroma: np.ndarray | None
   is_toned: bool = False
   hints: np.ndarray | None = None
@@ -62,7 +62,7 @@ def chroma_shape(
 def padded_shape(
   shape: tuple[int, int], size: int, factor: int
 ) -> tuple[int, int]:
-  """Rows and columns of the levels, for a chroma map of this shape."""
+  """Rows and columns of the grey values, for a chroma map of this shape."""
   sides = [round(size * aspect / factor) for aspect in ASPECTS]
   rows, columns = (
     factor * next(side for side in sides if side >= cells) for cells in shape
@@ -125,17 +125,17 @@ def to_network_size(
   large = (shape[0] * factor, shape[1] * factor)
   padded = padded_shape(shape, size, factor)
   small = np.clip(_resize(luminance, large), 0.0, 100.0)
-  levels = _pad(np.asarray(2.55 * small).round().astype(np.uint8), padded)
+  grey_values = _pad(np.asarray(2.55 * small).round().astype(np.uint8), padded)
   if rgb.shape[-1] == 1 or (rgb == rgb[..., :1]).all():
-    return NetworkInput(luminance, levels, shape, None)
+    return NetworkInput(luminance, grey_values, shape, None)
   lab = any_shape.rgb_to_lab(_pad(_resize(rgb, large), padded))
   inside = lab[: large[0], : large[1]]
   if _is_toned(inside):
     is_toned = _deviation(inside[..., 1:]) > GREY_TOLERANCE
-    return NetworkInput(luminance, levels, shape, None, is_toned)
+    return NetworkInput(luminance, grey_values, shape, None, is_toned)
   chroma = color.subsample(lab[None, ..., 1:], factor, chroma_filter)
   return NetworkInput(
-    luminance, levels, shape, np.asarray(color.round_chroma(chroma))[0]
+    luminance, grey_values, shape, np.asarray(color.round_chroma(chroma))[0]
   )
 
 
@@ -143,8 +143,8 @@ def cell_luminance(
   network_input: NetworkInput, factor: int, chroma_filter: str
 ) -> np.ndarray:
   """[h, w] L of the cells of the chroma map, 0..100, without padding."""
-  rows, columns = network_input.shape
-  small = network_input.levels[None, ..., None] / np.float32(2.55)
+  rows, columns = network_input.map_shape
+  small = network_input.grey_values[None, ..., None] / np.float32(2.55)
   small = np.asarray(color.subsample(small, factor, chroma_filter))
   return small[0, :rows, :columns, 0]
 
@@ -159,27 +159,28 @@ def brush_luminance(
     side of a cell of the chroma map is divided, so that the short side has at
     most `BRUSH_SIDE`.
   """
-  short = min(network_input.shape)
+  short = min(network_input.map_shape)
   divisors = [n for n in range(1, factor + 1) if not factor % n]
   parts = max(n for n in divisors if n == 1 or n * short <= BRUSH_SIDE)
-  rows, columns = (factor * side for side in network_input.shape)
-  pixels = network_input.levels[:rows, :columns] / np.float32(2.55)
+  rows, columns = (factor * side for side in network_input.map_shape)
+  pixels = network_input.grey_values[:rows, :columns] / np.float32(2.55)
   side = factor // parts
   squares = pixels.reshape(rows // side, side, columns // side, side)
   return squares.mean((1, 3)), parts
 
 
 class Window(NamedTuple):
-  """A part of a photograph at some scale.
+  """The position of a part of a photograph, in pixels of the scaled photograph.
 
-  top, left: place of its first pixel in the whole photograph at that scale.
-  height, width: of the whole photograph at that scale.
+  Attributes:
+    top, left: row and column of the part's first pixel.
+    whole_height, whole_width: size of the whole scaled photograph.
   """
 
   top: int
   left: int
-  height: int
-  width: int
+  whole_height: int
+  whole_width: int
 
 
 def to_photograph(
@@ -210,7 +211,7 @@ def to_photograph(
   maps = guided_upsampling.prepare(
     np.float32(wanted.saturation) * np.asarray(chroma, np.float32),
     cell_luminance(network_input, factor, chroma_filter)[..., None],
-    window.width,
+    window.whole_width,
     factor=factor,
     chroma_filter=chroma_filter,
     columns=window.left + np.arange(width),
@@ -220,7 +221,7 @@ def to_photograph(
   for strip in to_srgb.strips(height, width):
     luminance = network_input.luminance[strip, :, None]
     wide = guided_upsampling.upsample_rows(
-      maps, luminance, window.top + strip.start, height=window.height
+      maps, luminance, window.top + strip.start, height=window.whole_height
     )
     lab = wanted.balance(np.concatenate([luminance, wide], -1))
     rgb[strip], is_clipped = any_shape.lab_to_rgb(lab)

@@ -50,12 +50,12 @@ class Programs:
     for first in range(0, len(inputs), count):
       group = inputs[first : first + count]
       padded = group + group[-1:] * (count - len(group))
-      levels = devices.shard(np.stack([x.levels for x in padded]))
-      names = np.stack([key_words(x.levels) for x in padded])
+      grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
+      names = np.stack([key_words(x.grey_values) for x in padded])
       spec = self._sharded_spec(settings, padded)
-      with self._first_use(levels.shape[2:], settings):
+      with self._first_use(grey_values.shape[2:], settings):
         drawn = self._draw(
-          self._params, levels, devices.shard(names), seed=seed, spec=spec
+          self._params, grey_values, devices.shard(names), seed=seed, spec=spec
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       found += zip(chroma[: len(group)], log_prob, strict=False)
@@ -65,7 +65,7 @@ class Programs:
     """Log-probabilities [h, w] of each photograph's own chroma, padded.
 
     Args:
-      inputs: have chroma, and `levels` of one shape.
+      inputs: have chroma, and `grey_values` of one shape.
     """
     count = jax.local_device_count()
     found = []
@@ -74,7 +74,7 @@ class Programs:
       padded = group + group[-1:] * (count - len(group))
       scored = self._score(
         self._params,
-        devices.shard(np.stack([x.levels for x in padded])),
+        devices.shard(np.stack([x.grey_values for x in padded])),
         self._shard_hints(padded),
         chroma=devices.shard(np.stack([x.chroma for x in padded])),
       )
@@ -86,15 +86,17 @@ class Programs:
   ) -> tuple[np.ndarray, np.ndarray]:
     """Mixtures [h, w, P] of the embedding and luminance [h, w, 1], padded."""
     inputs = [network_input] * jax.local_device_count()
-    levels = devices.shard(np.stack([x.levels for x in inputs]))
-    expected = self._expect(self._params, levels, self._shard_hints(inputs))
+    grey_values = devices.shard(np.stack([x.grey_values for x in inputs]))
+    expected = self._expect(
+      self._params, grey_values, self._shard_hints(inputs)
+    )
     theta, luminance = map(np.asarray, devices.unshard(expected))
     return theta[0], luminance[0]
 
   def _first_use(
     self, shape: tuple[int, ...], settings: options.Settings
   ) -> contextlib.AbstractContextManager[None]:
-    """Says what is compiled, before it is, for levels of this shape."""
+    """Says what is compiled, before it is, for grey values of this shape."""
     aspect = fractions.Fraction(shape[1], shape[0])
     name = f'{aspect.numerator}:{aspect.denominator}'
     text = f'First use: compiling for {name}, about 20 s, once.'
@@ -160,7 +162,7 @@ class Programs:
   def _draw_fn(
     self,
     params: parameters.Params,
-    levels: jax.Array,
+    grey_values: jax.Array,
     words: jax.Array,
     *,
     seed: jax.Array,
@@ -172,16 +174,19 @@ class Programs:
         jax.random.fold_in, word, jax.random.key(seed)
       )
     )(words)
-    luminance = _network_luminance(levels)
+    luminance = _network_luminance(grey_values)
     drawn = sample.draw(self._model, params, luminance, keys=keys, spec=spec)
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
 
   def _expect_fn(
-    self, params: parameters.Params, levels: jax.Array, hints: jax.Array | None
+    self,
+    params: parameters.Params,
+    grey_values: jax.Array,
+    hints: jax.Array | None,
   ) -> tuple[jax.Array, jax.Array]:
     """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
-    luminance = _network_luminance(levels)
+    luminance = _network_luminance(grey_values)
     model = self._model
     embedding = model.build_embedding().apply(
       {'params': params['embedding']},
@@ -198,13 +203,13 @@ class Programs:
   def _score_fn(
     self,
     params: parameters.Params,
-    levels: jax.Array,
+    grey_values: jax.Array,
     hints: jax.Array | None,
     *,
     chroma: jax.Array,
   ) -> jax.Array:
     """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
-    luminance = _network_luminance(levels)
+    luminance = _network_luminance(grey_values)
     chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
     if not self._model.has_likelihood:
       return jnp.full(chroma.shape[:-1], jnp.nan)
@@ -214,13 +219,13 @@ class Programs:
     return found.on_finest_grid(hints)
 
 
-def _network_luminance(levels: jax.Array) -> jax.Array:
-  """Luminance [..., 1] in network units of grey levels [...] uint8."""
-  return color.luminance_to_network(levels[..., None] / 2.55)
+def _network_luminance(grey_values: jax.Array) -> jax.Array:
+  """Luminance [..., 1] in network units of grey values [...] uint8."""
+  return color.luminance_to_network(grey_values[..., None] / 2.55)
 
 
-def key_words(levels: np.ndarray) -> np.ndarray:
-  """Names grey levels [H', W'] uint8 by [4] uint32: samples' keys follow it."""
-  shape = np.array(levels.shape, '<u4').tobytes()
-  digest = hashlib.sha256(shape + levels.tobytes()).digest()
+def key_words(grey_values: np.ndarray) -> np.ndarray:
+  """Hashes grey values [H', W'] uint8 to [4] uint32 for the samples' keys."""
+  shape = np.array(grey_values.shape, '<u4').tobytes()
+  digest = hashlib.sha256(shape + grey_values.tobytes()).digest()
   return np.frombuffer(digest[:16], '<u4').astype(np.uint32)

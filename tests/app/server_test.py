@@ -201,7 +201,7 @@ def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
   recipes = [RECIPE | {'sample': sample} for sample in (1, 0)]
   client.draw(photo, recipes)
   opened = its_studio.find(photo['id'])
-  first, second = (one.chroma[0] for one in opened.drawings.values())
+  first, second = (one.chroma[0] for one in opened.sample_sets.values())
   apart = np.linalg.norm(first - second, axis=-1)
   row, column = np.unravel_index(apart.argmax(), apart.shape)
   size = 24 // len(apart)  # of a cell
@@ -409,7 +409,7 @@ def test_a_photograph_waits_for_the_warming_up_of_its_shape(
   draw, drawn = colorizer.draw, []
 
   def slow_draw(inputs, settings):
-    drawn.append(inputs[0].levels.shape)
+    drawn.append(inputs[0].grey_values.shape)
     begun.set()
     goes_on.wait(60)
     return draw(inputs, settings)
@@ -447,10 +447,12 @@ def test_the_most_different_come_one_after_the_other(client, its_studio):
   assert status == 200 and sorted(order) == list(range(5))
   bits = [line['bits_per_dim'] for line in lines]
   assert order[0] == int(np.argmin(bits))
-  drawings = list(its_studio.find(photo['id']).drawings.values())
+  sample_sets = list(its_studio.find(photo['id']).sample_sets.values())
   away = [
-    np.linalg.norm(drawing.chroma - drawings[order[0]].chroma, axis=-1).mean()
-    for drawing in drawings
+    np.linalg.norm(
+      sample_set.chroma - sample_sets[order[0]].chroma, axis=-1
+    ).mean()
+    for sample_set in sample_sets
   ]
   assert order[1] == int(np.argmax(away))
 
@@ -607,9 +609,9 @@ def test_what_nobody_waits_for_is_not_drawn(client, its_studio):
     response.readline()
   # This one comes after all that was still to be drawn.
   assert len(client.draw(photo, [RECIPE | {'sample': 99}])) == 1
-  drawn = len(its_studio.find(photo['id']).drawings)
+  drawn = len(its_studio.find(photo['id']).sample_sets)
   client.draw(photo, [RECIPE | {'sample': 100}])
-  assert len(its_studio.find(photo['id']).drawings) == drawn + 1 < 64
+  assert len(its_studio.find(photo['id']).sample_sets) == drawn + 1 < 64
 
 
 def test_two_windows_do_not_disturb_each_other(client):
@@ -697,7 +699,7 @@ def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
   compiled = set()
 
   def draw(greys, settings):
-    compiled.add((greys[0].levels.shape, len(settings.numbers)))
+    compiled.add((greys[0].grey_values.shape, len(settings.numbers)))
 
   monkeypatch.setattr(its_colorizer, 'draw', draw)
   studio.Studio(its_colorizer, 'tiny').warm_up(lambda done, total: None)
@@ -705,6 +707,6 @@ def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
   for width in (1, 30, 90, 100, 101, 130, 150, 160, 199, 210, 300, 500, 1000):
     blank = np.zeros((100, width), np.uint8)
     for rgb in (blank, blank.T):
-      shape = its_colorizer.to_network_size(rgb).levels.shape
+      shape = its_colorizer.to_network_size(rgb).grey_values.shape
       assert (shape, len(recipe.settings().numbers)) in compiled
   assert len(compiled) == 7

@@ -56,10 +56,10 @@ def test_samples_with_points_keep_their_anchors():
     anchored = hint_files.anchored(hinted, before.chroma[index])
     assert anchored.anchors is None
     alone = options.Settings(samples=[number])
-    (drawing,) = colorizer.draw([anchored], alone)
-    np.testing.assert_array_equal(drawing.chroma[0], after.chroma[index])
+    (sample_set,) = colorizer.draw([anchored], alone)
+    np.testing.assert_array_equal(sample_set.chroma[0], after.chroma[index])
     np.testing.assert_allclose(
-      drawing.bits_per_dim[0], after.bits_per_dim[index], rtol=1e-6
+      sample_set.bits_per_dim[0], after.bits_per_dim[index], rtol=1e-6
     )
 
 

@@ -61,19 +61,19 @@ def test_what_the_network_sees_is_padded_to_few_shapes():
   shapes = set()
   for height, width in [(40, w) for w in range(40, 240, 17)] + [(90, 40)]:
     network_input = to_network_size(smooth(height, width))
-    rows, columns = network_input.shape
-    assert (2 * rows, 2 * columns) <= network_input.levels.shape
+    rows, columns = network_input.map_shape
+    assert (2 * rows, 2 * columns) <= network_input.grey_values.shape
     assert network_input.chroma.shape == (
-      *(x // 2 for x in network_input.levels.shape),
+      *(x // 2 for x in network_input.grey_values.shape),
       2,
     )
     np.testing.assert_array_equal(
-      network_input.levels[:, 2 * columns :],
-      network_input.levels[:, [2 * columns - 1]].repeat(
-        network_input.levels.shape[1] - 2 * columns, 1
+      network_input.grey_values[:, 2 * columns :],
+      network_input.grey_values[:, [2 * columns - 1]].repeat(
+        network_input.grey_values.shape[1] - 2 * columns, 1
       ),
     )
-    shapes.add(network_input.levels.shape)
+    shapes.add(network_input.grey_values.shape)
   # Three aspects in each direction, and the square: at most 7 programs.
   assert shapes == {(8, 8), (8, 12), (8, 16), (8, 32), (32, 8)}
   assert to_network_size(smooth(40, 50)[..., :1]).chroma is None
@@ -84,12 +84,12 @@ def test_luminance_is_the_photographs_own(colorizer, height, width):
   tolerance = 100 / 255  # in units of L
   rgb = smooth(height, width)
   chosen = options.Settings(num_samples=2)
-  (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
+  (sample_set,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
   before = color.rgb_to_lab(rgb)[..., 0]
   for index in range(2):
     result, clipped = colorizer.render(
-      drawing.network_input,
-      drawing.chroma[index],
+      sample_set.network_input,
+      sample_set.chroma[index],
       adjustments.Adjustments(saturation=0.1),
     )
     assert result.shape == (height, width, 3) and result.dtype == np.uint8
@@ -109,16 +109,16 @@ def test_grey_is_shown_as_grey_as_it_is(colorizer):
 def test_colour_out_of_the_gamut_is_counted(colorizer):
   chosen = options.Settings(num_samples=1)
   rgb = smooth(20, 30)
-  (drawing,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
+  (sample_set,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
   _, clipped = colorizer.render(
-    drawing.network_input,
-    drawing.chroma[0],
+    sample_set.network_input,
+    sample_set.chroma[0],
     adjustments.Adjustments(saturation=50.0),
   )
   assert clipped > 0.5
   result, clipped = colorizer.render(
-    drawing.network_input,
-    drawing.chroma[0],
+    sample_set.network_input,
+    sample_set.chroma[0],
     adjustments.Adjustments(saturation=0.0),
   )
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
@@ -127,7 +127,7 @@ def test_colour_out_of_the_gamut_is_counted(colorizer):
 def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
   images = [smooth(20, 24 + 3 * seed, seed=seed) for seed in range(3)]
   inputs = [colorizer.to_network_size(rgb) for rgb in images]
-  assert len({network_input.levels.shape for network_input in inputs}) == 1
+  assert len({network_input.grey_values.shape for network_input in inputs}) == 1
   four, two = (options.Settings(num_samples=n, seed=5) for n in (4, 2))
   together = colorizer.draw(inputs, four)
   for index in (0, 2):
@@ -148,22 +148,22 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
   rgb = smooth(8, 8)
   chosen = options.Settings(num_samples=1)
   network_input = colorizer.to_network_size(rgb)
-  (drawing,) = colorizer.draw([network_input], chosen)
+  (sample_set,) = colorizer.draw([network_input], chosen)
   as_original = network_size.NetworkInput(
     network_input.luminance,
-    network_input.levels,
-    network_input.shape,
-    drawing.chroma[0],
+    network_input.grey_values,
+    network_input.map_shape,
+    sample_set.chroma[0],
   )
   (again,) = colorizer.score_originals([as_original])
-  np.testing.assert_allclose(again, drawing.bits_per_dim[0], rtol=1e-4)
+  np.testing.assert_allclose(again, sample_set.bits_per_dim[0], rtol=1e-4)
 
 
 def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
   rgb = smooth(20, 24)
   coloured = colorizer.to_network_size(rgb)
   network_input = colorizer.to_network_size(rgb[..., 0])
-  assert coloured.levels.shape == network_input.levels.shape
+  assert coloured.grey_values.shape == network_input.grey_values.shape
   bits = colorizer.score_originals([network_input, coloured, network_input])
   assert bits[0] is bits[2] is None and bits[1] > 0
   assert bits[1] == colorizer.score_originals([coloured])[0]
@@ -178,7 +178,7 @@ def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
 
 def test_noise_follows_the_grey_levels():
   first, second = (
-    to_network_size(smooth(20, 24, seed=seed)).levels for seed in (0, 1)
+    to_network_size(smooth(20, 24, seed=seed)).grey_values for seed in (0, 1)
   )
   words = programs.key_words(first)
   np.testing.assert_array_equal(programs.key_words(first.copy()), words)
@@ -342,15 +342,17 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   known = levelled.add_hints(plain, [(10, 10, (200, 30, 30))])
   settings = options.Settings(num_samples=2)
   for network_input in (plain, known):
-    (drawing,) = levelled.draw([network_input], settings)
-    assert drawing.chroma.shape == (2, 8, 12, 2)
-    assert np.isfinite(drawing.bits_per_dim).all()
-    coarse = drawing.chroma.reshape(2, 4, 2, 6, 2, 2).mean((2, 4))
-    assert np.abs(drawing.chroma - coarse.repeat(2, 1).repeat(2, 2)).max() > 1
+    (sample_set,) = levelled.draw([network_input], settings)
+    assert sample_set.chroma.shape == (2, 8, 12, 2)
+    assert np.isfinite(sample_set.bits_per_dim).all()
+    coarse = sample_set.chroma.reshape(2, 4, 2, 6, 2, 2).mean((2, 4))
+    assert (
+      np.abs(sample_set.chroma - coarse.repeat(2, 1).repeat(2, 2)).max() > 1
+    )
   given = known.hints[..., 2] > 0
   assert given.any() and not given.all()
   # Hints fix the means of the decoder's cells, see `coarse_hints`.
-  found = levels.coarsen(color.chroma_to_network(drawing.chroma))
+  found = levels.coarsen(color.chroma_to_network(sample_set.chroma))
   wanted = np.asarray(levels.coarsen_hints(known.hints))
   fixed = wanted[..., 2] > 0
   assert fixed.any() and not fixed.all()

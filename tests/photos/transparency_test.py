@@ -74,7 +74,7 @@ def test_command_page_and_python_show_the_network_the_same(colorizer, folder):
       colorizer.to_network_size(image_files.load_image(path)),
     ]
   for grey in seen:
-    np.testing.assert_array_equal(grey.levels, seen[0].levels)
+    np.testing.assert_array_equal(grey.grey_values, seen[0].grey_values)
     assert grey.chroma is None
 
 
