@@ -1,7 +1,8 @@
-"""Colour spaces, 8-bit luminance and chroma subsampling (paper sec. 3.1, 3.3).
+"""Colour conversion, 8-bit luminance and chroma subsampling.
 
-sRGB <-> CIE Lab (D65, 2 degree observer), as scikit-image defines it, in
-float32 jax.numpy, so that one conversion serves device and host.
+Paper sec. 3.1 and 3.3. sRGB <-> CIE Lab (D65, 2 degree observer) is defined as
+in scikit-image. It is float32 jax.numpy, so the same code runs on devices and
+on the host.
 """
 
 import jax
@@ -22,13 +23,13 @@ RGB_TO_XYZ = (
   / WHITE_D65[:, None]
 )
 XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ)
-# CIE 15: where the cube root is replaced by its tangent.
+# CIE 15: below CUBE_ROOT_MIN a straight line replaces the cube root.
 CUBE_ROOT_MIN = 0.008856
 CUBE_ROOT_SLOPE = 7.787
 CUBE_ROOT_OFFSET = 16.0 / 116.0
 
 CHROMA_FILTERS = ('point', 'area')
-# The integers of paper sec. 3.1.
+# Ranges of the integers a and b (paper sec. 3.1).
 CHROMA_MIN = np.array([-127.0, -128.0], np.float32)
 CHROMA_MAX = np.array([128.0, 127.0], np.float32)
 
@@ -65,10 +66,18 @@ def rgb_to_lab(rgb: jax.Array) -> jax.Array:
 
 
 def _lab_to_linear(lab: jax.Array) -> jax.Array:
-  """Linear sRGB [..., 3] of Lab units, outside of [0, 1] beyond the gamut."""
+  """Converts Lab to linear sRGB.
+
+  Args:
+    lab: [..., 3] in Lab units.
+
+  Returns:
+    [..., 3] float32; values outside [0, 1] mean that sRGB has no such colour.
+  """
   lab = jnp.asarray(lab, jnp.float32)
   y = (lab[..., 0] + 16.0) / 116.0
-  # Dark, blue-poor colours have no z of their own: scikit-image clips, too.
+  # A dark colour with a large b would have a negative z. scikit-image also
+  # clips it to 0.
   z = jnp.maximum(y - lab[..., 2] / 200.0, 0.0)
   f = jnp.stack([y + lab[..., 1] / 500.0, y, z], -1)
   cube_root_min = CUBE_ROOT_SLOPE * CUBE_ROOT_MIN + CUBE_ROOT_OFFSET
@@ -79,9 +88,17 @@ def _lab_to_linear(lab: jax.Array) -> jax.Array:
 
 
 def is_in_gamut(lab: jax.Array) -> jax.Array:
-  """Whether sRGB has these colours [..., 3], Lab units: [...] bool."""
+  """Tests which colours can be shown in sRGB.
+
+  Args:
+    lab: [..., 3] in Lab units.
+
+  Returns:
+    [...] bool.
+  """
   linear = _lab_to_linear(lab)
-  tolerance = 1e-4  # of a linear channel: a third of an 8-bit step in the dark
+  # In linear sRGB. The smallest 8-bit step, next to black, is three times this.
+  tolerance = 1e-4
   return ((linear > -tolerance) & (linear < 1.0 + tolerance)).all(-1)
 
 
@@ -106,8 +123,8 @@ def lab_to_rgb(lab: jax.Array) -> jax.Array:
 def eight_bit_luminance(luminance: jax.Array) -> jax.Array:
   """Rounds L to the grey levels of an 8-bit image: round(2.55 L) / 2.55.
 
-  Most sRGB triples have a float32 L of their own, so that an unrounded L would
-  tell the network the colour that it has to predict.
+  The unrounded float32 L differs between most sRGB triples, so it would reveal
+  to the network the colour that it has to predict.
 
   Args:
     luminance: [...] float32, L in 0..100.
@@ -134,7 +151,8 @@ def _chroma_offset(ndim: int) -> jax.Array:
 
 def chroma_to_network(chroma: jax.Array) -> jax.Array:
   """Maps (a, b) [..., 2] in Lab units to ((a - 0.5), (b + 0.5)) / 127.5."""
-  # A product: XLA may turn a division into one, or not, by context.
+  # Not a division: XLA replaces some divisions by products, so results with and
+  # without `jit` would be rounded differently.
   return (chroma + _chroma_offset(chroma.ndim)) * (1.0 / 127.5)
 
 
@@ -144,7 +162,7 @@ def chroma_from_network(chroma: jax.Array) -> jax.Array:
 
 
 def round_chroma(chroma: jax.Array) -> jax.Array:
-  """Rounds (a, b) [..., 2] in Lab units to the 256 x 256 integer pairs."""
+  """Rounds (a, b) [..., 2] in Lab units to one of 256 x 256 integer pairs."""
   shape = (1,) * (chroma.ndim - 1) + (2,)
   return jnp.clip(
     jnp.round(chroma), CHROMA_MIN.reshape(shape), CHROMA_MAX.reshape(shape)
@@ -152,7 +170,11 @@ def round_chroma(chroma: jax.Array) -> jax.Array:
 
 
 def check_filter(chroma_filter: str) -> None:
-  """Raises `ValueError` if it is none of `CHROMA_FILTERS`."""
+  """Checks the name of a filter.
+
+  Raises:
+    ValueError: if the name is not in `CHROMA_FILTERS`.
+  """
   if chroma_filter not in CHROMA_FILTERS:
     raise ValueError(
       f'`chroma_filter` must be one of {CHROMA_FILTERS}, got {chroma_filter!r}.'
@@ -163,20 +185,23 @@ def subsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
   """Reduces the resolution (paper sec. 3.3, "Spatial chromatic subsampling").
 
   Args:
-    x: [B, H, W, C], any unit; H and W divide by `factor`.
-    factor: side of the square of pixels that becomes one.
-    chroma_filter: 'point' keeps x[:, ::factor, ::factor] (what the paper's
-      numbers used); 'area' takes the mean of each square.
+    x: [B, H, W, C], any unit; H and W must be multiples of `factor`.
+    factor: side of the square of pixels that becomes one value.
+    chroma_filter: 'point' keeps x[:, ::factor, ::factor], as for the paper's
+      numbers; 'area' takes the mean of each square.
 
   Returns:
     [B, H / factor, W / factor, C].
+
+  Raises:
+    ValueError: if the filter is unknown or a side is not a multiple.
   """
   check_filter(chroma_filter)
   batch, height, width, channels = x.shape
   if height % factor or width % factor:
     raise ValueError(
-      f'Image sides must divide by the factor, got {height} x {width} and '
-      f'{factor}.'
+      f'Image sides must be multiples of the factor, got {height} x {width} '
+      f'and {factor}.'
     )
   if chroma_filter == 'point':
     return x[:, ::factor, ::factor]
@@ -189,7 +214,10 @@ def subsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
 def _interpolation_matrix(
   size: int, factor: int, chroma_filter: str
 ) -> np.ndarray:
-  """[size * factor, size] weights of linear interpolation, edges repeated."""
+  """Returns weights [size * factor, size] for linear interpolation.
+
+  Beyond the outermost values, the nearest one is repeated.
+  """
   origin = 0.0 if chroma_filter == 'point' else (factor - 1) / 2
   position = (np.arange(size * factor) - origin) / factor
   position = np.clip(position, 0, size - 1)[:, None]
@@ -199,16 +227,16 @@ def _interpolation_matrix(
 
 
 def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
-  """Interpolates linearly on the grid on which `subsample` took its values.
+  """Upsamples linearly, with each value at the position given by the filter.
 
   *Differs from* the authors' code, whose upsampled chroma is shifted by up to
   factor - 1 pixels at the right and bottom edges.
 
   Args:
     x: [B, h, w, C], any unit.
-    factor: ratio of the sides.
-    chroma_filter: the filter that made `x`: under 'point' the values stand at
-      the first pixel of each square, under 'area' at its centre.
+    factor: number of pixels per value in each direction.
+    chroma_filter: filter that made `x`. A value belongs to the first pixel of
+      its square for 'point', and to the centre of the square for 'area'.
 
   Returns:
     [B, h * factor, w * factor, C].

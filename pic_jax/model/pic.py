@@ -198,7 +198,7 @@ class PIC(nn.Module):
     """Splits images into condition and target (paper sec. 3.1, 3.3).
 
     Args:
-      rgb: [B, H, W, 3] uint8; H and W divide by `chroma_factor`.
+      rgb: [B, H, W, 3] uint8; H and W must be multiples of `chroma_factor`.
     """
     lab = color.rgb_to_lab(rgb)
     luminance = color.luminance_to_network(
