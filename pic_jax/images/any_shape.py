@@ -1,6 +1,7 @@
-"""Colours of pictures of any size by programs of two sizes.
+"""Colour conversion of arrays of any shape.
 
-Every new shape would be compiled, and kept: 50 MB for each photograph.
+Pixels are converted in chunks of two fixed sizes. JAX would otherwise compile
+one program for each shape, and keep 50 MB for each photograph.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import numpy as np
 from pic_jax.images import color
 
 CHUNK = 1 << 16  # pixels
-SMALL_CHUNK = 1 << 12  # for chroma maps and single colours
-GAMUT_STEPS = 12  # the edge of the gamut to 1 / 4096 of a colour's chroma
+SMALL_CHUNK = 1 << 12  # pixels; for chroma maps and single colours
+# Steps of bisection. They leave an error of 1 / 4096 of a colour's chroma.
+GAMUT_STEPS = 12
 
 
 @jax.jit
@@ -29,7 +31,15 @@ def _to_rgb(lab: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _in_chunks(
   convert: Callable[[np.ndarray], tuple[jax.Array, ...]], pixels: np.ndarray
 ) -> list[np.ndarray]:
-  """Converts [N, 3] a chunk at a time; returns arrays of N rows."""
+  """Applies a function of pixels to one chunk after another.
+
+  Args:
+    convert: function of [chunk size, 3] that returns arrays of as many rows.
+    pixels: [N, 3].
+
+  Returns:
+    The arrays that `convert` returns, joined to N rows each.
+  """
   parts = []
   size = SMALL_CHUNK if len(pixels) <= SMALL_CHUNK else CHUNK
   for first in range(0, max(len(pixels), 1), size):
@@ -40,43 +50,60 @@ def _in_chunks(
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-  """`color.rgb_to_lab` of [..., 3] uint8, as a host array."""
+  """Converts sRGB to CIE Lab on the device; see `color.rgb_to_lab`.
+
+  Args:
+    rgb: [..., 3] uint8.
+
+  Returns:
+    [..., 3] float32 in Lab units, a numpy array.
+  """
   (lab,) = _in_chunks(_to_lab, np.ascontiguousarray(rgb).reshape(-1, 3))
   return lab.reshape(rgb.shape)
 
 
 def lab_to_rgb(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Converts [..., 3] float32 in Lab units.
+  """Converts CIE Lab to sRGB on the device; see `color.lab_to_rgb`.
+
+  Args:
+    lab: [..., 3] float32 in Lab units.
 
   Returns:
-    [..., 3] uint8, and whether each colour [...] was out of sRGB's gamut.
+    [..., 3] uint8; and [...] bool, True where the colour was outside the gamut
+    of sRGB and has been clipped.
   """
-  rgb, clipped = _in_chunks(_to_rgb, lab.reshape(-1, 3))
-  return rgb.reshape(lab.shape), clipped.reshape(lab.shape[:-1])
+  rgb, is_clipped = _in_chunks(_to_rgb, lab.reshape(-1, 3))
+  return rgb.reshape(lab.shape), is_clipped.reshape(lab.shape[:-1])
 
 
 @jax.jit
 def _within_gamut(lab: jax.Array) -> tuple[jax.Array]:
   luminance, chroma = lab[..., :1], lab[..., 1:]
 
-  def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple:
-    low, high = ends
+  def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple:
+    low, high = bounds
     middle = (low + high) / 2
     is_inside = color.is_in_gamut(
       jnp.concatenate([luminance, middle * chroma], -1)
     )[..., None]
     return jnp.where(is_inside, middle, low), jnp.where(is_inside, high, middle)
 
-  none = jnp.zeros_like(luminance)
-  low, _ = jax.lax.fori_loop(0, GAMUT_STEPS, halve, (none, none + 1))
-  share = jnp.where(color.is_in_gamut(lab)[..., None], 1.0, low)
-  return (jnp.concatenate([luminance, share * chroma], -1),)
+  zero = jnp.zeros_like(luminance)
+  low, _ = jax.lax.fori_loop(0, GAMUT_STEPS, bisect, (zero, zero + 1))
+  scale = jnp.where(color.is_in_gamut(lab)[..., None], 1.0, low)
+  return (jnp.concatenate([luminance, scale * chroma], -1),)
 
 
 def within_gamut(lab: np.ndarray) -> np.ndarray:
-  """Moves colours [..., 3], Lab units, towards grey until sRGB has them.
+  """Moves colours towards grey until they are in the gamut of sRGB.
 
-  Luminance and hue stay, unlike when RGB is clipped.
+  Luminance and hue stay the same, whereas clipping RGB would change them.
+
+  Args:
+    lab: [..., 3] float32 in Lab units.
+
+  Returns:
+    [..., 3] float32 in Lab units.
   """
   (moved,) = _in_chunks(_within_gamut, lab.reshape(-1, 3))
   return moved.reshape(lab.shape)

@@ -6,19 +6,22 @@ import numpy as np
 
 from pic_jax.images import color
 
-# Side of the square of evenly spaced pixels by which a photograph is measured:
-# one array size for all, so that nothing compiles per photograph.
+# A photograph is measured at MEASURED_SIDE**2 evenly spaced pixels, so that one
+# compiled program serves photographs of all sizes.
 MEASURED_SIDE = 256
 
 
 def colourfulness(rgb: jax.Array) -> jax.Array:
-  """Spread and strength of opponent colours (Hasler & Suesstrunk 2003, M^(3)).
+  """Computes colourfulness M^(3) of Hasler & Suesstrunk 2003.
+
+  It combines the standard deviation of the opponent colours with the length of
+  their mean.
 
   Args:
     rgb: [B, H, W, 3] uint8.
 
   Returns:
-    [B]: 0 for grey, about 109 for an extremely colourful picture.
+    [B] float32: 0 for grey, about 109 for an extremely colourful picture.
   """
   red, green, blue = jnp.moveaxis(jnp.asarray(rgb, jnp.float32), -1, 0)
   opponents = jnp.stack([red - green, 0.5 * (red + green) - blue])
@@ -28,23 +31,31 @@ def colourfulness(rgb: jax.Array) -> jax.Array:
 
 
 def saturation(lab: jax.Array) -> jax.Array:
-  """Perceptual saturation C / sqrt(C^2 + L^2), as in paper sec. 4.3.
+  """Computes the mean saturation, as in paper sec. 4.3.
 
-  Luebbe 2010; C is the length of (a, b).
+  The saturation of a pixel is C / sqrt(C^2 + L^2), where C is the length of
+  (a, b) (Luebbe 2010). For a black pixel it is defined as 0.
 
   Args:
     lab: [B, H, W, 3] in Lab units.
 
   Returns:
-    [B] mean over the pixels, in percent; black counts as 0.
+    [B] mean over the pixels, in percent.
   """
   chroma = jnp.linalg.norm(lab[..., 1:], axis=-1)
-  whole = jnp.hypot(chroma, lab[..., 0])
-  return 100.0 * (chroma / jnp.maximum(whole, 1e-6)).mean((1, 2))
+  length = jnp.hypot(chroma, lab[..., 0])
+  return 100.0 * (chroma / jnp.maximum(length, 1e-6)).mean((1, 2))
 
 
 def measure_photograph(rgb: np.ndarray) -> dict[str, float]:
-  """Colourfulness and saturation of [H, W, C] uint8, from a grid of pixels."""
+  """Measures colourfulness and saturation at evenly spaced pixels.
+
+  Args:
+    rgb: [H, W, 1] or [H, W, 3] uint8.
+
+  Returns:
+    'colourfulness' and 'saturation'.
+  """
   pixels = rgb.reshape(-1, rgb.shape[-1])
   chosen = np.linspace(0, len(pixels) - 1, MEASURED_SIDE**2).round().astype(int)
   square = np.broadcast_to(pixels[chosen], (MEASURED_SIDE**2, 3))
@@ -53,7 +64,7 @@ def measure_photograph(rgb: np.ndarray) -> dict[str, float]:
   return {name: float(value[0]) for name, value in values.items()}
 
 
-@jax.jit  # one program: each operation alone would be compiled by itself
+@jax.jit  # without it, each operation would be compiled separately
 def _measure(rgb: jax.Array) -> dict[str, jax.Array]:
   return {
     'colourfulness': colourfulness(rgb),

@@ -8,7 +8,7 @@ from PIL import PngImagePlugin
 
 from pic_jax.images import captions, resizing, to_srgb
 
-# Lossy WebP would halve the resolution of the chroma.
+# WebP is lossless because lossy WebP halves the resolution of the chroma.
 WRITE_OPTIONS = {
   'PNG': {},
   'JPEG': {'quality': 95, 'subsampling': 0},
@@ -28,11 +28,12 @@ def write(
   """Encodes a picture; see `image_files.save_image`.
 
   Args:
-    file: open for writing.
-    form: 'PNG', 'JPEG' or 'WEBP'.
+    file: binary file, open for writing.
+    form: file format, 'PNG', 'JPEG' or 'WEBP'.
     rgb: [H, W, 1] or [H, W, 3] uint8.
-    alpha: [H, W] uint8, or None.
-    about: see `metadata.extract`.
+    alpha: [H, W] uint8; None if all pixels are opaque. JPEG has no alpha, so
+      the picture is put on white.
+    about: metadata as returned by `metadata.extract`.
   """
   if form == 'JPEG':
     rgb, alpha = to_srgb.over_white(rgb, alpha), None
@@ -43,7 +44,7 @@ def write(
 
 
 def _metadata_options(form: str, about: dict[str, Any]) -> dict[str, Any]:
-  """Arguments of `Image.save` for the metadata that a format can hold."""
+  """Returns arguments of `Image.save` for metadata that the format can hold."""
   kept = {'exif', 'dpi', 'xmp', 'comment'} & about.keys()
   options = {name: about[name] for name in kept}
   if form == 'JPEG' and 'iptc' in about:
@@ -59,7 +60,7 @@ def _png_texts(about: dict[str, Any]) -> PngImagePlugin.PngInfo:
   if 'comment' in about:
     texts.setdefault('Comment', about['comment'].decode('utf-8', 'replace'))
   for name, text in texts.items():
-    with contextlib.suppress(ValueError):  # a name that PNG does not allow
+    with contextlib.suppress(ValueError):  # PNG does not allow the name
       chunks.add_itxt(name, text)
   if 'xmp' in about:
     chunks.add_itxt('XML:com.adobe.xmp', about['xmp'].decode())

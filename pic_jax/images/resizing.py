@@ -7,11 +7,11 @@ METHODS = ('crop', 'squash')
 
 
 def fit(rgb: np.ndarray, size: int, method: str) -> np.ndarray:
-  """Scales a picture to a square.
+  """Resizes a picture to a square.
 
   Args:
     rgb: [H, W, 3] uint8.
-    size: side of the result, pixels.
+    size: side of the result in pixels.
     method: 'crop' scales the short side to `size` and crops the centre;
       'squash' scales both sides to `size` and ignores the aspect ratio, like
       the authors' code for ILSVRC.
@@ -33,7 +33,12 @@ def to_pillow(rgb: np.ndarray) -> Image.Image:
 
 
 def limit_long_side(rgb: np.ndarray, side: int) -> Image.Image:
-  """Scales [H, W, 1] or [H, W, 3] uint8 to a long side of at most `side`."""
+  """Reduces a picture to a long side of at most `side` pixels.
+
+  Args:
+    rgb: [H, W, 1] or [H, W, 3] uint8.
+    side: largest number of pixels of the long side.
+  """
   height, width = rgb.shape[:2]
   ratio = min(1.0, side / max(height, width))
   size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -44,7 +49,12 @@ def limit_long_side(rgb: np.ndarray, side: int) -> Image.Image:
 
 
 def scale_short_side(rgb: np.ndarray, size: int) -> np.ndarray:
-  """Scales [H, W, 3] uint8 so that its short side has `size` pixels."""
+  """Scales a picture to a short side of `size` pixels.
+
+  Args:
+    rgb: [H, W, 3] uint8.
+    size: number of pixels of the short side.
+  """
   height, width = rgb.shape[:2]
   ratio = size / min(height, width)
   shape = (max(size, round(width * ratio)), max(size, round(height * ratio)))

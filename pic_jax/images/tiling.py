@@ -1,21 +1,24 @@
-"""Tilings: several pictures in one."""
+"""Arrangement of several pictures as one picture."""
 
 import numpy as np
 
 GAP = 2  # white pixels between the pictures
-MIN_HEIGHT = 64  # smaller pictures are enlarged to about this
+ENLARGED_HEIGHT = 64  # pixels; largest height of an enlarged picture
 
 
 def tile(rows: np.ndarray, scale: int | None = None) -> np.ndarray:
-  """Tiles pictures [rows, columns, H, W, 3] uint8 with white gaps.
+  """Arranges pictures in rows and columns with white gaps between them.
 
   Args:
-    rows: the pictures.
-    scale: integer factor by which each picture is enlarged; None enlarges small
-      pictures only.
+    rows: [rows, columns, H, W, 3] uint8, the pictures.
+    scale: integer factor by which each picture is enlarged. By default, the
+      largest factor that keeps its height within `ENLARGED_HEIGHT`, at least 1.
+
+  Returns:
+    [total height, total width, 3] uint8.
   """
   if scale is None:
-    scale = max(1, MIN_HEIGHT // rows.shape[-3])
+    scale = max(1, ENLARGED_HEIGHT // rows.shape[-3])
   rows = rows.repeat(scale, 2).repeat(scale, 3)
   num_rows, num_columns, height, width, _ = rows.shape
   shape = (num_rows * (height + GAP) - GAP, num_columns * (width + GAP) - GAP)
