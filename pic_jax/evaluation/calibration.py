@@ -1,7 +1,7 @@
-"""Calibration of the mixture by probability integral transforms.
+"""Calibration of the mixture by probability integral transforms (PIT).
 
-The cdf at an observation is uniform if the observation was drawn from that cdf
-(Dawid 1984).
+The PIT of an observation is the predicted cdf at its value. It is uniform if
+the observation was drawn from that cdf (Dawid 1984).
 """
 
 import jax
@@ -16,64 +16,73 @@ NUM_BINS = 20
 def transform(
   theta: jax.Array, luminance: jax.Array, chroma: jax.Array, *, noise: jax.Array
 ) -> jax.Array:
-  """Computes the randomised transform F(x-) + v pmf(x) of a, and of b given a.
+  """Computes the randomised PIT of a, and that of b given a.
 
-  Czado et al. 2009, sec. 2. The weights of the components for b are those that
-  a leaves: w_k p_k(a) / sum_j w_j p_j(a). The edge levels take the tails.
+  For a discrete value x it is F(x-) + v pmf(x), where F(x-) is the cdf just
+  under x and v is uniform noise (Czado et al. 2009, sec. 2). The weights of the
+  mixture for b are the posterior weights given a, w_k p_k(a) / sum_j w_j
+  p_j(a). The lowest and the highest grid value take the tails.
 
   Args:
     theta: [..., P] raw outputs, P = 8 K.
     luminance: [..., 1] in network units.
     chroma: [..., 2] in network units, on the integer grid.
-    noise: [..., 2] uniform in [0, 1): v.
+    noise: [..., 2] uniform in [0, 1), the v of the formula.
 
   Returns:
-    [..., 2] in [0, 1], uniform if theta is right.
+    Transforms [..., 2] in [0, 1]; uniform if theta describes the true
+    distribution.
   """
   mixture = logistic_mixture.unpack(theta)
-  levels = logistic_mixture.nearest_levels(chroma)
+  grid_values = logistic_mixture.nearest_levels(chroma)
   means = logistic_mixture.conditional_means(
     mixture,
     luminance,
-    levels[..., :1] * (1.0 / logistic_mixture.LEVELS_PER_UNIT),
+    grid_values[..., :1] * (1.0 / logistic_mixture.LEVELS_PER_UNIT),
   )
   log_weights = mixture.logits
-  found = []
+  transforms = []
   for channel in range(2):
-    level = levels[..., channel, None]
-    is_lowest = level == -logistic_mixture.HALF_RANGE
-    is_highest = level == logistic_mixture.HALF_RANGE
-    centred = level - logistic_mixture.LEVELS_PER_UNIT * means[channel]
+    value = grid_values[..., channel, None]
+    is_lowest = value == -logistic_mixture.HALF_RANGE
+    is_highest = value == logistic_mixture.HALF_RANGE
+    centred = value - logistic_mixture.LEVELS_PER_UNIT * means[channel]
     log_scales = mixture.log_scales[..., channel, :]
     scales = logistic_mixture.LEVELS_PER_UNIT * jnp.exp(log_scales)
-    below = jnp.where(is_lowest, 0.0, jax.nn.sigmoid((centred - 0.5) / scales))
-    upto = jnp.where(is_highest, 1.0, jax.nn.sigmoid((centred + 0.5) / scales))
-    share = noise[..., channel, None]
-    weights = jax.nn.softmax(log_weights)
-    found.append((weights * (below + share * (upto - below))).sum(-1))
-    # In the log domain: far in the tails, every p_k(a) underflows.
+    lower = jnp.where(is_lowest, 0.0, jax.nn.sigmoid((centred - 0.5) / scales))
+    upper = jnp.where(is_highest, 1.0, jax.nn.sigmoid((centred + 0.5) / scales))
+    cdf = lower + noise[..., channel, None] * (upper - lower)
+    transforms.append((jax.nn.softmax(log_weights) * cdf).sum(-1))
+    # In the log domain, because every p_k(a) underflows far in the tails.
     log_weights = log_weights + logistic_mixture.log_mass(
-      level, means[channel], log_scales
+      value, means[channel], log_scales
     )
-  return jnp.stack(found, -1)
+  return jnp.stack(transforms, -1)
 
 
 def histogram(values: jax.Array) -> jax.Array:
-  """[B, NUM_BINS] shares of values [B, h, w] in [0, 1], bins of one width."""
+  """Computes the share of values in each of `NUM_BINS` equal bins.
+
+  Args:
+    values: [B, h, w] in [0, 1].
+
+  Returns:
+    Shares [B, NUM_BINS], which sum to 1 over the bins.
+  """
   bins = jnp.minimum((NUM_BINS * values).astype(jnp.int32), NUM_BINS - 1)
   return jax.nn.one_hot(bins, NUM_BINS).mean((1, 2))
 
 
 def distance(shares: np.ndarray) -> float:
-  """Largest difference of a histogram's cdf from the uniform one's.
+  """Computes the largest difference of a histogram's cdf from the uniform cdf.
 
-  Kolmogorov-Smirnov, at the edges of the bins only.
+  This is the Kolmogorov-Smirnov statistic, evaluated only at the edges of bins.
 
   Args:
-    shares: [NUM_BINS], sum 1.
+    shares: [NUM_BINS], with a sum of 1.
 
   Returns:
-    In [0, 1); 0 for calibrated forecasts.
+    The distance, in [0, 1); 0 for a calibrated forecast.
   """
   uniform = np.arange(1, len(shares) + 1) / len(shares)
   return float(np.abs(np.cumsum(shares) - uniform).max())

@@ -1,37 +1,39 @@
-"""Metrics of samples and pictures (paper sec. 4)."""
+"""Metrics that compare samples and pictures with originals (paper sec. 4)."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Wang et al. 2004, sec. III: side and deviation of the window, in pixels.
+# Side and standard deviation of the window, in pixels (Wang et al. 2004, sec.
+# III).
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
 
 def difference_matrix(chroma: jax.Array) -> jax.Array:
-  """Mean distance in (a, b) between each pair of samples of an image.
+  """Computes the mean distance in (a, b) between every two samples of an image.
 
   Args:
     chroma: [S, h, w, 2] in Lab units.
 
   Returns:
-    [S, S], Lab units.
+    Distances [S, S] in Lab units, means over pixels.
   """
-  # One row at a time: all differences at once need S times the memory.
+  # Row by row, because all differences at once would need S times the memory.
   return jax.lax.map(
     lambda x: jnp.linalg.norm(x[None] - chroma, axis=-1).mean((1, 2)), chroma
   )
 
 
 def pairwise_difference(chroma: jax.Array) -> jax.Array:
-  """[B] mean distance in (a, b), over pixels and pairs of different samples.
+  """Computes the mean distance in (a, b) between different samples of an image.
 
   Args:
     chroma: [B, S, h, w, 2] in Lab units.
 
   Returns:
-    [B], Lab units; 0 for one sample.
+    Distances [B] in Lab units, means over pixels and pairs of samples; 0 if
+    S = 1.
   """
   num_samples = chroma.shape[1]
   total = jax.vmap(difference_matrix)(chroma).sum((1, 2))
@@ -39,28 +41,30 @@ def pairwise_difference(chroma: jax.Array) -> jax.Array:
 
 
 def variance(chroma: jax.Array) -> jax.Array:
-  """[B] unbiased variance over samples, mean over pixels and a and b.
+  """Computes the unbiased variance over the samples of an image.
 
   Args:
     chroma: [B, S, h, w, 2] in Lab units.
 
   Returns:
-    [B], squared Lab units; 0 for one sample.
+    Variances [B] in squared Lab units, means over pixels and the two channels;
+    0 if S = 1.
   """
   squares = (chroma - chroma.mean(1, keepdims=True)) ** 2
   return squares.sum(1).mean((1, 2, 3)) / max(1, chroma.shape[1] - 1)
 
 
 def ab_rmse(chroma: jax.Array, target: jax.Array) -> jax.Array:
-  """Root-mean-square length of the error in (a, b): |x - y| / sqrt(h w).
+  """Computes the root-mean-square error in (a, b): |x - y| / sqrt(h w).
 
-  An RMSE that also averages over a and b would be smaller by a factor sqrt(2).
+  The squared errors in a and b are added, not averaged. Their average would
+  make the result smaller by a factor of sqrt(2).
 
   Args:
     chroma, target: [..., h, w, 2] in Lab units.
 
   Returns:
-    [...], Lab units.
+    Errors [...] in Lab units.
   """
   squares = ((chroma - target) ** 2).sum(-1)
   return jnp.sqrt(squares.mean((-2, -1)))
@@ -69,16 +73,18 @@ def ab_rmse(chroma: jax.Array, target: jax.Array) -> jax.Array:
 def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:
   """Scores a distribution by its samples; lower is better.
 
-  E|X - y| - E|X - X'| / 2 with |.| = `ab_rmse`, a norm of the whole map, and
-  the unbiased mean over pairs of different samples: strictly proper, the true
-  distribution is expected to score best (Gneiting & Raftery 2007, sec. 4.3).
+  The score is E|X - y| - E|X - X'| / 2 for samples X, X' and the target y,
+  where |.| is `ab_rmse`, a norm of the whole map. The second mean is over pairs
+  of different samples, so it is unbiased. The score is strictly proper: the
+  true distribution has the lowest expected score (Gneiting & Raftery 2007, sec.
+  4.3).
 
   Args:
-    chroma: [B, S, h, w, 2] in Lab units; S = 1 is a point forecast.
+    chroma: samples [B, S, h, w, 2] in Lab units; S = 1 is a point forecast.
     target: [B, h, w, 2] in Lab units.
 
   Returns:
-    [B], Lab units.
+    Scores [B] in Lab units.
   """
   num_samples = chroma.shape[1]
   error = ab_rmse(chroma, target[:, None]).mean(1)
@@ -87,19 +93,20 @@ def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
-  """Mean of the energy scores of maps at all scales; lower is better.
+  """Computes the mean of the energy scores at all scales; lower is better.
 
   The scales are the map itself and its means over blocks of 2 x 2 pixels, 4 x 4
-  and so on, while both sides are even. The score is strictly proper: all terms
-  are proper, and the first one strictly. The norm of a whole map is hardly
-  sensitive to dependence between pixels (Pinson & Tastu 2013); block means are.
+  pixels and so on, as long as both sides are even. The score is strictly
+  proper, because all its terms are proper and the first one is strictly so. The
+  energy score of a whole map is hardly sensitive to the dependence between
+  pixels (Pinson & Tastu 2013). Those of the block means are.
 
   Args:
-    chroma: [B, S, h, w, 2] in Lab units.
+    chroma: samples [B, S, h, w, 2] in Lab units.
     target: [B, h, w, 2] in Lab units.
 
   Returns:
-    [B], Lab units.
+    Scores [B] in Lab units.
   """
 
   def halve(x: jax.Array) -> jax.Array:
@@ -115,22 +122,29 @@ def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def psnr(rgb: jax.Array, target: jax.Array) -> jax.Array:
-  """Peak signal-to-noise ratio, 10 log10(255^2 / mean squared error).
+  """Computes the peak signal-to-noise ratio.
+
+  It is 10 log10(255^2 / mean squared error). Identical pictures are scored as
+  if one of their values differed by 1, so the result is always finite.
 
   Args:
     rgb, target: [..., H, W, 3] uint8.
 
   Returns:
-    [...] dB. Identical pictures count as if one value differed by one level.
+    Ratios [...] in dB.
   """
   error = jnp.asarray(rgb, jnp.float32) - jnp.asarray(target, jnp.float32)
-  smallest = 1.0 / np.prod(rgb.shape[-3:])
-  squares = jnp.maximum((error**2).mean((-3, -2, -1)), smallest)
+  min_square = 1.0 / np.prod(rgb.shape[-3:])
+  squares = jnp.maximum((error**2).mean((-3, -2, -1)), min_square)
   return 10.0 * jnp.log10(255.0**2 / squares)
 
 
 def _gaussian_rows(size: int) -> np.ndarray:
-  """Weights [size - 10, size] of every window that fits into a row."""
+  """Builds the weights of every window that fits into a row of `size` pixels.
+
+  Returns:
+    Weights [size - `SSIM_WINDOW` + 1, size] float32; each row sums to 1.
+  """
   offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
   weights = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
   rows = np.zeros((size - SSIM_WINDOW + 1, size), np.float32)
@@ -140,13 +154,13 @@ def _gaussian_rows(size: int) -> np.ndarray:
 
 
 def ssim(rgb: jax.Array, target: jax.Array) -> jax.Array:
-  """Structural similarity, mean over windows and R, G, B (Wang et al. 2004).
+  """Computes the structural similarity (SSIM; Wang et al. 2004).
 
   Args:
-    rgb, target: [..., H, W, 3] uint8, sides at least `SSIM_WINDOW`.
+    rgb, target: [..., H, W, 3] uint8, with sides of at least `SSIM_WINDOW`.
 
   Returns:
-    [...], at most 1.
+    Similarities [...], means over windows and over R, G and B; at most 1.
   """
   height, width = rgb.shape[-3:-1]
 
