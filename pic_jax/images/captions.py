@@ -1,7 +1,8 @@
-"""Captions, authors and rights that stand outside EXIF: XMP, IPTC, PNG text.
+"""Captions, authors and rights in XMP, IPTC, PNG text and JPEG comments.
 
-All of it goes on as XMP, which every format here holds; PNG text and JPEG
-comments also stay what they are.
+Outputs get all of them as XMP, because JPEG, PNG and WebP can all hold it.
+IPTC, PNG text and JPEG comments are also kept in their own form. For EXIF, see
+`metadata`.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from PIL import Image, IptcImagePlugin
 RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 META = 'adobe:ns:meta/'
 LANGUAGE = '{http://www.w3.org/XML/1998/namespace}lang'
-SPACES = {
+NAMESPACES = {
   'dc': 'http://purl.org/dc/elements/1.1/',
   'photoshop': 'http://ns.adobe.com/photoshop/1.0/',
   'xmpRights': 'http://ns.adobe.com/xap/1.0/rights/',
@@ -24,12 +25,13 @@ SPACES = {
   'lr': 'http://ns.adobe.com/lightroom/1.0/',
   'exif': 'http://ns.adobe.com/exif/1.0/',
 }
-# What is not about the photograph but about one file of it.
+# XMP properties that describe the file and not the photograph. Outputs do not
+# get them.
 FILE_ONLY = {
   ('photoshop', name)
   for name in ('History', 'ICCProfile', 'ColorMode', 'DocumentAncestors')
 } | {('dc', 'format')}
-# XMP's names of what IPTC IIM 4.2 numbers, as "IPTC Photo Metadata" maps them.
+# XMP names of the datasets of IPTC IIM 4.2, as in "IPTC Photo Metadata".
 IPTC = {
   (2, 5): 'dc:title',
   (2, 25): 'dc:subject',
@@ -59,30 +61,34 @@ PNG_TEXTS = {
   'Source': 'dc:source',
   'Comment': 'exif:UserComment',
 }
-# How XMP holds several values, or one in several languages.
+# RDF containers of properties that can have several values.
 LISTS = {'dc:creator': 'Seq', 'dc:subject': 'Bag'}
-LANGUAGES = {'dc:title', 'dc:description', 'dc:rights', 'exif:UserComment'}
-MAX_BYTES = 60_000  # of each kind: a JPEG's segment holds no more
-# What XML cannot hold.
-CONTROLS = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]')
+# Properties that can have a text in each of several languages.
+TRANSLATED = {'dc:title', 'dc:description', 'dc:rights', 'exif:UserComment'}
+# Largest size of each kind of metadata, so that it fits into a JPEG segment.
+MAX_BYTES = 60_000
+# Characters that XML does not allow.
+FORBIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]')
 
-for _prefix, _space in {**SPACES, 'rdf': RDF, 'x': META}.items():
-  ElementTree.register_namespace(_prefix, _space)
+for _prefix, _uri in {**NAMESPACES, 'rdf': RDF, 'x': META}.items():
+  ElementTree.register_namespace(_prefix, _uri)
 
 
 def read(image: Image.Image, notes: list[str]) -> dict[str, Any]:
-  """Reads what a file says of its photograph outside EXIF.
+  """Reads the captions, authors and rights that are not in EXIF.
+
+  Damaged metadata is ignored.
 
   Args:
-    image: as Pillow loaded it.
-    notes: is extended by what a user should know.
+    image: the photograph as loaded by Pillow.
+    notes: list to which a note for the user may be appended.
 
   Returns:
-    Of what there is: `xmp` (bytes), `iptc` (bytes, as a JPEG holds it),
-    `comment` (bytes), `texts` of a PNG.
+    `xmp` (bytes), `iptc` (bytes, as in a JPEG file), `comment` (bytes) and
+    `texts` (PNG texts by name), each only if the file has it.
   """
   found: dict[str, Any] = {}
-  with contextlib.suppress(Exception):  # damaged: as if there were none
+  with contextlib.suppress(Exception):  # damaged metadata
     comment = image.info.get('comment')
     if isinstance(comment, str):
       comment = comment.encode()
@@ -111,7 +117,7 @@ def read(image: Image.Image, notes: list[str]) -> dict[str, Any]:
 
 
 def app13(iptc: bytes) -> bytes:
-  """The segment of a JPEG that holds IPTC data."""
+  """Returns the JPEG segment APP13 with the given IPTC data."""
   block = b'8BIM' + (0x0404).to_bytes(2, 'big') + b'\0\0'
   block += len(iptc).to_bytes(4, 'big') + iptc + b'\0' * (len(iptc) % 2)
   body = b'Photoshop 3.0\0' + block
@@ -119,36 +125,42 @@ def app13(iptc: bytes) -> bytes:
 
 
 def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
-  """Texts of a PNG that people wrote, as long as they are not too long."""
-  left = MAX_BYTES
+  """Yields the names and texts of a PNG, without those written by software.
+
+  It stops after `MAX_BYTES` of text.
+  """
+  bytes_left = MAX_BYTES
   for name, text in getattr(image, 'text', {}).items():
-    is_of_a_machine = name.startswith(('Raw profile', 'XML:', 'exif:', 'date:'))
-    left -= len(text.encode(errors='replace'))
-    if not is_of_a_machine and left >= 0:
+    is_by_software = name.startswith(('Raw profile', 'XML:', 'exif:', 'date:'))
+    bytes_left -= len(text.encode(errors='replace'))
+    if not is_by_software and bytes_left >= 0:
       yield str(name), str(text)
 
 
 def _tag(name: str) -> str:
   prefix, _, local = name.partition(':')
-  return f'{{{SPACES[prefix]}}}{local}'
+  return f'{{{NAMESPACES[prefix]}}}{local}'
 
 
 def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
-  """Copies properties that are about the photograph; any error ends it."""
+  """Copies the XMP properties that describe the photograph to `root`.
+
+  Damaged XMP may raise an exception of any kind.
+  """
   data = image.info.get('xmp') or image.info.get('XML:com.adobe.xmp') or b''
   if isinstance(data, str):
     data = data.encode()
-  # A file may hold a bomb: entities, or a lot of anything.
+  # Entities or a huge document may be meant to exhaust the memory.
   has_entities = b'<!DOCTYPE' in data or b'<!ENTITY' in data
   if not data or has_entities or len(data) > 1 << 20:
     return
-  spaces = {space: prefix for prefix, space in SPACES.items()}
+  prefixes = {uri: prefix for prefix, uri in NAMESPACES.items()}
 
   def is_kept(tag: str) -> bool:
-    space, _, local = tag[1:].partition('}')
-    if space == SPACES['exif']:  # the rest tells of places and cameras
+    uri, _, local = tag[1:].partition('}')
+    if uri == NAMESPACES['exif']:  # others are about places and cameras
       return local == 'UserComment'
-    return space in spaces and (spaces[space], local) not in FILE_ONLY
+    return uri in prefixes and (prefixes[uri], local) not in FILE_ONLY
 
   text = data.strip(b'\0 \r\n\t').decode()
   for part in ElementTree.fromstring(text).iter(f'{{{RDF}}}Description'):
@@ -161,7 +173,7 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
 def _properties(
   image: Image.Image, found: dict[str, Any]
 ) -> dict[str, list[str]]:
-  """Values of IPTC, PNG texts and the comment by their names in XMP."""
+  """Collects the values of IPTC, PNG texts and comment, keyed by XMP name."""
   properties: dict[str, list[str]] = {}
   with contextlib.suppress(Exception):
     info = IptcImagePlugin.getiptcinfo(image) or {}
@@ -187,10 +199,10 @@ def _decode(data: bytes, *encodings: str) -> str:
 
 
 def _append(root: ElementTree.Element, name: str, values: list[str]) -> None:
-  """Appends a property in the form that XMP gives it."""
-  values = [CONTROLS.sub('', value) for value in values]
+  """Appends a property, in an RDF container where XMP requires one."""
+  values = [FORBIDDEN.sub('', value) for value in values]
   element = ElementTree.SubElement(root, _tag(name))
-  kind = 'Alt' if name in LANGUAGES else LISTS.get(name)
+  kind = 'Alt' if name in TRANSLATED else LISTS.get(name)
   if kind is None:
     element.text = ' '.join(values)
     return
@@ -205,6 +217,7 @@ def _append(root: ElementTree.Element, name: str, values: list[str]) -> None:
 
 
 def _packet(root: ElementTree.Element) -> bytes:
+  """Serialises an RDF description as an XMP packet."""
   meta = ElementTree.Element(f'{{{META}}}xmpmeta')
   ElementTree.SubElement(meta, f'{{{RDF}}}RDF').append(root)
   body = ElementTree.tostring(meta, encoding='unicode').encode()

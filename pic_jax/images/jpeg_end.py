@@ -1,4 +1,4 @@
-"""JPEG files whose end is missing, as an interrupted copy leaves them."""
+"""Repair of JPEG files without an end marker, as after an interrupted copy."""
 
 import hashlib
 import io
@@ -7,54 +7,63 @@ from PIL import Image
 
 from pic_jax.runtime import errors
 
-# The mark of the end, and bytes that decode to something and hold no mark.
-END, NOISES = b'\xff\xd9', (b'\x55' * 4096, b'\xfe' * 4096)
+END = b'\xff\xd9'  # the marker EOI
+# Bytes that a decoder can read as pixels and that contain no marker.
+FILLERS = (b'\x55' * 4096, b'\xfe' * 4096)
 
 
 def _has_end(data: bytes) -> bool:
-  """Whether a mark of the end follows the pixels of a JPEG; True if unsure."""
-  place = 2
-  while data[place : place + 1] == b'\xff':
-    marker = data[place + 1 : place + 2]
-    if marker == b'\xda':  # the scan begins: no mark stands inside by chance
-      return data.find(END, place) >= 0
-    # A segment, such as EXIF with its thumbnail, tells its length.
-    place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+  """Tests whether an end marker follows the pixels of a JPEG.
+
+  Returns:
+    True also if the structure of the file is not understood.
+  """
+  offset = 2
+  while data[offset : offset + 1] == b'\xff':
+    marker = data[offset + 1 : offset + 2]
+    if marker == b'\xda':  # start of the pixels, which cannot contain `END`
+      return data.find(END, offset) >= 0
+    # Skips a segment. One with EXIF may contain `END` in its thumbnail.
+    offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], 'big')
   return True
 
 
 def complete(data: bytes, notes: list[str], max_pixels: int) -> bytes:
-  """Appends the mark of its end to a JPEG that lacks nothing else.
+  """Appends the end marker to a JPEG file that lacks only this marker.
 
-  All pixels are there if what follows the data does not change them: a decoder
-  that misses some would take them from whatever follows.
+  To test whether all pixels are there, the file is decoded with different bytes
+  appended. If pixels are missing, the decoder makes them from these bytes, so
+  the pictures differ.
 
   Args:
-    data: of any file.
-    notes: what a user should know is added to them.
-    max_pixels: larger pictures are returned unchanged.
+    data: contents of a file of any format.
+    notes: list to which a note for the user may be appended.
+    max_pixels: largest picture that is tested; others are returned unchanged.
+
+  Returns:
+    Contents of the complete file; `data` itself if it is no such JPEG file.
 
   Raises:
-    RunError: some pixels are missing, which Pillow does not always notice.
+    RunError: if pixels are missing, which Pillow does not always notice.
   """
   if data[:2] != b'\xff\xd8' or _has_end(data):
     return data
-  begun = data.rstrip(b'\xff')
-  # An interrupted copy may have left zeros in place of the rest.
-  surely = data.rstrip(b'\0').rstrip(b'\xff')
-  pixels = set()
+  without_marker = data.rstrip(b'\xff')  # the first byte of the marker
+  # An interrupted copy may have zeros in place of missing bytes.
+  without_zeros = data.rstrip(b'\0').rstrip(b'\xff')
+  digests = set()
   try:
-    for part in (begun, *(surely + noise for noise in NOISES)):
+    for part in (without_marker, *(without_zeros + x for x in FILLERS)):
       file = io.BytesIO(part + END)
       with Image.open(file, formats=('JPEG',)) as image:
         if image.width * image.height > max_pixels:
           return data
-        pixels.add(hashlib.sha256(image.tobytes()).digest())
-  except Exception:  # of many kinds: it is damaged in another way
+        digests.add(hashlib.sha256(image.tobytes()).digest())
+  except Exception:  # of many kinds, for files damaged in other ways
     return data
-  if len(pixels) > 1:
+  if len(digests) > 1:
     raise errors.RunError(
       'damaged (its end is missing, and pixels with it); fetch it again.'
     )
   notes.append('its last two bytes are missing, all pixels are there')
-  return begun + END
+  return without_marker + END

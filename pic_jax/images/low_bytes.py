@@ -1,4 +1,4 @@
-"""The low bytes of colours of 16 bits, which Pillow drops."""
+"""Loading of colours with 16 bits per channel, of which Pillow keeps 8."""
 
 import io
 import sys
@@ -14,16 +14,17 @@ _OTHER = {'L': 'B', 'B': 'L'}
 
 
 def load(image: Image.Image, data: bytes) -> None:
-  """Loads a picture; colours of 16 bits are rounded, not cut, to 8.
+  """Loads a picture, and rounds colours of 16 bits per channel to 8 bits.
 
-  The file is decoded twice: as if its bytes were in the other order, Pillow
-  gives the low ones.
+  Pillow itself drops the low bytes. They are read by decoding the file a second
+  time with swapped byte order.
 
   Args:
-    image: an opened file.
-    data: of the file.
+    image: the opened file; its pixels are loaded in place.
+    data: contents of the file.
   """
-  # RGBa are divided by alpha, high bytes alone; the rest Pillow reads whole.
+  # Modes in which Pillow drops the low bytes. It also does so in 'RGBa', but
+  # divides by alpha, so rounding is impossible.
   is_cut = bool(image.tile) and _raw_mode(image.tile[0].args).startswith(
     ('RGB;16', 'RGBX;16', 'RGBA;16', 'LA;16', 'CMYK;16')
   )
@@ -37,13 +38,13 @@ def load(image: Image.Image, data: bytes) -> None:
     for rows in to_srgb.strips(image.height, image.width):
       box = (0, rows.start, image.width, rows.stop)
       high_part = image.crop(box)
-      part = np.asarray(low.crop(box), np.uint16)
-      if is_grey:  # four bytes: high and low of grey, then of alpha
-        part = part[..., [1, 1, 1, 3]]
-      levels = np.asarray(high_part, np.uint16) << 8 | part
-      rounded = to_srgb.to_8_bits(levels).tobytes()
-      part = Image.frombytes(image.mode, high_part.size, rounded)
-      image.paste(part, box)
+      low_part = np.asarray(low.crop(box), np.uint16)
+      if is_grey:  # read as RGBA: high and low byte of grey, then of alpha
+        low_part = low_part[..., [1, 1, 1, 3]]
+      values = np.asarray(high_part, np.uint16) << 8 | low_part
+      rounded = to_srgb.to_8_bits(values).tobytes()
+      rounded_part = Image.frombytes(image.mode, high_part.size, rounded)
+      image.paste(rounded_part, box)
 
 
 def _raw_mode(args: Any) -> str:
@@ -51,7 +52,7 @@ def _raw_mode(args: Any) -> str:
 
 
 def _swapped(args: Any) -> Any:
-  """Decoder arguments with the order of the bytes swapped."""
+  """Returns decoder arguments for the opposite byte order."""
   mode = _raw_mode(args)
   order = mode[-1].replace('N', _NATIVE)
   mode = 'RGBA' if mode.startswith('LA') else mode[:-1] + _OTHER[order]

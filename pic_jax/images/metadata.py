@@ -1,4 +1,4 @@
-"""Metadata of photographs: date, author, description, resolution."""
+"""Metadata of photographs, such as date, author, description and resolution."""
 
 import contextlib
 from typing import Any
@@ -8,7 +8,8 @@ from PIL import ExifTags, Image
 from pic_jax.images import captions
 
 _BASE = ExifTags.Base
-# Tags that are kept; not the orientation, because outputs are upright.
+# EXIF tags that outputs keep. The orientation is not among them, because
+# outputs are upright.
 KEPT = (
   _BASE.ImageDescription,
   _BASE.Make,
@@ -29,7 +30,7 @@ KEPT_OF_EXIF = (
   _BASE.DateTimeDigitized,
   _BASE.OffsetTimeOriginal,
 )
-# PNG text keys of the same contents.
+# EXIF tags for the texts of a PNG, keyed by name.
 PNG_TEXTS = {
   'Description': _BASE.ImageDescription,
   'Author': _BASE.Artist,
@@ -37,22 +38,25 @@ PNG_TEXTS = {
 }
 RESOLUTION = (_BASE.XResolution, _BASE.YResolution)
 INCH, CENTIMETRE = 2, 3  # values of ResolutionUnit
-MAX_BYTES = 65_533  # of EXIF data in a JPEG
+MAX_BYTES = 65_533  # largest EXIF data in a JPEG
 
 
 def extract(image: Image.Image, notes: list[str]) -> dict[str, Any]:
   """Extracts description, author, rights, camera, dates and resolution.
 
+  Damaged metadata is ignored.
+
   Args:
-    image: as Pillow loaded it.
-    notes: extended by notes for the user.
+    image: the photograph as loaded by Pillow.
+    notes: list to which notes for the user are appended.
 
   Returns:
-    `exif`, `dpi` and the entries of `captions.read`, where there are any.
+    `exif` (bytes), `dpi` (horizontal and vertical dots per inch) and the
+    entries of `captions.read`, each only if the file has it.
   """
   kept = Image.Exif()
   found: dict[str, Any] = captions.read(image, notes)
-  with contextlib.suppress(Exception):  # damaged: as if there were none
+  with contextlib.suppress(Exception):  # damaged or missing
     found['dpi'] = _dots_per_inch(image)
     kept.update(zip(RESOLUTION, found['dpi'], strict=True))
     kept[_BASE.ResolutionUnit] = INCH
@@ -72,13 +76,16 @@ def extract(image: Image.Image, notes: list[str]) -> dict[str, Any]:
 
 
 def _as_stored(value: Any) -> Any:
-  """Restores text that Pillow read as Latin-1 and would write as ASCII."""
+  """Undoes Pillow's decoding as Latin-1, since it would encode as ASCII."""
   return value.encode('latin-1') if isinstance(value, str) else value
 
 
 def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
-  """Horizontal and vertical resolution; raises an error if it is unknown."""
-  # Pillow reports 72 for a JPEG without a resolution: read the file instead.
+  """Returns horizontal and vertical resolution in dots per inch.
+
+  A missing or impossible resolution raises an exception of any kind.
+  """
+  # For a JPEG without a resolution, Pillow reports 72. EXIF may have another.
   is_invented = image.format == 'JPEG' and not image.info.get('jfif_unit')
   if 'dpi' in image.info and not is_invented:
     across, down = map(float, image.info['dpi'])
@@ -86,6 +93,6 @@ def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
     exif = image.getexif()
     unit = 2.54 if exif[_BASE.ResolutionUnit] == CENTIMETRE else 1.0
     across, down = (unit * float(exif[tag]) for tag in RESOLUTION)
-  if not (1 < across < 1e6 and 1 < down < 1e6):  # nor is it NaN
+  if not (1 < across < 1e6 and 1 < down < 1e6):  # also refuses NaN
     raise ValueError
   return across, down

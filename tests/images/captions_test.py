@@ -63,7 +63,7 @@ def xmp_of(packet: bytes, notes: list[str]) -> bytes:
 
 
 def packet_of(body: str, head: str = '') -> bytes:
-  spaces = ''.join(f' xmlns:{k}="{v}"' for k, v in captions.SPACES.items())
+  spaces = ''.join(f' xmlns:{k}="{v}"' for k, v in captions.NAMESPACES.items())
   return (
     f'{head}<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
     f'xmlns:rdf="{captions.RDF}"><rdf:Description{spaces}>{body}'
