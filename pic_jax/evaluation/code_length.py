@@ -1,10 +1,10 @@
-"""Proof of the likelihood: a code of that length, which is decoded again.
+"""Coding of chroma at the length that the likelihood promises.
 
-A range coder codes the chroma of images by the exact probabilities of each
-pixel given the pixels before it, and decodes it (Rissanen & Langdon 1981). It
-is no file format: coding and decoding must run the same compiled program at the
-same batch size on the same machine, because the last bits of a convolution
-depend on all of these.
+A range coder (Rissanen & Langdon 1981) codes the chroma of images with the
+model's exact conditional probabilities, and decodes it again. This proves that
+bits/dim are the length of a real code. It is not a file format, because coding
+and decoding must run the same compiled program at the same batch size on the
+same machine: the last bits of a convolution depend on all of these.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,20 +28,29 @@ from pic_jax.model import (
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
 
-NUM_LEVELS = 256
+NUM_VALUES = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
 LEVELS_PER_UNIT = logistic_mixture.LEVELS_PER_UNIT
-# Gives symbols [N, ...] from their probabilities [N, ..., S]: those to code, or
-# the ones decoded. The place is (row, col, channel) of a pixel of the coarsest
-# map, or (level, number of the symbol) for all cells of a finer level.
+# Function that codes or decodes symbols: it takes their probabilities [N, ...,
+# S] and their position, and returns the symbols [N, ...]. A position is (row,
+# col, channel) in the coarsest map, or (level, index of the symbol in a cell)
+# for all cells of a finer level.
 SymbolFn = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 
 def probabilities(
   log_weights: jax.Array, means: jax.Array, log_scales: jax.Array
 ) -> jax.Array:
-  """[N, NUM_LEVELS] of a channel's levels under mixtures [N, K]."""
-  values = (jnp.arange(NUM_LEVELS) - HALF_RANGE)[None, :, None]
+  """Computes the probability of every grid value of a channel.
+
+  Args:
+    log_weights: [N, K] unnormalised log-weights of the components.
+    means, log_scales: [N, K] in network units.
+
+  Returns:
+    Probabilities [N, `NUM_VALUES`], which sum to 1.
+  """
+  values = (jnp.arange(NUM_VALUES) - HALF_RANGE)[None, :, None]
   log_mass = logistic_mixture.log_mass(
     values, means[:, None], log_scales[:, None]
   )
@@ -53,7 +62,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks that chroma can be coded.
 
   Raises:
-    UserError: no range coder is installed, or the model has no decoder.
+    UserError: if no range coder is installed, or the model has no decoder.
   """
   try:
     import constriction  # noqa: F401
@@ -77,14 +86,14 @@ def measure(
   """Codes the first images of a source, decodes them, and compares.
 
   Args:
-    config: of the model, evaluation and sampling.
-    params: replicated (averaged) parameters.
-    source: see `input_pipeline.open_source`.
-    num_images: -1 for all.
+    config: config with the model, evaluation and sampling sections.
+    params: averaged parameters, replicated over the local devices.
+    source: images; see `input_pipeline.open_source`.
+    num_images: number of images to code; -1 for all.
 
   Returns:
-    `num_coded_images`, `code_bytes`, `likelihood_bytes` (what the exact rule
-    promises), `num_decoded_exactly`.
+    `num_coded_images`, `code_bytes`, `likelihood_bytes` (the length that the
+    exact rule promises) and `num_decoded_exactly`.
 
   Raises:
     UserError: see `check`.
@@ -118,7 +127,7 @@ def measure(
 
 
 class Coder:
-  """Codes and decodes chroma by one compiled program."""
+  """Codes and decodes chroma with the same compiled program."""
 
   def __init__(self, model: pic.PIC):
     import constriction
@@ -136,31 +145,34 @@ class Coder:
     *,
     mask: np.ndarray,
   ) -> np.ndarray:
-    """Codes a batch.
+    """Codes the chroma of a batch.
 
     Args:
-      params: of the model.
-      grey: luminance [B, H, W, 1] and that of the coarsest map [B, h, w, 1].
+      params: parameters of the model.
+      grey: luminance [B, H, W, 1] of the images, and luminance [B, h_0, w_0, 1]
+        on the coarsest grid, both in network units.
       chroma: [B, h, w, 2] in network units, on the integer grid.
-      mask: [B], False for images that are not coded.
+      mask: [B] bool, False for images that are not to be coded.
 
     Returns:
-      [words] uint32.
+      The code, [words] uint32.
     """
     encoder = self._stream.queue.RangeEncoder()
     num_levels = self._model.levels
     coarsest = levels.pyramid(jnp.asarray(chroma), None, num_levels)[0].chroma
     coarsest = np.asarray(levels.from_network(coarsest)).astype(np.int32)
-    finer = level_code.symbols(jnp.asarray(chroma), num_levels)
+    level_symbols = level_code.symbols(jnp.asarray(chroma), num_levels)
 
-    def put(rows: np.ndarray, place: tuple[int, ...]) -> np.ndarray:
-      if len(place) == 3:
-        symbols = coarsest[:, place[0], place[1], place[2]]
+    def put(table: np.ndarray, position: tuple[int, ...]) -> np.ndarray:
+      if len(position) == 3:
+        row, col, channel = position
+        symbols = coarsest[:, row, col, channel]
       else:
-        symbols = finer[place[0] - 1][..., place[1]]
-      shares = rows[mask].reshape(-1, rows.shape[-1])
-      for symbol, share in zip(symbols[mask].ravel(), shares, strict=True):
-        model = self._stream.model.Categorical(share, perfect=False)
+        level, index = position
+        symbols = level_symbols[level - 1][..., index]
+      rows = table[mask].reshape(-1, table.shape[-1])
+      for symbol, row in zip(symbols[mask].ravel(), rows, strict=True):
+        model = self._stream.model.Categorical(row, perfect=False)
         encoder.encode(int(symbol), model)
       return symbols
 
@@ -175,17 +187,25 @@ class Coder:
     *,
     mask: np.ndarray,
   ) -> np.ndarray:
-    """Decodes chroma [B, h, w, 2]; arguments as for `encode`."""
+    """Decodes the chroma of a batch.
+
+    Args:
+      params, grey, mask: the same as for `encode`.
+      code: [words] uint32.
+
+    Returns:
+      Chroma [B, h, w, 2] in network units.
+    """
     decoder = self._stream.queue.RangeDecoder(code)
 
-    def get(rows: np.ndarray, _: tuple[int, ...]) -> np.ndarray:
-      symbols = np.zeros(rows.shape[:-1], np.int32)
-      shares = rows[mask].reshape(-1, rows.shape[-1])
-      found = [
-        decoder.decode(self._stream.model.Categorical(share, perfect=False))
-        for share in shares
+    def get(table: np.ndarray, _: tuple[int, ...]) -> np.ndarray:
+      symbols = np.zeros(table.shape[:-1], np.int32)
+      rows = table[mask].reshape(-1, table.shape[-1])
+      decoded = [
+        decoder.decode(self._stream.model.Categorical(row, perfect=False))
+        for row in rows
       ]
-      symbols[mask] = np.reshape(found, symbols[mask].shape)
+      symbols[mask] = np.reshape(decoded, symbols[mask].shape)
       return symbols
 
     return self._run(get, params, *grey)
@@ -194,14 +214,14 @@ class Coder:
     self._symbol_fn = symbol_fn
     return np.asarray(jax.block_until_ready(self._walk(*args)))
 
-  def _ask(self, rows: jax.Array, *place: jax.Array) -> np.ndarray:
-    return self._symbol_fn(np.asarray(rows), tuple(int(x) for x in place))
+  def _ask_on_host(self, table: jax.Array, *position: jax.Array) -> np.ndarray:
+    return self._symbol_fn(np.asarray(table), tuple(int(x) for x in position))
 
-  def _asked(self, rows: jax.Array, *place: jax.Array | int) -> jax.Array:
-    """Symbols [N, ...] for probabilities [N, ..., S]."""
-    shape = jax.ShapeDtypeStruct(rows.shape[:-1], jnp.int32)
-    # Ordered: the code is one stream.
-    return io_callback(self._ask, shape, rows, *place, ordered=True)
+  def _ask(self, table: jax.Array, *position: jax.Array | int) -> jax.Array:
+    """Asks the host for symbols [N, ...] of probabilities [N, ..., S]."""
+    shape = jax.ShapeDtypeStruct(table.shape[:-1], jnp.int32)
+    # Ordered, because the code is one stream.
+    return io_callback(self._ask_on_host, shape, table, *position, ordered=True)
 
   def _walk_fn(
     self,
@@ -209,7 +229,11 @@ class Coder:
     luminance: jax.Array,
     luminance_small: jax.Array,
   ) -> jax.Array:
-    """Visits the pixels in order and asks for their symbols: [B, h, w, 2]."""
+    """Visits the pixels in order and asks the host for their symbols.
+
+    Returns:
+      The chroma [B, h, w, 2] that the symbols are, in network units.
+    """
     net = self._model.build_embedding(gives_features=True)
     embedded = net.apply({'params': params['embedding']}, luminance)
 
@@ -224,11 +248,11 @@ class Coder:
           mixture, luminance, chroma[-1]
         )[channel]
         log_scales = mixture.log_scales[:, channel]
-        rows = probabilities(log_weights, means, log_scales)
-        symbols = self._asked(rows, row, col, channel)
+        table = probabilities(log_weights, means, log_scales)
+        symbols = self._ask(table, row, col, channel)
         values = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
         chroma.append(values * (1.0 / LEVELS_PER_UNIT))
-        # What a leaves of the components is their weight for b.
+        # The weights for b are the posterior weights given a.
         log_weights += logistic_mixture.log_mass(values, means, log_scales)
       return jnp.concatenate(chroma[1:], -1), None
 
@@ -244,12 +268,12 @@ class Coder:
       luminance,
       embedded=embedded,
       canvas=canvas,
-      ask_fn=self._asked,
+      ask_fn=self._ask,
     )
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """Formats the report as a line."""
+  """Formats the report as one line."""
   return (
     f'{report["num_coded_images"]} images coded in {report["code_bytes"]:,} '
     f'bytes, {report["likelihood_bytes"]:,.1f} by the likelihood; '

@@ -1,7 +1,8 @@
-"""Coding of the finer levels of a map; see `code_length`.
+"""Coding of the finer levels of the chroma pyramid; see `code_length`.
 
-Symbols come in the order of `levels`: offsets, x0, x1 and x2 of all cells of a
-level, each for a and then for b. They determine x3.
+The symbols of a level are coded in the order in which `levels` samples them:
+the offsets q of all cells, then their x0, x1 and x2, each for a and then for b.
+They determine x3, so it is not coded.
 """
 
 import functools
@@ -19,19 +20,24 @@ from pic_jax.model import (
   pic,
 )
 
-# Returns symbols [B, h, w] int32, given their probabilities [B, h, w, S], the
-# level (from 1) and the number of the symbol in a cell.
+# Function of the probabilities [B, h, w, S] of symbols, their level (1 is the
+# first finer one) and their index in a cell (0..7). It returns the symbols
+# [B, h, w] int32.
 AskFn = Callable[..., jax.Array]
 
 
 def symbols(chroma: jax.Array, num_levels: int) -> list[np.ndarray]:
-  """The symbols of every level above the coarsest, [B, h, w, 8] int32.
+  """Computes the symbols of every finer level.
 
   Args:
-    chroma: [B, h, w, 2] of the finest map, in network units.
-    num_levels: of the model.
+    chroma: [B, h, w, 2], the finest map, in network units.
+    num_levels: number of finer levels of the model.
+
+  Returns:
+    Symbols [B, h_i / 2, w_i / 2, 8] int32 of every level i, from level 1 on,
+    where [h_i, w_i] is the size of its map.
   """
-  found = []
+  result = []
   maps = levels.pyramid(chroma, None, num_levels)
   for coarse, fine in zip(maps[:-1], maps[1:], strict=True):
     cells = level_likelihood.prepare(levels.from_network(coarse.chroma))
@@ -40,8 +46,8 @@ def symbols(chroma: jax.Array, num_levels: int) -> list[np.ndarray]:
       level_likelihood.offsets(cells, values),
       *jnp.moveaxis(values, -2, 0)[:3],
     ]
-    found.append(np.asarray(jnp.concatenate(parts, -1)).astype(np.int32))
-  return found
+    result.append(np.asarray(jnp.concatenate(parts, -1)).astype(np.int32))
+  return result
 
 
 def _table(
@@ -52,40 +58,53 @@ def _table(
   low: jax.Array,
   high: jax.Array,
 ) -> jax.Array:
-  """[B, h, w, 256] probabilities of the values of a channel.
+  """Computes the probabilities of all values of a channel.
 
   Args:
     log_weights, means, log_scales: [B, h, w, K].
-    low, high: [B, h, w] first and last value that is possible.
+    low, high: [B, h, w], the least and the greatest possible value.
+
+  Returns:
+    Probabilities [B, h, w, 256]; 0 for values that are not possible.
   """
-  every = jnp.arange(float(levels.NUM_VALUES)).reshape(1, 1, 1, -1, 1)
+  values = jnp.arange(float(levels.NUM_VALUES)).reshape(1, 1, 1, -1, 1)
   low, high = low[..., None, None], high[..., None, None]
   log_mass = logistic_window.log_window(
-    every - means[..., None, :],
+    values - means[..., None, :],
     log_scales[..., None, :],
-    is_lowest=every == low,
-    is_highest=every == high,
+    is_lowest=values == low,
+    is_highest=values == high,
   )
-  rows = jnp.exp(jax.nn.logsumexp(log_weights[..., None, :] + log_mass, -1))
-  is_possible = (every >= low) & (every <= high)
-  return jnp.where(is_possible[..., 0], rows, 0.0)
+  table = jnp.exp(jax.nn.logsumexp(log_weights[..., None, :] + log_mass, -1))
+  is_possible = (values >= low) & (values <= high)
+  return jnp.where(is_possible[..., 0], table, 0.0)
 
 
-def _value(
-  theta: jax.Array, within: level_likelihood.Interval, ask_fn: Callable
+def _ask_for_value(
+  theta: jax.Array, interval: level_likelihood.Interval, ask_fn: Callable
 ) -> jax.Array:
-  """Asks for a and then b of one value of all cells, [B, h, w, 2]."""
+  """Asks for one value of every cell, first for its a, then for its b.
+
+  Args:
+    theta: [B, h, w, 6 K] raw parameters of the mixtures.
+    interval: limits of the value.
+    ask_fn: function of the probabilities [B, h, w, 256] and the channel that
+      returns the symbols [B, h, w].
+
+  Returns:
+    The values [B, h, w, 2], integers in float32.
+  """
   mixture = level_likelihood.unpack(theta)
   log_weights = jax.nn.log_softmax(mixture.logits)
-  found, given = [], None
+  values, given = [], None
   for channel in range(2):
-    means = level_likelihood.component_means(mixture, within, given)
+    means = level_likelihood.component_means(mixture, interval, given)
     log_scales = mixture.log_scales[..., channel, :]
-    low, high = within.low[..., channel], within.high[..., channel]
-    rows = _table(log_weights, means, log_scales, low=low, high=high)
-    given = ask_fn(rows, channel).astype(jnp.float32)[..., None]
-    found.append(given)
-    # The weights of the components for b are those that a leaves.
+    low, high = interval.low[..., channel], interval.high[..., channel]
+    table = _table(log_weights, means, log_scales, low=low, high=high)
+    given = ask_fn(table, channel).astype(jnp.float32)[..., None]
+    values.append(given)
+    # The weights for b are the posterior weights given a.
     log_weights = jax.nn.log_softmax(
       log_weights
       + logistic_window.log_window(
@@ -95,7 +114,7 @@ def _value(
         is_highest=given == high[..., None],
       )
     )
-  return jnp.concatenate(found, -1)
+  return jnp.concatenate(values, -1)
 
 
 def walk(
@@ -107,15 +126,15 @@ def walk(
   canvas: jax.Array,
   ask_fn: AskFn,
 ) -> jax.Array:
-  """Refines a coarsest map by symbols that are asked for, level by level.
+  """Refines the coarsest map level by level, and asks for the symbols needed.
 
   Args:
-    model: has levels.
-    params: its parameters.
+    model: model with levels.
+    params: parameters of the model.
     luminance: [B, H, W, 1] in network units.
-    embedded: embedding and features of the backbone.
-    canvas: [B, h_0, w_0, 2] in network units.
-    ask_fn: returns the symbols.
+    embedded: the embedding, and the features of the backbone.
+    canvas: [B, h_0, w_0, 2], the coarsest map, in network units.
+    ask_fn: function that returns the symbols for their probabilities.
 
   Returns:
     The finest map [B, h, w, 2] in network units.
@@ -127,8 +146,8 @@ def walk(
       net.apply, {'params': params[f'level_{level}']}
     )
 
-    def ask(first: int, level: int = level) -> Callable:
-      return lambda table, channel: ask_fn(table, level, first + channel)
+    def ask(first_index: int, level: int = level) -> Callable:
+      return lambda rows, channel: ask_fn(rows, level, first_index + channel)
 
     context = apply_fn(
       luminance,
@@ -139,12 +158,12 @@ def walk(
     )
     cells = level_likelihood.prepare(levels.from_network(canvas))
     theta, x = apply_fn(context, cells, method='first')
-    rows = jnp.exp(level_likelihood.offset_log_probs(theta, cells.coarse))
+    table = jnp.exp(level_likelihood.offset_log_probs(theta, cells.coarse))
     offset = jnp.stack(
-      [ask(0)(rows[..., i, :], i).astype(jnp.float32) for i in range(2)], -1
+      [ask(0)(table[..., i, :], i).astype(jnp.float32) for i in range(2)], -1
     )
-    within = level_likelihood.first_interval(cells, offset)
-    x0 = _value(theta[..., 8:], within, ask(2))
+    interval_0 = level_likelihood.first_interval(cells, offset)
+    x0 = _ask_for_value(theta[..., 8:], interval_0, ask(2))
     second = apply_fn(x, cells, offset, x0=x0, method='second')
     _, *mixtures = level_likelihood.mixtures(
       level_likelihood.Stages(theta, second)
@@ -152,8 +171,8 @@ def walk(
     interval_1, interval_2, interval_3 = level_likelihood.second_intervals(
       second, cells, offset, x0=x0
     )
-    x1 = _value(mixtures[0], interval_1, ask(4))
-    x2 = _value(mixtures[1], interval_2(x1), ask(6))
+    x1 = _ask_for_value(mixtures[0], interval_1, ask(4))
+    x2 = _ask_for_value(mixtures[1], interval_2(x1), ask(6))
     x3 = interval_3(x1, x2).low
     values = jnp.stack([x0, x1, x2, x3], -2)
     canvas = levels.to_network(levels.from_cells(values))

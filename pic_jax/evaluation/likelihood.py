@@ -22,17 +22,20 @@ def score_images(
   *,
   num_images: int,
 ) -> dict[str, np.ndarray]:
-  """Scores the first images of a source; every host scores its share.
+  """Scores the first images of a source; every host scores its share of them.
 
   Args:
-    score_fn: images [b, H, W, 3] uint8 and their numbers [b] -> scores
-      [D, b / D, ...] by name.
-    source: see `input_pipeline.open_source`.
-    batch_size: over all hosts; rounded up to a multiple of their devices.
-    num_images: -1 for all.
+    score_fn: function of this host's images [b, H, W, 3] uint8 and their
+      indices [b] in the source. It returns scores [D, b / D, ...], keyed by
+      name, for the D local devices.
+    source: images; see `input_pipeline.open_source`.
+    batch_size: number of images in a batch over all hosts; it is rounded up to
+      a multiple of the number of all devices.
+    num_images: number of images to score; -1 for all.
 
   Returns:
-    Each score by name, [N, ...] float64: the images of all hosts, in order.
+    Scores [N, ...] float64, keyed by name, of the images of all hosts in the
+    order of the source.
   """
   pending, masks = [], []
   for rgb, indices, mask in input_pipeline.eval_batches(
@@ -54,7 +57,12 @@ def score_images(
 
 
 def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
-  """Means over images of scores [N, ...]; with N > 1, `<score>_stderr`, too."""
+  """Computes the means over images of scores [N, ...].
+
+  Returns:
+    The means, keyed by score. If N > 1, also the standard errors, keyed by
+    `<score>_stderr`.
+  """
   report = {}
   for name, values in scores.items():
     report[name] = values.mean(0).tolist()
@@ -67,11 +75,17 @@ def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
 def level_scores(
   model: pic.PIC, lab: pic.LabBatch, found: pic.Scores
 ) -> dict[str, jax.Array]:
-  """Scores [B] of a model with levels, by the exact rule only.
+  """Computes the scores [B] of a model with levels, by the exact rule only.
 
-  `bits_per_dim` is the sum of all `level_<i>_bits_per_dim`, each of which is a
-  level's bits divided by the number of values of the finest map.
-  `coarsest_bits_per_dim` divides the decoder's bits by those of its own map.
+  `level_<i>_bits_per_dim` are the bits of level i, divided by the number of
+  chroma values of the finest map. Their sum over levels is `bits_per_dim`.
+  `coarsest_bits_per_dim` are the bits of level 0, divided by the number of
+  values of its own map.
+
+  Args:
+    model: model with levels.
+    lab: the images, split by the model.
+    found: what `model.score` returned for them.
   """
   dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
   bits = [logistic_mixture.bits_per_image(x) for x in found.level_log_probs]
@@ -93,13 +107,14 @@ def level_scores(
 def split_through_film(
   model: pic.PIC, rgb: jax.Array, film: str, *, indices: jax.Array | None
 ) -> pic.LabBatch:
-  """Splits images [B, H, W, 3] whose luminance is seen through a film.
+  """Splits images into luminance as an old film shows it, and true chroma.
 
   Args:
-    model: the network.
-    rgb: uint8.
-    film: key of `old_film.FIXED`; 'clean' for the images as they are.
-    indices: [B] numbers of the images, which give the grain; None for 'clean'.
+    model: model whose grid the chroma has.
+    rgb: [B, H, W, 3] uint8.
+    film: key of `old_film.FIXED`; 'clean' leaves the luminance unchanged.
+    indices: [B] indices of the images, which are the seeds of the grain. They
+      may be None for 'clean'.
   """
   lab = model.split_lab(rgb)
   if film == 'clean':
@@ -117,18 +132,20 @@ def score_fn(
 ) -> Callable[..., dict[str, jax.Array]]:
   """Builds a function that scores images by both rules, mapped over devices.
 
-  Two rules (see `logistic_mixture`): exact, and the paper's. Both use the same
-  forward pass on the rounded canvas; for the decoder, and for the embedding's
-  own mixture where the auxiliary loss trained it. Cached, so that a model is
-  compiled once.
+  The rules are the exact one and the paper's (see `logistic_mixture`). Both use
+  the same forward pass on the rounded canvas. They score the outputs of the
+  decoder, and those of the embedding if the auxiliary loss trained them as a
+  mixture. Models with levels have the exact rule only. The function is cached,
+  so a model is compiled once.
 
   Args:
-    model: the network.
+    model: model to score with.
     film: see `split_through_film`.
 
   Returns:
-    (params, rgb [D, b, H, W, 3] uint8) -> scores [D, b] of every image; through
-    a film the numbers [D, b] of the images are the third argument.
+    A function of (params, rgb [D, b, H, W, 3] uint8) that returns scores
+    [D, b], keyed by name. Unless the film is 'clean', it takes the indices
+    [D, b] of the images as a third argument.
   """
 
   def score(
@@ -170,22 +187,23 @@ def evaluate(
   num_images: int = -1,
   film: str = 'clean',
 ) -> dict[str, Any]:
-  """Scores the first images of a source once each: no flip, no dropped batch.
+  """Scores each of the first images of a source once, without flips.
 
-  Every host scores its share and gets the whole report.
+  The last batch is not dropped, however small it is. Every host scores its
+  share of the images and gets the whole report.
 
   Args:
-    config: of the model and of evaluation.
-    params: replicated (averaged) parameters.
-    source: see `input_pipeline.open_source`.
-    num_images: -1 for all.
+    config: config with the model and evaluation sections.
+    params: averaged parameters, replicated over the local devices.
+    source: images; see `input_pipeline.open_source`.
+    num_images: number of images to score; -1 for all.
     film: see `split_through_film`.
 
   Returns:
-    Means over images of every score, `<score>_stderr` and `bits_per_image`; for
-    a head without a likelihood only its unweighted `loss`. Also `head`,
-    `num_images`, `num_unreadable` (images left out), `chroma_filter` and
-    `chroma_factor`.
+    Mean over images of every score, its `<score>_stderr`, and
+    `bits_per_image`; for a head without a likelihood its unweighted `loss` and
+    the standard error. Also `head`, `num_images`, `num_unreadable` (number of
+    images that were left out), `chroma_filter`, `chroma_factor` and `film`.
   """
   model = run_config.build_model(config)
   score = score_fn(model, film)
@@ -213,7 +231,11 @@ def evaluate(
 
 
 def format_score(report: dict[str, Any], name: str, digits: int) -> str:
-  """Formats a score of a report with its standard error; '' without it."""
+  """Formats a score with its standard error, if the report has one.
+
+  Returns:
+    The text; '' if the report does not have this score.
+  """
   if name not in report:
     return ''
   text = f'{report[name]:.{digits}f}'
@@ -231,11 +253,11 @@ def to_text(report: dict[str, Any]) -> str:
     lines.append(f'seen through the film: {report["film"]}')
   if report['num_unreadable']:
     lines.append(f'{report["num_unreadable"]} more could not be read')
-  alone = 'embedding alone'
-  own = 'decoder' if report['head'] == 'decoder' else alone
+  embedding_name = 'embedding alone'
+  model_name = 'decoder' if report['head'] == 'decoder' else embedding_name
   if 'coarsest_bits_per_dim' in report:
-    own, alone = 'all levels', 'embedding alone, level 0'
-  for prefix, name in (('', own), ('embedding_', alone)):
+    model_name, embedding_name = 'all levels', 'embedding alone, level 0'
+  for prefix, name in (('', model_name), ('embedding_', embedding_name)):
     if f'{prefix}bits_per_dim' in report:
       exact, paper = (
         format_score(report, f'{prefix}{rule}', 4)
