@@ -1,10 +1,11 @@
 """Simulation of old film and scanners.
 
-Most grey photographs are old: film sensitive to blue and green but hardly to
-red, grain, blur, fading, a tone curve. `random_film` is an augmentation for
-training; `FIXED` are eight films for evaluation.
+Most grey photographs are old. Their film was hardly sensitive to red, and they
+have grain, blur, fading and a tone curve. `random_film` is an augmentation for
+training, and `FIXED` has eight films for evaluation.
 
-All sizes of blur and grain are in pixels of a picture whose short side is 256.
+`random_film` gives sizes of blur and grain in pixels of a picture whose short
+side is 256.
 """
 
 import functools
@@ -17,13 +18,12 @@ import numpy as np
 from pic_jax.images import color
 from pic_jax.runtime import errors
 
-# Sensitivity to linear red, green and blue.
-PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # luminance itself
+# Sensitivities of films to linear red, green and blue.
+PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # as in the definition of luminance
 ORTHOCHROMATIC = (0.03, 0.55, 0.42)
 BLUE_SENSITIVE = (0.0, 0.1, 0.9)
 REFERENCE_SIDE = 256
-# Taps on either side of a Gaussian.
-RADIUS = 6
+RADIUS = 6  # pixels on each side of the centre to which a blur extends
 # JPEG's luminance quantisation table at quality 50 (ITU T.81, annex K.1).
 JPEG_TABLE = np.array(
   [
@@ -41,13 +41,20 @@ JPEG_TABLE = np.array(
 
 
 def linear_rgb(rgb: jax.Array) -> jax.Array:
-  """Linear sRGB [..., 3] in 0..1 of uint8."""
+  """Converts sRGB to linear sRGB.
+
+  Args:
+    rgb: [..., 3] uint8.
+
+  Returns:
+    [..., 3] float32 in 0..1.
+  """
   x = rgb.astype(jnp.float32) / 255.0
   return jnp.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
 
 
 def lightness(intensity: jax.Array) -> jax.Array:
-  """L [...] in 0..100 of a linear intensity in 0..1 (CIE 15)."""
+  """Converts a linear intensity [...] in 0..1 to L [...] in 0..100 (CIE 15)."""
   root = jnp.cbrt(jnp.maximum(intensity, color.CUBE_ROOT_MIN))
   tangent = color.CUBE_ROOT_SLOPE * intensity + color.CUBE_ROOT_OFFSET
   f = jnp.where(intensity > color.CUBE_ROOT_MIN, root, tangent)
@@ -55,7 +62,12 @@ def lightness(intensity: jax.Array) -> jax.Array:
 
 
 def blur(x: jax.Array, sigma: jax.Array) -> jax.Array:
-  """Blurs maps [B, H, W] by Gaussians of deviation sigma [B, 1, 1], pixels."""
+  """Blurs maps with Gaussians.
+
+  Args:
+    x: [B, H, W].
+    sigma: [B, 1, 1] standard deviations in pixels of `x`.
+  """
   offsets = np.arange(-RADIUS, RADIUS + 1)
   sigma = jnp.maximum(sigma, 1e-3)
   weights = [jnp.exp(-0.5 * (float(i) / sigma) ** 2) for i in offsets]
@@ -73,16 +85,22 @@ def blur(x: jax.Array, sigma: jax.Array) -> jax.Array:
 
 
 def vignette(luminance: jax.Array, strength: jax.Array) -> jax.Array:
-  """Darkens the corners of L [B, H, W] by a share [B, 1, 1] of their level."""
+  """Darkens pictures towards the corners.
+
+  Args:
+    luminance: [B, H, W] L.
+    strength: [B, 1, 1] fraction of the luminance that the corners lose.
+  """
   height, width = luminance.shape[1:]
   rows = np.linspace(-1.0, 1.0, height)[:, None]
   columns = np.linspace(-1.0, 1.0, width)[None]
-  radius = 0.5 * (rows**2 + columns**2)[None]
-  return luminance * (1.0 - strength * jnp.asarray(radius, jnp.float32))
+  squared_radius = 0.5 * (rows**2 + columns**2)[None]  # 1 in the corners
+  loss = strength * jnp.asarray(squared_radius, jnp.float32)
+  return luminance * (1.0 - loss)
 
 
 def _cosines() -> np.ndarray:
-  """[8, 8] orthonormal basis of the discrete cosine transform."""
+  """Returns the orthonormal basis [8, 8] of the discrete cosine transform."""
   rows = np.arange(8)[:, None]
   basis = np.cos(np.pi * (2 * np.arange(8)[None] + 1) * rows / 16) / 2
   basis[0] /= np.sqrt(2)
@@ -90,12 +108,16 @@ def _cosines() -> np.ndarray:
 
 
 def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
-  """Quantises blocks of 8 x 8 as JPEG does.
+  """Quantises blocks of 8 x 8 pixels like JPEG.
 
   Args:
-    luminance: [B, H, W] L; sides that do not divide by 8 lose no pixels.
-    coarseness: [B, 1, 1] times the table of quality 50; 0 changes next to
-      nothing.
+    luminance: [B, H, W] L. H and W may be any numbers: the last blocks are
+      padded.
+    coarseness: [B, 1, 1] factors of the quantisation table for quality 50. A
+      factor of 0 leaves pictures almost unchanged.
+
+  Returns:
+    [B, H, W] L.
   """
   batch, height, width = luminance.shape
   sides = [(0, 0), (0, -height % 8), (0, -width % 8)]
@@ -114,12 +136,12 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
 
 
 def _scale(shape: tuple[int, ...]) -> float:
-  """Pixels of a picture [B, H, W] for one of `REFERENCE_SIDE`."""
+  """Returns the size of pictures [B, H, W, ...] relative to the reference."""
   return min(shape[1:3]) / REFERENCE_SIDE
 
 
 def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
-  """Renders each picture through a random old film.
+  """Renders each picture as photographed on a random old film.
 
   Args:
     key: PRNG key.
@@ -136,7 +158,7 @@ def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
       next(keys), (batch, 1, 1), minval=low, maxval=high
     )
 
-  def share(probability: float) -> jax.Array:
+  def is_applied(probability: float) -> jax.Array:
     return (uniform(0.0, 1.0) < probability).astype(jnp.float32)
 
   scale = _scale(rgb.shape)
@@ -148,35 +170,39 @@ def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
   )
   weights = jnp.einsum('bif,fc->bic', weights, films, precision='highest')
   x = lightness((linear_rgb(rgb) * weights[:, :, None, :]).sum(-1))
-  x = blur(x, share(0.6) * uniform(0.3, 2.6) * scale)
+  x = blur(x, is_applied(0.6) * uniform(0.3, 2.6) * scale)
   contrast = jnp.exp(uniform(-0.5, 0.55))
   gamma = jnp.exp(uniform(-0.35, 0.35))
   x = 100.0 * (jnp.clip(x, 0.0, 100.0) / 100.0 + 1e-4) ** gamma
   x = (x - 50.0) * contrast + 50.0 + uniform(-8.0, 8.0)
-  x = vignette(x, share(0.3) * uniform(0.0, 0.5))
+  x = vignette(x, is_applied(0.3) * uniform(0.0, 0.5))
   grain = jax.random.normal(next(keys), x.shape)
   size = uniform(0.4, 1.8) * scale
-  # The deviation that is left of white noise blurred by this much.
-  left = 1.0 / jnp.sqrt(1.0 + 4.0 * np.pi * size**2)
-  amount = share(0.7) * uniform(0.0, 1.0) ** 2 * 5.0
-  x = jnp.clip(x + amount * blur(grain, size) / left, 0.0, 100.0)
+  # Standard deviation of white noise after a blur of this size.
+  blurred_deviation = 1.0 / jnp.sqrt(1.0 + 4.0 * np.pi * size**2)
+  deviation = is_applied(0.7) * uniform(0.0, 1.0) ** 2 * 5.0  # of the grain
+  grain = deviation * blur(grain, size) / blurred_deviation
+  x = jnp.clip(x + grain, 0.0, 100.0)
   low, high = uniform(0.0, 20.0), uniform(76.0, 100.0)
   x = low + (high - low) / 100.0 * x
-  x = jpeg_blocks(x, share(0.3) * uniform(0.1, 1.2))
+  x = jpeg_blocks(x, is_applied(0.3) * uniform(0.1, 1.2))
   return jnp.clip(x, 0.0, 100.0)[..., None]
 
 
 def through_film(
   key: jax.Array, rgb: jax.Array, luminance: jax.Array, *, share: float
 ) -> jax.Array:
-  """Replaces the luminance of some pictures by what old film saw.
+  """Replaces the luminance of some pictures by that on random old films.
 
   Args:
-    key: PRNG key, of the choice and the films.
+    key: PRNG key; it determines the pictures and their films.
     rgb: [B, H, W, 3] uint8.
-    luminance: [B, H, W, 1] L in 0..100, as it is without film.
-    share: of the B pictures, rounded to a whole number of them, so that only
-      so many are computed.
+    luminance: [B, H, W, 1] L in 0..100, without film.
+    share: fraction of the B pictures that are replaced. It is rounded to a
+      whole number of pictures, so that films are computed only for them.
+
+  Returns:
+    [B, H, W, 1] L in 0..100.
   """
   count = round(share * len(rgb))
   if not count:
@@ -187,7 +213,7 @@ def through_film(
 
 
 def _blurred_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
-  """Adds white noise of deviation 9 L, blurred by 0.7 pixels."""
+  """Adds to L [B, H, W] noise of deviation 9, blurred by 0.7 pixels."""
   noise = 9.0 * jax.random.normal(key, luminance.shape)
   return luminance + blur(noise, jnp.full((1, 1, 1), 0.7))
 
@@ -195,7 +221,7 @@ def _blurred_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
 def _exposed(
   weights: tuple[float, ...],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """Renders a film of these sensitivities, without other effects."""
+  """Returns a look (see `FIXED`) for film with these sensitivities only."""
   return lambda rgb, key: lightness(
     (linear_rgb(rgb) * jnp.array(weights).reshape(1, 1, 1, 3)).sum(-1)
   )
@@ -207,12 +233,13 @@ def _clean(rgb: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def _old(rgb: jax.Array, key: jax.Array) -> jax.Array:
-  """Orthochromatic, soft, grainy and faded."""
+  """Renders an orthochromatic film that is blurred, grainy and faded."""
   soft = blur(_exposed(ORTHOCHROMATIC)(rgb, key), jnp.full((1, 1, 1), 0.8))
   return 15.0 + 0.65 * _blurred_grain(key, soft)
 
 
-# Looks for evaluation: (rgb [B, 128, 128, 3] uint8, key) -> L [B, 128, 128].
+# Looks for evaluation. Each is a function of rgb [B, 128, 128, 3] uint8 and a
+# PRNG key, and returns L [B, 128, 128].
 FIXED = {
   'clean': _clean,
   'blurred': lambda rgb, key: blur(_clean(rgb, key), jnp.full((1, 1, 1), 1.0)),
@@ -227,7 +254,11 @@ FIXED_SIDE = 128
 
 
 def check(name: str) -> None:
-  """Raises `UserError` if it is none of `FIXED`."""
+  """Checks the name of a film.
+
+  Raises:
+    UserError: if the name is not in `FIXED`.
+  """
   if name not in FIXED:
     raise errors.UserError(
       f'`film` must be one of {", ".join(FIXED)}, got {name!r}.'
@@ -235,15 +266,16 @@ def check(name: str) -> None:
 
 
 def fixed_film(name: str, rgb: jax.Array, key: jax.Array) -> jax.Array:
-  """Shows pictures through one of the films of `FIXED`.
+  """Renders pictures as photographed on one of the films of `FIXED`.
 
-  The films are made at `FIXED_SIDE` pixels and enlarged, so that models that
-  see more pixels are judged by the same pictures.
+  The films are rendered with a short side of `FIXED_SIDE` pixels and enlarged,
+  so that models of all input sizes are compared on the same pictures.
 
   Args:
     name: key of `FIXED`.
-    rgb: [B, H, W, 3] uint8; sides are multiples of `FIXED_SIDE`, or smaller.
-    key: of the grain.
+    rgb: [B, H, W, 3] uint8. H and W are multiples of `FIXED_SIDE`, or both are
+      smaller than it.
+    key: PRNG key of the grain.
 
   Returns:
     [B, H, W, 1] L in 0..100.

@@ -16,7 +16,7 @@ def _has_end(data: bytes) -> bool:
   """Tests whether an end marker follows the pixels of a JPEG.
 
   Returns:
-    True also if the structure of the file is not understood.
+    True if so, or if the structure of the file is not understood.
   """
   offset = 2
   while data[offset : offset + 1] == b'\xff':
