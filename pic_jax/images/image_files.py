@@ -1,4 +1,4 @@
-"""Reading of photographs, safely, and writing of pictures."""
+"""Safe reading of photographs, and writing of pictures."""
 
 import contextlib
 import ctypes
@@ -24,24 +24,25 @@ from pic_jax.runtime import errors, whole_file
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
 SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
 HEIF_SUFFIXES = ('.heic', '.heif')
-# Remedies for files that are not read.
+# Advice on files that cannot be read, by suffix.
 REMEDIES = dict.fromkeys(HEIF_SUFFIXES, '`pip install pillow-heif` reads them')
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
-MAX_PAGES = 100  # of a TIFF that are looked at
+MAX_PAGES = 100  # pages of a TIFF file that are read
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
-KEY_SCALES = {'L;2': 85, 'L;4': 17}  # PNG of 2 and 4 bits
+# Factors by which Pillow multiplies the grey values of 2-bit and 4-bit PNG.
+GREY_FACTORS = {'L;2': 85, 'L;4': 17}
 
-# What lies under a photograph's name instead of it.
+# Beginnings of files that are often downloaded in place of a photograph.
 NO_PHOTOGRAPHS = {
   b'version https://git-lfs': 'a pointer of Git LFS; fetch it: `git lfs pull`.',
-  b'<!doctype html': 'a web page, no photograph; download it again.',
-  b'<html': 'a web page, no photograph; download it again.',
+  b'<!doctype html': 'a web page, not a photograph; download it again.',
+  b'<html': 'a web page, not a photograph; download it again.',
 }
 HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')
-# What is wrong with a file or its name; other errors are the system's.
+# Errors that concern one file or its name. All others are errors of the system.
 FILE_ERRORS = (
   errno.ENOENT,
   errno.EACCES,
@@ -53,17 +54,17 @@ FILE_ERRORS = (
   errno.ENXIO,  # a socket
 )
 
-# Warnings of Pillow become errors or notes. `catch_warnings` is of no use:
-# photographs are read in threads.
+# Pillow's warnings are replaced by our errors and notes. They are ignored
+# globally, because `catch_warnings` does not work in threads.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
-# libtiff prints to stderr; where that cannot be turned off, it may.
+# Keeps libtiff from printing to stderr, if Pillow exports this function.
 with contextlib.suppress(AttributeError):
   ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 class EncodingError(errors.RunError):
-  """A picture that a format cannot hold."""
+  """An error that is raised if a file format cannot hold a picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +72,10 @@ class Photograph:
   """A photograph, upright and in sRGB.
 
   Attributes:
-    rgb: [H, W, 3], or [H, W, 1] if it is grey, uint8; white where alpha is 0,
-      whatever the file holds there.
-    alpha: [H, W] uint8, or None if no pixel is transparent.
-    notes: what a user should know, such as 'first of 12 frames'.
+    rgb: [H, W, 3] uint8, or [H, W, 1] if it is grey. Pixels with an alpha of 0
+      are white, whatever their colour in the file.
+    alpha: [H, W] uint8, or None if all pixels are opaque.
+    notes: notes for the user, such as 'first of 12 frames'.
     metadata: description, author, dates, resolution; see `metadata.extract`.
   """
 
@@ -86,7 +87,7 @@ class Photograph:
 
 @functools.cache
 def _heif() -> bool:
-  """Whether HEIC files are read, by an optional package."""
+  """Enables HEIC files if pillow-heif is installed; returns whether it is."""
   try:
     import pillow_heif
   except ImportError:
@@ -96,24 +97,27 @@ def _heif() -> bool:
 
 
 def suffixes() -> tuple[str, ...]:
-  """Suffixes of the files that are read here."""
+  """Returns the suffixes of files that can be read."""
   return SUFFIXES + HEIF_SUFFIXES * _heif()
 
 
 def load_photograph(
   path: str | os.PathLike, max_pixels: int = MAX_PIXELS
 ) -> Photograph:
-  """Reads a photograph; whatever is in the file, only these errors are raised.
+  """Reads a photograph.
+
+  No file, however damaged, raises other errors than those below.
 
   Args:
-    path: a regular JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF file of 1 byte to
-      200 MB, whatever its suffix; HEIC, if pillow-heif is installed.
-    max_pixels: the largest size; known before anything is decoded.
+    path: path of a regular file of at most 200 MB. It may be JPEG, PNG, WebP,
+      TIFF, BMP, GIF, AVIF or, if pillow-heif is installed, HEIC; its suffix
+      does not matter.
+    max_pixels: largest accepted size, checked before pixels are decoded.
 
   Raises:
-    RunError: there is no such file, or it is no photograph, damaged, too
-      large, or of floating-point, 32-bit or Lab pixels.
-    DiskError: the disk or the system failed.
+    RunError: if there is no such file, or it is empty, damaged, too large or
+      not a photograph, or has floating-point, 32-bit or Lab pixels.
+    DiskError: if the disk or the system failed.
   """
   try:
     return decode_photograph(_read(path), max_pixels)
@@ -122,10 +126,14 @@ def load_photograph(
 
 
 def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
-  """Reads a photograph that is in memory; see `load_photograph`.
+  """Reads a photograph from the bytes of its file.
+
+  Args:
+    data: contents of the file; for its format see `load_photograph`.
+    max_pixels: largest accepted size, checked before pixels are decoded.
 
   Raises:
-    RunError: see there; the text names no file.
+    RunError: as for `load_photograph`, but its text names no file.
   """
   if not data:
     raise errors.RunError('an empty file; fetch it again.')
@@ -155,39 +163,42 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
       low, high = image.getextrema() if image.mode == 'I' else (0, 0)
       if low < 0 or high > 65535:
         raise errors.RunError(
-          '32-bit levels; save it with 16 bits per channel.'
+          '32-bit pixel values; save it with 16 bits per channel.'
         )
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
-    turn = _orientation(image, notes)
+    orientation = _orientation(image, notes)
     kept = metadata.extract(image, notes)
-    # Last, since it moves a file of several frames away from the first.
+    # Counted last, because Pillow leaves the first frame to count them.
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
   if alpha is not None:
     rgb = _without_hidden(rgb, alpha)
-    turned = np.ascontiguousarray(to_srgb.turned(alpha, turn))
+    turned = np.ascontiguousarray(to_srgb.turned(alpha, orientation))
     alpha = None if alpha.min() == 255 else turned
   if (rgb[..., :1] == rgb[..., 1:]).all():
     rgb = rgb[..., :1]
-  rgb = np.ascontiguousarray(to_srgb.turned(rgb, turn))
+  rgb = np.ascontiguousarray(to_srgb.turned(rgb, orientation))
   return Photograph(rgb, alpha, tuple(notes), kept)
 
 
 def _without_hidden(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-  """Replaces fully transparent pixels by white."""
-  hidden = alpha == 0
-  if hidden.any():
+  """Replaces fully transparent pixels with white."""
+  is_hidden = alpha == 0
+  if is_hidden.any():
     rgb = np.array(rgb)
-    rgb[hidden] = 255
+    rgb[is_hidden] = 255
   return rgb
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
-  """Reads a photograph as [H, W, 3] uint8, transparency over white.
+  """Reads a photograph, and puts a transparent one on white.
+
+  Returns:
+    [H, W, 3] uint8.
 
   Raises:
-    RunError: see `load_photograph`.
+    RunError, DiskError: see `load_photograph`.
   """
   photograph = load_photograph(path)
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
@@ -195,7 +206,7 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def open_file(path: str | os.PathLike) -> BinaryIO:
-  """Opens a file to read; a FIFO does not block."""
+  """Opens a file for reading, without waiting if it is a FIFO."""
 
   def opener(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, 'O_NONBLOCK', 0))  # not on Windows
@@ -212,16 +223,16 @@ def _read(path: str | os.PathLike) -> bytes:
       return file.read(MAX_BYTES + 1)
   except errors.RunError:
     raise
-  except (OSError, ValueError) as error:  # ValueError: a null in the name
+  except (OSError, ValueError) as error:  # ValueError if the name has a null
     reason = getattr(error, 'strerror', None) or error
-    is_of_the_file = getattr(error, 'errno', None) in (None, *FILE_ERRORS)
-    kind = errors.RunError if is_of_the_file else errors.DiskError
+    is_file_error = getattr(error, 'errno', None) in (None, *FILE_ERRORS)
+    kind = errors.RunError if is_file_error else errors.DiskError
     raise kind(f'cannot be read ({reason}).') from None
 
 
 @contextlib.contextmanager
 def _plain_errors(max_pixels: int) -> Iterator[None]:
-  """Turns exceptions of Pillow into a `RunError`."""
+  """Turns all exceptions raised by Pillow into a `RunError`."""
   try:
     yield
   except errors.RunError:
@@ -247,7 +258,7 @@ def _too_large(size: str, max_pixels: int) -> str:
 
 
 def _seek_largest(image: Image.Image, notes: list[str]) -> None:
-  """Goes to the largest page: the first may be a thumbnail."""
+  """Moves to the largest page, because the first may be a thumbnail."""
   sizes = []
   with contextlib.suppress(Exception):  # a later page is damaged
     for page in range(min(image.n_frames, MAX_PAGES)):
@@ -260,30 +271,36 @@ def _seek_largest(image: Image.Image, notes: list[str]) -> None:
 
 
 def _sizes(image: Image.Image) -> list[tuple[int, int]]:
-  """Size of the picture or its tiles, which may be larger in a TIFF."""
+  """Returns (width, height) of the picture and, for a TIFF file, of a tile.
+
+  A tile may be larger than the picture.
+  """
   if image.format != 'TIFF':
     return [image.size]
   return [image.size, tuple(image.tag_v2.get(tag, 1) for tag in TILE_SIZE)]
 
 
 def _check_samples(image: Image.Image, notes: list[str]) -> None:
-  """Refuses pixel formats that Pillow misreads; notes those it simplifies."""
+  """Refuses pixel formats that Pillow misreads, and mends transparency.
+
+  A note is added if pixels are read with fewer bits.
+  """
   if image.mode in ('F', 'LAB'):
-    kind = {'F': 'floating-point levels', 'LAB': 'Lab colours'}[image.mode]
+    kind = {'F': 'floating-point values', 'LAB': 'Lab colours'}[image.mode]
     raise errors.RunError(
       f'{kind}; save it as RGB with 8 or 16 bits per channel.'
     )
   args = image.tile[0][3] if image.tile else None
   key = image.info.get('transparency')
-  if image.format == 'PNG' and args in KEY_SCALES and isinstance(key, int):
-    # Pillow scales these levels to 0..255, and forgets the transparent one.
-    image.info['transparency'] = key * KEY_SCALES[args]
+  if image.format == 'PNG' and args in GREY_FACTORS and isinstance(key, int):
+    # Pillow scales grey values to 0..255, but not the transparent value.
+    image.info['transparency'] = key * GREY_FACTORS[args]
   bits = 16 if ';16' in str(args) else 8
   if image.format == 'TIFF':
     bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
   if bits > 8 and not image.mode.startswith('I'):
     if isinstance(key, tuple):
-      image.info['transparency'] = tuple((level + 128) // 257 for level in key)
+      image.info['transparency'] = tuple((value + 128) // 257 for value in key)
     elif image.format == 'TIFF' and image.tag_v2.get(PLANES) == 2:
       raise errors.RunError(
         '16-bit colours in separate planes; save it as PNG.'
@@ -315,15 +332,16 @@ def save_image(
   """Writes a picture; the file appears whole or not at all.
 
   Args:
-    path: .png, .jpg, .jpeg or .webp. JPEG (quality 95, full chroma) puts
-      transparency over white; WebP is lossless.
+    path: path of the file, whose suffix is .png, .jpg, .jpeg or .webp. JPEG has
+      quality 95 and full chroma resolution, and transparent pictures are put on
+      white for it. WebP is lossless.
     rgb: [H, W, 3] or [H, W, 1] uint8.
-    alpha: [H, W] uint8, or None.
-    about: `metadata` of a photograph.
+    alpha: [H, W] uint8; None if all pixels are opaque.
+    about: `Photograph.metadata` of the photograph.
 
   Raises:
-    EncodingError: this picture has no file of this format.
-    RunError: another suffix, or the file cannot be written.
+    EncodingError: if the format cannot hold the picture.
+    RunError: if the suffix is unknown, or the file cannot be written.
   """
   path = pathlib.Path(path)
   name, form = errors.in_one_line(path), WRITTEN.get(path.suffix.lower())
@@ -333,7 +351,7 @@ def save_image(
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file.writing(path) as temporary, open(temporary, 'xb') as file:
       encoding.write(file, form, rgb, alpha=alpha, about=about)
-  except (OSError, ValueError) as error:  # ValueError: too large for WebP
+  except (OSError, ValueError) as error:  # ValueError if too large for WebP
     kind = errors.RunError if getattr(error, 'errno', None) else EncodingError
     reason = errors.in_one_line(getattr(error, 'strerror', None) or error)
     raise kind(f'{name}: cannot be written ({reason}).') from None

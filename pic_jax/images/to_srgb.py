@@ -1,4 +1,4 @@
-"""Conversion of decoded files to sRGB and to 8 bits."""
+"""Conversion of images loaded by Pillow to sRGB and to 8 bits."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -10,48 +10,58 @@ from pic_jax.runtime import errors
 
 STRIP_PIXELS = 1 << 20
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # TIFF tags
-SPACES = {'L': 'GRAY', 'RGB': 'RGB ', 'CMYK': 'CMYK'}  # of ICC, by mode
+# ICC's names of colour spaces, by Pillow's names of modes.
+SPACES = {'L': 'GRAY', 'RGB': 'RGB ', 'CMYK': 'CMYK'}
 SRGB = ImageCms.createProfile('sRGB')
 
 
 def sixteen_bits(
   image: Image.Image, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """Reads a grey picture of one of Pillow's `I` modes, levels 0..65535.
+  """Reads a picture with 16-bit grey values, which is in one of the `I` modes.
 
   Args:
-    image: as Pillow loaded it.
-    notes: extended by notes for the user.
+    image: the picture as loaded by Pillow.
+    notes: list to which notes for the user are appended.
 
   Returns:
-    Levels [H, W, 1] and alpha [H, W], rounded to uint8; alpha may be None.
+    [H, W, 1] uint8 grey values in sRGB, or [H, W, 3] uint8 if a colour profile
+    tints them; and alpha [H, W] uint8, None if there is none.
   """
-  levels, alpha = np.asarray(image).astype(np.uint16), None
+  values, alpha = np.asarray(image).astype(np.uint16), None
   if 'transparency' in image.info:
-    visible = levels != image.info['transparency']
+    visible = values != image.info['transparency']
     alpha = np.where(visible, np.uint8(255), np.uint8(0))
   if image.format == 'TIFF':
     if image.tag_v2.get(BITS_PER_SAMPLE) == (12,):
-      levels = np.round(levels * (65535 / 4095)).astype(np.uint16)
-    # White is 0, which Pillow respects in pictures of up to 8 bits only.
+      values = np.round(values * (65535 / 4095)).astype(np.uint16)
+    # White is 0. Pillow inverts such pictures only if they have up to 8 bits.
     if image.tag_v2.get(PHOTOMETRIC) == 0:
-      levels = 65535 - levels
+      values = 65535 - values
   if profile := image.info.get('icc_profile'):
     try:
-      if _space_of(profile) == SPACES['RGB']:  # equal channels under it
-        return _under_rgb(to_8_bits(levels), profile), alpha
+      if _space_of(profile) == SPACES['RGB']:  # for three equal channels
+        return _convert_grey(to_8_bits(values), profile), alpha
       transform = _transform(profile, 'GRAY', 'I;16')
-      grey = transform.apply(Image.fromarray(levels)).getchannel('G')
+      grey = transform.apply(Image.fromarray(values)).getchannel('G')
       return np.asarray(grey)[..., None], alpha
     except errors.RunError as error:
       notes.append(str(error))
   if (curve := _gamma_curve(image, 65535, notes)) is not None:
-    levels = curve[levels]
-  return to_8_bits(levels)[..., None], alpha
+    values = curve[values]
+  return to_8_bits(values)[..., None], alpha
 
 
-def _under_rgb(grey: np.ndarray, icc: bytes) -> np.ndarray:
-  """Applies a colour profile to grey levels [H, W]: [H, W, 1 or 3] uint8."""
+def _convert_grey(grey: np.ndarray, icc: bytes) -> np.ndarray:
+  """Converts grey values by an RGB profile to sRGB.
+
+  Args:
+    grey: [H, W] uint8, the value of all three channels.
+    icc: the profile.
+
+  Returns:
+    [H, W, 3] uint8, or [H, W, 1] uint8 if the profile is that of sRGB.
+  """
   to_srgb = _to_srgb_fn(icc, 'RGB')
   if to_srgb is None:
     return grey[..., None]
@@ -61,15 +71,15 @@ def _under_rgb(grey: np.ndarray, icc: bytes) -> np.ndarray:
 def eight_bits(
   image: Image.Image, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """Reads a picture of any other mode, strip by strip.
+  """Reads a picture of any mode except the `I` modes, strip by strip.
 
   Args:
-    image: as Pillow loaded it.
-    notes: extended by notes for the user.
+    image: the picture as loaded by Pillow.
+    notes: list to which notes for the user are appended.
 
   Returns:
-    Levels [H, W, 1] or [H, W, 3] in sRGB and alpha [H, W], both uint8; alpha
-    may be None.
+    [H, W, 1] or [H, W, 3] uint8 in sRGB; and alpha [H, W] uint8, None if there
+    is none.
   """
   mode = 'CMYK' if image.mode == 'CMYK' else 'RGB'
   mode = 'L' if image.mode in ('1', 'L', 'LA', 'La') else mode
@@ -80,7 +90,7 @@ def eight_bits(
   if profile := image.info.get('icc_profile'):
     try:
       if mode == 'L' and _space_of(profile) == SPACES['RGB']:
-        mode = 'RGB'  # equal channels under a profile of colours
+        mode = 'RGB'  # three equal channels, as the profile requires
       to_srgb = _to_srgb_fn(profile, mode)
     except errors.RunError as error:
       notes.append(str(error))
@@ -104,7 +114,12 @@ def eight_bits(
 
 
 def turned(array: np.ndarray, orientation: int) -> np.ndarray:
-  """Turns [H, W, ...] upright (EXIF 2.32, tag 0x0112)."""
+  """Turns a picture upright.
+
+  Args:
+    array: [H, W, ...] pixels as stored in the file.
+    orientation: value 1 to 8 of the EXIF tag 0x0112 (EXIF 2.32).
+  """
   if orientation in (5, 6, 7, 8):
     array = array.swapaxes(0, 1)
   if orientation in (3, 4, 7, 8):
@@ -114,32 +129,48 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
   return array
 
 
-def over_white(levels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-  """Composites [H, W, C] with alpha [H, W], uint8, over white."""
+def over_white(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+  """Puts a transparent picture on white.
+
+  Args:
+    values: [H, W, C] uint8.
+    alpha: [H, W] uint8; None if all pixels are opaque.
+
+  Returns:
+    [H, W, C] uint8.
+  """
   if alpha is None:
-    return levels
-  result = np.empty_like(levels)
+    return values
+  result = np.empty_like(values)
   for rows in strips(*alpha.shape):
-    part = alpha[rows, :, None].astype(np.uint32)
-    result[rows] = (levels[rows] * part + 255 * (255 - part) + 127) // 255
+    a = alpha[rows, :, None].astype(np.uint32)
+    result[rows] = (values[rows] * a + 255 * (255 - a) + 127) // 255
   return result
 
 
-def to_8_bits(levels: np.ndarray) -> np.ndarray:
-  """Rounds uint16 [H, W, ...] to the nearest uint8."""
-  result = np.empty(levels.shape, np.uint8)
-  for rows in strips(*levels.shape[:2]):
-    result[rows] = (levels[rows].astype(np.uint32) + 128) // 257
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+  """Rounds 16-bit values [H, W, ...] in 0..65535 to uint8."""
+  result = np.empty(values.shape, np.uint8)
+  for rows in strips(*values.shape[:2]):
+    result[rows] = (values[rows].astype(np.uint32) + 128) // 257
   return result
 
 
 def _gamma_curve(
   image: Image.Image, top: int, notes: list[str]
 ) -> np.ndarray | None:
-  """sRGB levels [top + 1] uint16 for a PNG with another gamma, else None.
+  """Makes a table that converts values with a PNG file's gamma to sRGB.
 
-  Only for gAMA alone: a profile or an sRGB chunk takes precedence (PNG, sec.
+  A colour profile or an sRGB chunk takes precedence over gamma (PNG, sec.
   13.13).
+
+  Args:
+    image: the picture as loaded by Pillow.
+    top: largest value of a pixel.
+    notes: list to which a note for the user may be appended.
+
+  Returns:
+    [top + 1] uint16; None if nothing has to be converted.
   """
   gamma = image.info.get('gamma')
   if image.format != 'PNG' or not gamma or 'srgb' in image.info:
@@ -155,7 +186,10 @@ def _gamma_curve(
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
-  """Yields slices of rows of about `STRIP_PIXELS`: bounded temporaries."""
+  """Yields slices of rows that have about `STRIP_PIXELS` pixels each.
+
+  Work on one strip after another keeps temporary arrays small.
+  """
   num_rows = max(1, STRIP_PIXELS // width)
   for top in range(0, height, num_rows):
     yield slice(top, min(top + num_rows, height))
@@ -164,19 +198,19 @@ def strips(height: int, width: int) -> Iterator[slice]:
 def _to_srgb_fn(
   icc: bytes, mode: str
 ) -> Callable[[Image.Image], Image.Image] | None:
-  """Returns the conversion of an embedded ICC profile to sRGB.
+  """Returns a function that converts pictures with an ICC profile to sRGB.
 
   Args:
-    icc: the profile as it stands in the file.
-    mode: 'L', 'RGB' or 'CMYK'.
+    icc: the profile as stored in the file.
+    mode: Pillow mode of the pictures: 'L', 'RGB' or 'CMYK'.
 
   Returns:
-    A function from pictures of this mode to 'RGB' (from 'L' to 'L'), or None
-    if the profile moves no colour by more than one level: sRGB, in all its
-    variants.
+    A function from pictures of this mode to pictures of mode 'RGB', or 'L' if
+    `mode` is 'L'. None if the profile is a variant of sRGB, which changes no
+    value by more than 1.
 
   Raises:
-    RunError: the profile is damaged or of another colour space.
+    RunError: if the profile is damaged or belongs to another colour space.
   """
   transform = _transform(icc, SPACES[mode], mode)
   if mode == 'L':
@@ -191,6 +225,7 @@ def _to_srgb_fn(
 
 
 def _space_of(icc: bytes) -> str:
+  """Returns the colour space of a profile, '' if it is damaged."""
   try:
     return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space
   except Exception:  # as in `_transform`
@@ -198,7 +233,18 @@ def _space_of(icc: bytes) -> str:
 
 
 def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:
-  """From the profile to sRGB, relative colorimetric, black to black."""
+  """Builds the transform from a profile to sRGB.
+
+  It is relative colorimetric with black point compensation.
+
+  Args:
+    icc: the profile as stored in the file.
+    space: colour space that the profile must have, one of `SPACES`.
+    mode: Pillow mode of the pictures.
+
+  Raises:
+    RunError: if the profile is damaged or belongs to another colour space.
+  """
   # Damaged profiles raise OSError, TypeError, ValueError and more.
   try:
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
