@@ -1,4 +1,4 @@
-"""Initial weights of an EfficientNet-Lite0 backbone."""
+"""Loading of the initial weights of an EfficientNet-Lite0 backbone."""
 
 import os
 from collections.abc import Iterator
@@ -10,30 +10,40 @@ import safetensors.numpy
 from pic_jax.model import efficientnet_lite0
 from pic_jax.runtime import errors
 
-# Of the batch norm that is folded away. Some channels have a variance of 0.
+# Epsilon with which the batch norms were trained. Without it, channels whose
+# variance is 0 would divide by 0.
 BATCH_NORM_EPSILON = 1e-3
 
 
 def layer_names() -> Iterator[tuple[str, str, str]]:
-  """Yields layers and the names of their convolutions and batch norms."""
+  """Yields the name of each layer here and of its parts in the file.
+
+  Returns:
+    Tuples (layer, convolution, batch norm). The layer is a name in
+    `EfficientNetLite0`; the other two are prefixes of names in the file.
+  """
   yield 'stem', '_conv_stem', '_bn0'
   for index, block in enumerate(efficientnet_lite0.blocks()):
-    ours, theirs = f'block_{index:02d}', f'_blocks.{index}'
+    layer, stored = f'block_{index:02d}', f'_blocks.{index}'
     if block.expansion > 1:
-      yield f'{ours}_expand', f'{theirs}._expand_conv', f'{theirs}._bn0'
-    yield f'{ours}_depthwise', f'{theirs}._depthwise_conv', f'{theirs}._bn1'
-    yield f'{ours}_project', f'{theirs}._project_conv', f'{theirs}._bn2'
+      yield f'{layer}_expand', f'{stored}._expand_conv', f'{stored}._bn0'
+    yield f'{layer}_depthwise', f'{stored}._depthwise_conv', f'{stored}._bn1'
+    yield f'{layer}_project', f'{stored}._project_conv', f'{stored}._bn2'
   yield 'head', '_conv_head', '_bn1'
 
 
 def load(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
   """Reads the output of `scripts/convert_efficientnet_lite0.py`.
 
+  Args:
+    path: path of the file.
+
   Returns:
-    The parameters of `EfficientNetLite0`, float32, batch norm folded in.
+    Parameters of `EfficientNetLite0` in float32. Batch norms are folded into
+    kernels and biases.
 
   Raises:
-    RunError: the file is missing or holds other weights.
+    RunError: if the file is missing or holds other weights.
   """
   try:
     arrays = {
@@ -49,7 +59,8 @@ def load(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
       params[layer] = {'kernel': kernel * gain, 'bias': bias}
   except FileNotFoundError:
     raise errors.RunError(
-      f'{path}: no such file; scripts/convert_efficientnet_lite0.py makes it.'
+      f'{path}: no such file. Create it with '
+      'scripts/convert_efficientnet_lite0.py.'
     ) from None
   except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
     raise errors.RunError(

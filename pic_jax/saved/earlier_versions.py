@@ -1,6 +1,6 @@
-"""Compatibility with commits before version 0.1.0: configs, flags, journals.
+"""Compatibility with configs, flags and journals from before version 0.1.0.
 
-This file can be deleted once nobody has files of those commits any more.
+This file can be deleted when no files from before that version are in use.
 """
 
 import math
@@ -9,7 +9,9 @@ from typing import Any
 
 from pic_jax.runtime import errors
 
-# Removed fields. Those of `evaluation` became flags, the others constants.
+# Config fields that were removed, by section. The fields of `evaluation` became
+# flags, and the other fields have no effect any more, except that `recommended`
+# reads `photo_*`.
 REMOVED = {
   'optimizer': ('eps',),
   'training': ('accumulation_steps', 'heartbeat_seconds', 'rebalancing_share'),
@@ -24,7 +26,16 @@ REMOVED = {
 
 
 def recommended(sections: dict[str, Any]) -> dict[str, float]:
-  """Recommended sampling of a stored config that held it as fields."""
+  """Returns the recommended sampling settings of an old stored config.
+
+  Old configs held them as fields `sampling.photo_*`.
+
+  Args:
+    sections: stored config as a dict of sections.
+
+  Returns:
+    Settings for `RecommendedSampling.from_values`; empty for newer configs.
+  """
   sampling = sections.get('sampling', {})
   return {
     name: sampling[f'photo_{name}']
@@ -34,20 +45,23 @@ def recommended(sections: dict[str, Any]) -> dict[str, float]:
 
 
 def upgrade(sections: dict[str, Any]) -> None:
-  """Brings a stored config, a dict of sections, to today's fields.
+  """Renames and removes the old fields of a stored config.
+
+  Args:
+    sections: stored config as a dict of sections, which is changed in place.
 
   Raises:
-    UserError: a field is given by its old and by its new name.
+    UserError: if a field is given by its old and by its new name.
   """
   data, model = sections['data'], sections['model']
   if 'chroma_filter' in data:
-    moved = data.pop('chroma_filter')
+    chroma_filter = data.pop('chroma_filter')
     if 'chroma_filter' in model:
       raise errors.UserError(
-        'both `data.chroma_filter` and `model.chroma_filter` are given: '
-        'remove the former.'
+        'Both `data.chroma_filter` and `model.chroma_filter` are given. '
+        'Please remove the former.'
       )
-    model['chroma_filter'] = moved
+    model['chroma_filter'] = chroma_filter
   strides = [stride for _, stride, _, _ in model['embedding_stages']]
   model.setdefault('chroma_factor', math.prod(strides))
   is_median = model.pop('point_estimate', '') == 'median'
@@ -58,51 +72,62 @@ def upgrade(sections: dict[str, Any]) -> None:
       sections.get(section, {}).pop(name, None)
 
 
-# Removed flags, and what replaces them.
-_PHOTOGRAPHS = '`pic-jax colorize INPUT... -o OUT` (or python -m pic_jax)'
-MOVED = {
+_PHOTOGRAPHS = 'Use `pic-jax colorize INPUT... -o OUT` (or `python -m pic_jax`)'
+# Flags that were removed, without dashes, and a sentence that tells the user
+# what to do instead.
+REMOVED_FLAGS = {
   'mode=colorize': _PHOTOGRAPHS,
   **dict.fromkeys(
     ('input', 'recursive', 'num_samples', 'seed', 'temperature', 'saturation')
     + ('rank', 'num_candidates', 'format'),
     _PHOTOGRAPHS,
   ),
-  'overwrite': f'{_PHOTOGRAPHS}; of --mode=export another --output',
-  'upsampling': 'guided is the only one',
-  'max_pixels': '64 million is the limit',
-  'batch_size': 'one photograph for each device at a time',
-  'report': '--output=FILE',
-  'metrics': '--num_sampled_images=1000',
-  'figure': '--mode=figures, which makes all that the model can show',
-  'checkpoints': '--checkpoint=A,B',
-  'folders': '--compare_with=X,Y',
-  'profile_steps': '--mode=benchmark',
-  'config.data.chroma_filter': '--config.model.chroma_filter',
-  'config.evaluation.num_images': '--num_images',
-  'config.evaluation.num_sampled_images': '--num_sampled_images',
-  'config.evaluation.num_coded_images': '--num_coded_images',
-  'config.evaluation.compare_with': '--compare_with',
-  'config.model.point_estimate': '--config.model.head=classification_median',
-  'config.optimizer.eps': 'it is 1e-6',
-  'config.sampling.num_candidates': 'there are 16',
-  'config.sampling.photo_guidance': '--recommend of --mode=export',
-  'config.sampling.photo_temperature': '--recommend of --mode=export',
-  'config.training.heartbeat_seconds': 'it is 100',
-  'config.training.accumulation_steps': '--config.model.remat=True',
+  'overwrite': f'{_PHOTOGRAPHS}; with --mode=export, use another --output',
+  'upsampling': 'The method is always guided upsampling',
+  'max_pixels': 'The limit is always 64 million pixels',
+  'batch_size': 'Each device colours one photograph at a time',
+  'report': 'Use --output=FILE',
+  'metrics': 'Use --num_sampled_images=1000',
+  'figure': 'Use --mode=figures, which makes every figure of the model',
+  'checkpoints': 'Use --checkpoint=A,B',
+  'folders': 'Use --compare_with=X,Y',
+  'profile_steps': 'Use --mode=benchmark',
+  'config.data.chroma_filter': 'Use --config.model.chroma_filter',
+  'config.evaluation.num_images': 'Use --num_images',
+  'config.evaluation.num_sampled_images': 'Use --num_sampled_images',
+  'config.evaluation.num_coded_images': 'Use --num_coded_images',
+  'config.evaluation.compare_with': 'Use --compare_with',
+  'config.model.point_estimate': (
+    'Use --config.model.head=classification_median'
+  ),
+  'config.optimizer.eps': 'The value is always 1e-6',
+  'config.sampling.num_candidates': 'There are always 16 candidates',
+  'config.sampling.photo_guidance': 'Use --recommend with --mode=export',
+  'config.sampling.photo_temperature': 'Use --recommend with --mode=export',
+  'config.training.heartbeat_seconds': 'The interval is always 100 s',
+  'config.training.accumulation_steps': 'Use --config.model.remat=True',
 }
 
 
 def removed_flag(argv: Sequence[str]) -> str:
-  """A message about the first removed flag; '' if there is none."""
+  """Returns a message about the first removed flag; '' if there is none.
+
+  Args:
+    argv: command line.
+  """
   for argument in argv:
     if argument.startswith('-'):
       whole = argument.lstrip('-')
       for name in (whole, whole.partition('=')[0]):
-        if name in MOVED:
-          return f'--{name} has gone: {MOVED[name]}.'
+        if name in REMOVED_FLAGS:
+          return f'--{name} was removed. {REMOVED_FLAGS[name]}.'
   return ''
 
 
 def journal_entry(entry: dict[str, Any]) -> dict[str, Any]:
-  """An entry of the journal of a folder of photographs, in today's form."""
+  """Adds the newer fields to an entry of a folder's journal.
+
+  Args:
+    entry: one line of the journal that `colorize_folder` keeps.
+  """
   return {'pictures': [], 'reason': ''} | entry

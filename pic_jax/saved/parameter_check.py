@@ -1,4 +1,4 @@
-"""Comparison of stored parameters with those that a model needs."""
+"""Comparison of stored parameters with the parameters that a model needs."""
 
 from typing import Any
 
@@ -6,15 +6,20 @@ import flax.traverse_util
 
 from pic_jax.runtime import errors
 
-# Lines of the message that lists the differing parameters.
+# Largest number of lines in the message that lists differing parameters.
 MAX_DIFFERENCES = 12
 
 
 def check_fit(found: Any, expected: Any, where: str) -> None:
   """Compares the names and shapes of two trees of parameters.
 
+  Args:
+    found: stored parameters, nested dicts of arrays.
+    expected: nested dicts of arrays or shapes that the model needs.
+    where: name of the file or workdir in the message.
+
   Raises:
-    RunError: lists the differing parameters with both shapes.
+    RunError: if they differ. The message lists parameters with both shapes.
   """
   found = flax.traverse_util.flatten_dict(found, sep='/')
   expected = flax.traverse_util.flatten_dict(expected, sep='/')

@@ -1,6 +1,7 @@
-"""Recommended settings for photographs, used where the user chooses none.
+"""Sampling settings that are recommended for photographs.
 
-Published weights hold it as one JSON entry of their file's metadata.
+They apply unless the user sets other values. A file of weights stores them as a
+JSON entry of its metadata.
 """
 
 import dataclasses
@@ -10,19 +11,24 @@ from typing import Any
 
 from pic_jax.runtime import errors
 
+# Key of the metadata entry.
 KEY = 'recommended_sampling'
 
 
 @dataclasses.dataclass(frozen=True)
 class RecommendedSampling:
-  """Settings for photographs; the defaults give exact samples.
+  """Sampling settings for photographs.
+
+  The defaults give exact samples from the model's distribution.
 
   Attributes:
-    temperature: below 1 gives calmer colours.
-    fine_temperature: temperature of the finer levels; None for `temperature`.
-    guidance: strength of guidance by the embedding.
-    prior_exponent: exponent of the prior that guidance divides by.
-    saturation: factor of the sampled chroma.
+    temperature: sampling temperature. Values below 1 give calmer colours.
+    fine_temperature: temperature of the finer levels, or None if it equals
+      `temperature`.
+    guidance: strength of the guidance by the embedding; 0 for none.
+    prior_exponent: exponent of the prior of colours, by which guidance divides
+      the embedding's likelihood.
+    saturation: factor by which the sampled chroma is multiplied.
   """
 
   temperature: float = 1.0
@@ -33,34 +39,39 @@ class RecommendedSampling:
 
   @classmethod
   def from_values(cls, values: dict[str, Any]) -> 'RecommendedSampling':
-    """Checks names and values.
+    """Checks settings and fills in the defaults.
+
+    Args:
+      values: settings, keyed by the names of the attributes.
 
     Raises:
-      UserError: an unknown name, or a value that is not a number >= 0.
+      UserError: if a name is unknown, or a value is neither None nor a number
+        >= 0.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     for name, value in values.items():
       if name not in names:
         raise errors.UserError(
-          f'Recommended sampling has {", ".join(names)}, got {name!r}.'
+          f'Recommended settings are {", ".join(names)}, got {name!r}.'
         )
       is_number = isinstance(value, int | float) and math.isfinite(value)
       if value is not None and not (is_number and value >= 0):
         raise errors.UserError(
-          f'Recommended {name} must be a number from 0 on, got {value!r}.'
+          f'Recommended {name} must be a number >= 0, got {value!r}.'
         )
     return cls(**values)
 
   def to_json(self) -> str:
-    """The metadata entry."""
+    """Returns the settings as the metadata entry of a file of weights."""
     return json.dumps(dataclasses.asdict(self))
 
 
 def from_flag(assignments: list[str]) -> RecommendedSampling:
-  """Parses NAME=NUMBER assignments.
+  """Parses the NAME=NUMBER assignments of the flag --recommend.
 
   Raises:
-    UserError: not an assignment; see also `RecommendedSampling.from_values`.
+    UserError: if a text is not an assignment, or `from_values` refuses a name
+      or a value.
   """
   values = {}
   for assignment in assignments:

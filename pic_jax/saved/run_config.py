@@ -1,4 +1,4 @@
-"""The config of a run: its fields, as JSON, and in a workdir."""
+"""The config of a run as JSON and as a file in its workdir."""
 
 import json
 import pathlib
@@ -10,10 +10,11 @@ from pic_jax.model import pic
 from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import config_check, config_fields, earlier_versions
 
-# In a workdir: the config of its run, and the folder of its checkpoints.
+# Names in a workdir of the config's file and of the folder of checkpoints.
 CONFIG_FILE, CHECKPOINTS = 'config.json', 'checkpoints'
-# Fields that a resumed run must keep, except for `MAY_CHANGE`.
+# A resumed run may not change fields that begin with these prefixes.
 FIXED = ('model.', 'data.', 'optimizer.name')
+# Exceptions from `FIXED`, which a resumed run may change.
 MAY_CHANGE = {
   'model.remat',
   'data.data_dir',
@@ -24,12 +25,15 @@ MAY_CHANGE = {
 
 
 def build_model(config: ml_collections.ConfigDict) -> pic.PIC:
-  """The network of `config.model`."""
+  """Builds the network that `config.model` describes."""
   return pic.PIC(**_to_tuples(config.model.to_dict()))
 
 
 def _to_tuples(value: Any) -> Any:
-  # JSON turns tuples into lists, and a module with a list cannot be hashed.
+  """Turns the lists in a JSON value into tuples.
+
+  JSON has no tuples, and a linen module with a list as a field has no hash.
+  """
   if isinstance(value, list | tuple):
     return tuple(_to_tuples(x) for x in value)
   if isinstance(value, dict):
@@ -38,15 +42,21 @@ def _to_tuples(value: Any) -> Any:
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:
-  """The config as indented JSON."""
+  """Returns the config as indented JSON."""
   return json.dumps(config.to_dict(), indent=2) + '\n'
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:
-  """A locked, checked config from JSON, completed with the defaults.
+  """Reads and checks a config, and adds the defaults of missing fields.
+
+  Args:
+    text: config as JSON.
+
+  Returns:
+    The config, locked.
 
   Raises:
-    UserError: not JSON, or not a config.
+    UserError: if the text is not JSON, or not a valid config.
   """
   try:
     sections = _to_tuples(json.loads(text))
@@ -59,40 +69,46 @@ def from_json(text: str) -> ml_collections.ConfigDict:
   except errors.UserError:
     raise
   except (ValueError, TypeError, KeyError, AttributeError) as error:
-    raise errors.UserError(f'not a config ({error}).') from None
+    raise errors.UserError(f'This is not a config ({error}).') from None
   config_check.check(config)
   return config.lock()
 
 
 def stored(text: str, where: str) -> ml_collections.ConfigDict:
-  """Reads the config that a run or a file of weights has stored.
+  """Reads the config that is stored in a checkpoint or a file of weights.
 
   Args:
-    text: JSON, already checked for damage.
-    where: names the file in messages.
+    text: config as JSON, which is known to be undamaged.
+    where: path of the file, for messages.
+
+  Returns:
+    The config, locked.
 
   Raises:
-    RunError: it has fields or values that this version does not know.
+    RunError: if it has fields or values that this version does not know.
   """
   try:
     return from_json(text)
   except errors.UserError as error:
     raise errors.RunError(
-      f'{where} was written by a newer version of pic_jax, or changed by hand: '
-      f'{error} Update pic_jax to use it; nothing was changed.'
+      f'{where} was written by a newer version of pic_jax, or changed by hand. '
+      f'{error} Update pic_jax to use it. Nothing was changed.'
     ) from None
 
 
 def write(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """Writes config.json, whole or not at all."""
+  """Writes config.json to a workdir, whole or not at all."""
   whole_file.write_text(pathlib.Path(workdir) / CONFIG_FILE, to_json(config))
 
 
 def read(workdir: str) -> ml_collections.ConfigDict | None:
-  """The config.json of a workdir; None if it is missing or incomplete.
+  """Reads the config.json of a workdir.
+
+  Returns:
+    The config, locked, or None if the file is missing or not valid JSON.
 
   Raises:
-    RunError: a newer version wrote it.
+    RunError: if a newer version of pic_jax wrote it.
   """
   path = pathlib.Path(workdir) / CONFIG_FILE
   try:
@@ -108,18 +124,19 @@ def changes(
   before: ml_collections.ConfigDict,
   workdir: str,
 ) -> dict[str, tuple[Any, Any]]:
-  """Lists changes since the config of a run that is continued.
+  """Lists the fields that differ when a run is resumed with a new config.
 
   Args:
-    config: the new one.
-    before: the config in the workdir.
-    workdir: named in the message.
+    config: config that was given now.
+    before: config that is stored in the workdir.
+    workdir: path of the workdir, for the message.
 
   Returns:
-    'section.field' -> (before, now).
+    Dict from 'section.field' to (stored value, new value).
 
   Raises:
-    UserError: the workdir belongs to another model or data.
+    UserError: if the new config has another model or other data, so that the
+      run cannot be resumed with it.
   """
   found = {
     f'{section}.{name}': (before[section].get(name), value)
@@ -128,13 +145,14 @@ def changes(
     if before[section].get(name) != value
   }
   fatal = [
-    f'{name}: {old!r} there, {new!r} now'
+    f'{name}: stored {old!r}, now {new!r}'
     for name, (old, new) in found.items()
     if name.startswith(FIXED) and name not in MAY_CHANGE
   ]
   if fatal:
     raise errors.UserError(
-      f'{workdir} holds another run ({"; ".join(fatal)}): choose another '
-      '--workdir, or `--config.training.init_from` to start from its weights.'
+      f'{workdir} holds another run ({"; ".join(fatal)}). Choose another '
+      '--workdir. To start from the weights of that run, set '
+      '`--config.training.init_from`.'
     )
   return found

@@ -1,4 +1,4 @@
-"""Loading of trained models: a workdir, one of its steps, a file, a name."""
+"""Loading of trained models from workdirs and files of weights."""
 
 import json
 import pathlib
@@ -22,16 +22,17 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """Reads a trained model.
 
   Args:
-    source: a workdir (its last good checkpoint), 'workdir@step', a
-      .safetensors file, or the name of a published model, unless a workdir has
-      this name, even one without a checkpoint.
+    source: path of a workdir, of which the last good checkpoint is read;
+      'workdir@step' for the checkpoint of one step; path of a .safetensors
+      file; or name of a published model. A workdir with the name of a
+      published model is preferred, even if it has no checkpoint.
 
   Returns:
-    The state as nested dicts of numpy arrays (of a file: only `ema_params`),
-    the config of the run, the step.
+    The state as nested dicts of numpy arrays, the config of the run, and the
+    training step. The state from a file holds only `ema_params`.
 
   Raises:
-    RunError: nothing usable is there.
+    RunError: if there is no usable model.
   """
   source, is_file, step = _locate(source)
   if is_file:
@@ -39,8 +40,8 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
     tree = {'ema_params': params}
   else:
     tree, config, step = _load_workdir(source, step)
-  # Tracing the network takes two seconds; those that come with the package
-  # are known to fit (`tests/saved/pretrained_test.py`).
+  # The check traces the network, which takes two seconds. Published weights do
+  # not need it, because `tests/saved/pretrained_test.py` checks them.
   if pathlib.Path(source).parent != weights_file.PUBLISHED:
     expected = parameters.shapes(
       run_config.build_model(config), config.data.image_size
@@ -50,18 +51,18 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
 
 
 def _locate(source: str) -> tuple[str, bool, int | None]:
-  """Resolves the `source` of `load`.
+  """Finds out what the `source` of `load` means.
 
   Returns:
-    A path, whether it is a file of weights, and the step of a workdir if it is
-    named.
+    Path of a workdir or file, whether it is a file of weights, and the step in
+    'workdir@step' or None.
   """
   source = paths.expand(source)
   if any(
     (pathlib.Path(source) / name).exists()
     for name in (run_config.CHECKPOINTS, run_config.CONFIG_FILE)
   ):
-    return source, False, None  # a workdir, whatever its name
+    return source, False, None  # a workdir, even if a model has the same name
   published = weights_file.published()
   if source in published:
     return str(published[source]), True, None
@@ -74,12 +75,16 @@ def _locate(source: str) -> tuple[str, bool, int | None]:
 
 
 def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
-  """Reads how photographs should be drawn; `source` as in `load`.
+  """Reads the sampling settings that a model recommends for photographs.
 
-  A workdir recommends exact samples, unless an earlier version wrote it.
+  A workdir recommends exact samples, unless it was written before version
+  0.1.0, when its config held such settings.
+
+  Args:
+    source: source of the model, see `load`.
 
   Raises:
-    RunError: a file of weights that cannot be read.
+    RunError: if it is a file of weights that cannot be read.
   """
   source, is_file, _ = _locate(source)
   if is_file:
@@ -89,15 +94,22 @@ def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
     stored = json.loads(path.read_text(encoding='utf-8'))
     values = earlier_versions.recommended(stored)
   except (OSError, ValueError, AttributeError):
-    values = {}  # checkpoints have a copy of the config
+    values = {}  # a missing config.json is no error, see `load_config`
   return recommended_sampling.RecommendedSampling.from_values(values)
 
 
 def load_prior(source: str) -> np.ndarray | None:
-  """Reads the prior of colours of a file; workdirs have none.
+  """Reads the prior of colours that belongs to a model.
+
+  Args:
+    source: source of the model, see `load`.
+
+  Returns:
+    The prior, [64, 64] float32 (see `colour_prior`). None for workdirs and for
+    files without a prior.
 
   Raises:
-    RunError: a file of weights that cannot be read.
+    RunError: if it is a file of weights that cannot be read.
   """
   source, is_file, _ = _locate(source)
   return weights_file.load_prior(source) if is_file else None
@@ -106,14 +118,25 @@ def load_prior(source: str) -> np.ndarray | None:
 def _load_workdir(
   workdir: str, step: int | None
 ) -> tuple[Any, ml_collections.ConfigDict, int]:
-  """`load` of a workdir, whose last good checkpoint has the step None."""
+  """Reads a checkpoint for `load`.
+
+  Args:
+    workdir: path of the workdir.
+    step: step of the checkpoint, or None for the last good one.
+
+  Returns:
+    The state, the config and the step, as `load` returns them.
+
+  Raises:
+    RunError: if there is no usable checkpoint.
+  """
   # Imported here, because only a workdir needs Orbax.
   from pic_jax.saved import checkpoints
 
   restored = checkpoints.restore(workdir, step)
   if restored is None:
     raise errors.RunError(
-      f'{workdir} has no checkpoint; published models are '
+      f'{workdir} has no checkpoint. The published models are '
       f'{", ".join(weights_file.published())}.'
     )
   tree, meta = restored
@@ -121,7 +144,14 @@ def _load_workdir(
 
 
 def load_config(source: str) -> ml_collections.ConfigDict:
-  """Reads only the config of a trained model; `source` as in `load`."""
+  """Reads the config of a trained model, and the model only if needed.
+
+  Args:
+    source: source of the model, see `load`.
+
+  Raises:
+    RunError: if there is no usable model.
+  """
   path, is_file, step = _locate(source)
   config = None
   if not is_file and step is None:
@@ -130,6 +160,16 @@ def load_config(source: str) -> ml_collections.ConfigDict:
 
 
 def load_trained(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
-  """Reads a trained model for evaluation or sampling: `load`, averaged only."""
+  """Reads the averaged parameters of a trained model.
+
+  Args:
+    source: source of the model, see `load`.
+
+  Returns:
+    The tree `ema_params`, the config of the run, and the training step.
+
+  Raises:
+    RunError: if there is no usable model.
+  """
   tree, config, step = load(source)
   return tree['ema_params'], config, step

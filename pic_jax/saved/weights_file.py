@@ -1,4 +1,4 @@
-"""Published weights: one safetensors file with the config inside."""
+"""Files of weights: safetensors files that also hold the config of the run."""
 
 import contextlib
 import dataclasses
@@ -20,14 +20,14 @@ from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import earlier_versions, recommended_sampling, run_config
 
 SUFFIX = '.safetensors'
-# Metadata entry of the prior that guidance divides by.
+# Metadata key of the prior of colours, by which guidance divides.
 PRIOR_KEY = 'colour_prior'
-# The models that come with this package, each with its card, NAME.md.
+# Folder of the models that come with this package. Each has a card, NAME.md.
 PUBLISHED = pathlib.Path(__file__).parents[1] / 'pretrained'
 
 
 def published() -> dict[str, pathlib.Path]:
-  """Files of the models that come with this package, by name."""
+  """Returns the path of each model that comes with this package, by name."""
   return {path.stem: path for path in sorted(PUBLISHED.glob(f'*{SUFFIX}'))}
 
 
@@ -41,21 +41,23 @@ def save(
   prior: np.ndarray | None = None,
   dtype: str = 'float16',
 ) -> None:
-  """Writes (averaged) parameters; each file appears whole or not at all.
+  """Writes a file of weights, and NAME.json beside it for people to read.
 
-  NAME.json beside it repeats config, step and sha256 for readers.
+  NAME.json repeats the config, the step and the settings, and gives the SHA-256
+  of the file. Each of the two files appears whole or not at all.
 
   Args:
-    path: ends in .safetensors.
-    params: tree of float32 arrays.
-    config: of the run; stored as JSON in the file's metadata.
-    step: steps trained.
-    recommended: settings for photographs; None for exact samples.
-    prior: [64, 64], see `colour_prior`; None for none.
-    dtype: 'float16' (half the size) or 'float32'.
+    path: path of the file; must end in .safetensors.
+    params: tree of float32 arrays, usually `ema_params`.
+    config: config of the run, stored as JSON in the file's metadata.
+    step: number of training steps that led to `params`.
+    recommended: sampling settings for photographs; None for exact samples.
+    prior: prior of colours [64, 64], see `colour_prior`, or None.
+    dtype: type of the stored arrays, 'float16' (half the size) or 'float32'.
 
   Raises:
-    RunError: another suffix, or a value that `dtype` does not hold.
+    RunError: if the path has another suffix, or a value does not fit into
+      `dtype`.
   """
   path = pathlib.Path(path)
   if path.suffix != SUFFIX:
@@ -66,8 +68,8 @@ def save(
   for name, array in arrays.items():
     if not np.isfinite(array).all():
       raise errors.RunError(
-        f'{path}: {name} is not finite as {dtype}; its largest value is '
-        f'{np.abs(flat[name]).max():.3g}.'
+        f'{path}: {name} is not finite as {dtype}. Its largest absolute value '
+        f'is {np.abs(flat[name]).max():.3g}.'
       )
   recommended = recommended or recommended_sampling.RecommendedSampling()
   metadata = {
@@ -93,7 +95,11 @@ def save(
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Any]:
-  """Opens a file of weights; a damaged one raises `RunError`."""
+  """Opens a file of weights for reading.
+
+  Raises:
+    RunError: if the file is missing or damaged, or `save` did not write it.
+  """
   try:
     with safetensors.safe_open(path, 'numpy') as file:
       yield file
@@ -103,13 +109,13 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
     reason = error.strerror or error
     raise errors.RunError(f'{path}: cannot be read ({reason}).') from None
   except (
-    AttributeError,  # of a kind that numpy does not have
+    AttributeError,  # from safetensors, for a dtype that numpy lacks
     KeyError,
-    ValueError,  # of json and int
+    ValueError,  # from json and int
     safetensors.SafetensorError,
   ) as error:
     raise errors.RunError(
-      f'{path}: not weights of pic_jax ({error}).'
+      f'{path}: not a file of weights of pic_jax ({error}).'
     ) from None
 
 
@@ -119,11 +125,12 @@ def load(
   """Reads a file of weights.
 
   Returns:
-    Parameters (float32 numpy), the config, the step.
+    Tree of parameters as float32 numpy arrays, the config of the run, and the
+    number of training steps.
 
   Raises:
-    RunError: missing, damaged, not written by `save`, or by a newer version; or
-      the system cannot read it.
+    RunError: if the file is missing or damaged, cannot be read, or was not
+      written by `save` of this or an earlier version.
   """
   with _opened(path) as file:
     metadata = file.metadata() or {}
@@ -139,10 +146,10 @@ def load(
 def load_recommended(
   path: str | os.PathLike,
 ) -> recommended_sampling.RecommendedSampling:
-  """Reads how photographs should be drawn with these weights.
+  """Reads the sampling settings that a file recommends for photographs.
 
   Raises:
-    RunError: missing, damaged, or not written by `save`.
+    RunError: if the file is missing or damaged, or `save` did not write it.
   """
   with _opened(path) as file:
     metadata = file.metadata() or {}
@@ -154,10 +161,13 @@ def load_recommended(
 
 
 def load_prior(path: str | os.PathLike) -> np.ndarray | None:
-  """Reads the prior of colours [64, 64]; None where the file has none.
+  """Reads the prior of colours that a file holds.
+
+  Returns:
+    The prior, [64, 64] float32 (see `colour_prior`), or None if there is none.
 
   Raises:
-    RunError: missing, damaged, or not written by `save`.
+    RunError: if the file is missing or damaged, or `save` did not write it.
   """
   with _opened(path) as file:
     text = (file.metadata() or {}).get(PRIOR_KEY)

@@ -58,7 +58,7 @@ def test_help_is_quick_and_lists_the_modes():
     (['--mode=eval', '--workdir=x', '--config.data.name=y'], '--config=FILE'),
     ([SMOKE, '--config.modle.gated=False'], 'model'),
     ([SMOKE, '--workdir=gs://b/w'], '--workdir'),
-    ([SMOKE, '--workdir={tmp}/w', '--profile_steps=5:2'], 'has gone'),
+    ([SMOKE, '--workdir={tmp}/w', '--profile_steps=5:2'], 'was removed'),
     ([SMOKE, '--workdir={tmp}/w', '--distributed'], '--distributed'),
     (['--config=configs/trained.py:none', '--mode=sample'], 'cifar10, photos'),
     (
@@ -82,8 +82,14 @@ def test_help_is_quick_and_lists_the_modes():
     (['--mode=figures', '--checkpoint=a,'], "got ''"),
     (['--mode=figures', '--checkpoint=gs://a'], 'gcsfuse'),
     (['--mode=eval', '--checkpoint=photos', '--output={tmp}'], 'a file'),
-    (['--mode=figures', '--figure=grid'], '--figure has gone: --mode=figures'),
-    (['--mode=eval', '--metrics=all'], '--metrics has gone: --num_sampled'),
+    (
+      ['--mode=figures', '--figure=grid'],
+      '--figure was removed. Use --mode=figures',
+    ),
+    (
+      ['--mode=eval', '--metrics=all'],
+      '--metrics was removed. Use --num_sampled',
+    ),
     (['--mode=export', '--workdir={tmp}'], '--output'),
     (
       ['--mode=export', '--checkpoint=photos', '--output={tmp}/typo.py'],
