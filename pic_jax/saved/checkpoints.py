@@ -1,7 +1,8 @@
-"""Checkpoints of a run.
+"""Writing and reading of a run's checkpoints.
 
-A checkpoint is one replica of the TrainState as host arrays, plus a digest of
-every leaf: Orbax restores a flipped bit without a word.
+A checkpoint holds one replica of the `TrainState` as host arrays, a description
+of the run, and a digest of every leaf. The digests are needed because Orbax
+does not notice a flipped bit.
 """
 
 import contextlib
@@ -25,12 +26,15 @@ from pic_jax.model import parameters
 from pic_jax.runtime import errors
 from pic_jax.saved import digests, run_config
 
+# Packages whose versions a checkpoint records.
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
-# Waits before a file that the system failed to read is tried again.
+# Seconds to wait before each new attempt to read a checkpoint.
 RETRY_SECONDS = (0.5, 2.0)
-# Errors that say that a file is not there; all others are the system's.
+# Kinds of `OSError` that mean that a file is missing. Any other `OSError` is a
+# failure of the disk or the operating system.
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-# How tensorstore, whose errors are all `ValueError`, names the system's.
+# Texts of tensorstore's errors that come from the disk or the operating system.
+# Their type does not tell, because tensorstore always raises `ValueError`.
 SYSTEM_ERRORS = re.compile(
   r'OS error (?!2:)\d+|RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED'
   r'|DEADLINE_EXCEEDED|bad_alloc'
@@ -38,11 +42,11 @@ SYSTEM_ERRORS = re.compile(
 
 
 class DamagedError(Exception):
-  """Contents that do not match their digests, or files that are missing."""
+  """A checkpoint whose contents are missing or do not match their digests."""
 
 
-def _alone() -> ocp.options.MultiprocessingOptions:
-  """Orbax in this process only, which waits for no other."""
+def _only_this_process() -> ocp.options.MultiprocessingOptions:
+  """Returns options with which Orbax does not wait for other processes."""
   index = jax.process_index()
   return ocp.options.MultiprocessingOptions(
     primary_host=index,
@@ -52,7 +56,12 @@ def _alone() -> ocp.options.MultiprocessingOptions:
 
 
 def provenance() -> dict[str, Any]:
-  """Commit, versions and command line of this process."""
+  """Returns the commit, the package versions and the command of this process.
+
+  Returns:
+    Dict with 'commit' (a string), 'versions' (a dict by package name) and
+    'command' (a list of arguments).
+  """
   root = pathlib.Path(__file__).parents[2]
   try:
     commit = subprocess.run(
@@ -62,7 +71,7 @@ def provenance() -> dict[str, Any]:
       check=False,
     ).stdout.strip()
   except FileNotFoundError:
-    commit = ''  # a slim container without git
+    commit = ''  # git is not installed, as in many containers
   return {
     'commit': commit,
     'versions': {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -71,9 +80,9 @@ def provenance() -> dict[str, Any]:
 
 
 class Saver:
-  """Writes checkpoints in the background and keeps the last ones.
+  """Writes checkpoints in the background and keeps only the last ones.
 
-  For process 0: a state is the same on all.
+  Only process 0 needs a saver, because all processes have the same state.
   """
 
   def __init__(
@@ -84,13 +93,13 @@ class Saver:
     *,
     data: dict[str, Any] | None = None,
   ):
-    """Opens the folder of the checkpoints.
+    """Opens the folder of checkpoints, and creates it if it is missing.
 
     Args:
-      workdir: of the run.
-      config: of the run.
-      max_to_keep: how many checkpoints.
-      data: fingerprint of the images that are trained on.
+      workdir: path of the run's workdir.
+      config: config of the run.
+      max_to_keep: number of checkpoints to keep.
+      data: fingerprint of the training images.
     """
     self._directory = pathlib.Path(workdir).absolute() / run_config.CHECKPOINTS
     self._description = {
@@ -103,16 +112,20 @@ class Saver:
       self._directory,
       options=ocp.CheckpointManagerOptions(
         max_to_keep=max_to_keep,
-        multiprocessing_options=_alone(),
-        create=False,  # with create, Orbax waits for all processes
+        multiprocessing_options=_only_this_process(),
+        create=False,  # if True, Orbax waits for all processes
       ),
     )
 
   def save(self, state: Any) -> None:
-    """Starts to write a `TrainState` of host arrays; its step must be new.
+    """Starts to write a state in the background.
+
+    Args:
+      state: a `TrainState` of host arrays. There must be no checkpoint of its
+        step yet.
 
     Raises:
-      RunError: the state of this or an earlier step was not written.
+      RunError: if this state, or that of an earlier call, was not written.
     """
     step = int(state.step)
     tree = flax.serialization.to_state_dict(state)
@@ -132,10 +145,10 @@ class Saver:
       raise errors.RunError(f'{self._directory}/{step} was not written.')
 
   def close(self) -> None:
-    """Waits until all is written.
+    """Waits until all states are written, and releases Orbax's resources.
 
     Raises:
-      RunError: a write failed.
+      RunError: if a state was not written.
     """
     try:
       self._manager.wait_until_finished()
@@ -145,14 +158,21 @@ class Saver:
       self._manager.close()
 
   def _failure(self, error: Exception) -> str:
+    """Returns the message for an error that Orbax raised during a save."""
     reason = str(error).strip().splitlines() or [type(error).__name__]
     if 'No space left' in str(error):
-      reason = ['the disk is full. Make room; earlier checkpoints are kept.']
+      reason = ['the disk is full. Make room. Earlier checkpoints are kept.']
     return f'Saving to {self._directory} failed: {reason[0][:300]}'
 
 
 def set_aside_after(workdir: str, step: int) -> None:
-  """Renames damaged checkpoints of later steps, so that they can be redone."""
+  """Renames the checkpoints of later steps, so their steps can be saved again.
+
+  Args:
+    workdir: path of the run's workdir.
+    step: step from which the run resumes, because later checkpoints are
+      damaged.
+  """
   for later in saved_steps(workdir):
     if later > step:
       path = pathlib.Path(workdir) / run_config.CHECKPOINTS / str(later)
@@ -160,11 +180,11 @@ def set_aside_after(workdir: str, step: int) -> None:
 
 
 def saved_steps(workdir: str) -> list[int]:
-  """Steps of the finished checkpoints of a run, ascending.
+  """Returns the steps of a run's finished checkpoints in ascending order.
 
   Raises:
-    OSError: the folder is there but cannot be listed; it is never taken for an
-      empty one, where a run would start again.
+    OSError: if the folder exists but cannot be listed. The result must not be
+      empty then, or the run would start from step 0 again.
   """
   try:
     names = os.listdir(pathlib.Path(workdir) / run_config.CHECKPOINTS)
@@ -174,38 +194,51 @@ def saved_steps(workdir: str) -> list[int]:
 
 
 def _read_meta(path: pathlib.Path) -> dict[str, Any]:
-  """Reads and verifies the description of one checkpoint.
+  """Reads and verifies the description of a checkpoint.
+
+  Args:
+    path: path of the checkpoint's folder.
+
+  Returns:
+    The description: 'config', 'step', 'digests', 'data', 'provenance'.
 
   Raises:
-    DamagedError: it is missing, or does not match its digest.
-    OSError: the system could not read it.
+    DamagedError: if the description is missing or does not match its digest.
+    OSError: if the system cannot read the description.
   """
   try:
     meta = json.loads((path / 'meta' / 'metadata').read_text(encoding='utf-8'))
     digest = meta.pop('digest')
   except MISSING:
-    raise DamagedError('its description is missing') from None
+    raise DamagedError('the description is missing') from None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise DamagedError(f'its description is not valid JSON ({error})') from None
+    raise DamagedError(f'the description is not valid ({error})') from None
   if digest != digests.digest_json(meta):
-    raise DamagedError('its description does not match its digest')
+    raise DamagedError('the description does not match its digest')
   return meta
 
 
 def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Reads and verifies one checkpoint.
+  """Reads and verifies a checkpoint.
 
-  It may come from anywhere: nothing in it is executed, no link is followed,
-  and no array is read whose shape is not one of the model's.
+  The checkpoint may come from a stranger. Nothing in it is executed, no link is
+  followed, and an array is read only if a parameter of the model has its shape.
+
+  Args:
+    path: path of the checkpoint's folder.
+
+  Returns:
+    The state as nested dicts of numpy arrays, and the description.
 
   Raises:
-    DamagedError: the contents do not match their digests, or are missing.
-    RunError: it is whole, but this version cannot use it.
-    Exception: of the system, or of many kinds for damaged arrays.
+    DamagedError: if contents are missing or do not match their digests.
+    RunError: if the checkpoint is whole, but this version cannot use it.
+    Exception: if the system cannot read a file, or an array is damaged. Orbax
+      raises many types of exceptions then.
   """
   if any(file.is_symlink() for file in path.rglob('*')):
     raise errors.RunError(
-      f'{path} holds symbolic links, which are not followed: copy it with '
+      f'{path} holds symbolic links, which are not followed. Copy it with '
       '`cp -rL`.'
     )
   meta = _read_meta(path)
@@ -213,16 +246,18 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   expected = parameters.shapes(
     run_config.build_model(config), config.data.image_size
   )
-  known = {x.shape for x in jax.tree.leaves(expected)} | {()}
-  with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
+  known_shapes = {x.shape for x in jax.tree.leaves(expected)} | {()}
+  with ocp.StandardCheckpointer(
+    multiprocessing_options=_only_this_process()
+  ) as reader:
     shapes = reader.metadata(path / 'state').item_metadata
     shapes = getattr(shapes, 'tree', shapes)
     for leaf in jax.tree.leaves(dict(shapes)):
-      if tuple(leaf.shape) not in known:
+      if tuple(leaf.shape) not in known_shapes:
         raise errors.RunError(
-          f'{path} holds an array of shape {tuple(leaf.shape)}, which no '
-          'parameter of its config has: another version of pic_jax wrote it, '
-          'or it was changed.'
+          f'{path} holds an array of shape {tuple(leaf.shape)}, but no '
+          "parameter of the config's model has this shape. Another version of "
+          'pic_jax wrote it, or it was changed.'
         )
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
     tree = reader.restore(path / 'state', target)
@@ -233,10 +268,15 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   return tree, {'data': None} | meta
 
 
-def _is_of_the_system(error: Exception, path: pathlib.Path) -> bool:
-  """Whether an error says nothing about the contents of a checkpoint.
+def _is_system_error(error: Exception, path: pathlib.Path) -> bool:
+  """Returns whether the disk or system, not damage, made `_read` fail.
 
-  Orbax hides some errors of reads behind its own; so all files are read.
+  Orbax replaces some errors of the system by its own. Therefore, the last check
+  reads all files of the checkpoint.
+
+  Args:
+    error: exception that `_read` raised.
+    path: path of the checkpoint's folder.
   """
   if isinstance(error, MemoryError):
     return True
@@ -253,51 +293,72 @@ def _is_of_the_system(error: Exception, path: pathlib.Path) -> bool:
   return False
 
 
-def _newer_packages(meta: dict[str, Any]) -> str:
-  """Packages that wrote a checkpoint and are newer than the installed ones."""
+def _newer_orbax(meta: dict[str, Any]) -> str:
+  """Returns the Orbax version that wrote a checkpoint, if newer than installed.
+
+  Args:
+    meta: description of the checkpoint.
+
+  Returns:
+    Name and version of the package, or '' if the installed one is as new.
+  """
 
   def numbers(version: str) -> list[int]:
     return [int(x) for x in re.findall(r'\d+', version)]
 
   name = 'orbax-checkpoint'
-  wrote = meta['provenance']['versions'].get(name, '')
-  here = importlib.metadata.version(name)
-  return f'{name} {wrote}' if numbers(wrote) > numbers(here) else ''
+  writer = meta['provenance']['versions'].get(name, '')
+  installed = importlib.metadata.version(name)
+  return f'{name} {writer}' if numbers(writer) > numbers(installed) else ''
 
 
-def _read_with_patience(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Reads one checkpoint; what the system fails to read is tried again.
+def _read_with_retries(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
+  """Reads a checkpoint, and tries again if that fails.
+
+  Args:
+    path: path of the checkpoint's folder.
+
+  Returns:
+    The state and the description, as `_read` returns them.
 
   Raises:
-    DamagedError: see `_read`.
-    RunError: it may be whole, but cannot be read or used now.
+    DamagedError: if the checkpoint is damaged.
+    RunError: if it may be undamaged, but cannot be read or used now.
   """
   for seconds in (*RETRY_SECONDS, None):
     try:
       return _read(path)
     except (DamagedError, errors.RunError):
       raise
-    except Exception as error:  # Orbax has no one kind for damaged files
+    except Exception as error:  # Orbax has no common type for damaged files
       reason = errors.in_one_line(error or type(error).__name__)[:200]
-      is_of_the_system = _is_of_the_system(error, path)
+      is_system_error = _is_system_error(error, path)
     if seconds is not None:
       time.sleep(seconds)
-  if is_of_the_system:
+  if is_system_error:
     raise errors.RunError(
-      f'{path} cannot be read ({reason}). Nothing was changed: run the same '
-      'command again when the disk and the memory allow.'
+      f'{path} cannot be read ({reason}). Nothing was changed. Run the same '
+      'command again when the disk works and enough memory is free.'
     )
-  if newer := _newer_packages(_read_meta(path)):
-    raise errors.RunError(f'{path} was written with {newer}: update it here.')
+  if newer := _newer_orbax(_read_meta(path)):
+    raise errors.RunError(
+      f'{path} was written with {newer}. Install this version or a newer one.'
+    )
   raise DamagedError(reason)
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict | None:
-  """The config in the last checkpoint whose description is whole, if any.
+  """Reads the config from the last checkpoint whose description is undamaged.
+
+  Args:
+    workdir: path of the run's workdir.
+
+  Returns:
+    The config, or None if no checkpoint has an undamaged description.
 
   Raises:
-    RunError: a newer version wrote it.
-    OSError: it cannot be read.
+    RunError: if a newer version of pic_jax wrote the config.
+    OSError: if the system cannot read the description.
   """
   for step in reversed(saved_steps(workdir)):
     path = pathlib.Path(workdir) / run_config.CHECKPOINTS / str(step)
@@ -309,25 +370,28 @@ def read_config(workdir: str) -> ml_collections.ConfigDict | None:
 def restore(
   workdir: str, step: int | None = None
 ) -> tuple[Any, dict[str, Any]] | None:
-  """Reads the last good checkpoint, or exactly the one asked for.
+  """Reads the last undamaged checkpoint, or the checkpoint of a given step.
 
   Args:
-    workdir: of the run.
-    step: only this one; None for the last that is not damaged.
+    workdir: path of the run's workdir.
+    step: step of the checkpoint to read. None for the last checkpoint that is
+      not damaged.
 
   Returns:
-    The state as nested dicts of numpy arrays, and its description (`config`,
-    `step`, `data`, `provenance`); None if there is no checkpoint at all.
+    The state as nested dicts of numpy arrays, and the description ('config',
+    'step', 'data', 'provenance'). None if there is no checkpoint at all.
 
   Raises:
-    RunError: none of the checkpoints is good; or the last one may be, but
-      cannot be read, or a newer version wrote it.
+    RunError: if there is no checkpoint of the given step, if all checkpoints
+      are damaged, or if one that may be undamaged cannot be read or was written
+      by a newer version.
   """
   steps = saved_steps(workdir)
   if step is not None:
     if step not in steps:
       raise errors.RunError(
-        f'{workdir} has no checkpoint of step {step}; it has {steps}.'
+        f'{workdir} has no checkpoint of step {step}. The steps of its '
+        f'checkpoints are {steps}.'
       )
     steps = [step]
   for index, candidate in reversed(list(enumerate(steps))):
@@ -335,11 +399,15 @@ def restore(
       pathlib.Path(workdir) / run_config.CHECKPOINTS / str(candidate)
     ).absolute()
     try:
-      return _read_with_patience(path)
+      return _read_with_retries(path)
     except DamagedError as error:
-      instead = f'; step {steps[index - 1]} takes its place' if index else ''
+      instead = (
+        f' The checkpoint of step {steps[index - 1]} takes its place.'
+        if index
+        else ''
+      )
       print(
-        f'WARNING: checkpoint {path} is damaged: {error}{instead}.',
+        f'WARNING: checkpoint {path} is damaged ({error}).{instead}',
         file=sys.stderr,
       )
   if steps:

@@ -1,4 +1,7 @@
-"""Checking a config: names, types, values; one line names the field."""
+"""Checks of a config's names, types and values.
+
+Every error is one line that names the field.
+"""
 
 import difflib
 import math
@@ -13,6 +16,16 @@ from pic_jax.saved import config_fields
 
 
 def _check_known(where: str, names: Any, expected: Any) -> None:
+  """Refuses unknown names, and suggests the nearest known one.
+
+  Args:
+    where: prefix of the names in messages, such as 'data.'.
+    names: names of fields or sections that were given.
+    expected: names that exist.
+
+  Raises:
+    UserError: if a name is unknown.
+  """
   for name in names:
     if name not in expected:
       near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
@@ -24,6 +37,11 @@ def _check_known(where: str, names: Any, expected: Any) -> None:
 
 
 def _check_names(where: str, names: Any, expected: Any) -> None:
+  """Refuses unknown and missing names; for the arguments see `_check_known`.
+
+  Raises:
+    UserError: if a name is unknown or missing.
+  """
   _check_known(where, names, expected)
   for name in expected:
     if name not in names:
@@ -31,10 +49,13 @@ def _check_names(where: str, names: Any, expected: Any) -> None:
 
 
 def check_path(path: str) -> None:
-  """Checks that 'data.image_size' or 'data' names a field or a section.
+  """Checks that a field or a section exists.
+
+  Args:
+    path: 'section.field', such as 'data.image_size', or 'section'.
 
   Raises:
-    UserError: it does not; names the nearest one.
+    UserError: if it does not exist. The message gives the nearest name.
   """
   defaults = config_fields.defaults()
   section, *rest = path.split('.')
@@ -43,15 +64,16 @@ def check_path(path: str) -> None:
 
 
 def _require(condition: bool, message: str) -> None:
+  """Raises `UserError` if a condition does not hold."""
   if not condition:
     raise errors.UserError(message)
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Checks names, types and values.
+  """Checks the names, types and values of all fields.
 
   Raises:
-    UserError: the first mistake found.
+    UserError: if there is a mistake. The message describes the first one.
   """
   defaults = config_fields.defaults()
   _check_names('', config, defaults)
@@ -69,6 +91,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_data(config: ml_collections.ConfigDict) -> None:
+  """Checks the fields of `data` that depend on each other."""
   if config.data.name in sources.DATASETS:
     _require(
       bool(config.data.data_dir),
@@ -76,23 +99,25 @@ def _check_data(config: ml_collections.ConfigDict) -> None:
     )
   _require(
     config.data.name != 'patches' or config.data.resize == 'crop',
-    "`data.resize` must be 'crop' for `data.name=patches`, whose patches have "
-    f'`data.image_size` anyway; got {config.data.resize!r}.',
+    "`data.resize` must be 'crop' for `data.name=patches`, because patches "
+    f'already have `data.image_size`; got {config.data.resize!r}.',
   )
 
 
-# Types of (share, name, data_dir, split).
+# Types of a row (share, name, data_dir, split) of `data.mixture`. A fifth
+# number may follow.
 MIXTURE_ROW = [float, str, str, str]
 
 
 def _check_mixture(data: ml_collections.ConfigDict) -> None:
+  """Checks the rows of `data.mixture` and the sum of their shares."""
   for row in data.mixture:
     _require(
       isinstance(row, tuple)
       and [type(x) for x in row] in (MIXTURE_ROW, [*MIXTURE_ROW, int])
       and row[0] > 0,
-      '`data.mixture` must hold (share, name, data_dir, split) or these and a '
-      f'number of levels, got {row!r}.',
+      'Each row of `data.mixture` must hold (share, name, data_dir, split), '
+      f'which a number of levels may follow, got {row!r}.',
     )
   total = sum(row[0] for row in data.mixture)
   _require(
@@ -101,6 +126,7 @@ def _check_mixture(data: ml_collections.ConfigDict) -> None:
 
 
 def _check_model(config: ml_collections.ConfigDict) -> None:
+  """Checks the fields of `model`, and fields that depend on the model."""
   stages = config.model.embedding_stages
   for stage in stages:
     _require(
@@ -109,44 +135,45 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
       and all(isinstance(x, int) and not isinstance(x, bool) for x in stage)
       and min(stage[0], stage[1], stage[3]) > 0
       and stage[2] >= 0,
-      '`model.embedding_stages` must hold (width, stride, blocks, dilation), '
-      f'got {stage!r}.',
+      'Each row of `model.embedding_stages` must hold (width, stride, blocks, '
+      f'dilation), got {stage!r}.',
     )
   _require(bool(stages), '`model.embedding_stages` must not be empty.')
   model = pic.PIC(**config.model)
   _require(
     model.has_decoder or model.embedding_loss_weight == 0,
-    '`model.embedding_loss_weight` must be 0 where the embedding is all there '
-    f'is (`model.head={model.head}`), got {model.embedding_loss_weight}.',
+    '`model.embedding_loss_weight` must be 0 for a model without a decoder '
+    f'(`model.head={model.head}`), got {model.embedding_loss_weight}.',
   )
   _require(
     config.model.embedding_features >= model.num_outputs,
-    '`model.embedding_features` must be at least the outputs of '
+    '`model.embedding_features` must be at least the number of outputs of '
     f'`model.head={model.head}`, {model.num_outputs}, '
     f'got {config.model.embedding_features}.',
   )
   _require(
     not config.sampling.guidance
     or (model.has_decoder and model.embedding_has_likelihood),
-    '`sampling.guidance` must be 0 without a decoder, or an embedding that has '
-    'a likelihood (`model.embedding_loss_weight`).',
+    '`sampling.guidance` must be 0 for a model without a decoder, or with '
+    f'`model.embedding_loss_weight=0`, got {config.sampling.guidance}.',
   )
   _require(
     model.backbone == 'none'
     or not model.frozen_parts
     or bool(config.training.backbone_weights or config.training.init_from),
-    '`training.backbone_weights` must name the weights of a backbone that is '
-    'frozen; scripts/convert_efficientnet_lite0.py makes the file.',
+    'A frozen backbone needs weights. Set `training.backbone_weights` to the '
+    'file that scripts/convert_efficientnet_lite0.py makes.',
   )
   _check_levels(config)
   _check_sizes(config)
 
 
 def _check_levels(config: ml_collections.ConfigDict) -> None:
+  """Checks `model.levels` and the fields that refer to levels."""
   model = pic.PIC(**config.model)
   _require(
     not model.levels or (model.has_decoder and model.chroma_filter == 'area'),
-    '`model.levels` must be 0 without a decoder or with '
+    '`model.levels` must be 0 for a model without a decoder or with '
     f"`model.chroma_filter='point'`, got {model.levels}.",
   )
   networks = ['embedding', 'decoder'] if model.has_decoder else ['embedding']
@@ -154,44 +181,50 @@ def _check_levels(config: ml_collections.ConfigDict) -> None:
   for name in config.training.frozen:
     _require(
       name in networks,
-      f'`training.frozen` must hold some of {", ".join(networks)}, '
-      f'got {name!r}.',
+      f'`training.frozen` may hold only {", ".join(networks)}, got {name!r}.',
     )
   _require(
     len(set(config.training.frozen)) < len(networks),
-    '`training.frozen` leaves nothing to learn.',
+    '`training.frozen` must not hold all networks of the model.',
   )
   for row in config.data.mixture:
     _require(
       0 <= (*row, 0)[4] <= model.levels,
-      f'A row of `data.mixture` must teach at most the {model.levels} levels '
-      f'of the model, got {row!r}.',
+      'The number of levels in a row of `data.mixture` must be at most '
+      f'`model.levels`, {model.levels}, got {row!r}.',
     )
 
 
 def _check_sizes(config: ml_collections.ConfigDict) -> None:
+  """Checks that image, chroma map and embedding have whole numbers of cells."""
   size = config.data.image_size
   factor = config.model.chroma_factor << config.model.levels
   _require(
     size % factor == 0,
-    '`data.image_size` must divide by `model.chroma_factor` (times 2 for each '
-    'of `model.levels`), got '
-    f'{size} and {factor}.',
+    '`data.image_size` must be divisible by `model.chroma_factor * '
+    f'2**model.levels`, got {size} and {factor}.',
   )
   strides = math.prod(row[1] for row in config.model.embedding_stages)
   _require(
     factor % strides == 0,
-    '`model.chroma_factor` (times 2 for each of `model.levels`) must divide by '
-    'the product of the strides in `model.embedding_stages`, got '
-    f'{factor} and {strides}.',
+    '`model.chroma_factor * 2**model.levels` must be divisible by the product '
+    f'of the strides in `model.embedding_stages`, got {factor} and {strides}.',
   )
 
 
 def check_devices(config: ml_collections.ConfigDict, num_devices: int) -> None:
-  """Checks that the training batch divides over all devices of all hosts."""
+  """Checks that a training batch can be split evenly over all devices.
+
+  Args:
+    config: config of the run.
+    num_devices: number of devices of all hosts.
+
+  Raises:
+    UserError: if the batch size is not a multiple of `num_devices`.
+  """
   batch = config.training.batch_size
   _require(
     batch % num_devices == 0,
-    '`training.batch_size` must divide by the number of devices, '
+    '`training.batch_size` must be divisible by the number of devices, '
     f'got {batch} and {num_devices}.',
   )

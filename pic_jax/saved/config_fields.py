@@ -1,4 +1,4 @@
-"""The fields of a config, each once: default, allowed values, meaning."""
+"""Definition of every config field: default, allowed values and meaning."""
 
 import dataclasses
 
@@ -11,27 +11,35 @@ from pic_jax.runtime import fields
 
 @dataclasses.dataclass
 class Data:
-  """Images to learn from and to evaluate on."""
+  """Images for training and evaluation."""
 
-  name: str = fields.declare('cifar10')  # tfds, 'folder', 'array' or 'patches'
-  # Folder of images, arrays, or tfds ('': default).
+  # Name of a tensorflow-datasets data set, 'folder', 'array' or 'patches'.
+  name: str = fields.declare('cifar10')
+  # Folder that holds the images, arrays or data sets. '' is the default folder
+  # of tensorflow-datasets.
   data_dir: str = fields.declare('')
   train_split: str = fields.declare('train')
-  # All choices are made on this.
+  # Split that is scored during training, for choosing settings.
   validation_split: str = fields.declare('train')
-  # Read by --mode=eval, sample, figures only.
+  # Split that only --mode=eval, --mode=sample and --mode=figures read.
   test_split: str = fields.declare('test')
-  image_size: int = fields.declare(32)  # pixels; other sizes are fitted
-  # 'crop': short side, centre; 'squash': both sides (authors' code).
+  # Height and width in pixels. Other images are resized as `resize` says.
+  image_size: int = fields.declare(32)
+  # 'crop' scales the short side and crops the centre. 'squash' scales each side
+  # on its own, like the authors' code.
   resize: str = fields.declare('crop', resizing.METHODS)
-  # More training data: rows (share, name, data_dir, split); a fifth number is
-  # how many finer levels of the model they teach (all, if left out).
+  # More training data as rows (share, name, data_dir, split): `share` is the
+  # fraction of the training images that come from this data set. A row may end
+  # with the number of finer levels of the model that learn from it, by default
+  # all.
   mixture: tuple = fields.declare(())
-  # Smallest share of the side to which training images are cropped; 1: never.
+  # Smallest side of the random crops of training images, as a fraction of the
+  # image's side. 1 means that images are not cropped.
   smallest_crop: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
-  # Share of training images that are shown through random old film.
+  # Fraction of training images that are shown as random old film shows them.
   film_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
-  # Unreadable images before a run ends; -1: 1 % in training, 0 in evaluation.
+  # Number of unreadable images that a run tolerates. -1 is the default: 1 % of
+  # the training images, none in evaluation.
   max_unreadable: int = fields.declare(
     -1, fields.Range('at least 0, or -1 for the default', lambda x: x >= -1)
   )
@@ -39,62 +47,80 @@ class Data:
 
 @dataclasses.dataclass
 class Optimizer:
-  """The optimiser (paper sec. 3.3)."""
+  """Optimiser (paper sec. 3.3)."""
 
-  # 'muon' turns hidden directions by Muon, the rest by Adam.
+  # 'muon' trains the directions of hidden kernels by Muon, and all other
+  # parameters by Adam.
   name: str = fields.declare('adam', ('adam', 'muon'))
-  learning_rate: float = fields.declare(1e-3)  # of Adam, sec. 3.3
-  muon_learning_rate: float = fields.declare(0.014)  # radians per step
-  # Factor of the rates, per step.
+  # Initial learning rate of Adam (paper sec. 3.3).
+  learning_rate: float = fields.declare(1e-3)
+  # Initial learning rate of Muon: angle in radians by which a direction turns
+  # in a step.
+  muon_learning_rate: float = fields.declare(0.014)
+  # Factor by which both learning rates are multiplied in every step.
   decay_rate: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
-  # Share of all steps, at the end, in which the rates fall linearly to 0.
+  # The learning rates fall linearly to 0 in this last fraction of all steps.
   cooldown_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
-  b1: float = fields.declare(0.95, fields.ABOVE_0_TO_1)  # sec. 3.3
-  b2: float = fields.declare(0.9995, fields.ABOVE_0_TO_1)  # sec. 3.3
-  # Authors' Polyak averaging.
+  # Decay rates of Adam's two moments (paper sec. 3.3).
+  b1: float = fields.declare(0.95, fields.ABOVE_0_TO_1)
+  b2: float = fields.declare(0.9995, fields.ABOVE_0_TO_1)
+  # Decay of the averaged parameters per step (authors' code).
   ema_decay: float = fields.declare(0.999, fields.ABOVE_0_TO_1)
 
 
 @dataclasses.dataclass
 class Training:
-  """A run of training."""
+  """Training run."""
 
-  # Directions, order, flips, dropout.
+  # Seed of the initial parameters, the order of images, flips, crops, dropout.
   seed: int = fields.declare(0, fields.SEED)
-  batch_size: int = fields.declare(64)  # images per step, all devices; sec. 4.1
+  # Number of images in a step, on all devices together (paper sec. 4.1).
+  batch_size: int = fields.declare(64)
   num_steps: int = fields.declare(1000)
-  init_from: str = fields.declare('')  # workdir, workdir@step or .safetensors
-  # Networks that do not learn, such as 'decoder'.
+  # Trained model whose weights the run starts from: a workdir, 'workdir@step',
+  # a .safetensors file or the name of a published model. '' for none.
+  init_from: str = fields.declare('')
+  # Names of networks whose parameters are not trained, such as 'decoder'.
   frozen: tuple = fields.declare(())
-  backbone_weights: str = fields.declare('')  # initial backbone, .safetensors
+  # .safetensors file of the backbone's initial weights. '' for none.
+  backbone_weights: str = fields.declare('')
   log_every_steps: int = fields.declare(100)
   checkpoint_every_steps: int = fields.declare(2000)
-  num_checkpoints: int = fields.declare(3)  # the last ones are kept
-  # 0 or less: never. Older configs hold any number here.
+  # Number of checkpoints that are kept: the last ones.
+  num_checkpoints: int = fields.declare(3)
+  # 0 or a negative number means never. Both are allowed, because older versions
+  # did not check these fields.
   eval_every_steps: int = fields.declare(5000, fields.ANY)
   sample_every_steps: int = fields.declare(5000, fields.ANY)
 
 
 @dataclasses.dataclass
 class Evaluation:
-  """Scoring of held-out images."""
+  """Evaluation on images that were not trained on."""
 
-  batch_size: int = fields.declare(250)  # images, all devices of all hosts
-  # Validation images scored while training; -1: all.
+  # Number of images in a batch, on all devices of all hosts.
+  batch_size: int = fields.declare(250)
+  # Number of validation images that are scored during training. -1 for all.
   num_validation_images: int = fields.declare(-1, fields.COUNT)
 
 
 @dataclasses.dataclass
 class Sampling:
-  """Samples of test images; of photographs see `recommended_sampling`."""
+  """Sampling for test images.
+
+  The settings for photographs are in `recommended_sampling`.
+  """
 
   seed: int = fields.declare(0, fields.SEED)
-  batch_size: int = fields.declare(16)  # images, all devices of all hosts
-  num_images: int = fields.declare(16, fields.COUNT)  # the first ones; -1: all
-  num_samples: int = fields.declare(6)  # colourisations per image
-  # 0: mode of each pixel.
+  # Number of images in a batch, on all devices of all hosts.
+  batch_size: int = fields.declare(16)
+  # Number of images, taken from the start of the split. -1 for all.
+  num_images: int = fields.declare(16, fields.COUNT)
+  # Number of colourisations per image.
+  num_samples: int = fields.declare(6)
+  # 0 gives the mode of each pixel's distribution.
   temperature: float = fields.declare(1.0, fields.NOT_NEGATIVE)
-  # Strength of guidance by the embedding; 0: exact samples.
+  # Strength of guidance by the embedding. 0 gives exact samples.
   guidance: float = fields.declare(0.0, fields.NOT_NEGATIVE)
   method: str = fields.declare('cached', ('cached', 'naive', 'parallel'))
 
@@ -107,12 +133,12 @@ SECTIONS = {
   'evaluation': Evaluation,
   'sampling': Sampling,
 }
-# Fields that linen adds to every module.
+# Dataclass fields that linen adds to every module, and that are not in configs.
 LINEN_FIELDS = ('parent', 'name')
 
 
 def declared(section: str) -> dict[str, dataclasses.Field]:
-  """The fields of a section by name."""
+  """Returns the declarations of a section's fields, keyed by name."""
   return {
     declaration.name: declaration
     for declaration in dataclasses.fields(SECTIONS[section])
@@ -121,10 +147,11 @@ def declared(section: str) -> dict[str, dataclasses.Field]:
 
 
 def defaults() -> ml_collections.ConfigDict:
-  """A config of the default values; files in `configs/` set what differs.
+  """Returns a locked config of the default values.
 
-  A field that an older file lacks gets its default: what the code did before
-  the field existed.
+  Files in `configs/` set only the values that differ. A stored config gets the
+  default of each field that did not exist when it was written, so a new field's
+  default must be what the code did before.
   """
   sections = {
     section: {name: x.default for name, x in declared(section).items()}

@@ -113,7 +113,7 @@ def change(section, name, value):
     ('model', 'dropout_rate', 1.0, '`model.dropout_rate` must be in'),
     ('model', 'dtype', 'float16', '`model.dtype` must be one of'),
     ('model', 'embedding_features', 79, 'head=decoder`, 80, got 79'),
-    ('model', 'head', 'mixture', 'must be 0 where the embedding is all'),
+    ('model', 'head', 'mixture', 'must be 0 for a model without'),
     ('model', 'head', 'mean', '`model.head` must be one of decoder, mixture'),
     ('optimizer', 'decay_rate', 1.5, 'must be in (0, 1], got 1.5'),
     ('optimizer', 'decay_rate', 0.0, 'must be in (0, 1], got 0.0'),
