@@ -1,4 +1,4 @@
-"""Settings of sampling, and the inputs that every method shares."""
+"""Settings of sampling, and the inputs that all sampling methods share."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,19 +16,21 @@ from pic_jax.model import hints as hint_maps
 class Guidance:
   """Lets the embedding's likelihood choose among the decoder's candidates.
 
-  Of m candidates for a pixel, one is taken with a probability proportional to
-  p_embedding ** strength: the embedding's estimate for each pixel, based on all
-  of the luminance, keeps a canvas from drifting. A strength of 0 or a single
-  candidate gives exact samples of the decoder.
+  The decoder proposes m candidates for each pixel. One of them is kept:
+  candidate c with a probability proportional to p_embedding(c) ** strength.
+  The embedding predicts every pixel from the whole luminance, and not from
+  sampled pixels, so it keeps the decoder's errors from adding up from pixel to
+  pixel. A strength of 0 or a single candidate gives exact samples of the
+  decoder.
 
-  With a prior the probability is proportional to
-  (p_embedding / p_prior ** prior_exponent) ** strength: see `colour_prior`.
+  With a prior (see `colour_prior`) the probability is proportional to
+  (p_embedding(c) / p_prior(c) ** prior_exponent) ** strength.
 
   Attributes:
     strength: exponent of the embedding's probability.
-    candidates_per_pixel: m.
-    prior: [64, 64] log-probabilities of colours; None for none.
-    prior_exponent: exponent of the prior; None without one.
+    candidates_per_pixel: number m of candidates.
+    prior: log-probabilities [64, 64] of colours, or None for no prior.
+    prior_exponent: exponent of the prior's probability, or None for no prior.
   """
 
   strength: float | jax.Array
@@ -39,12 +41,15 @@ class Guidance:
   def score(
     self, theta: jax.Array, luminance: jax.Array, chroma: jax.Array
   ) -> jax.Array:
-    """Logarithm of what a candidate's probability is proportional to, [...].
+    """Returns the unnormalised log-probability of keeping a candidate.
 
     Args:
-      theta: [..., P] of the embedding.
+      theta: [..., P] raw mixture outputs of the embedding.
       luminance: [..., 1] in network units.
-      chroma: [..., 2] in network units, on the integer grid.
+      chroma: [..., 2] the candidate, in network units on the integer grid.
+
+    Returns:
+      [...] float32, in nats.
     """
     log_prob = logistic_mixture.log_prob(theta, luminance, chroma)
     if self.prior is not None:
@@ -55,21 +60,24 @@ class Guidance:
 
 @flax.struct.dataclass
 class SamplingSpec:
-  """Settings of a draw.
+  """Settings of sampling.
 
   Attributes:
-    samples: [S] sample numbers, or S as a Python int for numbers 0 to S - 1.
+    samples: ids [S] of the samples to draw for each image, or S as a Python int
+      for the ids 0 to S - 1. An id selects the noise of a sample.
     temperature: 1 samples from the model, 0 takes each pixel's mode.
-    guidance: None for exact samples.
-    hints: [B, h, w, 3], known chroma (see `model.hints`); None for none.
+    guidance: settings of guidance, or None for exact samples.
+    hints: [B, h, w, 3] known chroma (see `model.hints`), or None.
     method: 'cached' (every layer computes every pixel once), 'parallel'
       (fixed-point iteration over whole maps), or 'naive' (the whole decoder
       for every pixel).
     fine_temperature: temperature of the finer levels; None for `temperature`.
-    coarse_hints: of a model with finer levels, hints fix only the decoder's
-      cells that hold them, as the mean of each; the finer levels are drawn
-      from these (values that hints hold have no log-probability, still).
-      Otherwise every value that is given comes out as it is.
+    coarse_hints: whether hints fix the coarsest map only. Each of its cells
+      that contains hints gets their mean. The finer levels are then sampled
+      without hints, so their values may differ from the hints. If False, every
+      hinted value appears unchanged in the sampled map. Either way the
+      log-probability of hinted values is not counted. A model without finer
+      levels ignores this setting.
   """
 
   samples: int | jax.Array = 1
@@ -81,15 +89,15 @@ class SamplingSpec:
   coarse_hints: bool = flax.struct.field(pytree_node=False, default=False)
 
   @property
-  def finer(self) -> float | jax.Array:
-    """The temperature of the finer levels."""
+  def resolved_fine_temperature(self) -> float | jax.Array:
+    """`fine_temperature`, or `temperature` where the former is None."""
     if self.fine_temperature is None:
       return self.temperature
     return self.fine_temperature
 
 
 def spec_from_config(sampling: ml_collections.ConfigDict) -> SamplingSpec:
-  """The settings in `config.sampling`."""
+  """Converts `config.sampling` to settings of sampling."""
   guidance = Guidance(sampling.guidance) if sampling.guidance else None
   return SamplingSpec(
     samples=sampling.num_samples,
@@ -100,73 +108,96 @@ def spec_from_config(sampling: ml_collections.ConfigDict) -> SamplingSpec:
 
 
 def for_samples(
-  keys: jax.Array, samples: int | jax.Array, draw_fn: Callable[..., jax.Array]
+  keys: jax.Array,
+  sample_ids: int | jax.Array,
+  draw_fn: Callable[..., jax.Array],
 ) -> jax.Array:
-  """Stacks draw_fn(key of a sample) as [B S, ...]; see `draw_noise`."""
-  if isinstance(samples, int):
-    samples = jnp.arange(samples)
+  """Calls `draw_fn` for every sample of every image, and stacks the results.
+
+  Args:
+    keys: [B] PRNG keys, one per image.
+    sample_ids: see `SamplingSpec.samples`.
+    draw_fn: function of a sample's key, which is `fold_in(key, sample id)`.
+
+  Returns:
+    [B S, ...], with the samples of an image next to each other.
+  """
+  if isinstance(sample_ids, int):
+    sample_ids = jnp.arange(sample_ids)
   drawn = jax.vmap(
-    lambda key: jax.vmap(lambda s: draw_fn(jax.random.fold_in(key, s)))(samples)
+    lambda key: jax.vmap(lambda s: draw_fn(jax.random.fold_in(key, s)))(
+      sample_ids
+    )
   )(keys)  # [B, S, ...]
   return drawn.reshape(-1, *drawn.shape[2:])
 
 
 def draw_noise(
   keys: jax.Array,
-  samples: int | jax.Array,
+  sample_ids: int | jax.Array,
   shape: tuple[int, int, int],
 ) -> jax.Array:
   """Draws the noise of some samples of each image.
 
   Args:
-    keys: [B], one PRNG key per image.
-    samples: see `SamplingSpec.samples`.
-    shape: h, w, K + 2.
+    keys: [B] PRNG keys, one per image.
+    sample_ids: see `SamplingSpec.samples`.
+    shape: (h, w, K + 2), the shape of one sample's noise.
 
   Returns:
-    [B S, h, w, K + 2].
+    [B S, h, w, K + 2] noise for `logistic_mixture.sample`.
   """
   return for_samples(
-    keys, samples, lambda key: logistic_mixture.noise(key, shape)
+    keys, sample_ids, lambda key: logistic_mixture.noise(key, shape)
   )
 
 
-def _draw_candidates(
+def _draw_candidate_noise(
   keys: jax.Array,
-  samples: int | jax.Array,
+  sample_ids: int | jax.Array,
   shape: tuple[int, int, int],
   *,
-  count: int,
+  num_candidates: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """Draws noise [m, N, h, w, K + 2] for candidates and [m, N, h, w] to choose.
+  """Draws the noise of m candidates and of the choice among them.
 
-  Candidate i and its part of the choice use fold_in(key of the sample, i).
+  Both kinds of noise of candidate i come from `fold_in(key of the sample, i)`.
+
+  Args:
+    keys, sample_ids, shape: see `draw_noise`.
+    num_candidates: number m of candidates.
+
+  Returns:
+    [m, N, h, w, K + 2] noise of the candidates, and [m, N, h, w] Gumbel noise
+    of the choice, where N = B S.
   """
 
   def draw_fn(key: jax.Array) -> jax.Array:
-    # One Gumbel more than the components need: it is for the choice.
+    # The mixture needs K + 2 numbers. One more Gumbel serves the choice.
     wider = (*shape[:2], shape[2] + 1)
     return jax.vmap(
       lambda i: logistic_mixture.noise(jax.random.fold_in(key, i), wider)
-    )(jnp.arange(count))
+    )(jnp.arange(num_candidates))
 
-  drawn = jnp.moveaxis(for_samples(keys, samples, draw_fn), 1, 0)
+  drawn = jnp.moveaxis(for_samples(keys, sample_ids, draw_fn), 1, 0)
   return drawn[..., 1:], drawn[..., 0]
 
 
-class Conditions(NamedTuple):
-  """Inputs of every method, for N = B S canvases.
+class SamplerInputs(NamedTuple):
+  """Inputs of a sampling method, for N = B S canvases on the decoder's grid.
 
   Attributes:
     embedding: [B, h, w, E].
     luminance: [N, h, w, 1] in network units.
-    noise: [N, h, w, K + 2], times the temperature; with m candidates per pixel
-      [m, N, h, w, K + 2].
-    hints: [N, h, w, 3], known chroma; None for none.
-    embedding_theta: [N, h, w, P], the embedding's mixture, with guidance.
-    choice: [m, N, h, w] Gumbel noise, with guidance.
-    guidance: None for exact samples.
-    features: features of the backbone, read by the finer levels.
+    noise: [N, h, w, K + 2] noise, already multiplied by the temperature; with
+      guidance [m, N, h, w, K + 2] for m candidates per pixel.
+    hints: [N, h, w, 3] known chroma, or None.
+    embedding_theta: [N, h, w, P] raw mixture outputs of the embedding, or None
+      without guidance.
+    choice_noise: [m, N, h, w] Gumbel noise of the choice among the candidates,
+      or None without guidance.
+    guidance: settings of guidance, or None for exact samples.
+    features: feature maps of the backbone, which the finer levels read.
   """
 
   embedding: jax.Array
@@ -174,37 +205,48 @@ class Conditions(NamedTuple):
   noise: jax.Array
   hints: jax.Array | None = None
   embedding_theta: jax.Array | None = None
-  choice: jax.Array | None = None
+  choice_noise: jax.Array | None = None
   guidance: Guidance | None = None
   features: tuple[jax.Array, ...] = ()
 
   def repeated_embedding(self) -> jax.Array:
-    """The embedding of each canvas, [N, h, w, E]."""
+    """Returns the embedding of each canvas, [N, h, w, E]."""
     repeats = len(self.luminance) // len(self.embedding)
     return jnp.repeat(self.embedding, repeats, 0)
 
-  def sample(self, theta: jax.Array, place: tuple = ()) -> jax.Array:
-    """Samples chroma [N, ..., 2] from theta [N, ..., P] at a place."""
-    level = self.luminance[place]
+  def sample(self, theta: jax.Array, index: tuple = ()) -> jax.Array:
+    """Samples the chroma of whole maps, or of some of their pixels.
+
+    Args:
+      theta: [N, ..., P] raw mixture outputs of the decoder for these pixels.
+      index: index of these pixels in maps [N, h, w, ...]; () for whole maps.
+
+    Returns:
+      [N, ..., 2] chroma in network units, with hints in their places.
+    """
     if self.embedding_theta is None:
-      chroma = logistic_mixture.sample(theta, level, self.noise[place])
+      chroma = logistic_mixture.sample(
+        theta, self.luminance[index], self.noise[index]
+      )
     else:
-      chroma = self._guided(theta, place)
+      chroma = self._sample_with_guidance(theta, index)
     if self.hints is None:
       return chroma
-    return hint_maps.put(chroma, self.hints[place])
+    return hint_maps.put(chroma, self.hints[index])
 
-  def _guided(self, theta: jax.Array, place: tuple) -> jax.Array:
-    """Chooses a candidate by the embedding's likelihood and Gumbel noise."""
-    level, own = self.luminance[place], self.embedding_theta[place]
+  def _sample_with_guidance(self, theta: jax.Array, index: tuple) -> jax.Array:
+    """Samples candidates and keeps one; see `Guidance` and `sample`."""
+    luminance = self.luminance[index]
+    embedding_theta = self.embedding_theta[index]
     candidates = jax.vmap(
-      lambda noise: logistic_mixture.sample(theta, level, noise[place])
+      lambda noise: logistic_mixture.sample(theta, luminance, noise[index])
     )(self.noise)  # [m, N, ..., 2]
+    # The largest sum of a score and Gumbel noise is a sample of the softmax.
     score = jax.vmap(
-      lambda chroma, choice: (
-        self.guidance.score(own, level, chroma) + choice[place]
+      lambda chroma, gumbel: (
+        self.guidance.score(embedding_theta, luminance, chroma) + gumbel[index]
       )
-    )(candidates, self.choice)
+    )(candidates, self.choice_noise)
     best = score.argmax(0)[None, ..., None]
     return jnp.take_along_axis(candidates, best, 0)[0]
 
@@ -216,13 +258,16 @@ def prepare(
   *,
   keys: jax.Array,
   spec: SamplingSpec,
-) -> Conditions:
-  """Computes what every method reads; arguments as for `sample.draw`.
+) -> SamplerInputs:
+  """Computes the inputs of a sampling method.
 
-  The canvases are those of the coarsest map, and so are the hints.
+  Args:
+    model, params, luminance, keys: see `sample.draw`.
+    spec: settings. Unlike those of `sample.draw`, its hints [B, h_0, w_0, 3]
+      must be on the decoder's grid, which is that of the coarsest map.
 
   Raises:
-    ValueError: guidance, and an embedding without a mixture.
+    ValueError: if `spec` has guidance and the embedding has no likelihood.
   """
   hints, guidance = spec.hints, spec.guidance
   net, features = model.build_embedding(gives_features=model.levels > 0), ()
@@ -235,7 +280,7 @@ def prepare(
   repeats = len(noise) // len(small)
   if hints is not None:
     hints = jnp.repeat(hints, repeats, 0)
-  conditions = Conditions(
+  inputs = SamplerInputs(
     embedding,
     jnp.repeat(small, repeats, 0),
     noise,
@@ -243,22 +288,26 @@ def prepare(
     features=tuple(features),
   )
   if guidance is None or not model.has_decoder:
-    return conditions
+    return inputs
   if guidance.candidates_per_pixel == 1:
-    return conditions
+    return inputs
   if not model.embedding_has_likelihood:
     raise ValueError(
-      'Guidance needs an embedding that was trained as a mixture: '
-      '`model.embedding_loss_weight` is 0.'
+      'Guidance needs an embedding that was trained as a mixture, but '
+      '`model.embedding_loss_weight` is 0. Set guidance to 0, or use a model '
+      'that was trained with a positive weight.'
     )
-  more, choice = _draw_candidates(
-    keys, spec.samples, shape, count=guidance.candidates_per_pixel
+  candidate_noise, choice_noise = _draw_candidate_noise(
+    keys,
+    spec.samples,
+    shape,
+    num_candidates=guidance.candidates_per_pixel,
   )
-  theta = conditions.repeated_embedding()[..., : model.num_outputs]
-  return conditions._replace(
+  embedding_theta = inputs.repeated_embedding()[..., : model.num_outputs]
+  return inputs._replace(
     # The first candidate is the sample without guidance.
-    noise=(spec.temperature * more).at[0].set(noise),
-    embedding_theta=theta,
-    choice=choice,
+    noise=(spec.temperature * candidate_noise).at[0].set(noise),
+    embedding_theta=embedding_theta,
+    choice_noise=choice_noise,
     guidance=guidance,
   )

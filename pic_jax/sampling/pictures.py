@@ -1,4 +1,4 @@
-"""Conversion of luminance and chroma to pictures."""
+"""Conversion of luminance and chroma to RGB pictures."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from pic_jax.model import pic
 def to_rgb(
   model: pic.PIC, luminance: jax.Array, chroma: jax.Array
 ) -> jax.Array:
-  """Joins luminance and sampled chroma.
+  """Renders luminance with sampled chroma as RGB pictures.
 
   Args:
-    model: knows the filter of the chroma.
+    model: network whose `chroma_filter` determines how chroma is upsampled.
     luminance: [B, H, W, 1] in network units.
     chroma: [B, S, h, w, 2] in network units.
 
@@ -30,6 +30,6 @@ def to_rgb(
 
 
 def grey_picture(model: pic.PIC, lab: pic.LabBatch) -> jax.Array:
-  """Renders the input of the model as a picture [B, H, W, 3] uint8."""
+  """Renders the luminance of a batch as grey pictures [B, H, W, 3] uint8."""
   colourless = jnp.zeros_like(lab.chroma[:, None])
   return to_rgb(model, lab.luminance, colourless)[:, 0]

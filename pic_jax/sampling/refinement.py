@@ -1,4 +1,4 @@
-"""Sampling of the finer levels of a chroma map; see `levels`."""
+"""Sampling of the finer levels of a chroma map; see `model.levels`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,18 +9,19 @@ import jax.numpy as jnp
 from pic_jax.model import level_sampling, parameters, pic
 from pic_jax.sampling import conditions
 
-# Offset of the levels in a sample's key; candidates of pixels use 0, 1, ...
+# Level k folds `LEVEL_STREAM` + k into a sample's key. Candidates of guidance
+# fold in 0, 1, ..., so the noise of a level is independent of theirs.
 LEVEL_STREAM = 2**31
 
 
 class Inputs(NamedTuple):
-  """Inputs of the finer levels for N = B S canvases, beside the coarser map.
+  """Inputs of the finer levels for N = B S canvases, except the coarser maps.
 
   Attributes:
     luminance: [B, H, W, 1] in network units.
     embedding: [B, h_0, w_0, E].
-    features: features of the backbone.
-    noise: [N, h, w, ...] of each level, on the grid below it.
+    features: feature maps of the backbone.
+    noise: noise of each finer level, see `draw_noise`.
   """
 
   luminance: jax.Array
@@ -32,18 +33,22 @@ class Inputs(NamedTuple):
 def draw_noise(
   model: pic.PIC,
   keys: jax.Array,
-  samples: int | jax.Array,
+  sample_ids: int | jax.Array,
   *,
   shape: tuple[int, int],
   temperature: float | jax.Array,
 ) -> list[jax.Array]:
-  """Draws the noise of every finer level, [N, h, w, ...], times a temperature.
+  """Draws the noise of every finer level, multiplied by the temperature.
 
   Args:
-    model: has levels.
-    keys, samples: see `conditions.draw_noise`.
+    model: network with finer levels.
+    keys, sample_ids: see `conditions.draw_noise`.
     shape: rows and columns of the coarsest map.
-    temperature: of the finer levels.
+    temperature: temperature of the finer levels.
+
+  Returns:
+    Arrays [N, h, w, ...], one for each finer level from coarse to fine. The
+    noise of a level has the grid of the next coarser level, N = B S.
   """
   noise = []
   for level in range(1, model.levels + 1):
@@ -56,7 +61,7 @@ def draw_noise(
         jax.random.fold_in(key, LEVEL_STREAM + level), *sides
       )
 
-    drawn = conditions.for_samples(keys, samples, draw_fn)
+    drawn = conditions.for_samples(keys, sample_ids, draw_fn)
     noise.append(temperature * drawn)
   return noise
 
@@ -69,21 +74,23 @@ def refine(
   inputs: Inputs,
   hints: Sequence[jax.Array | None],
 ) -> tuple[jax.Array, list[jax.Array]]:
-  """Refines coarsest maps to finest ones.
+  """Refines coarsest maps to finest maps, level by level.
 
   Args:
-    model: has levels.
-    params: its parameters.
-    canvas: [N, h_0, w_0, 2] in network units, on the integer grid.
-    inputs: see `Inputs`.
-    hints: [N, h, w, 3] of the map of each level, or None for none.
+    model: network with finer levels.
+    params: parameters of the network.
+    canvas: [N, h_0, w_0, 2] coarsest maps in network units, on the integer
+      grid.
+    inputs: the other inputs of the finer levels.
+    hints: for each finer level, the hints [N, h, w, 3] of its map, or None.
 
   Returns:
-    [N, h, w, 2] in network units, on the integer grid, and the log-probability
-    of each level's cells on the grid below it, in nats.
+    Finest maps [N, h, w, 2] in network units, on the integer grid, and for
+    each finer level the log-probabilities of its 2 x 2 cells in nats. The
+    latter are arrays [N, h', w'] on the grid of the next coarser level.
   """
   log_probs = []
-  for level, (noise, known) in enumerate(
+  for level, (noise, level_hints) in enumerate(
     zip(inputs.noise, hints, strict=True), 1
   ):
     net = model.build_level()
@@ -98,7 +105,7 @@ def refine(
     )
     context = jnp.repeat(context, len(canvas) // len(context), 0)
     canvas, log_prob = net.apply(
-      variables, context, canvas, noise, hints=known, method='sample'
+      variables, context, canvas, noise, hints=level_hints, method='sample'
     )
     log_probs.append(log_prob)
   return canvas, log_probs

@@ -1,9 +1,11 @@
 """Sampling of colourisations from p(X^ab | X^L) (paper sec. 3.2).
 
-Three exact methods. Noise is drawn once for each (image key, sample, pixel)
-and values are rounded to the integer grid before they are fed back: in float32
-the same key gives the same canvas whatever the method, batch or position.
-Temperature and guidance act in `conditions`, finer levels in `refinement`.
+The three methods draw from the same distribution. Noise is drawn once for each
+(image key, sample, pixel), and values are rounded to the integer grid before
+the decoder reads them. In float32 the same key therefore gives the same canvas
+with every method, in every batch and at every position in it.
+`conditions` applies temperature and guidance; `refinement` samples the finer
+levels.
 """
 
 from typing import NamedTuple
@@ -20,12 +22,20 @@ from pic_jax.model import (
 )
 from pic_jax.sampling import conditions, refinement
 
-# Passes of the parallel method between two tests of convergence.
+# Number of passes of the parallel method between two checks for convergence.
 PASSES_PER_CHECK = 2
 
 
 def image_keys(seed: int | jax.Array, indices: jax.Array) -> jax.Array:
-  """Keys [B] of the images with these numbers [B]; see `sampling.seed`."""
+  """Returns a PRNG key for each image of a data set.
+
+  Args:
+    seed: `config.sampling.seed`.
+    indices: [B] indices of the images in the data set.
+
+  Returns:
+    [B] keys.
+  """
   return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), indices)
 
 
@@ -35,8 +45,10 @@ class Samples(NamedTuple):
   Attributes:
     chroma: [B, S, h, w, 2] in network units, on the integer grid.
     log_prob: [B, S, h, w] in nats, 0 where hints fix the chroma. NaN for heads
-      without a likelihood and for methods other than 'cached'.
-    num_passes: passes of the whole decoder; 0 for 'cached', which makes none.
+      without a likelihood, and for decoders run by another method than
+      'cached'.
+    num_passes: number of passes over whole maps that the decoder made; 0 for
+      'cached', which runs it pixel by pixel.
   """
 
   chroma: jax.Array
@@ -45,89 +57,93 @@ class Samples(NamedTuple):
 
 
 def cached(
-  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
+  model: pic.PIC, params: parameters.Params, inputs: conditions.SamplerInputs
 ) -> tuple:
-  """Scans the pixels: every layer computes every pixel once.
+  """Samples one pixel after another; every layer computes each of them once.
 
   Returns:
-    Canvases [N, h, w, 2], log-probabilities [N, h, w], and 0.
+    Canvases [N, h, w, 2], their log-probabilities [N, h, w], and 0, the number
+    of passes over whole maps.
   """
 
   def pixel_fn(
     theta: jax.Array, row: jax.Array, col: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    place = (slice(None), row, col)
-    chroma = cond.sample(theta, place)
-    level = cond.luminance[place]
-    return chroma, logistic_mixture.log_prob(theta, level, chroma)
+    index = (slice(None), row, col)
+    chroma = inputs.sample(theta, index)
+    luminance = inputs.luminance[index]
+    return chroma, logistic_mixture.log_prob(theta, luminance, chroma)
 
-  num_samples = len(cond.luminance) // len(cond.embedding)
+  num_samples = len(inputs.luminance) // len(inputs.embedding)
   canvas, log_prob = incremental_decoder.decode(
     model.build_decoder(),
     params['decoder'],
-    cond.embedding,
+    inputs.embedding,
     pixel_fn=pixel_fn,
     num_samples=num_samples,
-    hints=None if cond.hints is None else cond.hints[::num_samples],
+    hints=None if inputs.hints is None else inputs.hints[::num_samples],
   )
   return canvas, jnp.moveaxis(log_prob, 2, 0), 0
 
 
 def naive(
-  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
+  model: pic.PIC, params: parameters.Params, inputs: conditions.SamplerInputs
 ) -> tuple:
-  """Runs the whole decoder for each pixel: the oracle of the tests.
+  """Runs the whole decoder again for every pixel, as a reference for tests.
 
   Returns:
-    Canvases [N, h, w, 2], None, and the number of passes.
+    Canvases [N, h, w, 2], None for their log-probabilities, and the number of
+    passes.
   """
-  net, embedding = model.build_decoder(), cond.repeated_embedding()
-  count, height, width, _ = cond.luminance.shape
+  net, embedding = model.build_decoder(), inputs.repeated_embedding()
+  num_canvases, height, width, _ = inputs.luminance.shape
 
   def fill(position: jax.Array, canvas: jax.Array) -> jax.Array:
     row, col = position // width, position % width
     theta = net.apply(
-      {'params': params['decoder']}, canvas, embedding, hints=cond.hints
+      {'params': params['decoder']}, canvas, embedding, hints=inputs.hints
     )
-    place = (slice(None), row, col)
-    return canvas.at[place].set(cond.sample(theta[place], place))
+    index = (slice(None), row, col)
+    return canvas.at[index].set(inputs.sample(theta[index], index))
 
-  canvas = jnp.zeros((count, height, width, 2))
+  canvas = jnp.zeros((num_canvases, height, width, 2))
   canvas = jax.lax.fori_loop(0, height * width, fill, canvas)
   return canvas, None, height * width
 
 
 def parallel(
-  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
+  model: pic.PIC, params: parameters.Params, inputs: conditions.SamplerInputs
 ) -> tuple:
-  """Iterates to the fixed point.
+  """Samples whole maps again and again until they no longer change.
 
-  With its noise fixed, every pixel is a function of the pixels before it, and
-  the sample is the one canvas that this function maps to itself. Each pass
-  makes at least one more pixel final (Song et al. 2021, Jacobi iteration;
+  With the noise fixed, every pixel is a function of the pixels before it. The
+  sample is the only canvas that a pass over all pixels leaves unchanged. Each
+  pass makes at least one more pixel final (Song et al. 2021, Jacobi iteration;
   Wiggers & Hoogeboom 2020).
 
   Returns:
-    Canvases [N, h, w, 2], None, and the number of passes.
+    Canvases [N, h, w, 2], None for their log-probabilities, and the number of
+    passes.
   """
-  net, embedding = model.build_decoder(), cond.repeated_embedding()
-  count, height, width, _ = cond.luminance.shape
+  net, embedding = model.build_decoder(), inputs.repeated_embedding()
+  num_canvases, height, width, _ = inputs.luminance.shape
 
   def one_pass(canvas: jax.Array) -> jax.Array:
     theta = net.apply(
-      {'params': params['decoder']}, canvas, embedding, hints=cond.hints
+      {'params': params['decoder']}, canvas, embedding, hints=inputs.hints
     )
-    return cond.sample(theta)
+    return inputs.sample(theta)
 
   def passes(carry: tuple) -> tuple:
-    canvas, _, count = carry
+    canvas, _, num_passes = carry
     for _ in range(PASSES_PER_CHECK):
       previous, canvas = canvas, one_pass(canvas)
-    return canvas, (canvas != previous).any(), count + PASSES_PER_CHECK
+    return canvas, (canvas != previous).any(), num_passes + PASSES_PER_CHECK
 
-  start = jnp.zeros((count, height, width, 2))
+  start = jnp.zeros((num_canvases, height, width, 2))
   canvas, _, num_passes = jax.lax.while_loop(
-    # The bound ends it for weights that are not finite, too.
+    # Weights that are not finite give NaN, which never equals itself: only the
+    # bound on the number of passes ends the loop then.
     lambda carry: carry[1] & (carry[2] <= height * width),
     passes,
     (start, jnp.array(True), 0),
@@ -136,21 +152,22 @@ def parallel(
 
 
 def feed_forward(
-  model: pic.PIC, params: parameters.Params, cond: conditions.Conditions
+  model: pic.PIC, params: parameters.Params, inputs: conditions.SamplerInputs
 ) -> tuple:
-  """Samples a model without decoder, each pixel independently (sec. 4.3).
+  """Samples each pixel independently, for models without a decoder (sec. 4.3).
 
   Returns:
-    Canvases [N, h, w, 2], log-probabilities [N, h, w] and 0; a head without a
-    likelihood gives its one estimate for every sample, and None.
+    Canvases [N, h, w, 2], their log-probabilities [N, h, w], and 0, the number
+    of the decoder's passes. If the head has no likelihood, every sample is the
+    head's estimate, and None replaces the log-probabilities.
   """
-  del params  # the embedding is all there is
-  theta = cond.repeated_embedding()[..., : model.num_outputs]
+  del params  # the embedding was computed before
+  theta = inputs.repeated_embedding()[..., : model.num_outputs]
   if not model.has_likelihood:
     estimate = model.build_head().estimate
-    return estimate(theta, cond.luminance), None, 0
-  canvas = cond.sample(theta)
-  log_prob = logistic_mixture.log_prob(theta, cond.luminance, canvas)
+    return estimate(theta, inputs.luminance), None, 0
+  canvas = inputs.sample(theta)
+  log_prob = logistic_mixture.log_prob(theta, inputs.luminance, canvas)
   return canvas, log_prob, 0
 
 
@@ -167,18 +184,19 @@ def draw(
 ) -> Samples:
   """Draws colourisations of grey images, with their log-probabilities.
 
-  Guidance changes which samples are drawn; the log-probabilities stay those of
-  the decoder.
+  Guidance changes which samples are drawn. Their log-probabilities are still
+  those of the decoder without guidance.
 
   Args:
     model: the network.
-    params: its (averaged) parameters.
+    params: (averaged) parameters of the network.
     luminance: [B, H, W, 1] in network units.
-    keys: [B], one PRNG key per image; sample s uses `fold_in(key, s)`.
-    spec: settings; `hints` are [B, h, w, 3].
+    keys: [B] PRNG keys, one per image; sample s uses `fold_in(key, s)`.
+    spec: settings. Its hints [B, h, w, 3] are on the finest grid.
 
   Raises:
-    ValueError: an unknown method, or guidance that the model cannot give.
+    ValueError: if the method is unknown, or if guidance is wanted and the
+      embedding has no likelihood.
   """
   if spec.method not in METHODS:
     raise ValueError(
@@ -186,28 +204,36 @@ def draw(
     )
   model = model.clone(remat=False)
   hints = levels.hint_pyramid(spec.hints, model.levels)
-  cond = conditions.prepare(
+  inputs = conditions.prepare(
     model, params, luminance, keys=keys, spec=spec.replace(hints=hints[0])
   )
   fill = METHODS[spec.method] if model.has_decoder else feed_forward
-  canvas, log_prob, num_passes = fill(model, params, cond)
+  canvas, log_prob, num_passes = fill(model, params, inputs)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
-  if cond.hints is not None:
-    log_prob = jnp.where(cond.hints[..., 2] > 0, 0.0, log_prob)
+  if inputs.hints is not None:
+    log_prob = jnp.where(inputs.hints[..., 2] > 0, 0.0, log_prob)
   if model.levels:
     if spec.hints is not None:
       repeats = len(canvas) // len(luminance)
       hints = [jnp.repeat(x, repeats, 0) for x in hints]
     noise = refinement.draw_noise(
-      model, keys, spec.samples, shape=canvas.shape[1:3], temperature=spec.finer
+      model,
+      keys,
+      spec.samples,
+      shape=canvas.shape[1:3],
+      temperature=spec.resolved_fine_temperature,
     )
-    maps = refinement.Inputs(luminance, cond.embedding, cond.features, noise)
-    known = [None] * model.levels if spec.coarse_hints else hints[1:]
-    canvas, finer = refinement.refine(
-      model, params, canvas, inputs=maps, hints=known
+    canvas, level_log_probs = refinement.refine(
+      model,
+      params,
+      canvas,
+      inputs=refinement.Inputs(
+        luminance, inputs.embedding, inputs.features, noise
+      ),
+      hints=[None] * model.levels if spec.coarse_hints else hints[1:],
     )
-    log_prob = levels.on_finest_grid([log_prob, *finer], hints[-1])
+    log_prob = levels.on_finest_grid([log_prob, *level_log_probs], hints[-1])
   shape = (len(keys), -1, *canvas.shape[1:])
   return Samples(
     canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)
@@ -224,11 +250,11 @@ def sample_chroma(  # noqa: PLR0913, PLR0917  documented in docs/api.md
   method: str = 'cached',
   hints: jax.Array | None = None,
 ) -> jax.Array:
-  """Draws colourisations of grey images: `draw` for outside code.
+  """Draws colourisations of grey images; a simpler form of `draw`.
 
   Args:
     model, params, luminance, keys: see `draw`.
-    num_samples: samples S of each image, which share one embedding.
+    num_samples: number S of samples of each image, which share one embedding.
     temperature, method, hints: see `conditions.SamplingSpec`.
 
   Returns:
@@ -250,10 +276,12 @@ def sample_independently(
 ) -> jax.Array:
   """Draws each pixel independently from its own mixture, without a decoder.
 
+  Equal keys give the same noise as in `sample_chroma`.
+
   Args:
-    theta: [B, h, w, P] raw outputs, for instance of the embedding.
+    theta: [B, h, w, P] raw mixture outputs, for instance of the embedding.
     luminance: [B, h, w, 1] in network units.
-    keys, num_samples, temperature: see `sample_chroma`; the same noise.
+    keys, num_samples, temperature: see `sample_chroma`.
 
   Returns:
     [B, S, h, w, 2] chroma in network units, on the integer grid.

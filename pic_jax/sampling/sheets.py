@@ -20,9 +20,10 @@ from pic_jax.sampling import conditions, pictures, sample
 def _rows_fn(
   model: pic.PIC, seed: int, spec: conditions.SamplingSpec
 ) -> Callable[..., jax.Array]:
-  """Builds the colourisation of images, mapped over devices.
+  """Returns a function that colourises images, mapped over devices.
 
-  Cached, so that a model is compiled once.
+  It takes (params, rgb, indices) and returns rows, see `draw_rows`. The cache
+  prevents a second compilation for the same model and settings.
   """
 
   def draw(
@@ -51,9 +52,10 @@ def draw_rows(
   Args:
     model: the network.
     params: replicated parameters.
-    rgb: [B, H, W, 3] uint8; any B, padded here to the devices.
-    indices: [B] numbers of the images, which determine their samples.
-    sampling: of the config.
+    rgb: [B, H, W, 3] uint8. B need not be a multiple of the device count.
+    indices: [B] indices of the images in the data set. Together with
+      `sampling.seed` they determine the samples.
+    sampling: section `sampling` of the config.
 
   Returns:
     [B, S + 2, H, W, 3] uint8: grey, samples, original.
@@ -72,15 +74,15 @@ def draw_batches(
   *,
   sampling: ml_collections.ConfigDict,
 ) -> Iterator[np.ndarray]:
-  """Colourises the first images of a source, batch after batch.
+  """Colourises the first `sampling.num_images` images of a source, in batches.
 
-  Every host colourises its share and receives all rows.
+  Every host colourises its share of a batch and receives the rows of all hosts.
 
   Args:
     model: the network.
     params: replicated parameters.
-    source: see `input_pipeline.open_source`.
-    sampling: of the config.
+    source: images, see `input_pipeline.open_source`.
+    sampling: section `sampling` of the config.
 
   Yields:
     [b, S + 2, H, W, 3] uint8: grey, samples, original.
@@ -104,19 +106,20 @@ def save(
   step: int,
   folder: str,
 ) -> Iterator[pathlib.Path]:
-  """Colourises test images, one sheet of grey | samples | original per batch.
+  """Colourises test images, and saves one sheet for each batch.
 
-  Streams: memory is that of one batch, whatever the number of images.
+  Each row of a sheet shows the grey image, its samples and the original. Only
+  one batch is in memory at a time, whatever the number of images.
 
   Args:
     model: the network.
-    params: its averaged parameters.
-    config: of data and sampling, which says how many.
-    step: for the names of the files.
-    folder: where `samples/` is made.
+    params: averaged parameters of the network.
+    config: the run's config; `sampling.num_images` says how many images.
+    step: training step of the parameters, for the names of the files.
+    folder: folder in which `samples/` is made.
 
   Yields:
-    The path of each sheet, once it is written.
+    The path of each sheet after it is written, on the main host only.
   """
   source = input_pipeline.open_test(config)
   done = 0

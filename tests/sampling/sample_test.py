@@ -147,7 +147,7 @@ def test_guidance_chooses_the_same_candidate_whatever_the_method():
       spec=conditions.SamplingSpec(2, guidance=conditions.Guidance(5, 1)),
     )
   )
-  assert one.choice is None and one.noise.shape == (6, 5, 7, 4)
+  assert one.choice_noise is None and one.noise.shape == (6, 5, 7, 4)
   scores = []
   for strength in (0.0, 5.0):
     (naive, cached, parallel), own = by_strength(strength)
@@ -166,22 +166,22 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
     (1, 1, pixels, 1),
   )
   noise = jnp.zeros((2, 1, 1, pixels, 3)).at[1, ..., 1].set(2.0)
-  cond = conditions.Conditions(
+  inputs = conditions.SamplerInputs(
     embedding=theta,
     luminance=jnp.zeros((1, 1, pixels, 1)),
     noise=noise,
     embedding_theta=theta,
-    choice=logistic_mixture.noise(jax.random.key(0), (2, 1, 1, pixels, 3))[
-      ..., 0
-    ],
+    choice_noise=logistic_mixture.noise(
+      jax.random.key(0), (2, 1, 1, pixels, 3)
+    )[..., 0],
     guidance=conditions.Guidance(0.5),
   )
-  chroma = cond.sample(theta)
+  chroma = inputs.sample(theta)
   candidates = [
-    logistic_mixture.sample(theta, cond.luminance, x) for x in noise
+    logistic_mixture.sample(theta, inputs.luminance, x) for x in noise
   ]
   logs = [
-    float(logistic_mixture.log_prob(theta, cond.luminance, x)[0, 0, 0])
+    float(logistic_mixture.log_prob(theta, inputs.luminance, x)[0, 0, 0])
     for x in candidates
   ]
   expected = 1 / (1 + np.exp(0.5 * (logs[0] - logs[1])))
