@@ -167,7 +167,20 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
     for tag, value in part.attrib.items():
       if is_kept(tag) and root.find(tag) is None:
         ElementTree.SubElement(root, tag).text = value
-    root.extend(x for x in part if is_kept(x.tag) and root.find(x.tag) is None)
+    kept = [x for x in part if is_kept(x.tag) and root.find(x.tag) is None]
+    for element in kept:
+      _remove_coordinates(element)
+    root.extend(kept)
+
+
+def _remove_coordinates(element: ElementTree.Element) -> None:
+  """Removes the coordinates that IPTC's locations hold at any depth."""
+  begin = _tag('exif:GPS')
+  for part in list(element.iter()):
+    for name in [name for name in part.attrib if name.startswith(begin)]:
+      del part.attrib[name]
+    for child in [child for child in part if child.tag.startswith(begin)]:
+      part.remove(child)
 
 
 def _properties(

@@ -86,6 +86,22 @@ def test_only_what_is_about_the_photograph_is_kept():
     assert word not in kept
 
 
+def test_locations_are_kept_without_coordinates():
+  kept = xmp_of(
+    packet_of(
+      '<Iptc4xmpExt:LocationCreated><rdf:Bag>'
+      '<rdf:li exif:GPSAltitude="353" rdf:parseType="Resource">'
+      '<Iptc4xmpExt:City>Graz</Iptc4xmpExt:City>'
+      '<exif:GPSLatitude>47,4.2N</exif:GPSLatitude>'
+      '<exif:GPSLongitude>15,26.3E</exif:GPSLongitude>'
+      '</rdf:li></rdf:Bag></Iptc4xmpExt:LocationCreated>'
+    ),
+    [],
+  )
+  assert b'Graz' in kept
+  assert b'GPS' not in kept and b'47,4' not in kept and b'353' not in kept
+
+
 def test_hostile_captions_do_no_harm():
   bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>'
   assert not xmp_of(packet_of('<dc:title>&a;</dc:title>', bomb), [])
