@@ -86,7 +86,8 @@ def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
   A missing or impossible resolution raises an exception of any kind.
   """
   # For a JPEG without a resolution, Pillow reports 72. EXIF may have another.
-  is_invented = image.format == 'JPEG' and not image.info.get('jfif_unit')
+  is_jpeg = image.format in ('JPEG', 'MPO')
+  is_invented = is_jpeg and not image.info.get('jfif_unit')
   if 'dpi' in image.info and not is_invented:
     across, down = map(float, image.info['dpi'])
   else:

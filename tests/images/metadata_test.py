@@ -40,6 +40,17 @@ def test_a_resolution_of_0_by_0_is_none(tmp_path, unknown):
   image_files.save_image(tmp_path / 'a.png', rgb, about=about)
 
 
+@pytest.mark.parametrize('form', ['JPEG', 'MPO'])
+def test_a_jpeg_without_a_resolution_gets_none(form, tmp_path):
+  picture = Image.fromarray(tiny.images(1, 12, 16)[0])
+  exif = Image.Exif()
+  exif[ExifTags.Base.Make] = 'Phone'
+  more = {'save_all': True, 'append_images': [picture]} if form == 'MPO' else {}
+  picture.save(tmp_path / 'a.jpg', form, exif=exif, **more)
+  about = image_files.load_photograph(tmp_path / 'a.jpg').metadata
+  assert 'dpi' not in about
+
+
 def test_text_that_is_too_long_for_a_jpeg_does_not_prevent_one(tmp_path):
   rgb = tiny.images(1, 12, 16)[0]
   texts = PngImagePlugin.PngInfo()
