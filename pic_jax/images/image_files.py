@@ -32,6 +32,8 @@ MAX_PIXELS = 64_000_000
 MAX_PAGES = 100  # pages of a TIFF file that are read
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
+SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+REDUCED = 1  # bit of `SUBFILE_TYPE`
 # Factors by which Pillow multiplies the grey values of 2-bit and 4-bit PNG.
 GREY_FACTORS = {'L;2': 85, 'L;4': 17}
 
@@ -153,6 +155,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
   ):
     if image.format == 'TIFF':
       _seek_largest(image, notes)
+      _refuse_raw(image)
     for width, height in _sizes(image):
       if width * height > max_pixels:
         raise errors.RunError(_too_large(f'{width} x {height}', max_pixels))
@@ -268,6 +271,17 @@ def _seek_largest(image: Image.Image, notes: list[str]) -> None:
   image.seek(largest)
   if len(sizes) > 1:
     notes.append(f'page {largest + 1} of {len(sizes)}, the largest')
+
+
+def _refuse_raw(image: Image.Image) -> None:
+  """Refuses a preview: the photograph itself is in a part that is not read."""
+  tags = image.tag_v2
+  is_preview = tags.get(SUBFILE_TYPE, 0) & REDUCED and SUB_IFDS in tags
+  if is_preview or DNG_VERSION in tags:
+    raise errors.RunError(
+      'a raw photograph, of which only a preview could be read; develop it and '
+      'save it as TIFF or JPEG.'
+    )
 
 
 def _sizes(image: Image.Image) -> list[tuple[int, int]]:

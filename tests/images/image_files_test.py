@@ -77,12 +77,12 @@ def lines_of(rows):
   return np.pad(rows, ((0, 0), (1, 0))).tobytes()
 
 
-def tiff(data, width, height, bits, photometric, **more):
+def tiff(data, width, height, bits, photometric, *, tags=None, **more):
   """A little-endian TIFF without compression, one strip per plane."""
   samples = more.pop('samples', 1)
   planes = more.pop('planes', samples)
   size = len(data) // planes
-  tags = {256: [width], 257: [height], 258: [bits], 259: [1]}
+  tags = {256: [width], 257: [height], 258: [bits], 259: [1], **(tags or {})}
   tags |= {262: [photometric], 277: [samples], 278: [height]}
   tags |= {273: [8 + i * size for i in range(planes)], 279: [size] * planes}
   tags |= {284: [2 if planes > 1 else 1]}
@@ -617,8 +617,10 @@ def test_alpha_turns_with_its_photograph(tmp_path):
     (saved(Image.new('LAB', (7, 5)), 'TIFF'), 'Lab'),
     (tiff(np.full(35, 70_000, '<u4').tobytes(), 7, 5, 32, 1), '32-bit'),
     (tiff(bytes(2 * 35 * 3), 7, 5, 16, 2, samples=3), 'separate planes'),
+    (tiff(bytes(35), 7, 5, 8, 1, tags={254: [1], 330: [0]}), 'raw'),
+    (tiff(bytes(35), 7, 5, 8, 1, tags={50706: [0x401]}), 'raw'),
   ],
-  ids=['float', 'lab', '32 bits', '16 bits in planes'],
+  ids=['float', 'lab', '32 bits', '16 bits in planes', 'preview', 'dng'],
 )
 def test_pixels_of_other_kinds_are_refused(data, reason, tmp_path):
   path = tmp_path / 'a.tif'
