@@ -119,7 +119,7 @@ def load_photograph(
   Raises:
     RunError: if there is no such file, or it is empty, damaged, too large or
       not a photograph, or has floating-point, 32-bit or Lab pixels.
-    DiskError: if the disk or the system failed.
+    DiskError: if the disk or the system failed, or memory ran out.
   """
   try:
     return decode_photograph(_read(path), max_pixels)
@@ -247,8 +247,10 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
   except Image.DecompressionBombError as error:
     count = int(re.search(r'\d+', str(error))[0])
     raise errors.RunError(_too_large(f'{count:,}', max_pixels)) from None
+  except MemoryError:  # sizes are checked before: it says nothing of the file
+    raise errors.DiskError('not enough memory to read it.') from None
   # The decoders raise a dozen more kinds on damaged files, from SyntaxError
-  # and struct.error to ZeroDivisionError and MemoryError.
+  # and struct.error to ZeroDivisionError.
   except Exception as error:
     reason = errors.in_one_line(error)[:80] or type(error).__name__
     raise errors.RunError(

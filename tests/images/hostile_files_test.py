@@ -156,7 +156,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_line(name, tmp_path, capfd):
 @pytest.mark.parametrize(
   'kind',
   [OSError, SyntaxError, ValueError, struct.error, ZeroDivisionError]
-  + [MemoryError, EOFError, TypeError, KeyError, IndexError, OverflowError],
+  + [EOFError, TypeError, KeyError, IndexError, OverflowError],
 )
 def test_no_error_of_a_decoder_comes_through(kind, tmp_path, monkeypatch):
   path = tmp_path / 'a.png'
@@ -168,6 +168,15 @@ def test_no_error_of_a_decoder_comes_through(kind, tmp_path, monkeypatch):
     line = refusal(path)
     assert 'damaged' in line and 'save it' in line
     assert len(line) < len(str(path)) + 130
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+  path = tmp_path / 'a.png'
+  path.write_bytes(SEEDS['png'])
+  patch = mock.Mock(side_effect=MemoryError)
+  monkeypatch.setattr(PngImagePlugin.PngImageFile, 'load_prepare', patch)
+  with pytest.raises(errors.DiskError, match='a.png: not enough memory'):
+    image_files.load_photograph(path)
 
 
 def test_a_damaged_profile_never_hides_the_photograph(tmp_path):
