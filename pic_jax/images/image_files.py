@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from pic_jax.images import encoding, jpeg_end, low_bytes, metadata, to_srgb
 from pic_jax.runtime import errors, whole_file
@@ -60,6 +60,9 @@ FILE_ERRORS = (
 # globally, because `catch_warnings` does not work in threads.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
+# Photoshop's XMP and a scanner's profile have several megabytes; beyond the
+# limit of one that Pillow sets, the whole picture would count as damaged.
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 24
 # Keeps libtiff from printing to stderr, if Pillow exports this function.
 with contextlib.suppress(AttributeError):
   ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
@@ -170,6 +173,8 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
         )
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
+    if alpha is not None and not alpha.any():
+      alpha = _invisible(image, alpha, notes)
     orientation = _orientation(image, notes)
     kept = metadata.extract(image, notes)
     # Counted last, because Pillow leaves the first frame to count them.
@@ -183,6 +188,19 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     rgb = rgb[..., :1]
   rgb = np.ascontiguousarray(to_srgb.turned(rgb, orientation))
   return Photograph(rgb, alpha, tuple(notes), kept)
+
+
+def _invisible(
+  image: Image.Image, alpha: np.ndarray, notes: list[str]
+) -> np.ndarray | None:
+  """Returns the alpha to use for a picture whose alpha is 0 everywhere.
+
+  None for a BMP: Windows leaves the fourth byte at 0 and ignores it.
+  """
+  if image.format == 'BMP':
+    return None
+  notes.append('all of its pixels are transparent')
+  return alpha
 
 
 def _without_hidden(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

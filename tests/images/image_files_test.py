@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from pic_jax.images import encoding, image_files, tiling, to_srgb
 from pic_jax.runtime import errors
@@ -468,6 +468,33 @@ def bmp():
   return Case(saved(levels_of(5, 7, 3), 'BMP'), levels_of(5, 7, 3))
 
 
+def bmp_of_windows():
+  """BITMAPV4HEADER with a mask of alpha, and 0 in every alpha."""
+  rgb = levels_of(5, 7, 3)
+  head = struct.pack('<IiiHHIIiiII', 108, 7, 5, 1, 32, 3, 4 * 35, 0, 0, 0, 0)
+  head += struct.pack('<4I', 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+  head = head.ljust(108, b'\0')
+  levels = np.pad(rgb[::-1, :, ::-1], ((0, 0), (0, 0), (0, 1))).tobytes()
+  size = struct.pack('<IHHI', 14 + 108 + len(levels), 0, 0, 14 + 108)
+  return Case(b'BM' + size + head + levels, rgb)
+
+
+def transparent_everywhere():
+  rgba = levels_of(5, 7, 4)
+  rgba[..., 3] = 0
+  notes = ('all of its pixels are transparent',)
+  white = np.full((5, 7), 255, np.uint8)
+  return Case(saved(rgba), white, rgba[..., 3], notes)
+
+
+def png_of_long_texts():
+  """What Photoshop writes: a packet of some megabytes, packed."""
+  texts = PngImagePlugin.PngInfo()
+  texts.add_itxt('XML:com.adobe.xmp', ' ' * 3_000_000, zip=True)
+  rgb = levels_of(5, 7, 3)
+  return Case(saved(rgb, pnginfo=texts), rgb)
+
+
 def webp():
   rgba = levels_of(5, 7, 4)
   data = saved(rgba, 'WEBP', lossless=True, exact=True)
@@ -538,6 +565,9 @@ CASES = [
   png_named_jpg,
   suffix_in_capitals,
   bmp,
+  bmp_of_windows,
+  transparent_everywhere,
+  png_of_long_texts,
   webp,
   interlaced,
   damaged_exif,
