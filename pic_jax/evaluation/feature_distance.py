@@ -1,9 +1,10 @@
 """Distance of coloured photographs from real ones, in a classifier's features.
 
-A kernel distance (Binkowski et al. 2018, "KID") in features of the model's own
-backbone, which here sees all three colours: the mean and the deviation of its
-taps over a picture, and the mean of its head. It is unbiased: 0 on average for
-pictures like the reference, and so sometimes below 0.
+The distance is the kernel distance "KID" (Binkowski et al. 2018) in features of
+the model's own backbone, which reads all three colours here. The features are
+the means and standard deviations of the feature maps over a picture ("taps"),
+and the means of the last layer ("head"). The distance is unbiased: its expected
+value is 0 for pictures distributed like the reference, so it may be negative.
 """
 
 import functools
@@ -27,22 +28,26 @@ from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
-# Scales typical distances to more than 1.
+# Factor that makes typical distances larger than 1.
 SCALE = 100.0
+# Parts of the backbone, each of which gives a distance.
 PARTS = ('taps', 'head')
+# Sets of pictures whose distance is measured. The pictures of 'floor' have the
+# true chroma, reduced to the model's grid.
 SETS = ('samples', 'floor', 'originals', 'grey')
-NUM_REFERENCE = 1500
+NUM_REFERENCE = 1500  # number of reference photographs
 
 
 def features(params: parameters.Params, rgb: jax.Array) -> dict[str, jax.Array]:
-  """Computes the features of pictures, by part of the backbone.
+  """Computes the features of pictures for each part of the backbone.
 
   Args:
-    params: of a `PIC` with a backbone.
+    params: parameters of a `PIC` with a backbone.
     rgb: [B, H, W, 3] uint8.
 
   Returns:
-    'taps': [B, 2 x channels of all taps], 'head': [B, C], float32.
+    'taps': [B, T] float32, where T is twice the number of channels of all taps;
+    'head': [B, C] float32.
   """
   *taps, head = efficientnet_lite0.EfficientNetLite0().apply(
     {'params': backbone_embedding.params_of(params)},
@@ -57,13 +62,23 @@ def features_of_all(
   pictures: Sequence[np.ndarray],
   batch_size: int = 16,
 ) -> dict[str, np.ndarray]:
-  """`features` of many pictures [H, W, 3] uint8 of one size: [N, ...]."""
+  """Computes the features of many pictures of one size, batch by batch.
+
+  Args:
+    params: parameters of a `PIC` with a backbone.
+    pictures: N pictures [H, W, 3] uint8.
+    batch_size: number of pictures in a batch.
+
+  Returns:
+    The same as `features`, [N, ...].
+  """
   features_fn: Callable = jax.jit(features)
   rows = []
   for first in range(0, len(pictures), batch_size):
     indices = range(first, min(first + batch_size, len(pictures)))
     batch = np.stack([pictures[index] for index in indices])
-    padding = batch_size - len(batch)  # one shape, one program
+    # The last batch is padded, so all batches use one compiled program.
+    padding = batch_size - len(batch)
     padded = np.pad(batch, ((0, padding), (0, 0), (0, 0), (0, 0)))
     found = features_fn(params, padded)
     rows.append({k: np.asarray(v)[: len(batch)] for k, v in found.items()})
@@ -71,17 +86,26 @@ def features_of_all(
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Cubic polynomial kernel of rows, [N, M] (Binkowski et al. 2018)."""
+  """Computes the cubic kernel (Binkowski et al. 2018) between two sets of rows.
+
+  Args:
+    x: [N, F] features.
+    y: [M, F] features.
+
+  Returns:
+    Kernel values [N, M].
+  """
   return (x @ y.T / x.shape[1] + 1.0) ** 3
 
 
 def distance(pictures: np.ndarray, reference: np.ndarray) -> float:
-  """Squared maximum mean discrepancy, unbiased, times `SCALE`.
+  """Computes the unbiased squared maximum mean discrepancy, times `SCALE`.
+
+  Every feature is first divided by its standard deviation over the reference.
 
   Args:
-    pictures: [N, F] features; N > 1.
-    reference: [M, F] features of other, real photographs, M > 1; they give the
-      units: every feature counts in its deviations over the reference.
+    pictures: [N, F], features of the pictures; N > 1.
+    reference: [M, F], features of other, real photographs; M > 1.
   """
   mean, deviation = reference.mean(0), reference.std(0) + 1e-6
   x, y = (
@@ -97,14 +121,15 @@ def distance(pictures: np.ndarray, reference: np.ndarray) -> float:
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Checks that there are features.
+  """Checks that the model has a backbone, which computes the features.
 
   Raises:
-    UserError: the model has no backbone.
+    UserError: if it has none.
   """
   if config.model.backbone == 'none':
     raise errors.UserError(
-      'The feature distance needs `model.backbone`, which this model lacks.'
+      'The feature distance needs a model with a backbone (`model.backbone`), '
+      'which this model lacks. Leave out --num_feature_images.'
     )
 
 
@@ -116,13 +141,24 @@ def _features_of_sets(
   model: pic.PIC,
   seed: int,
 ) -> dict[str, jax.Array]:
-  """'<set>_<part>' features of the sets of `SETS` for images [B, H, W, 3]."""
+  """Computes the features of all `SETS` of pictures for some images.
+
+  Args:
+    params: parameters of the model.
+    rgb: [B, H, W, 3] uint8, the originals.
+    indices: [B] indices of the images in their source.
+    model: model that draws the samples.
+    seed: seed of the samples.
+
+  Returns:
+    Features [B, ...], keyed by '<set>_<part>'.
+  """
   lab = model.split_lab(rgb)
   keys = sample.image_keys(seed, indices)
   spec = conditions.SamplingSpec()
   drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
   pictures_fn = functools.partial(pictures.to_rgb, model, lab.luminance)
-  shown = {
+  pictures_of_sets = {
     'samples': pictures_fn(drawn.chroma)[:, 0],
     'floor': pictures_fn(lab.chroma[:, None])[:, 0],
     'originals': rgb,
@@ -130,7 +166,7 @@ def _features_of_sets(
   }
   return {
     f'{name}_{part}': values
-    for name, images in shown.items()
+    for name, images in pictures_of_sets.items()
     for part, values in features(params, images).items()
   }
 
@@ -142,47 +178,46 @@ def measure(
   *,
   num_images: int,
 ) -> dict[str, Any]:
-  """Measures samples of the first images of a source, one of each.
+  """Measures one sample of each of the first images of a source.
 
-  The reference are `NUM_REFERENCE` photographs of `data.train_split`. Chroma is
-  interpolated linearly, as in --mode=sample; the floor is what the true chroma
-  on the model's grid has.
+  The reference is `NUM_REFERENCE` photographs of `data.train_split`. Chroma is
+  interpolated linearly, as in --mode=sample.
 
   Args:
-    config: of the model, data and sampling.
-    params: replicated (averaged) parameters.
-    source: see `input_pipeline.open_source`.
-    num_images: -1 for all.
+    config: config with the model, data and sampling sections.
+    params: averaged parameters, replicated over the local devices.
+    source: images; see `input_pipeline.open_source`.
+    num_images: number of images to measure; -1 for all.
 
   Returns:
-    '<set>_distance_taps' and '<set>_distance_head' for the sets of `SETS`;
+    '<set>_distance_taps' and '<set>_distance_head' for each of `SETS`, and
     'num_feature_images'.
 
   Raises:
-    UserError: see `check`; or the training images cannot be opened.
+    UserError: see `check`; or if the training images cannot be opened.
   """
   check(config)
   model, seed = run_config.build_model(config), config.sampling.seed
   training = input_pipeline.open_source(config.data, config.data.train_split)
   chosen = np.random.default_rng(0).permutation(len(training))[:NUM_REFERENCE]
 
-  show_fn = devices.pmap(
+  features_fn = devices.pmap(
     functools.partial(_features_of_sets, model=model, seed=seed)
   )
   found = likelihood.score_images(
-    lambda *batch: show_fn(params, *devices.shard(batch)),
+    lambda *batch: features_fn(params, *devices.shard(batch)),
     source,
     config.sampling.batch_size,
     num_images=num_images,
   )
-  real = features_of_all(
+  reference = features_of_all(
     jax.device_put(devices.fetch(params)), [training[index] for index in chosen]
   )
   report = {'num_feature_images': len(found['originals_taps'])}
   for name in SETS:
     for part in PARTS:
       report[f'{name}_distance_{part}'] = distance(
-        found[f'{name}_{part}'], real[part]
+        found[f'{name}_{part}'], reference[part]
       )
   return report
 

@@ -1,8 +1,9 @@
-"""Figure 5 as a number: whether parts that look alike get the same colour.
+"""A score for failures like figure 5: like parts in different colours.
 
-The paper's failures colour two parts of one object differently. Pairs of
-distant cells with the same colour and luminance texture in the original are
-found without a model; samples should agree there, too.
+In the paper's failures two parts of one object have different colours. This
+file finds pairs of distant cells that have the same colour and luminance
+texture in the original, without a model. In a sample such cells should agree as
+well.
 """
 
 from typing import Any
@@ -11,34 +12,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-PATCH = 5  # side of the luminance around a cell, in cells
-MIN_CORRELATION = 0.9  # of two patches
-MIN_DISTANCE = 6.0  # of two cells
-MIN_CHROMA = 10.0  # of the original, Lab units
-MAX_DIFFERENCE = 4.0  # of two cells of the original, Lab units
+PATCH = 5  # side of the luminance patch around a cell, in cells
+MIN_CORRELATION = 0.9  # correlation of the two luminance patches
+MIN_DISTANCE = 6.0  # distance between the two cells, in cells
+MIN_CHROMA = 10.0  # length of (a, b) of either cell in the original, Lab units
+MAX_DIFFERENCE = 4.0  # distance in (a, b) in the original, Lab units
 
 
 def _inner(x: jax.Array) -> jax.Array:
-  """[B, n, C] of the cells of maps [B, h, w, C] with a whole patch around."""
+  """Selects the cells of maps [B, h, w, C] that have a whole patch around them.
+
+  Returns:
+    [B, n, C], where n is the number of such cells.
+  """
   margin = PATCH // 2
   inner = x[:, margin:-margin, margin:-margin]
   return inner.reshape(len(x), -1, x.shape[-1])
 
 
 def _distances(chroma: jax.Array) -> jax.Array:
-  """[B, n, n] between cells [B, n, 2]."""
+  """Computes the distances [B, n, n] in (a, b) between cells [B, n, 2]."""
   return jnp.linalg.norm(chroma[:, :, None] - chroma[:, None], axis=-1)
 
 
 def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
-  """Finds the pairs, each of them once.
+  """Finds the pairs of cells that look alike, each pair once.
 
   Args:
-    luminance: [B, h, w, 1] of the cells, in network units.
-    original: [B, h, w, 2] in Lab units.
+    luminance: [B, h, w, 1], luminance of the cells in network units.
+    original: [B, h, w, 2], chroma of the original in Lab units.
 
   Returns:
-    [B, n, n] bool, of n cells that are not at the border.
+    [B, n, n] bool, True for a pair; n is the number of cells that have a whole
+    patch around them.
   """
   batch, height, width, _ = luminance.shape
   height, width = height - PATCH + 1, width - PATCH + 1
@@ -52,65 +58,69 @@ def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
   ).reshape(batch, height * width, PATCH**2)
   patches = patches - patches.mean(-1, keepdims=True)
   norms = jnp.linalg.norm(patches, axis=-1, keepdims=True)
-  # Flat ones correlate with nothing; one grey level is a norm of 0.008.
+  # A flat patch must correlate with nothing, so its norm is kept from 0. One
+  # cell that differs by one step of the 8-bit luminance gives a norm of 0.008.
   patches = patches / jnp.maximum(norms, 1e-4)
   correlation = jnp.einsum(
     'bik,bjk->bij', patches, patches, precision='highest'
   )
   rows, cols = np.divmod(np.arange(height * width), width)
-  apart = np.hypot(rows[:, None] - rows, cols[:, None] - cols) >= MIN_DISTANCE
+  distance = np.hypot(rows[:, None] - rows, cols[:, None] - cols)
+  is_distant = np.triu(distance >= MIN_DISTANCE)  # each pair once
   chroma = _inner(original)
-  colourful = jnp.linalg.norm(chroma, axis=-1) > MIN_CHROMA
+  is_colourful = jnp.linalg.norm(chroma, axis=-1) > MIN_CHROMA
   return (
     (correlation > MIN_CORRELATION)
-    & jnp.triu(apart)[None]
+    & is_distant[None]
     & (_distances(chroma) < MAX_DIFFERENCE)
-    & colourful[:, :, None]
-    & colourful[:, None]
+    & is_colourful[:, :, None]
+    & is_colourful[:, None]
   )
 
 
 def excess(
   luminance: jax.Array, original: jax.Array, samples: jax.Array
 ) -> jax.Array:
-  """Distances of such pairs in samples, less those in the original.
+  """Computes how much farther apart the cells of a pair are in samples.
 
   Args:
-    luminance: [B, h, w, 1] of the cells, in network units.
-    original: [B, h, w, 2] in Lab units.
+    luminance: [B, h, w, 1], luminance of the cells in network units.
+    original: [B, h, w, 2], chroma of the original in Lab units.
     samples: [B, S, h, w, 2] in Lab units.
 
   Returns:
-    [B, 2]: distance in (a, b) within a sample, less that within the original,
-    summed over pairs, mean over samples; and the number of pairs.
+    [B, 2]. The first value is the distance in (a, b) in a sample minus that in
+    the original, summed over pairs and averaged over samples, in Lab units. The
+    second value is the number of pairs.
   """
   if min(luminance.shape[1:3]) < PATCH:
     return jnp.zeros((len(luminance), 2))
-  chosen = pairs(luminance, original)
+  is_pair = pairs(luminance, original)
 
   def total(chroma: jax.Array) -> jax.Array:
-    return jnp.where(chosen, _distances(_inner(chroma)), 0.0).sum((1, 2))
+    return jnp.where(is_pair, _distances(_inner(chroma)), 0.0).sum((1, 2))
 
-  # One sample at a time: the pairs of all at once need S times the memory.
-  drawn = jax.lax.map(total, samples.swapaxes(0, 1)).mean(0)
-  return jnp.stack([drawn - total(original), chosen.sum((1, 2))], -1)
+  # Sample by sample, because all samples at once would need S times the memory.
+  mean_total = jax.lax.map(total, samples.swapaxes(0, 1)).mean(0)
+  return jnp.stack([mean_total - total(original), is_pair.sum((1, 2))], -1)
 
 
 def mean_excess(values: np.ndarray, name: str) -> dict[str, Any]:
-  """Mean over the pairs of all images, and its standard error over images.
+  """Computes the mean excess over the pairs of all images.
 
   Args:
-    values: [N, 2] of `excess`.
-    name: of the score.
+    values: [N, 2], what `excess` returned for N images.
+    name: name of the score.
 
   Returns:
-    `name`, `<name>_stderr` and `<name>_pairs`; the number alone if it is 0.
+    `<name>_pairs`, the number of pairs. If there are any, also the mean, under
+    `name`; and, if N > 1, its standard error over images, `<name>_stderr`.
   """
   sums, counts = values.T
   report = {f'{name}_pairs': int(counts.sum())}
   if counts.any():
     report[name] = mean = float(sums.sum() / counts.sum())
-    if len(values) > 1:  # of a ratio of two means (Cochran 1977, eq. 2.39)
-      rest = (sums - mean * counts).std(ddof=1) / counts.mean()
-      report[f'{name}_stderr'] = float(rest / np.sqrt(len(values)))
+    if len(values) > 1:  # error of a ratio of means (Cochran 1977, eq. 2.39)
+      deviation = (sums - mean * counts).std(ddof=1) / counts.mean()
+      report[f'{name}_stderr'] = float(deviation / np.sqrt(len(values)))
   return report
