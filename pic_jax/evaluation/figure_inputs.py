@@ -1,4 +1,4 @@
-"""Inputs of the paper's figures: samples, modes and scores of images."""
+"""Pictures and scores of images from which the paper's figures are made."""
 
 import functools
 import os
@@ -19,11 +19,10 @@ from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
-# L under which figure 6 shows chroma by itself.
+# Constant L with which figure 6 shows chroma alone.
 FLAT_LUMINANCE = 50.0
-
-
-FigureInputs = dict[str, Any]  # what `draw_and_score` gives for an image
+# Pictures and scores of one image, keyed by name; see `draw_and_score`.
+FigureInputs = dict[str, Any]
 
 
 def draw_and_score(
@@ -33,52 +32,68 @@ def draw_and_score(
   *,
   indices: Sequence[int],
 ) -> Iterator[FigureInputs]:
-  """Draws and scores some images of a source, one after another.
+  """Draws samples of some images and scores them, image by image.
 
   Args:
-    config: of the model and of sampling.
-    params: replicated (averaged) parameters.
-    source: see `input_pipeline.open_source`.
-    indices: which images; an image's samples depend on its number and
-      `sampling.seed`, as in --mode=sample.
+    config: config with the model, data and sampling sections.
+    params: averaged parameters, replicated over the local devices.
+    source: images; see `input_pipeline.open_source`.
+    indices: indices of the images in `source`. The samples of an image depend
+      on its index and `sampling.seed`, as in --mode=sample.
 
   Yields:
-    For each image, with S = `sampling.num_samples`, [..., H, W, 3] uint8:
-    'grey', 'original', 'samples' [S], 'flat_sample' (chroma at L = 50);
-    'difference': mean distance of two samples in (a, b); 'index'. Where the
-    embedding has a likelihood: 'embedding_samples' [S] (every pixel
-    independent of the others), 'embedding_mode', 'flat_mode'. Where the model
-    has one: 'bits_per_dim' of the original chroma. Where it has finer levels:
-    'maps' [levels + 1], the first sample's map of each level, as cells.
+    A dictionary for each image. Pictures are [H, W, 3] uint8, and lists of S
+    pictures [S, H, W, 3], where S is `sampling.num_samples`.
+
+    Of every model: pictures 'grey', 'original' and 'flat_sample' (the first
+    sample at L = 50); 'samples', S pictures; 'difference', the mean distance in
+    (a, b) between two samples, in Lab units; 'index'.
+
+    If the embedding has a likelihood: 'embedding_samples', S pictures whose
+    pixels are independent of each other; pictures 'embedding_mode' and
+    'flat_mode' (the mode at L = 50).
+
+    If the model has a likelihood: 'bits_per_dim' of the original chroma.
+
+    If the model has finer levels: 'maps' [levels + 1, H, W, 3], the first
+    sample's map of each level, shown as flat cells, coarsest first.
   """
   model = run_config.build_model(config)
-  draw = devices.pmap(
+  draw_fn = devices.pmap(
     functools.partial(_draw, model=model, sampling=config.sampling)
   )
   chosen = np.stack([source[index] for index in indices])
-  for rgb, places, mask in input_pipeline.eval_batches(
+  for rgb, positions, mask in input_pipeline.eval_batches(
     chosen, devices.round_up(config.sampling.batch_size)
   ):
-    numbers = np.asarray(indices)[places]
-    found = draw(params, *devices.shard((rgb, numbers)))
-    found = devices.unshard(found)
-    for place in np.flatnonzero(mask):
-      yield {name: x[place] for name, x in found.items()} | {
-        'index': int(numbers[place])
+    source_indices = np.asarray(indices)[positions]
+    inputs = draw_fn(params, *devices.shard((rgb, source_indices)))
+    inputs = devices.unshard(inputs)
+    for row in np.flatnonzero(mask):
+      yield {name: x[row] for name, x in inputs.items()} | {
+        'index': int(source_indices[row])
       }
 
 
 def _draw(
   params: parameters.Params,
   rgb: jax.Array,
-  numbers: jax.Array,
+  indices: jax.Array,
   *,
   model: pic.PIC,
   sampling: ml_collections.ConfigDict,
 ) -> dict[str, jax.Array]:
-  """Computes `draw_and_score` of images [b, H, W, 3] with numbers [b]."""
+  """Computes what `draw_and_score` yields, except 'index', for a batch.
+
+  Args:
+    params: parameters of the model.
+    rgb: [b, H, W, 3] uint8.
+    indices: [b] indices of the images in their source.
+    model: model that draws the samples.
+    sampling: the sampling section of a config.
+  """
   lab = model.split_lab(rgb)
-  keys = sample.image_keys(sampling.seed, numbers)
+  keys = sample.image_keys(sampling.seed, indices)
   spec = conditions.spec_from_config(sampling)
   samples = sample.draw(
     model, params, lab.luminance, keys=keys, spec=spec
@@ -105,12 +120,12 @@ def _draw(
   log_prob = scores.on_finest_grid()
   inputs['bits_per_dim'] = logistic_mixture.bits_per_dim(log_prob)
   if model.embedding_has_likelihood:
-    own = scores.embedding[..., : model.num_outputs]
-    small = model.coarsest_luminance(lab.luminance)
-    mode = logistic_mixture.mode(own, small)[:, None]
+    embedding_theta = scores.embedding[..., : model.num_outputs]
+    luminance_small = model.coarsest_luminance(lab.luminance)
+    mode = logistic_mixture.mode(embedding_theta, luminance_small)[:, None]
     independent = sample.sample_independently(
-      own,
-      small,
+      embedding_theta,
+      luminance_small,
       keys=keys,
       num_samples=sampling.num_samples,
       temperature=sampling.temperature,
@@ -124,7 +139,16 @@ def _draw(
 
 
 def _maps(model: pic.PIC, luminance: jax.Array, chroma: jax.Array) -> jax.Array:
-  """Shows every level of chroma [b, h, w, 2], coarsest first, as flat cells."""
+  """Renders every level of the chroma as flat cells, coarsest first.
+
+  Args:
+    model: model with levels.
+    luminance: [b, H, W, 1] in network units.
+    chroma: [b, h, w, 2], the finest map, in network units.
+
+  Returns:
+    Pictures [b, levels + 1, H, W, 3] uint8.
+  """
   shape = (*luminance.shape[:3], 2)
   maps = [
     jax.image.resize(level.chroma, shape, 'nearest')
@@ -136,35 +160,40 @@ def _maps(model: pic.PIC, luminance: jax.Array, chroma: jax.Array) -> jax.Array:
 def pictures_of_others(
   config: ml_collections.ConfigDict, folders: Sequence[str]
 ) -> dict[int, np.ndarray]:
-  """Reads other methods' pictures of the photographs of `data.name=folder`.
+  """Reads the pictures that other methods made of a folder of photographs.
+
+  For a photograph NAME.jpg a method's picture is a file NAME.*, NAME.jpg.*,
+  NAME.0.* or NAME.jpg.0.*. A photograph that has no picture in one of the
+  folders is named on stderr and left out.
 
   Args:
-    config: of the data and of sampling.
-    folders: one for each method, with NAME.* or NAME.0.* (with or without its
-      own ending) for a photograph; a photograph that has no picture in some
-      folder is named on stderr and left out.
+    config: config with the data and sampling sections; `data.name` must be
+      'folder'.
+    folders: paths of the methods' folders.
 
   Returns:
-    By the number of the image, at most `sampling.num_images` of them:
-    [folders, H, W, 3] uint8, fitted as the photographs are.
+    Pictures [F, H, W, 3] uint8 of the F folders, keyed by the index of the
+    photograph. They are cropped and scaled like the photographs. There are at
+    most `sampling.num_images` entries.
 
   Raises:
-    UserError: no such folder, or no photograph has a picture in each.
+    UserError: if a folder does not exist, `data.name` is not 'folder', or no
+      photograph has a picture in every folder.
   """
   if not folders:
     return {}
   if config.data.name != 'folder':
     raise errors.UserError(
-      '--compare_with needs `data.name=folder`, the photographs, '
+      '--compare_with needs a folder of photographs, `data.name=folder`, '
       f'got {config.data.name!r}.'
     )
   files = {}
   for name in folders:
     if not os.path.isdir(name):
-      raise errors.UserError(f'--compare_with: {name}: no such folder.')
-    inside = sorted(pathlib.Path(name).iterdir(), reverse=True)
-    files[name] = {path.stem: path for path in inside}
-    files[name] |= {path.name: path for path in inside}
+      raise errors.UserError(f'--compare_with: {name} is not a folder.')
+    paths = sorted(pathlib.Path(name).iterdir(), reverse=True)
+    files[name] = {path.stem: path for path in paths}
+    files[name] |= {path.name: path for path in paths}
   found = {}
   source = input_pipeline.open_images(config.data, config.data.test_split)
   for index, photograph in enumerate(source.files):
@@ -190,12 +219,22 @@ def pictures_of_others(
 def _picture_of(
   photograph: pathlib.Path, folder: str, files: dict[str, pathlib.Path]
 ) -> np.ndarray:
-  """A method's picture; `RunError` if there is none, or it is damaged."""
+  """Reads the picture of a photograph from a method's folder.
+
+  Args:
+    photograph: path of the photograph.
+    folder: path of the method's folder.
+    files: paths of the files in `folder`, keyed by name and by stem.
+
+  Raises:
+    RunError: if there is no such picture, or it is damaged.
+  """
   name, stem = photograph.name, photograph.stem
   for candidate in (name, stem, f'{name}.0', f'{stem}.0'):
     if candidate in files:
       return image_files.load_image(files[candidate])
   raise errors.RunError(
     f'{errors.in_one_line(folder)} has no picture of '
-    f'{errors.in_one_line(name)}, neither by this name nor by that of sample 0.'
+    f'{errors.in_one_line(name)}, neither under this name nor under the name '
+    'of sample 0.'
   )

@@ -1,4 +1,4 @@
-"""The figures of the paper, on random, uncurated images of the test split."""
+"""The figures of the paper, made of random images of the test split."""
 
 import functools
 import pathlib
@@ -15,7 +15,7 @@ from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.saved import run_config
 
-# Images drawn for each row of a figure that picks extremes.
+# Number of images from which each row of a figure of extremes is selected.
 POOL_PER_ROW = 8
 
 FigureInputs = figure_inputs.FigureInputs
@@ -23,28 +23,32 @@ Trained = tuple[Any, ml_collections.ConfigDict]  # averaged parameters, config
 
 
 def _columns(image: FigureInputs, *names: str) -> np.ndarray:
-  """Joins pictures and stacks of pictures to [columns, H, W, 3]."""
+  """Joins pictures and stacks of pictures into one row [columns, H, W, 3]."""
   parts = [image[name] for name in names]
   return np.concatenate([x[None] if x.ndim == 3 else x for x in parts])
 
 
 def to_rows(inputs: Sequence[FigureInputs], *names: str) -> np.ndarray:
-  """Stacks one row for each image: [rows, columns, H, W, 3] uint8."""
+  """Builds a table with one row for each image and the named columns.
+
+  Returns:
+    Pictures [rows, columns, H, W, 3] uint8.
+  """
   return np.stack([_columns(image, *names) for image in inputs])
 
 
 def pixelwise(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Figure 1: independent samples of every pixel, from the embedding alone."""
+  """Builds figure 1: samples from the embedding alone, pixel by pixel."""
   return to_rows(inputs[:num_rows], 'grey', 'embedding_samples', 'original')
 
 
 def grid(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Figures 3, 9 and 10: samples left, originals right."""
+  """Builds figures 3, 9 and 10: samples on the left, originals on the right."""
   return to_rows(inputs[:num_rows], 'samples', 'original')
 
 
 def diversity(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Figure 4: the most diverse images first, then the most consistent."""
+  """Builds figure 4: images with the most, then the least diverse samples."""
   ranked = sorted(inputs, key=lambda image: -image['difference'])
   half = num_rows // 2
   chosen = ranked[: num_rows - half] + ranked[len(ranked) - half :]
@@ -52,20 +56,25 @@ def diversity(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
 
 
 def failures(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Figure 5: most bits/dim first, then least agreement between samples."""
+  """Builds figure 5: images with failures.
+
+  The first half of the rows has the most bits/dim, the second half has the
+  least agreement between samples.
+  """
   by_bits = sorted(inputs, key=lambda image: -image['bits_per_dim'])
   chosen = by_bits[: num_rows - num_rows // 2]
-  taken = {image['index'] for image in chosen}
+  chosen_indices = {image['index'] for image in chosen}
   by_difference = sorted(inputs, key=lambda image: -image['difference'])
-  rest = [image for image in by_difference if image['index'] not in taken]
-  chosen += rest[: num_rows // 2]
+  remaining = [x for x in by_difference if x['index'] not in chosen_indices]
+  chosen += remaining[: num_rows // 2]
   return to_rows(chosen, 'grey', 'samples', 'original')
 
 
 def ablation(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Figure 6: grey | embedding's mode, its chroma | PIC, its chroma | original.
+  """Builds figure 6: the embedding's mode against a sample of PIC.
 
-  Chroma is shown at L = 50.
+  The columns are grey | the mode | chroma of the mode | the sample | chroma of
+  the sample | original. Chroma is shown at L = 50.
   """
   inputs = [
     image | {'sample': image['samples'][0]} for image in inputs[:num_rows]
@@ -82,7 +91,11 @@ def ablation(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
 
 
 def levels(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Grey | one sample's map of each level, as cells | the sample | original."""
+  """Builds a figure of one sample's map of every level, shown as flat cells.
+
+  The columns are grey | the maps, coarsest first | the sample | original. The
+  paper has no such figure.
+  """
   inputs = [
     image | {'sample': image['samples'][0]} for image in inputs[:num_rows]
   ]
@@ -97,7 +110,9 @@ FIGURES: dict[str, Callable[[Sequence[FigureInputs], int], np.ndarray]] = {
   'ablation': ablation,
   'levels': levels,
 }
+# Figures that show the most extreme images of a pool.
 PICKING = ('diversity', 'failures')
+# Figures of an embedding that was trained with a mixture of its own.
 NEED_MIXTURE = ('pixelwise', 'ablation')
 
 
@@ -108,35 +123,39 @@ def make_all(
   *,
   compare_with: str = '',
 ) -> Iterator[pathlib.Path]:
-  """Writes every figure that the models allow, and reports the others.
+  """Writes every figure that the models can show, and says which they cannot.
 
   Args:
-    names: workdirs or other names of the models, for their learning curves.
-    trained: one model for figures 1, 3 to 6 and 8, or several for figure 7.
-      The first one's config names the images: `sampling.num_images` rows of
-      `num_samples` samples; `sampling.seed` chooses images and samples.
-    folder: of the PNG files.
-    compare_with: folders X,Y of other methods' pictures, for figure 8.
+    names: names of the models, as --checkpoint gives them. Workdirs have a
+      learning curve.
+    trained: one model for figures 1, 3 to 6 and 8, or several for figure 7. The
+      config of the first model determines the images: it has
+      `sampling.num_images` rows of `sampling.num_samples` samples, and
+      `sampling.seed` selects images and samples.
+    folder: folder of the PNG files.
+    compare_with: folders of other methods' pictures for figure 8, separated by
+      commas.
 
   Yields:
-    The path of each, once it is written.
+    The path of each figure, after it is written.
 
   Raises:
-    UserError: a folder of `compare_with` is missing.
+    UserError: if a folder of `compare_with` does not exist.
   """
-  several = {'compare': functools.partial(models, trained)}
   folders = paths.split(compare_with) if compare_with else []
-  rows = several
+  rows_fns = {'compare': functools.partial(models, trained)}
   if len(trained) == 1:
-    rows = _figures_of_model(*trained[0], folders)
-  drawings = {name: functools.partial(_save, fn) for name, fn in rows.items()}
-  drawings['curve'] = functools.partial(
+    rows_fns = _figures_of_model(*trained[0], folders)
+  write_fns = {
+    name: functools.partial(_save, x) for name, x in rows_fns.items()
+  }
+  write_fns['curve'] = functools.partial(
     learning_curve.plot, [pathlib.Path(name) for name in names]
   )
-  for name, draw in drawings.items():
+  for name, write in write_fns.items():
     path = folder / f'{name}.png'
     try:
-      draw(path)
+      write(path)
     except errors.UserError as error:
       terminal.say(f'No {path.name}: {error}')
     else:
@@ -152,7 +171,12 @@ def _figures_of_model(
   config: ml_collections.ConfigDict,
   folders: Sequence[str],
 ) -> dict[str, Callable[[], np.ndarray]]:
-  """Builds the rows of each figure by name, from one pass over the images."""
+  """Draws all samples for the figures of one model.
+
+  Returns:
+    For each figure a function that builds its rows [rows, columns, H, W, 3]
+    uint8, keyed by name.
+  """
   model = run_config.build_model(config)
   others = figure_inputs.pictures_of_others(config, folders)
   source = input_pipeline.open_test(config)
@@ -169,11 +193,11 @@ def _figures_of_model(
     )
   }
 
-  def draw(figure: str) -> np.ndarray:
+  def rows(figure: str) -> np.ndarray:
     if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
       raise errors.UserError(
-        'the embedding has no likelihood of its own: trained with '
-        '`model.embedding_loss_weight` = 0.'
+        'the embedding has no likelihood of its own, because it was trained '
+        'with `model.embedding_loss_weight` = 0.'
       )
     if figure == 'levels' and not model.levels:
       raise errors.UserError('the model has no finer levels (`model.levels`).')
@@ -181,46 +205,48 @@ def _figures_of_model(
       raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
     return FIGURES[figure]([inputs[index] for index in pool], num_rows)
 
-  drawings = {name: functools.partial(draw, name) for name in FIGURES}
+  rows_fns = {name: functools.partial(rows, name) for name in FIGURES}
   if others:
-    drawings['compare_folders'] = functools.partial(methods, inputs, others)
-  return drawings
+    rows_fns['compare_folders'] = functools.partial(methods, inputs, others)
+  return rows_fns
 
 
 def random_indices(
   config: ml_collections.ConfigDict, length: int, count: int
 ) -> list[int]:
-  """Chooses `count` of `length` images by `sampling.seed`."""
+  """Selects `count` of `length` images at random, seeded by `sampling.seed`."""
   rng = np.random.default_rng(config.sampling.seed)
   return rng.permutation(length)[:count].tolist()
 
 
 def number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
-  """`sampling.num_images`, or as many as there are."""
-  wanted = config.sampling.num_images
-  return length if wanted < 0 else min(wanted, length)
+  """Returns `sampling.num_images`, at most `length`; -1 stands for `length`."""
+  num_images = config.sampling.num_images
+  return length if num_images < 0 else min(num_images, length)
 
 
 def models(trained: Sequence[Trained]) -> np.ndarray:
-  """Figure 7: grey | samples of each model, of the same noise | original.
+  """Builds figure 7: samples of several models from the same noise.
+
+  The columns are grey | the samples of each model | original.
 
   Raises:
-    UserError: images, chroma or noise differ in shape.
+    UserError: if images, chroma or noise of the models differ in shape.
   """
   config = trained[0][1]
-  for _, other in trained:
-    check_alike(config, other)
+  for _, model_config in trained:
+    check_alike(config, model_config)
   source = input_pipeline.open_test(config)
   num_rows = number_of_rows(config, len(source))
   indices = random_indices(config, len(source), num_rows)
   columns = []
-  for params, other in trained:
-    other = other.copy_and_resolve_references()
-    with other.unlocked():
-      other.sampling = config.sampling
+  for params, model_config in trained:
+    model_config = model_config.copy_and_resolve_references()
+    with model_config.unlocked():
+      model_config.sampling = config.sampling
     inputs = list(
       figure_inputs.draw_and_score(
-        other, devices.replicate(params), source, indices=indices
+        model_config, devices.replicate(params), source, indices=indices
       )
     )
     columns.append(to_rows(inputs, 'samples'))
@@ -229,7 +255,11 @@ def models(trained: Sequence[Trained]) -> np.ndarray:
 
 
 def check_alike(*configs: ml_collections.ConfigDict) -> None:
-  """Raises `UserError` unless images, chroma and noise have the same shape."""
+  """Checks that images, chroma and noise of several models have the same shape.
+
+  Raises:
+    UserError: if they do not.
+  """
   nets = [run_config.build_model(config) for config in configs]
   for name, values in {
     '`data.image_size`': [config.data.image_size for config in configs],
@@ -238,18 +268,23 @@ def check_alike(*configs: ml_collections.ConfigDict) -> None:
   }.items():
     if len(set(values)) > 1:
       raise errors.UserError(
-        f'--checkpoint must be of one {name}, got {values[0]} and {values[1]}.'
+        f'All models of --checkpoint must have the same {name}, got '
+        f'{values[0]} and {values[1]}.'
       )
 
 
 def methods(
   inputs: dict[int, FigureInputs], others: dict[int, np.ndarray]
 ) -> np.ndarray:
-  """Figure 8: grey | our first sample | pictures of others | original.
+  """Builds figure 8: our model and other methods side by side.
+
+  The columns are grey | our first sample | the other methods' pictures |
+  original.
 
   Args:
-    inputs: those of our model, by the number of the image.
-    others: see `figure_inputs.pictures_of_others`.
+    inputs: pictures and scores of our model, keyed by the index of the image.
+    others: pictures of the other methods; see
+      `figure_inputs.pictures_of_others`.
   """
   return to_rows(
     [
