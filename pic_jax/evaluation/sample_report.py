@@ -1,4 +1,4 @@
-"""Metrics of samples of a test split, as a report and as a table."""
+"""Report of all metrics of samples, for --mode=eval (paper sec. 4)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +21,10 @@ from pic_jax.saved import run_config
 
 NUM_SAMPLES = 8
 TEMPERATURE = 1.0
-# What is printed: columns (head, score of a name) and rows (label, name).
-TABLE = (
+# Tables that `to_text` prints, each as (columns, rows). Columns map a heading
+# to the pattern of a key of the report, rows a label to the metric's `{name}`
+# in it.
+TABLES = (
   (
     {
       'one sample': '{name}',
@@ -66,7 +68,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks that samples can be measured.
 
   Raises:
-    UserError: images are too small for `metrics.ssim`.
+    UserError: if images are too small for `metrics.ssim`.
   """
   if config.data.image_size < metrics.SSIM_WINDOW:
     raise errors.UserError(
@@ -83,29 +85,30 @@ def measure(
   num_images: int,
   film: str = 'clean',
 ) -> dict[str, Any]:
-  """Draws `NUM_SAMPLES` of each of the first images and measures them.
+  """Draws `NUM_SAMPLES` samples of each of the first images and measures them.
 
-  An image's samples depend on its number and `sampling.seed`, as in
-  --mode=sample, but the temperature is 1. Every host draws its share and gets
-  the whole report.
+  The samples of an image depend on its index and `sampling.seed`, as in
+  --mode=sample, but the temperature is 1. Every host draws samples of its share
+  of the images and gets the whole report.
 
   Args:
-    config: of the model and of sampling.
-    params: replicated (averaged) parameters.
-    source: see `input_pipeline.open_source`.
-    num_images: -1 for all.
+    config: config with the model, data and sampling sections.
+    params: averaged parameters, replicated over the local devices.
+    source: images; see `input_pipeline.open_source`.
+    num_images: number of images to sample; -1 for all.
     film: see `likelihood.split_through_film`.
 
   Returns:
-    Means over images of every score, `<score>_stderr`, the distances of the
-    two transforms from uniform, `num_sampled_images`, `num_samples`.
+    Mean over images of every score, and its `<score>_stderr`;
+    `pit_a_distance` and `pit_b_distance`, the distances of the transforms from
+    uniform; `num_sampled_images` and `num_samples`.
 
   Raises:
     UserError: see `check`.
   """
   check(config)
   model, seed = run_config.build_model(config), config.sampling.seed
-  score = devices.pmap(
+  score_fn = devices.pmap(
     lambda params, rgb, indices: score_samples(
       model,
       params,
@@ -115,16 +118,16 @@ def measure(
     )
   )
   scores = likelihood.score_images(
-    lambda *batch: score(params, *devices.shard(batch)),
+    lambda *batch: score_fn(params, *devices.shard(batch)),
     source,
     config.sampling.batch_size,
     num_images=num_images,
   )
-  alike = {}
+  like_cells_report = {}
   for name in ('like_cells', 'embedding_like_cells'):
     if name in scores:
-      alike |= like_cells.mean_excess(scores.pop(name), name)
-  report = likelihood.means(scores) | alike
+      like_cells_report |= like_cells.mean_excess(scores.pop(name), name)
+  report = likelihood.means(scores) | like_cells_report
   for name in ('pit_a', 'pit_b'):
     if name in report:
       report[f'{name}_distance'] = calibration.distance(report[name])
@@ -142,7 +145,18 @@ def score_samples(
   lab: pic.LabBatch,
   keys: jax.Array,
 ) -> dict[str, jax.Array]:
-  """Scores [b, ...] of images [b, H, W, 3] uint8, split, with keys [b]."""
+  """Draws samples of a batch of images and computes all their scores.
+
+  Args:
+    model: model that draws the samples.
+    params: parameters of the model.
+    rgb: [b, H, W, 3] uint8, the originals.
+    lab: the same images, split by the model.
+    keys: [b], one PRNG key per image.
+
+  Returns:
+    Scores [b, ...], keyed by name.
+  """
   spec = conditions.SamplingSpec(NUM_SAMPLES, TEMPERATURE)
   drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
   scores = sample_scores.score_pictures(model, rgb, lab, chroma=drawn.chroma)
@@ -156,36 +170,34 @@ def score_samples(
     found, lab, drawn.log_prob, keys=keys
   )
   if model.embedding_has_likelihood:
-    own = found.embedding[..., : model.num_outputs]
+    embedding_theta = found.embedding[..., : model.num_outputs]
     independent = sample.sample_independently(
-      own,
+      embedding_theta,
       lab.luminance_small,
       keys=keys,
       num_samples=NUM_SAMPLES,
       temperature=TEMPERATURE,
     )
     scores |= sample_scores.score_embedding(
-      model, own, lab, samples=independent
+      model, embedding_theta, lab, samples=independent
     )
   return scores
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """The report as a table for a reader, of what was measured."""
-  number = report['num_samples']
-  lines = [f'{report["num_sampled_images"]} images, {number} samples each']
-  for columns, rows in TABLE:
+  """Formats the report as tables, without scores that it does not have."""
+  num_samples = report['num_samples']
+  lines = [f'{report["num_sampled_images"]} images, {num_samples} samples each']
+  for columns, rows in TABLES:
     cells = []
     for label, name in rows.items():
-      scores = (x.format(name=name, n=number) for x in columns.values())
+      keys = (x.format(name=name, n=num_samples) for x in columns.values())
       cells.append(
-        (
-          label,
-          *(likelihood.format_score(report, score, 3) for score in scores),
-        )
+        (label, *(likelihood.format_score(report, key, 3) for key in keys))
       )
     cells = [row for row in cells if any(row[1:])]
     if cells:
-      cells.insert(0, ('', *(head.format(n=number) for head in columns)))
+      headings = (heading.format(n=num_samples) for heading in columns)
+      cells.insert(0, ('', *headings))
       lines.append(terminal.table(cells))
   return '\n'.join(lines)

@@ -8,38 +8,42 @@ from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, pic
 from pic_jax.sampling import pictures
 
-# An image's samples take the numbers from 0 on of its key.
+# Number that is folded into an image's key for the noise of the transforms. Its
+# samples use the numbers 0, 1, 2, ...
 TRANSFORM_STREAM = 2**32 - 1
 
 
 def score_pictures(
   model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, *, chroma: jax.Array
 ) -> dict[str, jax.Array]:
-  """Scores [B, ...] of any colourisations, by what they look like.
+  """Compares colourisations with the originals, without their probabilities.
 
   Args:
-    model: knows the grid of the chroma.
+    model: model on whose grid the chroma is.
     rgb: [B, H, W, 3] uint8, the originals.
-    lab: the same, split.
-    chroma: [B, S, h, w, 2] in network units.
+    lab: the originals, split by the model.
+    chroma: [B, S, h, w, 2], the samples, in network units.
+
+  Returns:
+    Scores [B, ...], keyed by name.
   """
   num_samples = chroma.shape[1]
   canvases = jnp.concatenate([chroma, chroma.mean(1, keepdims=True)], 1)
-  shown = pictures.to_rgb(model, lab.luminance, canvases)
+  colourised = pictures.to_rgb(model, lab.luminance, canvases)
   samples = color.chroma_from_network(chroma)
   target = color.chroma_from_network(lab.chroma)
   errors = {
     'ab_rmse': metrics.ab_rmse(
       color.chroma_from_network(canvases), target[:, None]
     ),
-    'psnr': metrics.psnr(shown, rgb[:, None]),
-    'ssim': metrics.ssim(shown, rgb[:, None]),
-  }  # [B, S + 1]
+    'psnr': metrics.psnr(colourised, rgb[:, None]),
+    'ssim': metrics.ssim(colourised, rgb[:, None]),
+  }  # [B, S + 1]: the samples, then their mean
   scores = {}
   for name, values in errors.items():
-    drawn = values[:, :num_samples]
-    best = drawn.min(1) if name == 'ab_rmse' else drawn.max(1)
-    scores[name] = drawn[:, 0]
+    of_samples = values[:, :num_samples]
+    best = of_samples.min(1) if name == 'ab_rmse' else of_samples.max(1)
+    scores[name] = of_samples[:, 0]
     scores[f'{name}_best_of_{num_samples}'] = best
     scores[f'{name}_mean_of_{num_samples}'] = values[:, num_samples]
   grey = jnp.zeros_like(samples[:, :1])
@@ -52,7 +56,7 @@ def score_pictures(
     }
     | _energies('', samples, target)
     | _energies('grey_', grey, target)
-    | _colours('', shown[:, 0])
+    | _colours('', colourised[:, 0])
     | _colours('original_', rgb)
   )
 
@@ -60,7 +64,7 @@ def score_pictures(
 def _energies(
   prefix: str, chroma: jax.Array, target: jax.Array
 ) -> dict[str, jax.Array]:
-  """Energy scores [B] of chroma [B, S, h, w, 2] in Lab units."""
+  """Computes the energy scores [B] of samples [B, S, h, w, 2] in Lab units."""
   return {
     f'{prefix}energy_score': metrics.energy_score(chroma, target),
     f'{prefix}energy_score_multiscale': metrics.energy_score_multiscale(
@@ -70,7 +74,7 @@ def _energies(
 
 
 def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
-  """Colourfulness and saturation [B] of pictures [B, H, W, 3] uint8."""
+  """Computes colourfulness and saturation [B] of [B, H, W, 3] uint8."""
   return {
     f'{prefix}colourfulness': color_statistics.colourfulness(rgb),
     f'{prefix}saturation': color_statistics.saturation(color.rgb_to_lab(rgb)),
@@ -84,21 +88,26 @@ def score_likelihood(
   *,
   keys: jax.Array,
 ) -> dict[str, jax.Array]:
-  """Scores [B, ...] of a model that knows how probable its samples are.
+  """Computes the scores that need a likelihood: typicality and calibration.
 
-  The typicality gap is the bits/dim of the model's own samples, its entropy,
-  minus that of the original: 0 if the original is as probable as a sample
-  (Nalisnick et al. 2019, "typicality").
+  The typicality gap is the mean bits/dim of the model's own samples, which
+  estimate its entropy, minus the bits/dim of the original. It is 0 if the
+  original is as probable as a sample (Nalisnick et al. 2019).
 
   Args:
-    found: of the originals; theta knows the original's pixels before.
-    lab: the originals on the decoder's grid; the transforms are its values'.
-    log_prob: [B, S, h, w] of the samples, in nats.
+    found: what `model.score` returned for the originals. Its theta was computed
+      with the original's own earlier pixels.
+    lab: the originals on the decoder's grid, whose values are transformed.
+    log_prob: [B, S, h, w], log-probabilities of the samples, in nats.
     keys: [B], one PRNG key per image.
+
+  Returns:
+    Scores [B, ...], keyed by name.
   """
   original = logistic_mixture.bits_per_dim(found.on_finest_grid())
-  own = logistic_mixture.bits_per_dim(log_prob).mean(1)
-  size = lab.chroma[0].size  # flat, see `logistic_mixture.noise`
+  sample_bits = logistic_mixture.bits_per_dim(log_prob).mean(1)
+  # Drawn flat, because that compiles faster; see `logistic_mixture.noise`.
+  size = lab.chroma[0].size
   noise = jax.vmap(
     lambda key: jax.random.uniform(
       jax.random.fold_in(key, TRANSFORM_STREAM), size
@@ -108,8 +117,8 @@ def score_likelihood(
     found.theta, lab.luminance_small, lab.chroma, noise=noise
   )
   return {
-    'sample_bits_per_dim': own,
-    'typicality_gap': own - original,
+    'sample_bits_per_dim': sample_bits,
+    'typicality_gap': sample_bits - original,
     'pit_a': calibration.histogram(transformed[..., 0]),
     'pit_b': calibration.histogram(transformed[..., 1]),
   }
@@ -122,13 +131,16 @@ def score_embedding(
   *,
   samples: jax.Array,
 ) -> dict[str, jax.Array]:
-  """Scores [B, ...] of the embedding's own mixture: pixels without a decoder.
+  """Scores the embedding's own mixture, which colours pixels independently.
 
   Args:
-    model: knows the grid of the chroma.
-    theta: [B, h, w, P], the embedding's first channels.
+    model: model with the embedding.
+    theta: [B, h, w, P], the first P channels of the embedding.
     lab: the originals on the decoder's grid.
-    samples: [B, S, h, w, 2] of it, in network units.
+    samples: [B, S, h, w, 2], samples from this mixture, in network units.
+
+  Returns:
+    Scores [B, ...], keyed by name.
   """
   samples = color.chroma_from_network(samples)
   target = color.chroma_from_network(lab.chroma)

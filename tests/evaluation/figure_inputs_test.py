@@ -61,7 +61,7 @@ def test_nothing_to_compare_names_the_flag_or_the_folders(config, tmp_path):
   (tmp_path / 'z').mkdir()
   for names, text in (
     ([str(tmp_path / 'x'), str(tmp_path / 'z')], 'x,.*z'),
-    ([str(tmp_path / 'x'), 'nowhere'], 'nowhere: no such'),
+    ([str(tmp_path / 'x'), 'nowhere'], 'nowhere is not a folder'),
   ):
     with pytest.raises(errors.UserError, match=text) as error:
       figure_inputs.pictures_of_others(config, names)
