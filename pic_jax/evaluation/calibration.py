@@ -34,11 +34,11 @@ def transform(
     distribution.
   """
   mixture = logistic_mixture.unpack(theta)
-  grid_values = logistic_mixture.nearest_levels(chroma)
+  grid_values = logistic_mixture.nearest_grid_values(chroma)
   means = logistic_mixture.conditional_means(
     mixture,
     luminance,
-    grid_values[..., :1] * (1.0 / logistic_mixture.LEVELS_PER_UNIT),
+    grid_values[..., :1] * (1.0 / logistic_mixture.STEPS_PER_UNIT),
   )
   log_weights = mixture.logits
   transforms = []
@@ -46,9 +46,9 @@ def transform(
     value = grid_values[..., channel, None]
     is_lowest = value == -logistic_mixture.HALF_RANGE
     is_highest = value == logistic_mixture.HALF_RANGE
-    centred = value - logistic_mixture.LEVELS_PER_UNIT * means[channel]
+    centred = value - logistic_mixture.STEPS_PER_UNIT * means[channel]
     log_scales = mixture.log_scales[..., channel, :]
-    scales = logistic_mixture.LEVELS_PER_UNIT * jnp.exp(log_scales)
+    scales = logistic_mixture.STEPS_PER_UNIT * jnp.exp(log_scales)
     lower = jnp.where(is_lowest, 0.0, jax.nn.sigmoid((centred - 0.5) / scales))
     upper = jnp.where(is_highest, 1.0, jax.nn.sigmoid((centred + 0.5) / scales))
     cdf = lower + noise[..., channel, None] * (upper - lower)

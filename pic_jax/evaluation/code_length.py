@@ -30,7 +30,7 @@ from pic_jax.saved import run_config
 
 NUM_VALUES = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
-LEVELS_PER_UNIT = logistic_mixture.LEVELS_PER_UNIT
+STEPS_PER_UNIT = logistic_mixture.STEPS_PER_UNIT
 # Function that codes or decodes symbols: it takes their probabilities [N, ...,
 # S] and their position, and returns the symbols [N, ...]. A position is (row,
 # col, channel) in the coarsest map, or (level, index of the symbol in a cell)
@@ -251,7 +251,7 @@ class Coder:
         table = probabilities(log_weights, means, log_scales)
         symbols = self._ask(table, row, col, channel)
         values = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
-        chroma.append(values * (1.0 / LEVELS_PER_UNIT))
+        chroma.append(values * (1.0 / STEPS_PER_UNIT))
         # The weights for b are the posterior weights given a.
         log_weights += logistic_mixture.log_mass(values, means, log_scales)
       return jnp.concatenate(chroma[1:], -1), None

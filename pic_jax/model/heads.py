@@ -1,4 +1,4 @@
-"""Heads: what the outputs theta mean, how they are trained and read."""
+"""Heads, which define how the outputs theta are interpreted and trained."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,16 +7,19 @@ import jax
 
 
 class Head(NamedTuple):
-  """The meaning of theta [..., P]. Chroma is [..., 2] in network units.
+  """Interpretation of theta [..., P], the network's outputs for each pixel.
+
+  The functions take and return chroma [..., 2] and luminance [..., 1] in
+  network units.
 
   Attributes:
     initial_theta: [P] mean of each output at the start of training.
-    estimate: (theta, luminance [..., 1]) -> chroma, one colour for each pixel.
+    estimate: (theta, luminance) -> chroma, one colour for each pixel.
     log_prob: (theta, luminance, chroma) -> [...] nats; None for a head without
       a likelihood.
-    loss: (theta, chroma, weights) -> [...], what a head without a likelihood
-      is trained on, where `weights` are those of `colour_frequencies` or None;
-      None for a head that is trained on its likelihood.
+    loss: (theta, chroma, weights) -> [...], the training loss of a head without
+      a likelihood; None for a head that is trained on its likelihood. The
+      weights come from `colour_frequencies`, or are None.
   """
 
   initial_theta: tuple[float, ...]

@@ -23,7 +23,7 @@ INITIAL_LOG_SCALE = -4.5
 INITIAL_MEAN_SPREAD = 0.02
 # Logit of probability 0; finite, unlike -inf, so that gradients are not NaN.
 IMPOSSIBLE = -1e9
-_LEVELS_PER_UNIT = logistic_window.LEVELS_PER_UNIT
+_STEPS_PER_UNIT = logistic_window.STEPS_PER_UNIT
 
 
 class Cells(NamedTuple):
@@ -121,8 +121,8 @@ def component_means(
 ) -> jax.Array:
   """Means [..., K] of a, or of b given a [..., 1], in levels."""
   if a is None:
-    return _LEVELS_PER_UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
-  means = _LEVELS_PER_UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
+    return _STEPS_PER_UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
+  means = _STEPS_PER_UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
   return means + mixture.coeffs * (a - within.guess[..., :1])
 
 

@@ -38,7 +38,7 @@ def _draw_value(
       mixture.log_scales[..., index, :], component, -1
     )
     mean = jnp.take_along_axis(mixture.means[..., index, :], component, -1)
-    value = logistic_mixture.LEVELS_PER_UNIT * (
+    value = logistic_mixture.STEPS_PER_UNIT * (
       mean + jnp.exp(scale) * noise[..., index - 2, None]
     )
     guess = within.guess[..., index : index + 1]

@@ -33,13 +33,15 @@ NUM_VALUES = 256
 
 def from_network(chroma: jax.Array) -> jax.Array:
   """Converts chroma, in network units on the grid, to integers 0..255."""
-  return logistic_mixture.nearest_levels(chroma) + logistic_mixture.HALF_RANGE
+  return (
+    logistic_mixture.nearest_grid_values(chroma) + logistic_mixture.HALF_RANGE
+  )
 
 
 def to_network(values: jax.Array) -> jax.Array:
   """Converts integers 0..255 to chroma in network units."""
   return (values - logistic_mixture.HALF_RANGE) * (
-    1.0 / logistic_mixture.LEVELS_PER_UNIT
+    1.0 / logistic_mixture.STEPS_PER_UNIT
   )
 
 

@@ -1,7 +1,8 @@
 """Mixture of discretised logistics over the chroma of a pixel (paper sec. 3.2).
 
-Salimans et al. 2017, sec. 2.1 and 2.2, for the two channels a and b. Values
-are in network units: level k = 0..255 of a channel is (k - 127.5) / 127.5.
+Salimans et al. 2017, sec. 2.1 and 2.2, for the two channels a and b. Each
+channel has 256 grid values, (k - 127.5) / 127.5 in network units, k = 0..255.
+They are one step apart: "in steps" means network units times 127.5.
 """
 
 import math
@@ -15,9 +16,11 @@ from pic_jax.model import heads, logistic_window
 
 # Salimans et al. 2017, published code.
 LOG_SCALE_MIN = -7.0
-LEVELS_PER_UNIT = logistic_window.LEVELS_PER_UNIT
+STEPS_PER_UNIT = logistic_window.STEPS_PER_UNIT
+# The highest grid value, in steps. The lowest is its negative.
 HALF_RANGE = 127.5
-# Start of the heads: a first guess that is better than uniform (8 bits/dim).
+# Values of theta at the start of training. They give a better first guess than
+# the uniform distribution, which costs 8 bits/dim.
 INITIAL_LOG_SCALE = -3.0
 INITIAL_MEAN_SPREAD = 0.25
 
@@ -26,10 +29,12 @@ class Mixture(NamedTuple):
   """Parameters of the mixtures of [...] pixels, in network units.
 
   Attributes:
-    logits: [..., K] unnormalised log-weights, one choice for both channels.
-    coeffs: [..., 3, K] in (-1, 1): L -> a, L -> b, a -> b.
+    logits: [..., K] unnormalised log-weights of the components. A component
+      covers both channels.
+    coeffs: [..., 3, K] coefficients in (-1, 1), by which the mean of a depends
+      on L, the mean of b on L, and the mean of b on a.
     means: [..., 2, K] means of a and b where L and a are 0.
-    log_scales: [..., 2, K], at least `LOG_SCALE_MIN`.
+    log_scales: [..., 2, K] log-scales of a and b, at least `LOG_SCALE_MIN`.
   """
 
   logits: jax.Array
@@ -41,13 +46,18 @@ class Mixture(NamedTuple):
 def unpack(theta: jax.Array) -> Mixture:
   """Splits raw network outputs theta [..., 8 K] into the parts of a mixture.
 
-  theta[0:K] are the logits; theta[K:4K] as (3, K), through tanh, the coeffs;
-  theta[4K:8K] as (2, 2 K): for a, then b, K means and K log-scales.
+  theta[0:K] holds the logits. theta[K:4K], reshaped to (3, K), gives the coeffs
+  through tanh. theta[4K:8K], reshaped to (2, 2, K), holds K means and K
+  log-scales, first for a and then for b.
+
+  Raises:
+    ValueError: if the last dimension of theta is not a multiple of 8.
   """
   num_components, rest = divmod(theta.shape[-1], 8)
   if rest or not num_components:
     raise ValueError(
-      f'The last side of theta must be 8 x components, got {theta.shape}.'
+      'The last dimension of theta must be 8 times the number of components, '
+      f'got an array of shape {theta.shape}.'
     )
   theta = theta.astype(jnp.float32)
   lead = theta.shape[:-1]
@@ -65,7 +75,7 @@ def unpack(theta: jax.Array) -> Mixture:
 
 
 def initial_theta(num_components: int) -> tuple[float, ...]:
-  """Means [P] of the outputs at the start of training."""
+  """Returns the mean of each output theta [P] at the start of training."""
   means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, num_components)
   channel = [means, np.full(num_components, INITIAL_LOG_SCALE)]
   zeros = np.zeros(4 * num_components)
@@ -76,7 +86,16 @@ def initial_theta(num_components: int) -> tuple[float, ...]:
 def conditional_means(
   mixture: Mixture, luminance: jax.Array, a: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Means [..., K] of a given L and of b given L and a (both [..., 1])."""
+  """Computes the means of a given L, and those of b given L and a.
+
+  Args:
+    mixture: parameters of the mixture.
+    luminance: [..., 1] in network units.
+    a: [..., 1] in network units.
+
+  Returns:
+    Means of a and means of b, [..., K] each, in network units.
+  """
   mean_a = mixture.means[..., 0, :] + mixture.coeffs[..., 0, :] * luminance
   mean_b = (
     mixture.means[..., 1, :]
@@ -92,17 +111,30 @@ def _log_mixture(
   luminance: jax.Array,
   *,
   chroma: jax.Array,
-  levels: jax.Array,
+  steps: jax.Array,
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
-  """Log-mass [...] of the windows around `levels` [..., 2], by `window_fn`."""
+  """Computes the log-mass of a mixture in the windows around a colour.
+
+  Args:
+    window_fn: `log_window` or `log_window_paper`.
+    theta: [..., P] raw outputs.
+    luminance: [..., 1] in network units.
+    chroma: [..., 2] the colour in network units. The mean of b depends on its
+      first channel.
+    steps: [..., 2] the colour in steps, the centres of the windows.
+    is_lowest, is_highest: [..., 2] bool, see `logistic_window.log_window`.
+
+  Returns:
+    [...] nats.
+  """
   mixture = unpack(theta)
   means = conditional_means(mixture, luminance, chroma[..., :1])
   log_weights = jax.nn.log_softmax(mixture.logits)
   for channel in range(2):
     log_weights = log_weights + window_fn(
-      levels[..., channel, None] - LEVELS_PER_UNIT * means[channel],
+      steps[..., channel, None] - STEPS_PER_UNIT * means[channel],
       mixture.log_scales[..., channel, :],
       is_lowest=is_lowest[..., channel, None],
       is_highest=is_highest[..., channel, None],
@@ -111,71 +143,79 @@ def _log_mixture(
 
 
 def log_mass(
-  levels: jax.Array, means: jax.Array, log_scales: jax.Array
+  grid_values: jax.Array, means: jax.Array, log_scales: jax.Array
 ) -> jax.Array:
-  """Log-mass [...] that logistics give to levels; the edges take the tails.
+  """Computes the log-mass that logistics give to grid values.
+
+  The lowest and the highest grid value take the tails.
 
   Args:
-    levels: from -`HALF_RANGE` to `HALF_RANGE`.
-    means, log_scales: in network units.
+    grid_values: [...] in steps, from -`HALF_RANGE` to `HALF_RANGE`.
+    means, log_scales: [...] in network units.
+
+  Returns:
+    [...] nats.
   """
   return logistic_window.log_window(
-    levels - LEVELS_PER_UNIT * means,
+    grid_values - STEPS_PER_UNIT * means,
     log_scales,
-    is_lowest=levels == -HALF_RANGE,
-    is_highest=levels == HALF_RANGE,
+    is_lowest=grid_values == -HALF_RANGE,
+    is_highest=grid_values == HALF_RANGE,
   )
 
 
-def nearest_levels(chroma: jax.Array) -> jax.Array:
-  """Nearest levels, counted from the middle: -127.5, -126.5 .. 127.5.
+def nearest_grid_values(chroma: jax.Array) -> jax.Array:
+  """Rounds chroma in network units to grid values in steps, -127.5..127.5.
 
-  Half-integers are exact in float32, so that the upper end of one level's
-  window is, bit for bit, the lower end of the next one's, and the
-  probabilities of all levels add up to 1 for the sharpest mixtures, too.
+  In steps the grid values are half-integers and the ends of their windows are
+  integers. Both are exact in float32, so neighbouring windows share their ends
+  bit for bit. The probabilities of all grid values therefore add up to 1 even
+  for the sharpest mixtures.
   """
-  levels = jnp.round(LEVELS_PER_UNIT * chroma - 0.5) + 0.5
-  return jnp.clip(levels, -HALF_RANGE, HALF_RANGE)
+  grid_values = jnp.round(STEPS_PER_UNIT * chroma - 0.5) + 0.5
+  return jnp.clip(grid_values, -HALF_RANGE, HALF_RANGE)
 
 
 def log_prob(
   theta: jax.Array, luminance: jax.Array, chroma: jax.Array
 ) -> jax.Array:
-  """Exact log-probability of the integer chroma, in nats.
+  """Computes the exact log-probability of chroma on the integer grid, in nats.
 
-  The probabilities of the 256 x 256 pairs sum to 1: the edge levels take the
-  tails of the logistics.
+  The lowest and the highest grid value take the tails of the logistics, so the
+  probabilities of the 256 x 256 pairs add up to 1.
 
   Args:
     theta: [..., P] raw outputs, P = 8 K.
     luminance: [..., 1] in network units.
-    chroma: [..., 2] in network units, on the integer grid; values off the grid
-      or out of range are those of the nearest level.
+    chroma: [..., 2] in network units. Values off the grid or out of range get
+      the log-probability of the nearest grid value.
 
   Returns:
     [...] float32.
   """
-  levels = nearest_levels(chroma)
+  grid_values = nearest_grid_values(chroma)
   return _log_mixture(
     logistic_window.log_window,
     theta,
     luminance,
-    chroma=levels * (1.0 / LEVELS_PER_UNIT),
-    levels=levels,
-    is_lowest=levels == -HALF_RANGE,
-    is_highest=levels == HALF_RANGE,
+    chroma=grid_values * (1.0 / STEPS_PER_UNIT),
+    steps=grid_values,
+    is_lowest=grid_values == -HALF_RANGE,
+    is_highest=grid_values == HALF_RANGE,
   )
 
 
 def log_prob_paper(
   theta: jax.Array, luminance: jax.Array, chroma: jax.Array
 ) -> jax.Array:
-  """Log-probability under the authors' rule, in nats (the paper's bits/dim).
+  """Computes the log-probability under the authors' rule, in nats.
 
-  A window of one Lab unit, centred on the *unrounded* target; tails where
-  |x| > 0.999; the density where a component gives its window next to nothing.
-  It is a density smoothed by a box, not the probability of a code, and up to
-  0.38 bits/dim better than `log_prob` on sharp pixels.
+  The paper's bits/dim come from this rule. The window is one Lab unit wide and
+  centred on the *unrounded* target. Windows of targets with |x| > 0.999 take
+  the tails. Where a component has almost no mass in a window, its density
+  replaces the mass. The result is a density smoothed by a box, not the
+  probability of a code, and up to 0.38 bits/dim better than `log_prob` on
+  pixels with a sharp distribution.
 
   Args:
     theta: [..., P] raw outputs, P = 8 K.
@@ -190,32 +230,38 @@ def log_prob_paper(
     theta,
     luminance,
     chroma=chroma,
-    levels=LEVELS_PER_UNIT * chroma,
+    steps=STEPS_PER_UNIT * chroma,
     is_lowest=chroma < -0.999,
     is_highest=chroma > 0.999,
   )
 
 
 def bits_per_image(log_prob: jax.Array) -> jax.Array:
-  """Bits [...] for all chroma values of a map; log_prob [..., h, w] in nats."""
+  """Converts log_prob [..., h, w] in nats to the bits [...] of a whole map."""
   return -log_prob.sum((-2, -1)) / np.log(2.0)
 
 
 def bits_per_dim(
   log_prob: jax.Array, hints: jax.Array | None = None
 ) -> jax.Array:
-  """Bits [...] per chroma value: nats / (ln 2 * h * w * 2).
+  """Converts log-probabilities to bits per chroma value.
+
+  Without hints these are -sum(log_prob) / (ln 2 * h * w * 2).
 
   Args:
     log_prob: [..., h, w] in nats.
-    hints: [..., h, w, 3]; known cells are excluded.
+    hints: [..., h, w, 3] whose known cells are left out of the sum and of the
+      count, or None.
+
+  Returns:
+    [...] bits/dim.
   """
   if hints is None:
     height, width = log_prob.shape[-2:]
     return bits_per_image(log_prob) / (height * width * 2)
-  others = 1.0 - hints[..., 2]
-  count = jnp.maximum(others.sum((-2, -1)), 1.0)
-  return bits_per_image(others * log_prob) / (2.0 * count)
+  is_unknown = 1.0 - hints[..., 2]
+  count = jnp.maximum(is_unknown.sum((-2, -1)), 1.0)
+  return bits_per_image(is_unknown * log_prob) / (2.0 * count)
 
 
 def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -226,21 +272,21 @@ def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     shape: (..., K + 2).
 
   Returns:
-    [..., K + 2] float32: standard Gumbel for each of the K components, then
-    standard logistic for a and b.
+    [..., K + 2] float32: standard Gumbel noise for each of the K components,
+    then standard logistic noise for a and b.
   """
-  # One draw, and flat: the same bits in several dimensions, mapped over keys,
-  # take 16 s to compile on CPU in place of 0.6.
+  # The bits are drawn as a flat array. Mapped over keys, this compiles in 0.6 s
+  # on CPU; the same draw in several dimensions takes 16 s.
   bits = jax.random.bits(key, (math.prod(shape),), jnp.uint32)
   return noise_from_bits(bits.reshape(shape))
 
 
 def noise_from_bits(bits: jax.Array) -> jax.Array:
-  """`noise` from random bits [..., K + 2] uint32.
+  """Converts random bits [..., K + 2] uint32 to noise, see `noise`.
 
-  Its uniform numbers (k + 1/2) / 2^23 are never 0 or 1, unlike those of
-  `jax.random.uniform`, whose 0 gives a logistic of -87 instead of -16: both
-  tails are finite and equally long.
+  The bits become uniform numbers (k + 1/2) / 2^23, which are never 0 or 1, so
+  the two tails of the logistic noise are finite and equally long (+-16). With
+  `jax.random.uniform`, whose numbers include 0, the lower tail would reach -87.
   """
   u = ((bits >> 9).astype(jnp.float32) + 0.5) * 2.0**-23  # exact
   gumbel = -jnp.log(-jnp.log(u[..., :-2]))
@@ -254,14 +300,14 @@ def sample(  # noqa: PLR0917  documented in docs/api.md
   noise: jax.Array,
   temperature: float | jax.Array = 1.0,
 ) -> jax.Array:
-  """Turns noise into chroma.
+  """Converts noise to a sample of chroma.
 
   Args:
     theta: [..., P] raw outputs.
     luminance: [..., 1] in network units.
     noise: [..., K + 2], see `noise`.
-    temperature: scales the Gumbel noise of the component choice and the
-      logistic noise; 1 samples from the model, 0 gives `mode`.
+    temperature: factor of all noise, both that which chooses the component and
+      that of its logistics; 1 samples from the model, 0 gives `mode`.
 
   Returns:
     [..., 2] chroma in network units, on the integer grid.
@@ -281,8 +327,9 @@ def sample(  # noqa: PLR0917  documented in docs/api.md
       + offset
       + scale * noise[..., index - 2, None]
     )
-    # A product: XLA may turn a division into one, or not, by context.
-    return nearest_levels(value) * (1.0 / LEVELS_PER_UNIT)
+    # Not a division, because XLA turns divisions into products in some programs
+    # and not in others, which would change the last bit.
+    return nearest_grid_values(value) * (1.0 / STEPS_PER_UNIT)
 
   a = channel(0, 0.0)
   b = channel(1, chosen(mixture.coeffs[..., 2, :]) * a)
@@ -290,9 +337,10 @@ def sample(  # noqa: PLR0917  documented in docs/api.md
 
 
 def mode(theta: jax.Array, luminance: jax.Array) -> jax.Array:
-  """Rounded mean of the heaviest component: `sample` at temperature 0.
+  """Returns the rounded mean of the component with the largest weight.
 
-  Not the joint mode of the mixture, which has no closed form.
+  This is `sample` at temperature 0. It is not the joint mode of the mixture,
+  which has no closed form.
 
   Args:
     theta: [..., P] raw outputs.
@@ -307,5 +355,5 @@ def mode(theta: jax.Array, luminance: jax.Array) -> jax.Array:
 
 
 def build_head(num_components: int) -> heads.Head:
-  """The head whose theta is a mixture of this many logistics."""
+  """Builds the head whose theta is a mixture of `num_components` logistics."""
   return heads.Head(initial_theta(num_components), mode, log_prob)

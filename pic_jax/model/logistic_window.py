@@ -1,4 +1,8 @@
-"""The mass that a logistic gives to one level (Salimans et al. 2017, eq. 2)."""
+"""Probability that a logistic gives to one grid value.
+
+Salimans et al. 2017, eq. (2). Each grid value has a window, one step wide, in
+which the density is integrated.
+"""
 
 from collections.abc import Callable
 
@@ -6,21 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Levels are 1 / 127.5 apart in network units. Probabilities are computed in
-# units of one level: network units times 127.5.
-LEVELS_PER_UNIT = 127.5
-# For windows with less mass, the density at the centre replaces the mass (as in
-# the authors' code).
+# The grid values of chroma are one step = 1 / 127.5 apart in network units.
+# Windows are computed in steps, which are network units times 127.5.
+STEPS_PER_UNIT = 127.5
+# In windows with less mass than this, the density at the centre replaces the
+# mass, as in the authors' code.
 LEAST_MASS_PAPER = 1e-5
 # Type of `log_window` and `log_window_paper`.
 WindowFn = Callable[..., jax.Array]
 
 
 def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
-  """log(1 - exp(-exp(u))) for any u.
+  """Computes log(1 - exp(-exp(u))) for any u.
 
-  For small exp(u) this is u - exp(u) / 2 + O(exp(2 u)); the plain formula would
-  give log(0) once exp(u) underflows, and a NaN gradient with it.
+  Where exp(u) is small, the series u - exp(u) / 2 + O(exp(2 u)) replaces the
+  formula, which would give log(0) and a NaN gradient once exp(u) underflows.
   """
   small = u < -8.0
   width = jnp.exp(jnp.where(small, -8.0, u))
@@ -36,18 +40,24 @@ def log_window(
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
-  """Log-mass of a logistic in a window of one level; edges take the tails.
+  """Computes the log-mass of logistics in windows that are one step wide.
 
-  Let p > m be the ends of the window, centred and divided by the scale. Then
-  sigmoid(p) - sigmoid(m) = sigmoid(p) sigmoid(-m) (1 - exp(m - p)): no
-  difference of nearly equal numbers, hence no underflow, however far out it is.
+  Let p > m be the ends of a window, minus the mean and divided by the scale.
+  Then sigmoid(p) - sigmoid(m) = sigmoid(p) sigmoid(-m) (1 - exp(m - p)). The
+  right side has no difference of nearly equal numbers, so it does not underflow
+  in windows far from the mean.
 
   Args:
-    centred: distance from the mean to the centre of the window, in levels.
-    log_scales: in network units.
-    is_lowest, is_highest: whether the window extends to minus/plus infinity.
+    centred: [...] centres of the windows minus the means, in steps.
+    log_scales: [...] log-scales of the logistics, in network units.
+    is_lowest: [...] whether the window extends to minus infinity, as that of
+      the lowest grid value does.
+    is_highest: [...] whether the window extends to plus infinity.
+
+  Returns:
+    [...] log-masses, in nats.
   """
-  log_scales = log_scales + np.log(LEVELS_PER_UNIT).astype(np.float32)
+  log_scales = log_scales + np.log(STEPS_PER_UNIT).astype(np.float32)
   inv_scales = jnp.exp(-log_scales)
   log_below = jax.nn.log_sigmoid((centred + 0.5) * inv_scales)
   log_above = jax.nn.log_sigmoid(-(centred - 0.5) * inv_scales)
@@ -66,12 +76,16 @@ def log_window_paper(
   is_lowest: jax.Array,
   is_highest: jax.Array,
 ) -> jax.Array:
-  """`log_window` as in the authors' code: tiny masses become densities."""
+  """Computes `log_window` as the authors' code does.
+
+  A mass below `LEAST_MASS_PAPER` is replaced by the density at the centre,
+  except in the windows that extend to infinity.
+  """
   log_mass = log_window(
     centred, log_scales, is_lowest=is_lowest, is_highest=is_highest
   )
-  z = centred * (jnp.exp(-log_scales) * (1.0 / LEVELS_PER_UNIT))
+  z = centred * (jnp.exp(-log_scales) * (1.0 / STEPS_PER_UNIT))
   log_density = jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)
-  log_density -= log_scales + np.log(LEVELS_PER_UNIT).astype(np.float32)
+  log_density -= log_scales + np.log(STEPS_PER_UNIT).astype(np.float32)
   is_rare = log_mass < np.log(LEAST_MASS_PAPER).astype(np.float32)
   return jnp.where(is_rare & ~is_lowest & ~is_highest, log_density, log_mass)

@@ -304,5 +304,5 @@ def test_levels_are_the_integers_of_the_mixture():
   chroma = levels.to_network(values)
   np.testing.assert_array_equal(levels.from_network(chroma), values)
   np.testing.assert_array_equal(
-    logistic_mixture.nearest_levels(chroma), values - 127.5
+    logistic_mixture.nearest_grid_values(chroma), values - 127.5
   )

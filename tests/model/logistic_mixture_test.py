@@ -178,7 +178,7 @@ def test_unpack_reads_the_layout_of_theta():
   np.testing.assert_allclose(mixture.log_scales, [[[2, 3], [6, 7]]])
   floor = logistic_mixture.unpack(jnp.full((1, 16), -9.0)).log_scales
   np.testing.assert_allclose(floor, -7.0 * np.ones((1, 2, 2)))
-  with pytest.raises(ValueError, match='8 x components'):
+  with pytest.raises(ValueError, match='8 times the number'):
     logistic_mixture.unpack(jnp.zeros((1, 81)))
 
 
