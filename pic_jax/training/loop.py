@@ -1,4 +1,4 @@
-"""Training (paper sec. 3.3, "Optimization", and 4)."""
+"""The training loop (paper sec. 3.3, "Optimization", and sec. 4)."""
 
 import collections
 import contextlib
@@ -26,14 +26,14 @@ from pic_jax.training import (
   train_step,
 )
 
-# Delay, in steps, after which the counters of a step are read: the device has
-# finished it by then, so that the host does not wait.
+# The host reads the counters of a step this many steps later. The device has
+# finished the step by then, so the host does not wait for it.
 CHECK_DELAY = 4
 
 
 @contextlib.contextmanager
 def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
-  """Turns an out-of-memory error into one line with a remedy."""
+  """Turns an out-of-memory error inside into one line with a remedy."""
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
@@ -41,32 +41,32 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
       raise
     training = config.training
     raise errors.RunError(
-      'Out of device memory: lower `training.batch_size` '
-      f'({training.batch_size}), set `model.remat` ({config.model.remat}) or '
-      'use more devices.'
+      'Out of device memory: lower `training.batch_size` (now '
+      f'{training.batch_size}), set `model.remat` to True (now '
+      f'{config.model.remat}), or use more devices.'
     ) from None
 
 
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
 ) -> train_step.TrainState:
-  """Trains to `training.num_steps`; resumes what the workdir holds.
+  """Trains until `training.num_steps`; resumes the run in the workdir, if any.
 
-  Every process of a run calls it; process 0 writes.
+  Every process of a run calls this function. Only process 0 writes.
 
   Args:
-    config: checked.
-    workdir: for checkpoints, logs and figures.
+    config: config that `config_check.check` accepted.
+    workdir: path of the folder for checkpoints, logs and figures.
 
   Returns:
     The final state, replicated over the local devices.
 
   Raises:
-    Stopped: SIGTERM or SIGINT came; the state is saved.
-    UserError: the workdir or the data set does not fit the config.
-    RunError: the loss or the gradient stays infinite, the device's memory is
-      too small, saving or restoring failed, or another process writes to the
-      workdir.
+    Stopped: if SIGTERM or SIGINT was received. The state is saved before.
+    UserError: if the workdir or the data set does not fit the config.
+    RunError: if the loss or the gradient is not finite in many steps in a row,
+      the device is out of memory, a checkpoint cannot be written or read, or
+      another process uses the workdir.
   """
   config_check.check_devices(config, jax.device_count())
   with contextlib.ExitStack() as stack:
@@ -89,7 +89,8 @@ def train_and_evaluate(
     )
     if _is_finished(config, int(state.step), workdir):
       return devices.replicate(state)
-    if devices.is_main():  # only now: a refused run must change nothing
+    # Not earlier, because a run that is refused must change nothing.
+    if devices.is_main():
       run_config.write(config, workdir)
     actions = periodic.Periodic(
       config, workdir, model, validation=validation, data=training.fingerprint
@@ -110,7 +111,7 @@ def _recipe(
   model: pic.PIC,
   source: Sequence[np.ndarray],
 ) -> train_step.Recipe:
-  """Settings of the training step."""
+  """Builds the settings of the training step."""
   return train_step.Recipe(
     ema_decay=config.optimizer.ema_decay,
     class_weights=colour_frequencies.class_weights(model, source),
@@ -123,35 +124,45 @@ def _recipe(
 def _levels_taught(
   config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
 ) -> np.ndarray | None:
-  """[B] levels that each row of a global batch teaches; None for all."""
+  """Computes how many finer levels each row of a global batch teaches.
+
+  Returns:
+    Numbers [B]; None if all rows teach all levels.
+  """
   if not config.data.mixture:
     return None
-  every = config.model.levels
-  taught = [every, *((*row, every)[4] for row in config.data.mixture)]
+  num_levels = config.model.levels
+  # A row of `data.mixture` may have the number as a fifth entry.
+  taught = [num_levels, *((*row, num_levels)[4] for row in config.data.mixture)]
   return np.repeat(taught, source.batch_sizes(config.training.batch_size))
 
 
 def _changes(
   config: ml_collections.ConfigDict, workdir: str
 ) -> dict[str, tuple[Any, Any]]:
-  """Changes since the config of the run that is resumed, if any."""
+  """Lists the fields that differ from the config of the run to resume, if any.
+
+  Returns:
+    (old value, new value), keyed by the name of the field.
+  """
   if not checkpoints.saved_steps(workdir):
     return {}
-  # config.json may have been left behind: each checkpoint has it, too.
-  before = run_config.read(workdir) or checkpoints.read_config(workdir)
-  return run_config.changes(config, before or config, workdir)
+  # config.json may be missing, for instance in a copy of the checkpoints, but
+  # every checkpoint holds the config as well.
+  previous = run_config.read(workdir) or checkpoints.read_config(workdir)
+  return run_config.changes(config, previous or config, workdir)
 
 
 def _is_finished(
   config: ml_collections.ConfigDict, step: int, workdir: str
 ) -> bool:
-  """Reports and returns whether a run has no step left."""
+  """Returns whether a run has no steps left; says so if it has none."""
   num_steps = config.training.num_steps
   if step < num_steps:
     return False
   terminal.say(
-    f'{workdir} is at step {step} of {num_steps}: nothing is left to do. '
-    '`--config.training.num_steps` trains on.'
+    f'{workdir} is at step {step} of {num_steps}: nothing is left to do. To '
+    'train on, raise `--config.training.num_steps`.'
   )
   return True
 
@@ -159,7 +170,10 @@ def _is_finished(
 def _open_validation(
   config: ml_collections.ConfigDict,
 ) -> Sequence[np.ndarray]:
-  """Opens the validation split, so that a wrong one ends the run at once."""
+  """Opens the validation split, or () if training does not use it.
+
+  It is opened before training starts, so a wrong split ends the run at once.
+  """
   if max(config.training.eval_every_steps, config.training.sample_every_steps):
     return input_pipeline.open_source(config.data, config.data.validation_split)
   return ()
@@ -174,7 +188,19 @@ def _train(
   actions: periodic.Periodic,
   stop: signals.Signals,
 ) -> train_step.TrainState:
-  """Runs the loop; `state` is on the host."""
+  """Runs the loop.
+
+  Args:
+    config: config of the run.
+    state: initial state, on the host.
+    step_fn: training step, not yet compiled.
+    source: training images.
+    actions: periodic actions.
+    stop: handler of signals.
+
+  Returns:
+    The final state, replicated over the local devices.
+  """
   training, step = config.training, int(state.step)
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))
@@ -206,7 +232,7 @@ def _train(
             actions.score(step, state)
           if is_due(training.sample_every_steps):
             actions.draw(step, state)
-      # The last, so that a score is on disk before its state.
+      # Saved last, so the score of a step is on disk before its checkpoint.
       if is_due(training.checkpoint_every_steps):
         with meter.paused():
           actions.save(step, state)
@@ -239,7 +265,14 @@ def _dataset(
 
 
 def _asked(stop: signals.Signals) -> np.ndarray:
-  """The received signal [D], which the step shares among all hosts."""
+  """Returns the signal received, or 0, once for each of the D local devices.
+
+  The step takes its maximum over the devices of all hosts, so that all hosts
+  stop at the same step.
+
+  Returns:
+    Numbers [D] int32.
+  """
   return np.full(jax.local_device_count(), stop.received or 0, np.int32)
 
 
@@ -250,7 +283,7 @@ def _compile(
   *,
   keys: jax.Array,
 ) -> Callable[..., Any]:
-  """Compiles the step and reports the time."""
+  """Compiles the step and says how long that took."""
   begin = time.perf_counter()
 
   def step(state: Any, rgb: Any, key: Any, *, asked: Any) -> tuple[Any, Any]:
@@ -259,8 +292,8 @@ def _compile(
 
   step = devices.pmap(step, donate_argnums=(0,))
   if jax.process_count() > 1:
-    # Ahead of time pmap compiles for the arrays of all processes, but is then
-    # called with those of one: the first call has to compile.
+    # If it is compiled ahead of time, pmap expects the arrays of all processes,
+    # but each process has only its own. So the first call has to compile.
     return step
   asked = np.zeros(jax.local_device_count(), np.int32)
   compiled = step.lower(state, rgb, keys, asked=asked).compile()

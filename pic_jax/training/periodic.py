@@ -1,4 +1,4 @@
-"""Periodic actions of training: report, score, draw, save."""
+"""Actions that training repeats: report, score, draw samples, save."""
 
 import contextlib
 import pathlib
@@ -19,9 +19,9 @@ from pic_jax.training import finite, optimizers, run_log, train_step
 
 
 class Periodic:
-  """Reports, scores, draws and saves; resources are created on first use.
+  """Reports progress, scores, draws sheets of samples and saves checkpoints.
 
-  Every process calls it; process 0 writes.
+  Every process calls all methods. Only process 0 writes.
   """
 
   def __init__(
@@ -36,12 +36,13 @@ class Periodic:
     """Opens the logs.
 
     Args:
-      config: checked.
-      workdir: holds the checkpoint that is resumed, if any, and none after it.
-      model: of the config.
-      validation: held-out training images; empty if nothing is scored or
-        drawn.
-      data: fingerprint of the training images, for the checkpoints.
+      config: config of the run.
+      workdir: path of the workdir. Its last checkpoint, if any, is the one from
+        which the run resumes.
+      model: model of the config.
+      validation: held-out training images; may be empty if the config neither
+        scores nor draws samples.
+      data: fingerprint of the training images, stored in the checkpoints.
     """
     self._config = config
     self._data = data
@@ -56,7 +57,15 @@ class Periodic:
   def report(
     self, step: int, parts: dict[str, jax.Array], meter: run_log.Meter
   ) -> None:
-    """Writes scalars and a progress line; waits for the device."""
+    """Logs the scalars of a step and prints a line of progress.
+
+    This waits until the device has finished the step.
+
+    Args:
+      step: number of steps done.
+      parts: metrics of the last step, replicated over the local devices.
+      meter: meter of the interval that ends here; it is reset.
+    """
     values = {
       name: float(x)
       for name, x in devices.fetch(parts).items()
@@ -105,7 +114,7 @@ class Periodic:
     )
 
   def draw(self, step: int, state: train_step.TrainState) -> None:
-    """Writes a sheet of held-out training images: grey | samples | original."""
+    """Writes a sheet of held-out images: grey | samples | original."""
     batches = sheets.draw_batches(
       self._model,
       state.ema_params,
@@ -122,10 +131,14 @@ class Periodic:
     terminal.say(f'step {step}: wrote {path}')
 
   def save(self, step: int, state: train_step.TrainState) -> None:
-    """Starts to write a checkpoint of a replicated state, unless it is there.
+    """Starts to write a checkpoint, unless this step was the last one saved.
+
+    Args:
+      step: number of steps done.
+      state: replicated over the local devices.
 
     Raises:
-      RunError: the state is not finite, or this or an earlier write failed.
+      RunError: if the state is not finite, or this or an earlier write failed.
     """
     if step == self._last_saved or not devices.is_main():
       return
@@ -145,20 +158,21 @@ class Periodic:
   def saved_on_failure(
     self, step: int, state: train_step.TrainState
   ) -> Iterator[None]:
-    """Saves the state if reading data or a disk fails inside."""
+    """Saves the state if anything inside fails, and raises the error again."""
     try:
       yield
     except Exception:
-      with contextlib.suppress(Exception):  # the first failure is reported
+      # If saving fails as well, only the first error is reported.
+      with contextlib.suppress(Exception):
         self.save(step, state)
         terminal.say(f'Saved step {step} in {self.workdir}.')
       raise
 
   def close(self) -> None:
-    """Waits for the last checkpoint and closes the logs.
+    """Waits until the last checkpoint is written, and closes the logs.
 
     Raises:
-      RunError: it could not be written.
+      RunError: if the checkpoint could not be written.
     """
     try:
       if self._saver is not None:

@@ -1,4 +1,4 @@
-"""The record of a training run: metrics.jsonl, TensorBoard, rates."""
+"""Log of a training run (metrics.jsonl and TensorBoard), and its speed."""
 
 import contextlib
 import json
@@ -17,9 +17,9 @@ from pic_jax.runtime import errors
 
 
 class Log:
-  """Writes scalars and pictures of a run; continues the files of a workdir.
+  """Writes scalars and pictures of a run, after those already in its workdir.
 
-  Process 0 writes, the others do nothing.
+  Only process 0 writes. In other processes all methods do nothing.
   """
 
   def __init__(self, workdir: str):
@@ -28,7 +28,9 @@ class Log:
       path = pathlib.Path(workdir) / 'metrics.jsonl'
       is_cut_off = path.exists() and path.read_bytes()[-1:] not in (b'', b'\n')
       self._file = path.open('a')
-      if is_cut_off:  # by a kill or a full disk: the next line stands alone
+      # A kill or a full disk may have cut off the last line. The next one must
+      # not continue it.
+      if is_cut_off:
         self._file.write('\n')
       # Not `SummaryWriter`: on a full disk its thread dies silently, and then
       # its full queue blocks the run.
@@ -49,13 +51,14 @@ class Log:
       self._board.flush()
 
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
-    """Shows [H, W, 3] uint8 in TensorBoard."""
+    """Shows a picture [H, W, 3] uint8 in TensorBoard."""
     if self._board is not None:
       with errors.naming(self._workdir):
         self._show(step, summary.image(name, rgb, dataformats='HWC'))
         self._board.flush()
 
   def close(self) -> None:
+    """Closes the files."""
     if self._file is not None:
       with errors.naming(self._workdir):
         self._file.close()
@@ -67,13 +70,13 @@ class Log:
 
 
 class Meter:
-  """Rates between two log lines: steps, time, time spent waiting for data."""
+  """Measures the speed of training, and its wait for data, between reports."""
 
   def __init__(self) -> None:
     self.reset()
 
   def reset(self) -> None:
-    """Starts a new interval."""
+    """Starts a new interval to measure."""
     self._start = time.perf_counter()
     self._waited = 0.0
     self._paused = 0.0
@@ -81,7 +84,7 @@ class Meter:
 
   @contextlib.contextmanager
   def waiting(self) -> Iterator[None]:
-    """Measures the time in which a step waits for data; counts the step."""
+    """Counts one step, and the time inside as its wait for data."""
     start = time.perf_counter()
     yield
     self._waited += time.perf_counter() - start
@@ -89,13 +92,22 @@ class Meter:
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
-    """Excludes time: of evaluation, sampling or saving."""
+    """Leaves out the time inside, which evaluates, samples or saves."""
     start = time.perf_counter()
     yield
     self._paused += time.perf_counter() - start
 
   def rates(self, batch_size: int, steps_left: int) -> dict[str, float]:
-    """Images/s, share of time waiting for data, remaining seconds."""
+    """Computes the rates of the interval so far.
+
+    Args:
+      batch_size: number of images in a global batch.
+      steps_left: number of steps until the end of training.
+
+    Returns:
+      Images per second, in all and per device; the share of the time spent
+      waiting for data, 0..1; and the seconds left, keyed by name.
+    """
     elapsed = time.perf_counter() - self._start - self._paused
     per_step = elapsed / max(1, self._steps)
     return {

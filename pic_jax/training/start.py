@@ -1,4 +1,4 @@
-"""Initial state of training: resumed, fine-tuned or fresh."""
+"""Initial state of training: resumed, from trained weights, or from scratch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,20 +30,23 @@ def first_state(
   optimizer: optax.GradientTransformation,
   training: input_pipeline.TrainingImages,
 ) -> train_step.TrainState:
-  """The last good checkpoint of the workdir, else step 0; on the host.
+  """Restores the last good checkpoint of a workdir, or makes a new state.
 
-  Process 0 reads or makes it, the others get it from there.
+  Process 0 reads or makes the state, and sends it to the other processes.
 
   Args:
-    config: checked.
-    workdir: exists.
-    model: of the config.
-    optimizer: of the config.
-    training: images that are trained on.
+    config: config of the run.
+    workdir: path of the workdir, which exists.
+    model: model of the config.
+    optimizer: optimiser of the config.
+    training: training images.
+
+  Returns:
+    The state, on the host.
 
   Raises:
-    RunError: a checkpoint cannot be read, or does not fit the model.
-    UserError: it was trained on other images.
+    RunError: if a checkpoint cannot be read, or does not fit the model.
+    UserError: if the checkpoint was trained on other images.
   """
   shapes = jax.eval_shape(
     lambda params: train_step.create(params, optimizer),
@@ -65,16 +68,19 @@ def first_state(
 def resumed(
   workdir: str, shapes: train_step.TrainState, data: dict[str, Any]
 ) -> train_step.TrainState | None:
-  """The last good checkpoint; None if there is none.
+  """Restores the last good checkpoint of a workdir.
 
   Args:
-    workdir: of the run.
-    shapes: of the state.
+    workdir: path of the workdir.
+    shapes: a state of `jax.ShapeDtypeStruct`, which the checkpoint must fit.
     data: fingerprint of the images found now.
 
+  Returns:
+    The state, on the host; None if there is no checkpoint.
+
   Raises:
-    RunError: it cannot be read, or does not fit the model.
-    UserError: it was trained on other images.
+    RunError: if it cannot be read, or does not fit the model.
+    UserError: if it was trained on other images.
   """
   restored = checkpoints.restore(workdir)
   if restored is None:
@@ -92,8 +98,9 @@ def resumed(
     return flax.serialization.from_state_dict(shapes, tree)
   except (ValueError, KeyError) as error:
     raise errors.RunError(
-      f'{workdir} was written by another version: {error} Start from its '
-      'weights with `--config.training.init_from`.'
+      f'{workdir} was written by another version: {error} To start from its '
+      f'weights, set `--config.training.init_from={workdir}` and another '
+      '--workdir.'
     ) from None
 
 
@@ -104,30 +111,42 @@ def init_from(
   *,
   images: Sequence[np.ndarray],
 ) -> Any:
-  """Loads the averaged parameters of a trained model.
+  """Loads the averaged parameters of `training.init_from`, a trained model.
 
-  Networks that this model lacks are dropped. A smaller model grows without
-  changing its function, see `growth`. Missing finer levels are drawn and set
+  Networks of the trained model that this model lacks are dropped. A smaller
+  trained model grows to the size of this one without a change of its function
+  (see `growth`). Missing finer levels are initialised at random, with scales
   from the first global batch.
 
+  Args:
+    config: config of the run.
+    model: model of the config.
+    shapes: shapes of its parameters.
+    images: training images.
+
   Raises:
-    RunError: there is no such model, or it cannot grow to this one.
+    RunError: if there is no such trained model, or it cannot grow to this one.
   """
   source = config.training.init_from
   params, source_config, step = trained_model.load_trained(source)
   for network in sorted(params.keys() - shapes.keys()):
-    terminal.say(f'The {network} of {source} is left out.')
+    terminal.say(
+      f'The network {network!r} of {source} is left out, because this model '
+      'does not have it.'
+    )
     del params[network]
   params = parameters.completed(params, shapes)
   if _sizes(params) != _sizes({name: shapes[name] for name in params}):
     params = growth.grow(params, run_config.build_model(source_config), model)
-    terminal.say(f'The model of {source} is grown to the size of this one.')
+    terminal.say(f'The model of {source} grows to the size of this one.')
   missing = sorted(shapes.keys() - params.keys())
   if missing and all(name.startswith('level_') for name in missing):
-    terminal.say(f'{source} has no {", ".join(missing)}: drawn at random.')
-    first = model.split_lab(_first_batch(config, images))
+    terminal.say(
+      f'{source} has no {", ".join(missing)}: initialised at random.'
+    )
+    first_batch = model.split_lab(_first_batch(config, images))
     params = parameters.with_levels(
-      model, params, first, seed=config.training.seed
+      model, params, first_batch, seed=config.training.seed
     )
   parameter_check.check_fit(params, shapes, source)
   terminal.say(f'Starting from {source}, step {step}, with a fresh optimiser.')
@@ -143,20 +162,30 @@ def fresh(
   model: pic.PIC,
   source: Sequence[np.ndarray],
 ) -> Any:
-  """Draws directions; sets gains and biases from the first global batch."""
-  first = _first_batch(config, source)
+  """Initialises parameters: random directions, gains and biases from data.
+
+  The data are the first global batch (see `parameters.initial`).
+  """
+  first_batch = _first_batch(config, source)
   backbone = None
   if config.training.backbone_weights:
     backbone = backbone_weights.load(config.training.backbone_weights)
   return parameters.initial(
-    model, model.split_lab(first), config.training.seed, backbone=backbone
+    model,
+    model.split_lab(first_batch),
+    config.training.seed,
+    backbone=backbone,
   )
 
 
 def _first_batch(
   config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
 ) -> np.ndarray:
-  """The first global batch, [B, H, W, 3] uint8, whatever the hosts."""
+  """Returns the first global batch, the same for any number of hosts.
+
+  Returns:
+    Images [B, H, W, 3] uint8.
+  """
   return input_pipeline.train_dataset(
     source,
     config.training.batch_size,
