@@ -174,8 +174,8 @@ class LevelNet(nn.Module):
     embedding: jax.Array,
     features: Sequence[jax.Array],
     *,
-    coarse: levels.Map,
-    fine: levels.Map,
+    coarse: levels.LevelMap,
+    fine: levels.LevelMap,
   ) -> jax.Array:
     """`log_prob` with the `context` of these images."""
     shape = coarse.chroma.shape[1:3]
@@ -183,7 +183,7 @@ class LevelNet(nn.Module):
     return self.log_prob(context, coarse, fine)
 
   def log_prob(
-    self, context: jax.Array, coarse: levels.Map, fine: levels.Map
+    self, context: jax.Array, coarse: levels.LevelMap, fine: levels.LevelMap
   ) -> jax.Array:
     """Log-probability of a map's cells given the coarser map, [N, h, w] nats.
 

@@ -1,22 +1,26 @@
 """Finer levels of the chroma: p(fine | coarse, L), exact on integers.
 
-A coarse value is the rounded mean of a 2 x 2 cell of fine ones, channel by
-channel: m = floor((x0 + x1 + x2 + x3 + 2) / 4), with the four values in raster
-order. The mean and the offset q = x0 + x1 + x2 + x3 + 2 - 4 m, one of 0..3,
-determine the sum, so that (m, q, x0, x1, x2) and (x0, x1, x2, x3) determine
-each other: p(fine | L) = p(coarse | L) p(fine | coarse, L) exactly.
-q is drawn first, from a categorical distribution; then x0, x1 and x2, from
-mixtures of discretised logistics. These determine x3, which costs no bits. Each
-logistic is censored to the values that let the others still reach the sum; the
-two end values take its tails, as those of the range do in `logistic_mixture`.
+Each level doubles the height and the width of the next coarser one. A coarse
+value is the rounded mean of a 2 x 2 cell of fine values, for each channel:
+m = floor((x0 + x1 + x2 + x3 + 2) / 4), with x0 to x3 in raster order. The
+offset q = x0 + x1 + x2 + x3 + 2 - 4 m is one of 0..3. The sum follows from m
+and q, so (m, q, x0, x1, x2) and (x0, x1, x2, x3) determine each other, and
+p(fine | L) = p(coarse | L) p(fine | coarse, L) holds exactly.
 
-In cells that hold a hint the sum is not constrained: their coarse value is the
-rounded mean of the hints, and all other values, including x3, are free.
+q is drawn first, from a categorical distribution. Then x0, x1 and x2 are drawn
+from mixtures of discretised logistics. They determine x3, which costs no bits.
+A value can only be one with which the remaining values still reach the sum. The
+lowest and the highest of these possible values take the tails of the logistics,
+as the ends of the grid do in `logistic_mixture`.
 
-The maps are in this file, the likelihood in `level_likelihood`, drawing in
-`level_sampling`. Values are integers 0..R - 1 in float32 (level k of
-`logistic_mixture` is k in units of one level), [..., 4, 2] for a cell; R is 256
-except in tests.
+In cells that contain a hint the sum is not constrained. Their coarse value is
+the rounded mean of their hints, and all values that are not hints, including
+x3, are free.
+
+This module converts between the levels. The likelihood is in
+`level_likelihood`, sampling in `level_sampling`. Values are integers 0..R - 1
+in float32, where R is 256 except in tests, and a cell is an array [..., 4, 2].
+The integer k stands for the grid value k of `logistic_mixture`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +36,7 @@ NUM_VALUES = 256
 
 
 def from_network(chroma: jax.Array) -> jax.Array:
-  """Converts chroma, in network units on the grid, to integers 0..255."""
+  """Converts chroma in network units, on the grid, to integers 0..255."""
   return (
     logistic_mixture.nearest_grid_values(chroma) + logistic_mixture.HALF_RANGE
   )
@@ -46,7 +50,7 @@ def to_network(values: jax.Array) -> jax.Array:
 
 
 def to_cells(fine: jax.Array) -> jax.Array:
-  """Gathers 2 x 2 cells: [..., 2 h, 2 w, C] -> [..., h, w, 4, C]."""
+  """Groups values into 2 x 2 cells: [..., 2 h, 2 w, C] -> [..., h, w, 4, C]."""
   *lead, height, width, channels = fine.shape
   cells = fine.reshape(*lead, height // 2, 2, width // 2, 2, channels)
   cells = jnp.moveaxis(cells, -3, -4)  # [..., h, w, 2, 2, C]
@@ -54,7 +58,7 @@ def to_cells(fine: jax.Array) -> jax.Array:
 
 
 def from_cells(cells: jax.Array) -> jax.Array:
-  """Puts cells back: [..., h, w, 4, C] -> [..., 2 h, 2 w, C]."""
+  """Inverts `to_cells`: [..., h, w, 4, C] -> [..., 2 h, 2 w, C]."""
   *lead, height, width, _, channels = cells.shape
   fine = cells.reshape(*lead, height, width, 2, 2, channels)
   fine = jnp.moveaxis(fine, -4, -3)  # [..., h, 2, w, 2, C]
@@ -62,22 +66,33 @@ def from_cells(cells: jax.Array) -> jax.Array:
 
 
 def rounded_mean(cells: jax.Array) -> jax.Array:
-  """Coarse values [..., 2] of cells [..., 4, 2]; halves are rounded up."""
+  """Averages cells [..., 4, 2] to coarse values [..., 2]; rounds halves up."""
   return jnp.floor((cells.sum(-2) + 2.0) * 0.25)
 
 
 def coarsen(chroma: jax.Array) -> jax.Array:
-  """Chroma [B, 2 h, 2 w, 2] of a level -> [B, h, w, 2] of the one below.
+  """Converts chroma of a level to chroma of the next coarser level.
 
-  Both in network units, on the integer grid.
+  Args:
+    chroma: [B, 2 h, 2 w, 2] in network units, on the integer grid.
+
+  Returns:
+    [B, h, w, 2] in network units, on the integer grid.
   """
   return to_network(rounded_mean(to_cells(from_network(chroma))))
 
 
 def coarsen_hints(hints: jax.Array) -> jax.Array:
-  """Hints [B, 2 h, 2 w, 3] of a level -> [B, h, w, 3] of the one below.
+  """Converts hints of a level to hints of the next coarser level.
 
-  A coarse cell is known if any of its fine cells is: as their rounded mean.
+  A coarse value is known if any of its four fine values is. It is then the
+  rounded mean of the known ones.
+
+  Args:
+    hints: [B, 2 h, 2 w, 3].
+
+  Returns:
+    [B, h, w, 3].
   """
   cells = to_cells(hints)
   known = cells[..., 2]
@@ -88,12 +103,12 @@ def coarsen_hints(hints: jax.Array) -> jax.Array:
   return jnp.concatenate([is_known * to_network(mean), is_known], -1)
 
 
-class Map(NamedTuple):
-  """One level of a pyramid.
+class LevelMap(NamedTuple):
+  """Chroma and hints of one level.
 
   Attributes:
-    chroma: [B, h, w, 2] in network units, on the integer grid; where a hint is
-      its value.
+    chroma: [B, h, w, 2] in network units, on the integer grid. Pixels with a
+      hint have the value of the hint.
     hints: [B, h, w, 3], or None.
   """
 
@@ -102,7 +117,16 @@ class Map(NamedTuple):
 
 
 def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
-  """Hints of all levels, coarsest first, from the finest [B, h, w, 3]."""
+  """Converts hints to the hints of all levels.
+
+  Args:
+    hints: [B, h, w, 3] of the finest map, or None.
+    num_levels: number of levels above the coarsest map.
+
+  Returns:
+    A list of `num_levels` + 1 hint maps, coarsest first; all of them are None
+    if `hints` is None.
+  """
   maps = [hints]
   for _ in range(num_levels):
     maps.insert(0, None if hints is None else coarsen_hints(maps[0]))
@@ -111,41 +135,51 @@ def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
 
 def pyramid(
   chroma: jax.Array, hints: jax.Array | None, num_levels: int
-) -> list[Map]:
-  """Maps of all levels, coarsest first, from the finest [B, h, w, 2]."""
+) -> list[LevelMap]:
+  """Converts chroma and hints to the maps of all levels.
+
+  Args:
+    chroma: [B, h, w, 2] finest map in network units, on the integer grid.
+    hints: [B, h, w, 3] of the finest map, or None.
+    num_levels: number of levels above the coarsest map.
+
+  Returns:
+    A list of `num_levels` + 1 maps, coarsest first.
+  """
   *coarser, finest = hint_pyramid(hints, num_levels)
-  maps = [Map(hint_maps.put(chroma, finest), finest)]
-  for known in reversed(coarser):
-    coarse = hint_maps.put(coarsen(maps[0].chroma), known)
-    maps.insert(0, Map(coarse, known))
+  maps = [LevelMap(hint_maps.put(chroma, finest), finest)]
+  for coarse_hints in reversed(coarser):
+    coarse = hint_maps.put(coarsen(maps[0].chroma), coarse_hints)
+    maps.insert(0, LevelMap(coarse, coarse_hints))
   return maps
 
 
 def on_finest_grid(
   log_probs: Sequence[jax.Array], hints: jax.Array | None = None
 ) -> jax.Array:
-  """Spreads each cell's log-probability evenly over its finest values.
+  """Spreads log-probabilities evenly over the finest pixels they belong to.
 
   Args:
-    log_probs: in nats, of the coarsest map [B, h_0, w_0], then of the cells of
-      each level on the grid of the one below it.
-    hints: [B, h, w, 3] of the finest map; values they give get a share of 0.
+    log_probs: log-probabilities in nats. The first array is that of the
+      coarsest map, [B, h_0, w_0]. Then follows, for each finer level, the array
+      of its 2 x 2 cells, on the grid of the next coarser level.
+    hints: [B, h, w, 3] of the finest map, or None; hinted pixels get 0.
 
   Returns:
-    [B, h, w].
+    [B, h, w] nats.
   """
   coarsest, *finer = log_probs
   sides = [1 << len(finer), *(1 << n for n in range(len(finer), 0, -1))]
   height, width = (sides[0] * side for side in coarsest.shape[1:])
-  others = jnp.ones((len(coarsest), height, width))
+  is_unknown = jnp.ones((len(coarsest), height, width))
   if hints is not None:
-    others = 1.0 - hints[..., 2]
+    is_unknown = 1.0 - hints[..., 2]
   total = 0.0
   for log_prob, side in zip(log_probs, sides, strict=True):
-    squares = others.reshape(
+    squares = is_unknown.reshape(
       len(coarsest), height // side, side, width // side, side
     )
     count = squares.sum((2, 4))
-    each = log_prob / jnp.maximum(count, 1.0)
-    total += (each[:, :, None, :, None] * squares).reshape(others.shape)
+    share = log_prob / jnp.maximum(count, 1.0)
+    total += (share[:, :, None, :, None] * squares).reshape(is_unknown.shape)
   return total

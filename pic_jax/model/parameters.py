@@ -9,13 +9,22 @@ import numpy as np
 
 from pic_jax.model import backbone_embedding, layers, levels, pic
 
-# Nested dicts of arrays, by the names of the modules.
+# Nested dicts of arrays; the keys are the names of modules and parameters.
 Params = dict[str, Any]
 
 
-@functools.cache  # tracing takes a second, and `checkpoints` asks twice
+@functools.cache  # tracing takes a second, and `checkpoints` calls this twice
 def shapes(model: pic.PIC, image_size: int) -> Params:
-  """The tree of parameters as shapes, without any arithmetic; read only."""
+  """Returns the shapes of a model's parameters without computing any values.
+
+  Args:
+    model: the network.
+    image_size: side of the square images in pixels.
+
+  Returns:
+    The tree of parameters with a `jax.ShapeDtypeStruct` for each array. It is
+    cached, so callers must not change it.
+  """
   small = image_size // model.chroma_factor
   return jax.eval_shape(
     model.init,
@@ -32,16 +41,18 @@ def initial(
   *,
   backbone: Params | None = None,
 ) -> Params:
-  """Draws the directions and sets gains and biases from the first batch.
+  """Initialises all parameters of a model.
 
-  Numpy draws all directions: a jitted graph with a random draw for each of
-  sixty kernels takes a minute to compile. One jitted pass does the rest.
+  The directions of the kernels are random. Gains and biases are set from the
+  first batch. Numpy draws the directions, because a jitted graph with a random
+  draw for each of sixty kernels takes a minute to compile. One jitted pass over
+  the batch then sets gains and biases.
 
   Args:
     model: the network.
     batch: first global batch.
-    seed: of the directions.
-    backbone: initial parameters of the backbone; None draws them.
+    seed: seed of the random directions.
+    backbone: pretrained parameters of the backbone, or None for random ones.
 
   Returns:
     The tree of parameters, float32.
@@ -51,7 +62,7 @@ def initial(
   def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
     if path[-1].key == 'hints':
       return np.zeros(leaf.shape, np.float32)
-    if path[-1].key == 'kernel':  # without weight norm: He et al. 2015
+    if path[-1].key == 'kernel':  # without weight norm; He et al. 2015
       deviation = np.float32(np.sqrt(2.0 / np.prod(leaf.shape[:-1])))
       return deviation * rng.standard_normal(leaf.shape, np.float32)
     return _draw_direction(rng, leaf)
@@ -74,13 +85,16 @@ def initial(
 def with_levels(
   model: pic.PIC, params: Params, batch: pic.LabBatch, *, seed: int
 ) -> Params:
-  """Draws the finer levels that parameters lack.
+  """Initialises the finer levels for which there are no parameters.
 
   Args:
     model: the network.
-    params: all but those of finer levels.
-    batch: first global batch, from which their gains and biases are set.
-    seed: of their directions.
+    params: parameters of the network, without those of some finer levels.
+    batch: first global batch, which sets the gains and biases of these levels.
+    seed: seed of the random directions of these levels.
+
+  Returns:
+    `params`, with the parameters of all levels.
   """
   expected = shapes(model, model.coarsest_factor)
   missing = sorted(expected.keys() - params.keys())
@@ -113,21 +127,24 @@ def with_levels(
 def _draw_direction(
   rng: np.random.Generator, leaf: jax.ShapeDtypeStruct
 ) -> np.ndarray:
-  """Directions of a kernel; 0 for gains and biases, which are set later."""
+  """Draws the directions of a kernel; returns 0 for gains and biases."""
   if len(leaf.shape) == 1:
     return np.zeros(leaf.shape, np.float32)
-  # As short as published: Adam's steps do not grow with the directions, so
-  # that those of deviation 1 hardly turn (0.2 bits/dim after 1,000 steps).
+  # The deviation is that of the published code. Adam's steps do not grow with
+  # the length of the directions, so directions of deviation 1 hardly turn. That
+  # costs 0.2 bits/dim after 1,000 steps.
   deviation = np.float32(layers.DIRECTION_STDDEV)
   return deviation * rng.standard_normal(leaf.shape, np.float32)
 
 
-def completed(params: Params, expected: Params) -> Params:
-  """Completes older parameters with a kernel of 0 for hints.
+def with_hint_kernel(params: Params, expected: Params) -> Params:
+  """Adds a kernel of zeros for hints, if the model reads hints.
+
+  Parameters that have this kernel, or do not need it, are returned unchanged.
 
   Args:
-    params: of a model that may read no hints.
-    expected: shapes of the model that is to have them, see `shapes`.
+    params: parameters of a model that may have been trained without hints.
+    expected: shapes of the parameters that the model needs, see `shapes`.
   """
   if 'hints' not in expected['embedding'] or 'hints' in params['embedding']:
     return params

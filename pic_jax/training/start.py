@@ -135,7 +135,7 @@ def init_from(
       'does not have it.'
     )
     del params[network]
-  params = parameters.completed(params, shapes)
+  params = parameters.with_hint_kernel(params, shapes)
   if _sizes(params) != _sizes({name: shapes[name] for name in params}):
     params = growth.grow(params, run_config.build_model(source_config), model)
     terminal.say(f'The model of {source} grows to the size of this one.')

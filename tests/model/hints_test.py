@@ -34,12 +34,14 @@ def test_hints_start_at_zero_and_older_parameters_are_completed():
   older = {name: dict(tree) for name, tree in params.items()}
   del older['embedding']['hints']
   shapes = parameters.shapes(net, 4)
-  again = parameters.completed(older, shapes)
+  again = parameters.with_hint_kernel(older, shapes)
   same = jax.tree.map(np.array_equal, again, params)
   assert jax.tree.all(same)
-  assert parameters.completed(params, shapes) is params
+  assert parameters.with_hint_kernel(params, shapes) is params
   plain = tiny.net(dropout_rate=0.0)
-  assert parameters.completed(older, parameters.shapes(plain, 4)) is older
+  assert (
+    parameters.with_hint_kernel(older, parameters.shapes(plain, 4)) is older
+  )
   for left, right in zip(
     jax.tree.leaves(parameters.initial(plain, lab, seed=0)),
     jax.tree.leaves(older),

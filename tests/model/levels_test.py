@@ -179,7 +179,7 @@ def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
     {'params': params},
     context,
     coarse,
-    levels.Map(drawn, fine.hints),
+    levels.LevelMap(drawn, fine.hints),
     method='log_prob',
   )
   np.testing.assert_allclose(again, log_prob, rtol=1e-5, atol=1e-4)
