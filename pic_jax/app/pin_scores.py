@@ -72,22 +72,22 @@ def score(
 
   Args:
     strokes: its pins, see `hint_files.strokes_of`.
-    luminance: [parts h, parts w] L, see `Colorizer.brush_luminance`.
+    luminance: [cell_side h, cell_side w] L, see `Colorizer.brush_luminance`.
     chroma: [h, w, 2] the version, Lab units.
     plain: [h, w, 2] the same sample without pins.
   """
   if not strokes:
     return PinScore(1.0, 0.0, None)
   shape = chroma.shape[:2]
-  parts = len(luminance) // len(chroma)
-  cells = brush.in_cells(luminance, parts).mean((1, 3))
+  cell_side = len(luminance) // len(chroma)
+  cells = brush.in_cells(luminance, cell_side).mean((1, 3))
   shares, objects = [], np.zeros(shape, bool)
   shift, ran_over = np.zeros(shape), np.zeros(shape, bool)
-  _, is_given = brush.paint(strokes, luminance, parts)
+  _, is_given = brush.paint(strokes, luminance, cell_side)
   for stroke in strokes:
     wanted = _wanted(stroke, cells)
     apart = np.linalg.norm(chroma - wanted, axis=-1)
-    distance = brush.distances(stroke, luminance, parts)
+    distance = brush.distances(stroke, luminance, cell_side)
     objects |= distance <= FAR
     beyond = (distance <= REACH) & ~is_given
     near = 1.0 - np.clip((apart - SAME) / (OTHER - SAME), 0.0, 1.0)

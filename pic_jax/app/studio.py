@@ -193,8 +193,10 @@ class Studio:
       UserError: it cannot be read, or a pin lies outside the photograph.
     """
     points, notes = hint_points.parse(data, 'The file')
-    luminance, parts = self._colorizer.brush_luminance(opened.network_input)
-    known = hint_files.from_points(points, opened.size, luminance, parts=parts)
+    luminance, cell_side = self._colorizer.brush_luminance(opened.network_input)
+    known = hint_files.from_points(
+      points, opened.size, luminance, cell_side=cell_side
+    )
     notes = [f'{note}.' for note in (*known.notes, *notes)]
     return {'pins': sample_recipe.pins_to_json(points), 'notes': notes}
 
@@ -262,9 +264,9 @@ class Studio:
     before = chroma if plain is None else self._shown(plain.chroma[0])
     shape = opened.network_input.map_shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
-    fine, parts = self._colorizer.brush_luminance(opened.network_input)
+    fine, cell_side = self._colorizer.brush_luminance(opened.network_input)
     strokes, _ = hint_files.strokes_of(
-      recipe.pins, opened.size, fine.shape, parts=parts
+      recipe.pins, opened.size, fine.shape, cell_side=cell_side
     )
     found = pin_scores.score(strokes, fine, chroma, plain=before)
     cure = None

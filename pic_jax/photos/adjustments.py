@@ -1,25 +1,26 @@
-"""Adjustments of a coloured photograph as a whole: saturation, white balance,
-strength. Luminance stays as it is.
+"""Adjustments of the colours of a whole photograph.
+
+They are saturation, white balance and strength. Luminance does not change.
 """
 
 import dataclasses
 
 import numpy as np
 
-# Gains of X and Z at 100: white moves by (a, b) = (5, 20) for warmth and by
-# (15, 0) for tint.
+# Changes of the gains of cbrt(X) and cbrt(Z) when warmth or tint is 100. White
+# then becomes (a, b) = (5, 20) by warmth and (15, 0) by tint.
 WARMTH_X, WARMTH_Z, TINT_X = 0.01, -0.1, 0.03
 
 
 @dataclasses.dataclass(frozen=True)
 class Adjustments:
-  """Adjustments in the order in which they are made.
+  """Adjustments, in the order in which they are applied.
 
   Attributes:
-    saturation: factor of the chroma.
-    warmth: -100 for bluish to 100 for yellowish light.
-    tint: -100 for greenish to 100 for magenta light.
-    strength: 0 for grey to 1 for all of the colour.
+    saturation: factor by which the chroma is multiplied.
+    warmth: light from bluish (-100) to yellowish (100).
+    tint: light from greenish (-100) to magenta (100).
+    strength: factor of the adjusted chroma, from 0 (grey) to 1.
   """
 
   saturation: float = 1.0
@@ -29,30 +30,30 @@ class Adjustments:
 
   @property
   def is_neutral(self) -> bool:
-    """Whether only saturation differs from the default."""
+    """True if no adjustment other than saturation differs from its default."""
     return (self.warmth, self.tint, self.strength) == (0, 0, 1)
 
   def balance(self, lab: np.ndarray) -> np.ndarray:
-    """White balance and strength, for chroma that is saturated already.
+    """Applies white balance and strength.
 
-    White balance multiplies X and Z, as von Kries did, and not Y. With
-    f(t) = t^(1/3) that is linear in a and b: f(gX) = g^(1/3) f(X), where
-    f(X) = f(Y) + a / 500 and f(Z) = f(Y) - b / 200.
+    White balance multiplies X and Z, but not Y, by gains (von Kries). If f is
+    the cube root, f(g X) = f(g) f(X). Since f(X) = f(Y) + a / 500 and
+    f(Z) = f(Y) - b / 200, the new a and b are linear in the old ones.
 
     Args:
-      lab: [..., 3] float32, Lab units.
+      lab: [..., 3] float32 in Lab units, already multiplied by `saturation`.
 
     Returns:
-      [..., 3] float32.
+      [..., 3] float32 in Lab units.
     """
     if self.is_neutral:
       return lab
-    x = 1 + (self.warmth * WARMTH_X + self.tint * TINT_X) / 100
-    z = 1 + self.warmth * WARMTH_Z / 100
-    gains = np.array([x, z], np.float32)
-    shifts = np.array([500 * (x - 1), 200 * (1 - z)], np.float32)
-    root = (lab[..., :1] + 16) / 116
-    chroma = gains * lab[..., 1:] + shifts * root
+    gain_x = 1 + (self.warmth * WARMTH_X + self.tint * TINT_X) / 100
+    gain_z = 1 + self.warmth * WARMTH_Z / 100
+    gains = np.array([gain_x, gain_z], np.float32)
+    shifts = np.array([500 * (gain_x - 1), 200 * (1 - gain_z)], np.float32)
+    root_of_y = (lab[..., :1] + 16) / 116
+    chroma = gains * lab[..., 1:] + shifts * root_of_y
     return np.concatenate(
       [lab[..., :1], np.float32(self.strength) * chroma], -1
     )

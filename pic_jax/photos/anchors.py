@@ -1,39 +1,43 @@
-"""Anchors: cells that keep their chroma when hints are added elsewhere.
+"""Anchors, which are cells that keep their chroma when hints are added.
 
-A hint also changes other colours: a red boat makes the sea red. So a sample
-with hints keeps the chroma of the same sample without hints in scattered cells
-that do not belong to the objects of the hints.
+A hint for one object can change the colours of others. For example, a hint for
+a red boat can make the sea red. Therefore each sample is first drawn without
+hints. With hints it is drawn again, and keeps the first chroma in scattered
+cells, the anchors, that are far from all hints.
 """
 
 import numpy as np
 
 from pic_jax.photos import brush
 
-GRID = 16  # cells of the short side that anchors are counted in
-STEP = 3  # of those cells, one in so many in each direction is an anchor
-# `brush.distances` within which a cell may belong to what a hint is about.
+# Anchors stand on a grid with GRID squares along the short side of the map. In
+# each direction, one of STEP squares is an anchor.
+GRID = 16
+STEP = 3
+# A cell at a smaller distance (`brush.distances`) from a hint may belong to the
+# hint's object, so it is no anchor.
 FAR = 62.0
 
 
 def cells(
-  strokes: list[brush.Stroke], luminance: np.ndarray, parts: int = 1
+  strokes: list[brush.Stroke], luminance: np.ndarray, cell_side: int = 1
 ) -> np.ndarray:
-  """Mask of the cells that keep their chroma, [h, w] bool.
-
-  One in `STEP` cells of a map of `GRID`, in each direction, if it is `FAR` from
-  all hints.
+  """Returns a mask of the anchors.
 
   Args:
     strokes: the hints.
-    luminance: [parts h, parts w], L 0..100.
-    parts: of a cell's side.
+    luminance: [cell_side h, cell_side w] L in 0..100.
+    cell_side: side of a cell in pixels of `luminance`.
+
+  Returns:
+    [h, w] bool, True for anchors.
   """
-  height, width = (side // parts for side in luminance.shape)
+  height, width = (side // cell_side for side in luminance.shape)
   short = min(height, width)
   rows, columns = np.ogrid[:height, :width]
   is_anchor = (rows * GRID // short % STEP == STEP // 2) & (
     columns * GRID // short % STEP == STEP // 2
   )
   for stroke in strokes:
-    is_anchor &= brush.distances(stroke, luminance, parts) > FAR
+    is_anchor &= brush.distances(stroke, luminance, cell_side) > FAR
   return is_anchor

@@ -1,7 +1,7 @@
-"""Brushes: a hint covers the cells around it, as far as no edge is between.
+"""Brushes, which spread a hint to the cells around it, up to edges.
 
-One cell of a chroma map is smaller than an object, and a model that knows one
-cell often leaves the rest of the object unchanged.
+One cell of a chroma map is smaller than an object. A model that gets the colour
+of one cell only often leaves the rest of the object unchanged.
 """
 
 from typing import NamedTuple
@@ -10,23 +10,26 @@ import numpy as np
 
 from pic_jax.images import any_shape
 
-# How far each size reaches, see `distances`.
+# Largest distance (see `distances`) to which a brush of each size reaches.
 REACHES = {'S': 3.0, 'M': 44.0, 'L': 56.0}
 DEFAULT_SIZE = 'M'
-# Radius of a hint itself, as a share of the short side: on a fine map one cell
-# alone is noisy.
+# Radius of the disc around a hint where the distance is 0, as a fraction of the
+# short side. A single pixel of a fine map may have an untypical luminance.
 SPOT = 0.03
-STEP = 60.0  # units of L: what the short side of even luminance costs
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
+# Cost of a path over even luminance, in units of L per short side of the map.
+LENGTH_COST = 60.0
+# Steps of a path, as numbers of rows down and columns to the right. Paths may
+# also go in the opposite directions.
+STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 class Stroke(NamedTuple):
-  """One hint.
+  """A hint with its brush.
 
   Attributes:
-    row, column: its place on a map of luminance.
-    chroma: (a, b) in Lab units.
-    size: a key of `REACHES`, or '' for `DEFAULT_SIZE`.
+    row, column: position of the hint on a map of luminance.
+    chroma: (a, b) of the hint in Lab units.
+    size: size of the brush, a key of `REACHES` or '' for `DEFAULT_SIZE`.
   """
 
   row: int
@@ -35,83 +38,99 @@ class Stroke(NamedTuple):
   size: str = ''
 
 
-def _overlap(side: int, shift: int) -> tuple[slice, slice]:
-  """Places of a side, and those so much further on, that both exist."""
-  first = slice(max(0, -shift), side - max(0, shift))
-  return first, slice(first.start + shift, first.stop + shift)
+def _step_ends(side: int, shift: int) -> tuple[slice, slice]:
+  """Returns the start and the end points of steps along one side of a map.
+
+  Args:
+    side: length of the side.
+    shift: length of the step, possibly negative.
+
+  Returns:
+    Slice of the indices from which a step stays on the map, and slice of the
+    indices to which it leads.
+  """
+  start = slice(max(0, -shift), side - max(0, shift))
+  return start, slice(start.start + shift, start.stop + shift)
 
 
 def distances(
-  stroke: Stroke, luminance: np.ndarray, parts: int = 1
+  stroke: Stroke, luminance: np.ndarray, cell_side: int = 1
 ) -> np.ndarray:
-  """How far cells are from a hint, by the cheapest way there.
+  """Computes the distance of each cell from a hint.
 
-  A way costs the changes of L along it, and `STEP` for each short side of its
-  length: an edge is as far as a long way around it.
+  The distance is the cost of the cheapest path: the sum of the absolute changes
+  of L along the path, plus `LENGTH_COST` times its length in short sides of the
+  map. So crossing an edge costs as much as a long path without edges.
 
   Args:
     stroke: the hint.
-    luminance: [parts h, parts w], L 0..100.
-    parts: of a cell's side; a cell is as far as the median of its parts.
+    luminance: [cell_side h, cell_side w] L in 0..100.
+    cell_side: side of a cell in pixels of `luminance`.
 
   Returns:
-    [h, w] in units of L; 0 in the hint's own cell, and less than `SPOT` away.
+    [h, w] median of the distances of the cell's pixels, in units of L. Pixels
+    within `SPOT` of the hint have a distance of 0, and so has the hint's cell.
   """
   height, width = luminance.shape
-  edges = []
-  for down, right in NEIGHBOURS:
-    rows, columns = _overlap(height, down), _overlap(width, right)
+  steps = []
+  for down, right in STEPS:
+    rows, columns = _step_ends(height, down), _step_ends(width, right)
     start, stop = (rows[0], columns[0]), (rows[1], columns[1])
     length = np.hypot(down, right) / min(height, width)
     change = np.abs(luminance[start] - luminance[stop])
-    edges.append((start, stop, change + STEP * length))
+    steps.append((start, stop, change + LENGTH_COST * length))
   rows, columns = np.ogrid[:height, :width]
-  apart = np.hypot(rows - stroke.row, columns - stroke.column)
-  found = np.where(apart <= SPOT * min(height, width), 0.0, np.inf)
-  before = None
-  while before is None or (found < before).any():
-    before = found.copy()
-    for start, stop, cost in edges:
+  radius = np.hypot(rows - stroke.row, columns - stroke.column)
+  found = np.where(radius <= SPOT * min(height, width), 0.0, np.inf)
+  previous = None
+  while previous is None or (found < previous).any():
+    previous = found.copy()
+    for start, stop, cost in steps:
       found[stop] = np.minimum(found[stop], found[start] + cost)
       found[start] = np.minimum(found[start], found[stop] + cost)
-  found = np.median(in_cells(found, parts), (1, 3))
-  found[stroke.row // parts, stroke.column // parts] = 0.0
+  found = np.median(in_cells(found, cell_side), (1, 3))
+  found[stroke.row // cell_side, stroke.column // cell_side] = 0.0
   return found
 
 
-def in_cells(x: np.ndarray, parts: int) -> np.ndarray:
-  """[parts h, parts w] -> [h, parts, w, parts]."""
+def in_cells(x: np.ndarray, cell_side: int) -> np.ndarray:
+  """Reshapes [cell_side h, cell_side w] to [h, cell_side, w, cell_side]."""
   height, width = x.shape
-  return x.reshape(height // parts, parts, width // parts, parts)
+  return x.reshape(
+    height // cell_side, cell_side, width // cell_side, cell_side
+  )
 
 
 def paint(
-  strokes: list[Stroke], luminance: np.ndarray, parts: int = 1
+  strokes: list[Stroke], luminance: np.ndarray, cell_side: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Chroma of the cells that hints give.
+  """Computes the chroma that hints give to the cells around them.
 
-  Hints of one chroma that meet share their reach: n of them give about as many
-  cells as one, with less guessing. A cell that several hints reach takes the
-  chroma of the nearest one; among equally near ones, that of the last.
+  If n hints of one chroma meet, each reaches less far, so together they give
+  about as many cells as one hint. These cells are nearer to the hints, so they
+  are more likely to belong to the object. A cell that several hints reach gets
+  the chroma of the nearest hint. Among equally near hints the last one counts.
 
   Args:
     strokes: the hints.
-    luminance: [parts h, parts w], L 0..100.
-    parts: of a cell's side.
+    luminance: [cell_side h, cell_side w] L in 0..100.
+    cell_side: side of a cell in pixels of `luminance`.
 
   Returns:
-    [h, w, 2] Lab units, of the hints' hues and as far from grey as sRGB has
-    them at each cell's own luminance; and [h, w] bool, which cells are given.
+    [h, w, 2] chroma of the hints in Lab units, moved towards grey where sRGB
+    has no such colour at the luminance of the cell, and 0 where no hint
+    reaches; and [h, w] bool, True where a hint reaches.
   """
-  cells = in_cells(luminance, parts).mean((1, 3))
+  cells = in_cells(luminance, cell_side).mean((1, 3))
   chroma = np.zeros((*cells.shape, 2), np.float32)
   nearest = np.full(cells.shape, np.inf)
   for stroke in strokes:
-    distance = distances(stroke, luminance, parts)
+    distance = distances(stroke, luminance, cell_side)
     reach = REACHES[stroke.size or DEFAULT_SIZE]
     num_meeting = sum(
       other.chroma == stroke.chroma
-      and distance[other.row // parts, other.column // parts] <= 2 * reach
+      and distance[other.row // cell_side, other.column // cell_side]
+      <= 2 * reach
       for other in strokes
     )
     is_reached = distance <= np.minimum(nearest, reach / num_meeting**0.5)

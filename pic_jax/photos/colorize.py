@@ -257,8 +257,8 @@ class Colorizer:
     is_file = isinstance(hints, str | os.PathLike)
     read_fn = hint_files.read if is_file else hint_files.from_points
     size = size or network_input.luminance.shape
-    luminance, parts = self.brush_luminance(network_input)
-    known = read_fn(hints, size, luminance, parts=parts)
+    luminance, cell_side = self.brush_luminance(network_input)
+    known = read_fn(hints, size, luminance, cell_side=cell_side)
     return dataclasses.replace(
       network_input,
       hints=_before_saturation(known.cells, saturation),

@@ -1,6 +1,7 @@
-"""Cells of a chroma map that are known: from points, or from a file.
+"""Conversion of hints to known cells of a chroma map.
 
-Only the (a, b) of a colour count, not its luminance, which the photograph has.
+Hints are points, a file of points or a picture. Only the (a, b) of a hint's
+colour counts. The luminance is that of the photograph.
 """
 
 import dataclasses
@@ -16,19 +17,19 @@ from pic_jax.images import any_shape, color, image_files
 from pic_jax.photos import anchors, brush, hint_points, network_size
 from pic_jax.runtime import errors
 
-OPAQUE = 128  # alpha from which on a pixel of a picture says something
+OPAQUE = 128  # smallest alpha of a pixel that counts as a hint
 TEXT_SUFFIXES = ('.csv', '.tsv', '.txt')
-# Points, rows like them, or a file; see `read`.
+# Points, rows with the fields of points, or the path of a file; see `read`.
 Hints = Iterable[hint_points.Point | tuple] | str | os.PathLike
 
 
-class Known(NamedTuple):
-  """Hints for the cells of a chroma map.
+class KnownCells(NamedTuple):
+  """Hints for a chroma map.
 
   Attributes:
-    cells: [h, w, 3], see `model.hints`.
-    notes: what a user should know, first how many cells are known.
-    anchors: [h, w] bool, see `photos.anchors`; None: none.
+    cells: [h, w, 3] chroma in network units and a mask, see `model.hints`.
+    notes: notes for the user; the first one says how many cells are known.
+    anchors: [h, w] bool, see `photos.anchors`; None if there are no anchors.
   """
 
   cells: np.ndarray
@@ -36,25 +37,38 @@ class Known(NamedTuple):
   anchors: np.ndarray | None = None
 
 
-def _known(chroma: np.ndarray, mask: np.ndarray, notes: list[str]) -> Known:
-  """Encodes (a, b) [h, w, 2] in Lab units where mask [h, w] is True."""
+def _encode(
+  chroma: np.ndarray, mask: np.ndarray, notes: list[str]
+) -> KnownCells:
+  """Encodes hints for the model.
+
+  Args:
+    chroma: [h, w, 2] (a, b) in Lab units.
+    mask: [h, w] bool, True for the cells that are known.
+    notes: further notes for the user.
+  """
   given = mask[..., None].astype(np.float32)
   values = color.chroma_to_network(color.round_chroma(chroma))
   count = f'{mask.sum()} of {mask.size} cells are known from hints'
-  return Known(
+  return KnownCells(
     np.concatenate([given * np.asarray(values), given], -1), (count, *notes)
   )
 
 
 def cell_at(
-  place: tuple[float, float], size: tuple[int, int], shape: tuple[int, int]
+  position: tuple[float, float], size: tuple[int, int], shape: tuple[int, int]
 ) -> tuple[int, int]:
-  """Row and column of the cell of (x, y); see `from_points`.
+  """Returns the row and the column of the cell that contains a point.
+
+  Args:
+    position: (x, y) of the point in pixels of the photograph.
+    size: height and width of the photograph.
+    shape: height and width of the map of cells.
 
   Raises:
-    UserError: it lies outside the photograph.
+    UserError: if the point lies outside the photograph.
   """
-  x, y = place
+  x, y = position
   if not (0 <= x < size[1] and 0 <= y < size[0]):
     raise errors.UserError(
       f'The hint at ({x:g}, {y:g}) lies outside the photograph, which is '
@@ -68,22 +82,24 @@ def from_points(
   size: tuple[int, int],
   luminance: np.ndarray,
   *,
-  parts: int = 1,
-) -> Known:
+  cell_side: int = 1,
+) -> KnownCells:
   """Paints points onto the cells of a chroma map; see `brush.paint`.
 
   Args:
     points: see `hint_points.Point`.
     size: height and width of the photograph.
-    luminance: [parts h, parts w], L 0..100, without padding.
-    parts: of a cell's side.
+    luminance: [cell_side h, cell_side w] L in 0..100, without padding.
+    cell_side: side of a cell in pixels of `luminance`.
 
   Raises:
-    UserError: a point outside the photograph, or what is none.
+    UserError: if a point is invalid or lies outside the photograph.
   """
-  strokes, notes = strokes_of(points, size, luminance.shape, parts=parts)
-  known = _known(*brush.paint(strokes, luminance, parts), notes)
-  return known._replace(anchors=anchors.cells(strokes, luminance, parts))
+  strokes, notes = strokes_of(
+    points, size, luminance.shape, cell_side=cell_side
+  )
+  known = _encode(*brush.paint(strokes, luminance, cell_side), notes)
+  return known._replace(anchors=anchors.cells(strokes, luminance, cell_side))
 
 
 def strokes_of(
@@ -91,36 +107,41 @@ def strokes_of(
   size: tuple[int, int],
   shape: tuple[int, int],
   *,
-  parts: int = 1,
+  cell_side: int = 1,
 ) -> tuple[list[brush.Stroke], list[str]]:
-  """The brushes of points, one a cell, and notes.
+  """Converts points to strokes, at most one for each cell.
 
   Args:
     points: see `hint_points.Point`.
     size: height and width of the photograph.
-    shape: of the map of luminance that they are for, parts h and parts w.
-    parts: of a cell's side.
+    shape: height and width of the map of luminance for the strokes.
+    cell_side: side of a cell in pixels of that map.
+
+  Returns:
+    Strokes, and notes for the user.
 
   Raises:
-    UserError: a point outside the photograph, or what is none.
+    UserError: if a point is invalid or lies outside the photograph.
   """
   checked = hint_points.check(points)
-  places = [cell_at(point[:2], size, shape) for point in checked]
+  pixels = [cell_at(point[:2], size, shape) for point in checked]
   rgb = np.array([point.rgb for point in checked], np.uint8).reshape(-1, 3)
   chroma = any_shape.rgb_to_lab(rgb)[:, 1:]
-  last, clashes = {}, []  # one point a cell
-  for number, (place, point) in enumerate(zip(places, checked, strict=True)):
-    cell = place[0] // parts, place[1] // parts
-    if cell in last and checked[last[cell]].rgb != point.rgb:
-      clashes.append((checked[last[cell]], point))
-    last[cell] = number
+  last_in_cell, clashes = {}, []
+  for number, (pixel, point) in enumerate(zip(pixels, checked, strict=True)):
+    cell = pixel[0] // cell_side, pixel[1] // cell_side
+    if cell in last_in_cell and checked[last_in_cell[cell]].rgb != point.rgb:
+      clashes.append((checked[last_in_cell[cell]], point))
+    last_in_cell[cell] = number
   strokes = [
-    brush.Stroke(*places[i], tuple(chroma[i]), checked[i].size)
-    for i in last.values()
+    brush.Stroke(*pixels[i], tuple(chroma[i]), checked[i].size)
+    for i in last_in_cell.values()
   ]
   notes = []
   if clashes:
-    high, wide = (parts * s / n for s, n in zip(size, shape, strict=True))
+    height, width = (
+      cell_side * full / small for full, small in zip(size, shape, strict=True)
+    )
     notes.append(
       hint_points.listed(
         [
@@ -128,7 +149,7 @@ def strokes_of(
           for a, b in clashes
         ]
       )
-      + f' lie in one cell of {wide:.0f} x {high:.0f} pixels: the later one '
+      + f' lie in one cell of {width:.0f} x {height:.0f} pixels: the later one '
       'counts'
     )
   return strokes, notes
@@ -136,13 +157,16 @@ def strokes_of(
 
 def from_picture(
   rgb: np.ndarray, alpha: np.ndarray, shape: tuple[int, int]
-) -> Known:
-  """Cells of which any pixel is opaque: the mean of those, weighted by alpha.
+) -> KnownCells:
+  """Converts a picture of hints to known cells.
+
+  A cell is known if at least one of its pixels has an alpha of `OPAQUE` or
+  more. It gets the mean chroma of these pixels, weighted by alpha.
 
   Args:
     rgb: [H, W, 3] uint8, as large as the photograph.
     alpha: [H, W] uint8.
-    shape: h, w of the chroma map, without padding.
+    shape: (h, w) of the chroma map, without padding.
   """
   height, width = alpha.shape
   y, x = np.nonzero(alpha >= OPAQUE)
@@ -153,7 +177,7 @@ def from_picture(
   np.add.at(total, (rows, columns), weights[:, None] * chroma)
   np.add.at(weight, (rows, columns), weights)
   mean = total / np.maximum(weight, 1)[..., None]
-  return _known(mean.astype(np.float32), weight > 0, [])
+  return _encode(mean.astype(np.float32), weight > 0, [])
 
 
 def read(
@@ -161,26 +185,28 @@ def read(
   size: tuple[int, int],
   luminance: np.ndarray,
   *,
-  parts: int = 1,
-) -> Known:
-  """Hints of a file: points, or a picture of the photograph's size.
+  cell_side: int = 1,
+) -> KnownCells:
+  """Reads hints from a file.
 
   Args:
-    path: a file of points, see `hint_points.parse`, if it ends in one of
-      `TEXT_SUFFIXES`.
+    path: path of a file of points (see `hint_points.parse`) if its suffix is in
+      `TEXT_SUFFIXES`, otherwise of a picture as large as the photograph.
     size: height and width of the photograph.
-    luminance, parts: see `from_points`.
+    luminance: [cell_side h, cell_side w] L in 0..100, without padding.
+    cell_side: side of a cell in pixels of `luminance`.
 
   Raises:
-    UserError, RunError: it cannot be read, does not fit the photograph, or
-      gives no hints.
+    UserError: if the file does not fit the photograph or gives no hints, or a
+      file of points cannot be read.
+    RunError: if a picture cannot be read.
   """
   path = pathlib.Path(path)
   name = errors.in_one_line(path)
   if path.suffix.lower() in TEXT_SUFFIXES:
     points, notes = hint_points.parse(_bytes(path), name)
     try:
-      known = from_points(points, size, luminance, parts=parts)
+      known = from_points(points, size, luminance, cell_side=cell_side)
     except errors.UserError as error:
       raise errors.UserError(f'{name}: {error}') from None
     return known._replace(notes=(*known.notes, *notes))
@@ -191,7 +217,7 @@ def read(
       f'{size[1]} x {size[0]}, and transparent where nothing is known.'
     )
   rgb = np.broadcast_to(picture.rgb, (*size, 3))
-  shape = luminance.shape[0] // parts, luminance.shape[1] // parts
+  shape = luminance.shape[0] // cell_side, luminance.shape[1] // cell_side
   known = from_picture(rgb, picture.alpha.reshape(size), shape)
   if not known.cells.any():
     raise errors.UserError(
@@ -202,7 +228,7 @@ def read(
 
 
 def _bytes(path: pathlib.Path) -> bytes:
-  """Reads a file; raises UserError."""
+  """Reads a file; raises `UserError` if this fails."""
   try:
     return path.read_bytes()
   except OSError as error:
@@ -212,10 +238,10 @@ def _bytes(path: pathlib.Path) -> bytes:
 
 
 def digest(path: pathlib.Path) -> str:
-  """sha256 of a file of hints.
+  """Returns the sha256 digest of a file of hints.
 
   Raises:
-    UserError: it cannot be read.
+    UserError: if the file cannot be read.
   """
   return hashlib.sha256(_bytes(path)).hexdigest()
 
@@ -223,25 +249,37 @@ def digest(path: pathlib.Path) -> str:
 def anchored(
   network_input: network_size.NetworkInput, plain: np.ndarray
 ) -> network_size.NetworkInput:
-  """A photograph whose anchors have become hints.
+  """Turns the anchors of a photograph into hints.
 
   Args:
-    network_input: with hints and anchors.
-    plain: [h, w, 2] Lab integers, a sample without hints.
+    network_input: photograph with hints and anchors.
+    plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
+
+  Returns:
+    The photograph with `anchors` None. Cells that were anchors now have hints
+    with their chroma in `plain`, unless they had hints before.
   """
   hints, mask = network_input.hints, network_input.anchors
   chroma = np.asarray(color.chroma_to_network(np.float32(plain)))
   known = np.concatenate([chroma, np.ones_like(chroma[..., :1])], -1)
-  is_free = mask & (hints[..., 2] == 0)
+  is_added = mask & (hints[..., 2] == 0)
   return dataclasses.replace(
     network_input,
-    hints=np.where(is_free[..., None], known, hints),
+    hints=np.where(is_added[..., None], known, hints),
     anchors=None,
   )
 
 
 def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:
-  """Hints of a photograph, 0 where there are none, padded as its levels are."""
+  """Returns the hints of a photograph, padded like its `grey_values`.
+
+  Args:
+    network_input: the photograph.
+    factor: number of grey values per cell in each direction.
+
+  Returns:
+    [h, w, 3] float32, 0 where there is no hint.
+  """
   hints = network_input.hints
   if hints is None:
     hints = np.zeros((*network_input.map_shape, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Photographs of any size: to the network's size, and chroma back to theirs."""
+"""Conversion of photographs to the network's size, and of chroma to theirs."""
 
 import dataclasses
 from typing import NamedTuple
@@ -9,31 +9,34 @@ from PIL import Image
 from pic_jax.images import any_shape, color, to_srgb
 from pic_jax.photos import adjustments, guided_upsampling
 
-# Long sides that the network sees, over the short one: 7 shapes to compile.
-# What is longer is made smaller and padded.
+# Ratios of the long to the short side that the network sees. With portrait and
+# landscape, 7 shapes are compiled. Longer photographs are shrunk and padded.
 ASPECTS = (1.0, 1.5, 2.0, 4.0)
-# A photograph whose (a, b) stay this near (root mean square, Lab units) to a
-# curve over luminance was toned, not coloured: sepia, cyanotype, a bluish scan.
+# A photograph is toned (for example sepia or cyanotype) and not coloured if its
+# (a, b) are almost a function of luminance. This is the largest deviation from
+# such a function, a root mean square in Lab units.
 TONE_TOLERANCE = 2.5
-BRUSH_SIDE = 64  # of the short side, see `brush_luminance`
-GREY_TOLERANCE = 1.0  # of (a, b) themselves: what a JPEG leaves of grey
+# Largest root mean square of (a, b), in Lab units, that counts as grey. JPEG
+# compression may leave so much colour in a grey photograph.
+GREY_TOLERANCE = 1.0
+BRUSH_SIDE = 64  # largest short side of `brush_luminance`, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkInput:
-  """The network's input for a photograph.
+  """A photograph, prepared for the network.
 
   Attributes:
-    luminance: [H, W] L of the photograph, 0..100, float32.
+    luminance: [H, W] float32 L of the photograph, 0..100.
     grey_values: [H', W'] uint8 luminance at the network's size, edges padded.
     map_shape: (h, w), size of the chroma map without padding.
     chroma: [H' / factor, W' / factor, 2] Lab integers of a colour photograph,
-      padded like `grey_values`; None for a grey or toned one.
-    is_toned: whether it is grey but for one tone.
-    hints: [h, w, 3], cells that are given; None: none.
-    hint_notes: see `hint_files.Known`.
-    anchors: [h, w] bool, cells that samples keep as they are without hints, see
-      `photos.anchors`; None: none.
+      padded like `grey_values`; None if the photograph is grey or toned.
+    is_toned: True if the photograph is grey except for one tone.
+    hints: [h, w, 3] known cells, see `model.hints`; None without hints.
+    hint_notes: notes for the user, see `hint_files.KnownCells`.
+    anchors: [h, w] bool, cells where samples keep the chroma that they have
+      without hints, see `photos.anchors`; None if there are no anchors.
   """
 
   luminance: np.ndarray
@@ -49,10 +52,17 @@ class NetworkInput:
 def chroma_shape(
   height: int, width: int, size: int, *, factor: int
 ) -> tuple[int, int]:
-  """Rows and columns of the chroma map of a photograph, without padding.
+  """Returns the size of the chroma map of a photograph, without padding.
 
-  The short side is `size` / `factor`, unless the long one is more than the
-  last of `ASPECTS` times longer.
+  Args:
+    height: rows of the photograph.
+    width: columns of the photograph.
+    size: short side that the network was trained on, in pixels.
+    factor: ratio of the network's luminance to its chroma in each direction.
+
+  Returns:
+    Rows and columns. The short side is `size` / `factor`. It is shorter if the
+    ratio of the photograph's sides exceeds the last of `ASPECTS`.
   """
   short, long = sorted((height, width))
   cells = size / factor / max(short, long / ASPECTS[-1])
@@ -62,7 +72,13 @@ def chroma_shape(
 def padded_shape(
   shape: tuple[int, int], size: int, factor: int
 ) -> tuple[int, int]:
-  """Rows and columns of the grey values, for a chroma map of this shape."""
+  """Returns the size of the grey values, with padding.
+
+  Args:
+    shape: rows and columns of the chroma map, without padding.
+    size: short side that the network was trained on, in pixels.
+    factor: ratio of the network's luminance to its chroma in each direction.
+  """
   sides = [round(size * aspect / factor) for aspect in ASPECTS]
   rows, columns = (
     factor * next(side for side in sides if side >= cells) for cells in shape
@@ -71,19 +87,19 @@ def padded_shape(
 
 
 def _pad(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """Repeats the edges of [H, W, ...] below and to the right."""
+  """Pads [H, W, ...] at the bottom and right by repeating the edges."""
   widths = [(0, to - side) for side, to in zip(x.shape, shape, strict=False)]
   return np.pad(x, widths + [(0, 0)] * (x.ndim - 2), 'edge')
 
 
 def _resize(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """Scales [H, W] float32 or [H, W, 3] uint8 to rows and columns."""
+  """Scales [H, W] float32 or [H, W, 3] uint8 to `shape`, rows and columns."""
   image = Image.fromarray(x)
   return np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
 def _is_toned(lab: np.ndarray) -> bool:
-  """Whether the colours [..., 3] are a function of their luminance."""
+  """Tests whether (a, b) of Lab colours [..., 3] are a function of L."""
   lab = lab.reshape(-1, 3)
   powers = np.vander(lab[:, 0] / 100.0, 4)
   fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
@@ -91,22 +107,23 @@ def _is_toned(lab: np.ndarray) -> bool:
 
 
 def _deviation(chroma: np.ndarray) -> float:
-  """Root of the mean square of (a, b) [..., 2]."""
+  """Returns the root mean square of the length of (a, b) [..., 2]."""
   return float(np.sqrt(np.square(chroma).sum(-1).mean()))
 
 
 def to_network_size(
   rgb: np.ndarray, size: int, factor: int, *, chroma_filter: str
 ) -> NetworkInput:
-  """Turns a photograph grey and small.
+  """Converts a photograph to grey values at the network's size.
 
   Args:
     rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
-    size: short side that the network was trained on, pixels.
-    factor, chroma_filter: of its chroma.
+    size: short side that the network was trained on, in pixels.
+    factor: ratio of the network's luminance to its chroma in each direction.
+    chroma_filter: filter of the chroma, see `color.subsample`.
 
   Raises:
-    ValueError: not such an array.
+    ValueError: if `rgb` is not such an array.
   """
   if rgb.ndim == 2:
     rgb = rgb[..., None]
@@ -122,14 +139,14 @@ def to_network_size(
     rows = np.broadcast_to(rgb[strip], (*rgb[strip].shape[:2], 3))
     luminance[strip] = any_shape.rgb_to_lab(rows)[..., 0]
   shape = chroma_shape(height, width, size, factor=factor)
-  large = (shape[0] * factor, shape[1] * factor)
+  scaled = (shape[0] * factor, shape[1] * factor)
   padded = padded_shape(shape, size, factor)
-  small = np.clip(_resize(luminance, large), 0.0, 100.0)
+  small = np.clip(_resize(luminance, scaled), 0.0, 100.0)
   grey_values = _pad(np.asarray(2.55 * small).round().astype(np.uint8), padded)
   if rgb.shape[-1] == 1 or (rgb == rgb[..., :1]).all():
     return NetworkInput(luminance, grey_values, shape, None)
-  lab = any_shape.rgb_to_lab(_pad(_resize(rgb, large), padded))
-  inside = lab[: large[0], : large[1]]
+  lab = any_shape.rgb_to_lab(_pad(_resize(rgb, scaled), padded))
+  inside = lab[: scaled[0], : scaled[1]]
   if _is_toned(inside):
     is_toned = _deviation(inside[..., 1:]) > GREY_TOLERANCE
     return NetworkInput(luminance, grey_values, shape, None, is_toned)
@@ -142,7 +159,16 @@ def to_network_size(
 def cell_luminance(
   network_input: NetworkInput, factor: int, chroma_filter: str
 ) -> np.ndarray:
-  """[h, w] L of the cells of the chroma map, 0..100, without padding."""
+  """Returns the luminance of the cells of the chroma map.
+
+  Args:
+    network_input: the photograph.
+    factor: ratio of the network's luminance to its chroma in each direction.
+    chroma_filter: filter of the subsampling, see `color.subsample`.
+
+  Returns:
+    [h, w] L in 0..100, without padding.
+  """
   rows, columns = network_input.map_shape
   small = network_input.grey_values[None, ..., None] / np.float32(2.55)
   small = np.asarray(color.subsample(small, factor, chroma_filter))
@@ -152,29 +178,35 @@ def cell_luminance(
 def brush_luminance(
   network_input: NetworkInput, factor: int
 ) -> tuple[np.ndarray, int]:
-  """Luminance in which brushes see edges.
+  """Returns the luminance in which brushes find edges.
+
+  Args:
+    network_input: the photograph.
+    factor: ratio of the network's luminance to its chroma in each direction.
 
   Returns:
-    [parts h, parts w] L, 0..100, without padding; and `parts`, into how many a
-    side of a cell of the chroma map is divided, so that the short side has at
-    most `BRUSH_SIDE`.
+    [cell_side h, cell_side w] L in 0..100, without padding; and `cell_side`,
+    the side of a cell of the chroma map in pixels of this luminance. The short
+    side has at most `BRUSH_SIDE` pixels, or one pixel for each cell.
   """
   short = min(network_input.map_shape)
   divisors = [n for n in range(1, factor + 1) if not factor % n]
-  parts = max(n for n in divisors if n == 1 or n * short <= BRUSH_SIDE)
+  cell_side = max(n for n in divisors if n == 1 or n * short <= BRUSH_SIDE)
   rows, columns = (factor * side for side in network_input.map_shape)
   pixels = network_input.grey_values[:rows, :columns] / np.float32(2.55)
-  side = factor // parts
+  side = factor // cell_side
   squares = pixels.reshape(rows // side, side, columns // side, side)
-  return squares.mean((1, 3)), parts
+  return squares.mean((1, 3)), cell_side
 
 
 class Window(NamedTuple):
-  """The position of a part of a photograph, in pixels of the scaled photograph.
+  """The position of a part within a photograph, which may have been scaled.
+
+  All numbers are in pixels of the photograph at the scale of the part.
 
   Attributes:
-    top, left: row and column of the part's first pixel.
-    whole_height, whole_width: size of the whole scaled photograph.
+    top, left: row and column of the first pixel of the part.
+    whole_height, whole_width: size of the whole photograph.
   """
 
   top: int
@@ -192,19 +224,21 @@ def to_photograph(
   wanted: adjustments.Adjustments = adjustments.NEUTRAL,
   window: Window | None = None,
 ) -> tuple[np.ndarray, float]:
-  """Puts a chroma map onto a photograph's own luminance.
+  """Combines a chroma map with the luminance of a photograph.
 
   Args:
-    network_input: the photograph.
-    chroma: [h, w, 2] Lab units.
-    factor: ratio of the network's luminance to it.
-    chroma_filter: on whose grid the values stand.
+    network_input: the photograph. Its `luminance` may be only a part of it.
+    chroma: [h, w, 2] in Lab units.
+    factor: ratio of the network's luminance to its chroma in each direction.
+    chroma_filter: filter that determines the positions of the chroma values,
+      see `color.upsample`.
     wanted: adjustments of the whole photograph.
-    window: which part the luminance of `network_input` is; None for all.
+    window: position of `network_input.luminance` in the photograph; None if it
+      is the whole photograph.
 
   Returns:
-    [H, W, 3] uint8, and the share of pixels that were clipped to the gamut of
-    sRGB; all others keep their luminance.
+    [H, W, 3] uint8; and the fraction of pixels that were clipped to the gamut
+    of sRGB. All other pixels keep their luminance.
   """
   height, width = network_input.luminance.shape
   window = window or Window(0, 0, height, width)
@@ -220,17 +254,17 @@ def to_photograph(
   num_clipped = 0
   for strip in to_srgb.strips(height, width):
     luminance = network_input.luminance[strip, :, None]
-    wide = guided_upsampling.upsample_rows(
+    chroma_rows = guided_upsampling.upsample_rows(
       maps, luminance, window.top + strip.start, height=window.whole_height
     )
-    lab = wanted.balance(np.concatenate([luminance, wide], -1))
+    lab = wanted.balance(np.concatenate([luminance, chroma_rows], -1))
     rgb[strip], is_clipped = any_shape.lab_to_rgb(lab)
     num_clipped += int(is_clipped.sum())
   return rgb, num_clipped / (height * width)
 
 
 def grey_picture(network_input: NetworkInput) -> np.ndarray:
-  """[H, W, 3] uint8: the photograph's luminance, without chroma."""
+  """Returns the photograph in grey, [H, W, 3] uint8."""
   rgb = np.empty((*network_input.luminance.shape, 3), np.uint8)
   for strip in to_srgb.strips(*network_input.luminance.shape):
     luminance = network_input.luminance[strip, :, None]

@@ -31,7 +31,7 @@ def test_distances_are_those_of_the_cheapest_ways():
       there = row + down, column + right
       if (down or right) and 0 <= there[0] < 5 and 0 <= there[1] < 7:
         change = abs(luminance[there] - luminance[row, column])
-        cost = change + brush.STEP * math.hypot(down, right) / 5
+        cost = change + brush.LENGTH_COST * math.hypot(down, right) / 5
         heapq.heappush(waiting, (distance + cost, *there))
   found = brush.distances(brush.Stroke(3, 2, RED), luminance)
   np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -121,7 +121,7 @@ def test_hints_of_one_chroma_share_their_reach_where_they_meet():
   count = brush.paint([one], even)[1].sum()
   others = [one._replace(row=row, column=40) for row in (6, 26)]
   _, both = brush.paint(others, even)
-  reach = brush.REACHES['M'] / 2**0.5 / (brush.STEP / 32)
+  reach = brush.REACHES['M'] / 2**0.5 / (brush.LENGTH_COST / 32)
   assert np.flatnonzero(both[6]).max() == 40 + int(reach)
   assert 0.8 * count < both.sum() < 1.2 * count
   green = others[1]._replace(chroma=(-40.0, 30.0))
