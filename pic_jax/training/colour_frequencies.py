@@ -10,22 +10,23 @@ from pic_jax.data import unreadable
 from pic_jax.images import color
 from pic_jax.model import classification_head, pic
 
-# Training images whose colours are counted, and how many at once.
+# Number of training images whose colours are counted.
 MAX_IMAGES = 5000
+# Number of images that are counted at a time.
 CHUNK = 250
 
 
 def class_weights(
   model: pic.PIC, source: Sequence[np.ndarray]
 ) -> np.ndarray | None:
-  """Weights [Q] of the bins, from the first images of the training split.
+  """Computes the weights of the colour bins from the first training images.
 
   Args:
-    model: the network; its head decides whether there are weights.
-    source: see `input_pipeline.open_source`.
+    model: model; only the head 'classification' has weights.
+    source: training images; see `input_pipeline.open_source`.
 
   Returns:
-    None for all heads but 'classification'.
+    Weights [Q] of the Q bins; None for other heads.
   """
   if model.head != 'classification':
     return None

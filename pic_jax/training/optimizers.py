@@ -13,8 +13,9 @@ from pic_jax.model import backbone_embedding
 from pic_jax.saved import run_config
 
 # Coefficients of each Newton-Schulz step (Ahn et al. 2025). They bring singular
-# values to 0.98..1.14 (Jordan 2024: 0.68..1.13), so that the angle by which a
-# direction turns is close to the learning rate.
+# values to 0.98..1.14, closer to 1 than the coefficients of Jordan 2024 do
+# (0.68..1.13). So the angle by which a direction turns is close to the learning
+# rate.
 NEWTON_SCHULZ = (
   (4.0848, -6.8946, 2.9270),
   (3.9505, -6.3029, 2.6377),
@@ -22,9 +23,9 @@ NEWTON_SCHULZ = (
   (2.8769, -3.1427, 1.2046),
   (2.8366, -3.0525, 1.2012),
 )
-# Layers that read raw values or output theta, trained by Adam. With Muon, which
-# turns all directions of a kernel by the same angle, the score was worse by
-# 0.055 bits/dim after 300 steps.
+# Layers that read raw values or output theta. They are trained by Adam: Muon,
+# which turns all directions of a kernel by the same angle, was worse for them
+# by 0.055 bits/dim after 300 steps.
 ADAM_LAYERS = {
   'head',
   'stage_0',
@@ -37,7 +38,7 @@ ADAM_LAYERS = {
   'first_head',
   'second_head',
 }
-# Authors' code.
+# Value in the paper authors' code.
 ADAM_EPSILON = 1e-6
 
 
@@ -46,8 +47,9 @@ def learning_rate_fn(
 ) -> optax.Schedule:
   """Builds the learning-rate schedule of a config.
 
-  The rate decays from `initial` by a constant factor per step; over the last
-  steps it also falls linearly to 0.
+  The rate starts at `initial` and is multiplied by `optimizer.decay_rate` at
+  every step. In the last `optimizer.cooldown_share` of the steps it also falls
+  linearly to 0.
   """
   optimizer, num_steps = config.optimizer, config.training.num_steps
   decay = optax.exponential_decay(
@@ -63,11 +65,18 @@ def learning_rate_fn(
 
 
 def orthogonal_factor(x: jax.Array) -> jax.Array:
-  """Approximates U V^T of x = U S V^T, [r, c], by Newton-Schulz (Jordan 2024).
+  """Approximates the orthogonal factor U V^T of a matrix x = U S V^T.
 
-  X_{k+1} = X_k P_k with P_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k. The
-  steps work on the small Gram matrix G_k alone; the large x enters only the
-  first and the last product.
+  This is the Newton-Schulz iteration (Jordan 2024): X_{k+1} = X_k P_k with
+  P_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k. The steps multiply only the
+  small Gram matrices G_k. The large x enters only the first and the last
+  product.
+
+  Args:
+    x: [r, c].
+
+  Returns:
+    The factor [r, c].
   """
   if x.shape[0] < x.shape[1]:
     return orthogonal_factor(x.T).T
@@ -81,11 +90,15 @@ def orthogonal_factor(x: jax.Array) -> jax.Array:
 
 
 def _orthogonalize(update: jax.Array, V: jax.Array) -> jax.Array:
-  """Replaces the momentum of V [height, width, C, F] by its orthogonal factor.
+  """Replaces the momentum of a kernel's directions by its orthogonal factor.
 
-  Weight normalisation leaves the lengths of V arbitrary. The factor's columns
-  have length 1; each is scaled to the length of its direction, so that the
-  learning rate is an angle.
+  Weight normalisation makes the lengths of the directions arbitrary. The
+  columns of the factor have length 1. Each is scaled to the length of its
+  direction, which makes the learning rate an angle.
+
+  Args:
+    update: [height, width, C, F], the momentum.
+    V: [height, width, C, F], the F directions.
   """
   factor = orthogonal_factor(update.reshape(-1, V.shape[-1]))
   # In a wide factor the rows, not the columns, have length 1.
@@ -94,30 +107,32 @@ def _orthogonalize(update: jax.Array, V: jax.Array) -> jax.Array:
 
 
 def _lengths(V: jax.Array) -> jax.Array:
-  """Lengths [1, 1, 1, F] of the directions."""
+  """Computes the lengths [1, 1, 1, F] of the directions V."""
   return jnp.sqrt(jnp.square(V).sum((0, 1, 2), keepdims=True))
 
 
 def _keep_length(update: jax.Array, V: jax.Array) -> jax.Array:
   """Changes an update so that the length of every direction stays the same.
 
-  The network's output does not depend on the length. Without this, V grows by
-  1 % per step: it overflows float16 within 1,000 steps, float32 within 8,000,
-  and its average over steps is dominated by the last hundred.
+  The network's output does not depend on the lengths. But without this change
+  they would grow by 1 % per step. They would overflow float16 within 1,000
+  steps and float32 within 8,000, and the last hundred steps would dominate the
+  average of V.
   """
   turned = V + update
   return turned * (_lengths(V) / _lengths(turned)) - V
 
 
 def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
-  """Muon (Jordan et al. 2024) for directions V of weight-normalised kernels.
+  """Builds Muon (Jordan et al. 2024) for the directions V of kernels.
 
-  `optax.contrib.muon` does not fit: its updates ignore the length of V, and its
-  state holds an additional array.
+  The kernels are weight-normalised. `optax.contrib.muon` is not used, because
+  its updates ignore the lengths of the directions, and its state has another
+  array.
 
   Args:
-    learning_rate: approximate angle in radians by which a direction turns per
-      step.
+    learning_rate: schedule of the angle, in radians, by which a direction turns
+      per step, approximately.
   """
   return optax.chain(
     optax.trace(0.95, nesterov=True),
@@ -132,6 +147,7 @@ def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
 
 
 def _label(path: tuple[Any, ...], _: jax.Array) -> str:
+  """Returns the name of the optimiser of a parameter: 'muon' or 'adam'."""
   names = {key.key for key in path}
   return 'muon' if 'V' in names and not names & ADAM_LAYERS else 'adam'
 
@@ -139,9 +155,11 @@ def _label(path: tuple[Any, ...], _: jax.Array) -> str:
 def make_optimizer(
   config: ml_collections.ConfigDict,
 ) -> optax.GradientTransformation:
-  """Builds optax's Adam (epsilon outside the bias correction), or Muon.
+  """Builds the optimiser of a config, Adam or Muon.
 
-  Muon updates the directions of hidden convolutions, Adam all the rest.
+  Muon updates only the directions of hidden convolutions. Adam updates all
+  other parameters; its epsilon is added after the bias correction. Frozen
+  parameters are not updated.
   """
   optimizer = config.optimizer
   adam = optax.adam(
@@ -166,7 +184,8 @@ def make_optimizer(
     is_frozen = backbone_embedding.is_frozen(path, model.frozen_parts)
     return not is_frozen and path[0] not in frozen
 
-  # Frozen parameters have gradients of 0 and need no moments.
+  # The gradients of frozen parameters are 0 already. The mask saves the memory
+  # of their moments.
   return optax.masked(
     chosen, functools.partial(flax.traverse_util.path_aware_map, learns)
   )

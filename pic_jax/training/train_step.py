@@ -23,16 +23,16 @@ from pic_jax.runtime import devices
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """Everything a checkpoint holds: arrays only.
+  """All arrays of a checkpoint.
 
   Attributes:
-    step: [] int32, steps done.
+    step: [] int32, number of steps done.
     params: parameters of `PIC`.
-    ema_params: their exponential moving average (Polyak averaging).
-    opt_state: of the optimiser, see `optimizers`.
-    num_skipped: [] int32, updates left out because the loss or the gradient
-      was not finite.
-    skipped_in_row: [] int32, the same since the last good one.
+    ema_params: exponential moving average of the parameters (Polyak averaging).
+    opt_state: state of the optimiser; see `optimizers`.
+    num_skipped: [] int32, number of updates that were skipped because the loss
+      or the gradient was not finite.
+    skipped_in_row: [] int32, number of updates skipped since the last good one.
   """
 
   step: jax.Array
@@ -46,7 +46,7 @@ class TrainState(flax.struct.PyTreeNode):
 def create(
   params: parameters.Params, optimizer: optax.GradientTransformation
 ) -> TrainState:
-  """A state at step 0 whose average is the parameters themselves."""
+  """Creates the state at step 0, where the average equals the parameters."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -58,7 +58,11 @@ def create(
 
 
 def group_norms(tree: Any) -> dict[str, jax.Array]:
-  """Euclidean norm [] of every layer or block: 'decoder/head', ..."""
+  """Computes the Euclidean norm of every layer or block.
+
+  Returns:
+    Norms [], keyed by 'network/layer', for instance 'decoder/head'.
+  """
   return {
     f'{network}/{layer}': optax.tree.norm(leaves)
     for network, layers in tree.items()
@@ -67,28 +71,30 @@ def group_norms(tree: Any) -> dict[str, jax.Array]:
 
 
 def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
-  """min(ema_decay, (1 + step) / (10 + step)), step counted from 0.
+  """Computes the decay of the average at a step, counted from 0.
 
-  The ramp keeps the initial weights out of the average of a short run.
+  It is min(ema_decay, (1 + step) / (10 + step)). The second term makes the
+  average of a short run forget the initial weights.
   """
   return jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
 
 
 def average(mean: Any, new: Any, decay: jax.Array) -> Any:
-  """Exponential average, exact for values that do not change."""
+  """Updates an exponential moving average; constant values stay exact."""
   return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
 class Recipe(NamedTuple):
-  """Settings of a step beyond the network.
+  """Settings of a training step that do not belong to the network.
 
   Attributes:
-    ema_decay: of the averaged parameters.
-    class_weights: [Q], see `classification_head.class_weights`.
-    film_share: of the images that are shown through old film, see `film`.
-    frozen: networks (keys of the parameters) that do not learn.
-    levels_taught: [B] how many finer levels each row of the global batch
-      teaches; None: every row all of them.
+    ema_decay: decay of the averaged parameters.
+    class_weights: [Q] weights of the colour bins; see
+      `classification_head.class_weights`. None for other heads.
+    film_share: share of the images that are shown through old film; see `film`.
+    frozen: names of the networks (keys of the parameters) that do not learn.
+    levels_taught: [B] numbers of finer levels that each row of the global batch
+      teaches; None if every row teaches all levels.
   """
 
   ema_decay: float
@@ -106,24 +112,37 @@ def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
   }
 
 
-def _level_bits(scores: pic.Scores, others: jax.Array) -> list[jax.Array]:
-  """Bits of each level per chroma value of the finest map, [B].
+def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
+  """Computes the bits of each level per unknown chroma value of the finest map.
 
   Args:
-    scores: of a batch.
-    others: [B] cells of the finest map that are not given.
+    scores: log-probabilities of a batch.
+    num_unknown: [B] number of cells of the finest map that are not hints.
+
+  Returns:
+    Bits [B] of each level, coarsest first.
   """
-  dims = 2.0 * jnp.maximum(others, 1.0)
+  dims = 2.0 * jnp.maximum(num_unknown, 1.0)
   return [
     logistic_mixture.bits_per_image(log_prob) / dims
     for log_prob in scores.level_log_probs
   ]
 
 
-def _taught_share(recipe: Recipe, level: int, size: int) -> jax.Array:
-  """[b] 1 for rows that teach a level, over their share of the global batch.
+def _row_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
+  """Computes the weights with which the rows of this device teach a level.
 
-  So the mean over all rows of all devices is the mean over those that teach.
+  The weight is 0 for a row that does not teach the level, and else 1 / (share
+  of the global batch that teaches it). So the weighted mean over all rows of
+  all devices is the mean over the rows that teach the level.
+
+  Args:
+    recipe: settings of the step.
+    level: index of the level; 0 is the coarsest.
+    size: number of rows on this device.
+
+  Returns:
+    Weights [size].
   """
   if recipe.levels_taught is None:
     return jnp.ones(size)
@@ -135,19 +154,22 @@ def _taught_share(recipe: Recipe, level: int, size: int) -> jax.Array:
 def loss_fn(
   model: pic.PIC, recipe: Recipe
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
-  """Mean bits/dim plus the weighted auxiliary likelihood of the embedding.
+  """Builds the loss: mean bits/dim, and the weighted auxiliary loss.
 
-  The loss of a head without a likelihood is its own.
+  The auxiliary loss is the bits/dim of the embedding's own mixture. A head
+  without a likelihood has a loss of its own (`heads.Head.loss`).
 
   Returns:
-    (params, rgb [B, H, W, 3] uint8, dropout_key) -> the loss [], and its parts.
+    A function of (params, rgb [B, H, W, 3] uint8, dropout_key) that returns the
+    loss [] and a dictionary of its parts [].
   """
 
   def loss(
     params: parameters.Params, rgb: jax.Array, dropout_key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
-    lab = _seen(model, recipe, rgb, key=jax.random.fold_in(dropout_key, 2))
+    film_key = jax.random.fold_in(dropout_key, 2)
+    lab = _split_with_film(model, recipe, rgb, key=film_key)
     hint_map = None
     if model.hint_share:
       key = jax.random.fold_in(dropout_key, 1)
@@ -169,14 +191,14 @@ def loss_fn(
     with winograd.allowed():
       scores = apply_fn(method='score')
     height, width = lab.chroma.shape[1:3]
-    others = jnp.full(len(rgb), float(height * width))
+    num_unknown = jnp.full(len(rgb), float(height * width))
     if hint_map is not None:
-      others = (1.0 - hint_map[..., 2]).sum((1, 2))
+      num_unknown = (1.0 - hint_map[..., 2]).sum((1, 2))
     parts, total = {}, 0.0
-    for level, bits in enumerate(_level_bits(scores, others)):
-      # Gradients of frozen networks need not be computed.
+    for level, bits in enumerate(_level_bits(scores, num_unknown)):
+      # The bits of a frozen decoder are left out, which saves their gradients.
       if level or 'decoder' not in recipe.frozen:
-        weights = _taught_share(recipe, level, len(rgb))
+        weights = _row_weights(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
     total = sum(parts.values())
     parts = {'bits_per_dim': total} | (parts if model.levels else {})
@@ -184,7 +206,8 @@ def loss_fn(
       parts['embedding_bits_per_dim'] = _embedding_bits(
         model, scores, lab, hint_map=hint_map
       )
-      # As strong, beside the decoder's bits, as without levels.
+      # With levels the decoder's bits are divided by 4**levels as many values.
+      # Dividing the embedding's bits alike keeps their ratio.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}
@@ -192,10 +215,10 @@ def loss_fn(
   return loss
 
 
-def _seen(
+def _split_with_film(
   model: pic.PIC, recipe: Recipe, rgb: jax.Array, *, key: jax.Array
 ) -> pic.LabBatch:
-  """Splits images and renders a share of them through old film."""
+  """Splits images, and shows the luminance of some as old film does."""
   lab = model.split_lab(rgb)
   if not recipe.film_share:
     return lab
@@ -212,7 +235,11 @@ def _embedding_bits(
   *,
   hint_map: jax.Array | None,
 ) -> jax.Array:
-  """Mean bits/dim [] of the embedding's own mixture, on the coarsest grid."""
+  """Computes the mean bits/dim of the embedding's own mixture.
+
+  Returns:
+    The mean [] over the batch, on the coarsest grid.
+  """
   lab = model.coarsest(lab)
   log_prob = logistic_mixture.log_prob(
     scores.embedding[..., : model.num_outputs], lab.luminance_small, lab.chroma
@@ -226,12 +253,15 @@ def train_step_fn(
   optimizer: optax.GradientTransformation,
   recipe: Recipe,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-  """Builds the step that `devices.pmap` maps.
+  """Builds the training step, to be mapped over devices by `devices.pmap`.
+
+  Gradients and metrics are averaged over all devices. Every device has its own
+  dropout. If the loss or the gradient is not finite, the step changes only the
+  counters of the state.
 
   Returns:
-    (state, rgb [b, H, W, 3] uint8, key) -> (state, metrics); the gradients and
-    metrics are averaged over all devices, dropout differs on each of them. A
-    loss or gradient that is not finite changes nothing but the counters.
+    A function of (state, rgb [b, H, W, 3] uint8, key) that returns the new
+    state and a dictionary of metrics.
   """
   grad_fn = jax.grad(loss_fn(model, recipe), has_aux=True)
 
