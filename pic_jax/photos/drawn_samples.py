@@ -1,4 +1,4 @@
-"""Samples of a photograph's chroma and the choice among them."""
+"""Samples of a photograph's chroma, and selection among them."""
 
 import dataclasses
 
@@ -9,13 +9,14 @@ from pic_jax.photos import network_size, options
 
 @dataclasses.dataclass(frozen=True)
 class SampleSet:
-  """Samples of one photograph, not yet at its size.
+  """Samples of the chroma of one photograph.
 
   Attributes:
-    network_input: of the photograph.
-    chroma: [S, h, w, 2] Lab units, without padding.
-    bits_per_dim: [S] of the samples; NaN of a model without a likelihood.
-    difference: mean distance in (a, b) over all pairs of samples, Lab units.
+    network_input: the photograph.
+    chroma: [S, h, w, 2] in Lab units, without padding.
+    bits_per_dim: [S] bits/dim of the samples; NaN if the model has no
+      likelihood.
+    difference: mean distance in (a, b) of all pairs of samples, in Lab units.
   """
 
   network_input: network_size.NetworkInput
@@ -31,7 +32,14 @@ def make(
   *,
   settings: options.Settings,
 ) -> SampleSet:
-  """Removes the padding and keeps the samples chosen by `rank`."""
+  """Makes a sample set of the samples selected by `settings.rank`.
+
+  Args:
+    network_input: the photograph.
+    chroma: [S, h', w', 2] chroma of all drawn samples in Lab units, padded.
+    log_prob: [S, h', w'] log-probabilities in nats, padded.
+    settings: `rank` and the numbers of samples.
+  """
   height, width = network_input.map_shape
   chroma = chroma[:, :height, :width]
   bits = bits_per_dim(network_input, log_prob)
@@ -49,19 +57,24 @@ def make(
 def choose(
   settings: options.Settings, bits_per_dim: np.ndarray, differences: np.ndarray
 ) -> list[int]:
-  """Chooses the samples to keep.
+  """Selects the samples to keep.
 
   Args:
-    settings: `rank` and `num_samples`.
-    bits_per_dim: [S] of all samples.
-    differences: [S, S] mean distances in (a, b).
+    settings: `rank` and the numbers of samples.
+    bits_per_dim: [S] bits/dim of all samples.
+    differences: [S, S] mean distances of samples in (a, b).
+
+  Returns:
+    Indices of the selected samples.
   """
   order = np.argsort(bits_per_dim, kind='stable').tolist()
   if settings.rank == 'none':
     return list(range(settings.num_drawn))
   if settings.rank == 'probable':
     return order[: settings.num_samples]
-  kept = order[:1]  # greedy: next the one that is farthest from all kept ones
+  # Starts with the most probable sample. Each following sample is the one whose
+  # distance to the nearest selected sample is largest.
+  kept = order[:1]
   while len(kept) < settings.num_samples:
     nearest = differences[:, kept].min(1)
     nearest[kept] = -1.0
@@ -70,7 +83,7 @@ def choose(
 
 
 def differences(chroma: np.ndarray) -> np.ndarray:
-  """Mean distances [S, S] of samples [S, h, w, 2] in (a, b)."""
+  """Returns mean distances [S, S] in (a, b) of samples [S, h, w, 2]."""
   return np.stack(
     [np.linalg.norm(x - chroma, axis=-1).mean((1, 2)) for x in chroma]
   )
@@ -79,27 +92,37 @@ def differences(chroma: np.ndarray) -> np.ndarray:
 def bits_per_dim(
   network_input: network_size.NetworkInput, log_prob: np.ndarray
 ) -> np.ndarray:
-  """Bits per chroma value [B] of log-probabilities [B, h, w], padded as levels.
+  """Computes bits per chroma value, without padding and cells known from hints.
 
-  Padding and cells given by hints are left out. In numpy: photographs have too
-  many shapes to compile for.
+  It uses numpy, because JAX would compile a program for each shape.
+
+  Args:
+    network_input: the photograph.
+    log_prob: [B, h', w'] log-probabilities in nats, padded.
+
+  Returns:
+    [B] bits/dim.
   """
   height, width = network_input.map_shape
   log_prob = log_prob[:, :height, :width]
-  others = np.ones((height, width))
+  is_unknown = np.ones((height, width))
   if network_input.hints is not None:
-    others -= network_input.hints[..., 2]
-  bits = -(others * log_prob).sum((1, 2)) / (2 * np.log(2.0))
-  return bits / max(1.0, others.sum())
+    is_unknown -= network_input.hints[..., 2]
+  bits = -(is_unknown * log_prob).sum((1, 2)) / (2 * np.log(2.0))
+  return bits / max(1.0, is_unknown.sum())
 
 
 def finite(bits: float | None) -> float | None:
-  """Bits as a float; None for a model without a likelihood."""
+  """Converts bits/dim for JSON; None if the model has no likelihood."""
   return float(bits) if bits is not None and np.isfinite(bits) else None
 
 
 def bits_text(bits: list[float | None]) -> str:
-  """'2.50 bits/dim', '2.50 to 2.75 bits/dim', or nothing."""
+  """Formats a range of bits/dim, such as '2.50 to 2.75 bits/dim'.
+
+  Returns:
+    '2.50 bits/dim' if both ends are the same, '' if a value is missing.
+  """
   if None in bits:
     return ''
   ends = sorted({f'{min(bits):.2f}', f'{max(bits):.2f}'})

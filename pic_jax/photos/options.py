@@ -1,4 +1,4 @@
-"""Options of colouring, declared once for the command line and Python."""
+"""Options for colouring, declared once for the command line and Python."""
 
 import argparse
 import dataclasses
@@ -22,7 +22,15 @@ def option(
   choices: tuple[str, ...] | None = None,
   at_most: float | None = None,
 ) -> Any:
-  """Declares a field with its help text and allowed values."""
+  """Declares an option.
+
+  Args:
+    default: default value.
+    text: help text.
+    at_least: smallest allowed number; None if numbers are not limited.
+    choices: allowed values; None if all are allowed.
+    at_most: largest allowed number; by default 2**31 - 1.
+  """
   metadata = {
     'help': text,
     'at_least': at_least,
@@ -32,7 +40,7 @@ def option(
   return dataclasses.field(default=default, metadata=metadata)
 
 
-# Settings of exact samples.
+# Values of the settings that `exact` implies.
 EXACT = {
   'temperature': 1.0,
   'fine_temperature': 1.0,
@@ -43,7 +51,7 @@ EXACT = {
 
 
 class Numbers(tuple):
-  """Sample numbers, as a sequence or as text like '2,5'."""
+  """Numbers of samples, made from a sequence or from text such as '2,5'."""
 
   def __new__(cls, values: Any = ()) -> 'Numbers':
     if isinstance(values, str):
@@ -54,7 +62,7 @@ class Numbers(tuple):
     return ','.join(map(str, self)) or 'all'
 
 
-# What a value of a field may be, and what a message calls it.
+# Allowed types of a value and their name in messages, by type of the field.
 _KINDS = {
   int: (numbers.Integral, 'a whole number'),
   float: (numbers.Real, 'a number'),
@@ -64,7 +72,7 @@ _KINDS = {
 
 
 class _Checked:
-  """Options that refuse impossible values when created."""
+  """Base class of options that raise `UserError` for impossible values."""
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
@@ -91,14 +99,14 @@ class _Checked:
 
 @dataclasses.dataclass(frozen=True)
 class Model(_Checked):
-  """Which model; see `Colorizer.load`."""
+  """The option that names the model, see `Colorizer.load`."""
 
   model: str = option('photos', 'a published model, a workdir or .safetensors')
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(_Checked):
-  """Settings that determine a colourisation of a photograph."""
+  """Settings that determine the colourisations of a photograph."""
 
   num_samples: int = option(4, 'colourisations of each photograph', 1)
   samples: Numbers = option(
@@ -106,7 +114,7 @@ class Settings(_Checked):
   )
   seed: int = option(0, 'random seed; another seed gives other colours', 0)
   temperature: float | None = option(
-    None, 'below 1 gives calmer colours; 0: mode of each pixel', 0
+    None, 'below 1 gives calmer colours, 0 the mode of each pixel', 0
   )
   guidance: float | None = option(
     None, 'strength of guidance; 0 gives exact samples', 0
@@ -114,11 +122,11 @@ class Settings(_Checked):
   saturation: float | None = option(None, 'factor of the sampled chroma', 0)
   fine_temperature: float | None = option(
     None,
-    'temperature of the finer levels; by default --temperature if given',
+    'temperature of the finer chroma levels; by default --temperature if given',
     0,
   )
   prior_exponent: float | None = option(
-    None, 'how far guidance discounts that a colour is common', 0
+    None, 'how much guidance favours uncommon colours; 0 turns it off', 0
   )
   exact: bool = option(
     False, 'exact samples: temperature 1, no guidance, saturation 1'
@@ -137,7 +145,9 @@ class Settings(_Checked):
     'draw more samples and keep the most probable or the most different',
     choices=RANKS,
   )
-  num_candidates: int = option(0, 'samples to rank; 0: 4 times num_samples', 0)
+  num_candidates: int = option(
+    0, 'samples to rank; 0 means 4 times num_samples', 0
+  )
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -149,7 +159,7 @@ class Settings(_Checked):
     self._make_exact()
     if self.samples and self.rank != 'none':
       raise errors.UserError(
-        '`samples` are numbers; nothing is left to `rank`.'
+        '`samples` chooses the samples, so leave `rank` at none.'
       )
     if self.num_candidates and self.num_candidates < self.num_samples:
       raise errors.UserError(
@@ -158,15 +168,15 @@ class Settings(_Checked):
       )
 
   def _make_exact(self) -> None:
-    """Sets what `exact` stands for.
+    """Sets the values that `exact` implies.
 
     Raises:
-      UserError: another setting contradicts it.
+      UserError: if another setting contradicts `exact`.
     """
     for name, value in EXACT.items() if self.exact else ():
       if getattr(self, name) not in (None, value):
         raise errors.UserError(
-          f'`exact` means {name} {value:g}, got {getattr(self, name)}: leave '
+          f'`exact` means {name} {value:g}, got {getattr(self, name)}; leave '
           'one of them out.'
         )
       object.__setattr__(self, name, value)
@@ -181,20 +191,20 @@ class Settings(_Checked):
 
   @property
   def num_drawn(self) -> int:
-    """Samples drawn: all candidates, if there is something to choose."""
+    """Number of samples to draw, which includes all candidates of `rank`."""
     if self.rank == 'none':
       return len(self.numbers)
     return self.num_candidates or 4 * self.num_samples
 
   @property
   def numbers(self) -> Sequence[int]:
-    """Numbers of the outputs: samples, or ranks."""
+    """Numbers in the names of the outputs: those of the samples, or ranks."""
     return self.samples or range(self.num_samples)
 
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions(_Checked):
-  """Reading and writing of files."""
+  """Options for reading and writing files."""
 
   format: str = option('png', 'file format of the outputs', choices=FORMATS)
   recursive: bool = option(False, 'also read subfolders')
@@ -203,7 +213,12 @@ class FileOptions(_Checked):
 
 
 def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
-  """Adds the fields of a class above as options."""
+  """Adds command line options to a parser.
+
+  Args:
+    parser: the parser.
+    fields: a class of options, such as `Settings`.
+  """
   for field in dataclasses.fields(fields):
     about: dict[str, Any] = {'default': field.default}
     if field.type is bool:
@@ -223,10 +238,17 @@ def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
 
 
 def taken_from(values: argparse.Namespace, fields: type) -> Any:
-  """Builds an instance of a class above from parsed arguments.
+  """Creates options from parsed arguments.
+
+  Args:
+    values: the arguments.
+    fields: a class of options, such as `Settings`.
+
+  Returns:
+    An instance of `fields`.
 
   Raises:
-    UserError: an impossible value.
+    UserError: if a value is impossible.
   """
   names = [field.name for field in dataclasses.fields(fields)]
   return fields(**{name: getattr(values, name) for name in names})
