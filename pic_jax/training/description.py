@@ -1,4 +1,4 @@
-"""Description of a config before it runs: layers, arithmetic, memory."""
+"""Description of a config before training: layers, FLOPs and disk space."""
 
 import dataclasses
 import pathlib
@@ -13,27 +13,29 @@ import ml_collections
 from pic_jax.model import efficientnet_lite0, layers, pic
 from pic_jax.saved import run_config
 
-# Float32 arrays of the size of the parameters in a checkpoint: themselves,
-# their average and the two moments of Adam.
+# Number of float32 arrays in a checkpoint for each parameter: the parameter,
+# its average and the two moments of Adam.
 ARRAYS_PER_CHECKPOINT = 4
-# A multiply-add is two operations; the backward pass, which frozen layers lack,
-# takes each product of the forward pass twice.
+# FLOPs per multiply-add. The backward pass does each product of the forward
+# pass twice. Frozen layers have none.
 FORWARD_FLOPS, BACKWARD_FLOPS = 2, 4
 
 
 @dataclasses.dataclass
 class Layer:
-  """A convolution, or all of a residual block, for one image.
+  """Row of the layer table: a convolution, a residual block or the backbone.
 
   Attributes:
     name: 'network/layer'.
-    operation: '3x3 conv' or 'gated block', with stride.
-    resolution: (h, w) of its output.
-    width: channels of its output.
-    dilation: of its first convolution.
-    num_parameters: V, g and b.
-    multiply_adds: in convolutions, zeros of the padding included.
-    num_frozen: multiply-adds of those without a backward pass.
+    operation: kind of the layer, for instance '3x3 conv / 2' (with a stride of
+      2) or 'gated block'.
+    resolution: (h, w) of the output; of a block, of its first convolution.
+    width: number of output channels.
+    dilation: largest dilation of its convolutions.
+    num_parameters: number of parameters.
+    multiply_adds: number of multiply-adds of its convolutions for one image,
+      including those with the zeros of the padding.
+    num_frozen: number of these multiply-adds that have no backward pass.
   """
 
   name: str
@@ -47,7 +49,7 @@ class Layer:
 
 
 def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
-  """Lists the layers of a model in the order of their use (paper Table 1)."""
+  """Lists the layers of a model in the order of execution (paper Table 1)."""
   table: dict[tuple[str, ...], Layer] = {}
   seen = set()
 
@@ -58,7 +60,8 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
     is_call = context.method_name == '__call__'
     kinds = (layers.WeightNormConv, efficientnet_lite0.Layer)
     is_conv = is_call and isinstance(module, kinds)
-    # A causal convolution calls a plain one: the same module twice.
+    # A causal convolution inherits from a plain one and calls it, so the same
+    # module comes twice.
     if is_conv and module.path not in seen:
       seen.add(module.path)
       _count(table, module, sum(x.shape[-1] for x in args), shape=output.shape)
@@ -82,20 +85,23 @@ def _count(
   *,
   shape: tuple[int, ...],
 ) -> None:
-  """Adds a convolution to its row; the backbone and a block have one row each.
+  """Adds a convolution to its row of the table.
+
+  All convolutions of a residual block share a row, and so do those of the
+  backbone.
 
   Args:
-    table: rows by path.
+    table: rows, keyed by the path of the module.
     module: the convolution.
-    channels: of its input.
-    shape: of its output.
+    channels: number of its input channels.
+    shape: shape of its output, [B, h, w, C].
   """
   path, width = module.path, module.features
   if isinstance(module, efficientnet_lite0.Layer):
     path, name, operation, dilation = path[:-1], path[-2], 'backbone', 1
     kernel = module.kernel_size**2 * width
     kernel *= 1 if module.is_depthwise else channels
-    # The stem's kernel has three channels, its input one.
+    # The kernel of the stem has three input channels, but its input is grey.
     num_parameters = (3 if module.is_grey else 1) * kernel + width
     is_frozen = module.is_frozen
   else:
@@ -112,7 +118,8 @@ def _count(
       operation = 'gated block' if block.gated else 'block'
     name = '/'.join(path)
   layer = table.setdefault(path, Layer(name, operation, (0, 0), 0, 1, 0, 0))
-  if operation == 'backbone' or not layer.width:  # of a block the first
+  # Of the backbone the last convolution counts, of a block the first one.
+  if operation == 'backbone' or not layer.width:
     layer.resolution, layer.width = shape[1:3], width
   layer.dilation = max(layer.dilation, dilation)
   layer.num_parameters += num_parameters
@@ -122,12 +129,17 @@ def _count(
 
 
 def _flops(table: list[Layer], frozen: tuple[str, ...]) -> int:
-  """Operations of training on one image; `training.frozen` names networks."""
+  """Counts the FLOPs of training on one image.
+
+  Args:
+    table: layers of the model.
+    frozen: names of the networks that do not learn (`training.frozen`).
+  """
   total = 0
   for layer in table:
     is_frozen = layer.name.partition('/')[0] in frozen
-    learning = 0 if is_frozen else layer.multiply_adds - layer.num_frozen
-    total += FORWARD_FLOPS * layer.multiply_adds + BACKWARD_FLOPS * learning
+    trained = 0 if is_frozen else layer.multiply_adds - layer.num_frozen
+    total += FORWARD_FLOPS * layer.multiply_adds + BACKWARD_FLOPS * trained
   return total
 
 
@@ -137,9 +149,9 @@ def run(
   """Computes the entries that `to_text` prints.
 
   Args:
-    config: checked.
-    num_images: of the training split; None if it is not known.
-    workdir: where checkpoints will be.
+    config: config that `config_check.check` accepted.
+    num_images: number of images of the training split; None if it is not known.
+    workdir: path of the folder for checkpoints; None for the current folder.
   """
   table = layer_table(run_config.build_model(config), config.data.image_size)
   num_parameters = sum(layer.num_parameters for layer in table)
@@ -187,7 +199,7 @@ def to_text(report: dict[str, Any]) -> str:
     )
   count = report['num_images']
   images = 'not opened' if count is None else f'{count:,} images'
-  size, kept = report['checkpoint_bytes'], report['num_checkpoints']
+  size, num_kept = report['checkpoint_bytes'], report['num_checkpoints']
   epochs = ''
   if count:
     epochs = (
@@ -205,10 +217,10 @@ def to_text(report: dict[str, Any]) -> str:
     f'{report["batch_size"]} per step',
     f'training: {report["num_steps"]:,} steps{epochs}, '
     f'{report["flops_per_step"]:.3g} FLOP per step',
-    f'checkpoints: {kept} x {size / 1e6:,.1f} MB, '
+    f'checkpoints: {num_kept} x {size / 1e6:,.1f} MB, '
     f'{report["free_bytes"] / 1e6:,.0f} MB free',
   ]
-  # While one is written, the oldest is still there.
-  if (kept + 1) * size > report['free_bytes']:
+  # One more, because the oldest is deleted only after the new one is written.
+  if (num_kept + 1) * size > report['free_bytes']:
     lines.append('WARNING: the disk has no room for all checkpoints.')
   return '\n'.join(lines)

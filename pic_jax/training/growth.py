@@ -1,9 +1,9 @@
 """Function-preserving growth of a trained model (Chen et al. 2016).
 
-Deeper: a new block is a copy of the last one whose output is multiplied by a
-gain of 0, so that it is the identity. Wider: a new channel is drawn at random,
-and every kernel that reads it has zeros for it. After one step of training
-all of them have gradients.
+A larger model starts with the function of the smaller one. A new block is a
+copy of the last one whose output is multiplied by a gain of 0, which makes it
+the identity. A new channel has random weights, but every kernel that reads it
+has zeros for it. After one step of training all new parameters have gradients.
 """
 
 import itertools
@@ -15,13 +15,13 @@ import numpy as np
 from pic_jax.model import causal_attention, layers, parameters, pic
 from pic_jax.runtime import errors
 
-# Channels of one axis of a kernel, in groups that are stored one after the
-# other: how many each group had and has.
+# Sizes (before, after) of the groups of channels that are concatenated along
+# one axis of a kernel.
 Groups = Sequence[tuple[int, int]]
 
 
-def _places(groups: Groups) -> np.ndarray:
-  """Positions of the old channels among the new ones."""
+def _kept_channels(groups: Groups) -> np.ndarray:
+  """Computes the indices that the old channels have among the new ones."""
   ends = itertools.accumulate(after for _, after in groups)
   return np.concatenate(
     [
@@ -32,15 +32,16 @@ def _places(groups: Groups) -> np.ndarray:
 
 
 def _size(groups: Groups) -> int:
+  """Counts the channels of all groups after the growth."""
   return sum(after for _, after in groups)
 
 
 class _Growth:
-  """Grows the parts of one model.
+  """Grows the networks of one model.
 
   Attributes:
-    before, after: the trained model and the larger one.
-    rng: draws the directions of new channels.
+    before, after: the trained model, and the larger one.
+    rng: random generator for the directions of new channels.
   """
 
   def __init__(self, before: pic.PIC, after: pic.PIC, seed: int) -> None:
@@ -49,25 +50,31 @@ class _Growth:
     self.rng = np.random.default_rng(seed)
 
   def pair(self, name: str) -> tuple[int, int]:
-    """Values of a field in both models; it must not shrink."""
+    """Returns a field of both models, and checks that it does not shrink."""
     before, after = getattr(self.before, name), getattr(self.after, name)
     _check_not_less(f'`model.{name}`', before, after)
     return before, after
 
   def conv(self, old: dict, inputs: Groups, outputs: Groups) -> dict:
-    """Widens a weight-normalised convolution."""
-    new, here = _places(outputs), _places(inputs)
+    """Widens a weight-normalised convolution.
+
+    Args:
+      old: its parameters V, g and b.
+      inputs: groups of its input channels.
+      outputs: groups of its output channels.
+    """
+    kept_inputs, kept_outputs = _kept_channels(inputs), _kept_channels(outputs)
     shape = (*old['V'].shape[:2], _size(inputs), _size(outputs))
     V = self.rng.standard_normal(shape, np.float32) * layers.DIRECTION_STDDEV
-    V[..., new] = 0.0
-    V[:, :, here[:, None], new] = old['V']
+    V[..., kept_outputs] = 0.0
+    V[:, :, kept_inputs[:, None], kept_outputs] = old['V']
     g = np.full(shape[-1:], np.abs(old['g']).mean(), np.float32)
     b = np.zeros_like(g)
-    g[new], b[new] = old['g'], old['b']
+    g[kept_outputs], b[kept_outputs] = old['g'], old['b']
     return {'V': V, 'g': g, 'b': b}
 
-  def drawn(self, inputs: int, outputs: int, gain: float) -> dict:
-    """Draws a new 1x1 convolution."""
+  def new_conv(self, inputs: int, outputs: int, gain: float) -> dict:
+    """Initialises a new 1x1 convolution with random directions."""
     V = self.rng.standard_normal((1, 1, inputs, outputs), np.float32)
     g = np.full(outputs, gain, np.float32)
     return {'V': V * layers.DIRECTION_STDDEV, 'g': g, 'b': np.zeros_like(g)}
@@ -81,20 +88,21 @@ class _Growth:
     conditioning: Groups,
     is_read: bool = True,
   ) -> dict:
-    """Widens and appends blocks.
+    """Widens the blocks of a network, and appends new ones.
 
     Args:
-      old: parameters of the network that they belong to.
-      names: of the blocks before and after.
-      width: of the blocks, before and after.
-      conditioning: channels that they are conditioned on.
-      is_read: whether what the last block gives was read before, so that new
-        ones have to start as the identity.
+      old: parameters of the network that has the blocks.
+      names: names of the blocks before the growth, and after it.
+      width: width of the blocks before the growth, and after it.
+      conditioning: groups of the channels on which the blocks are conditioned.
+      is_read: whether another layer already reads the output of the last block.
+        Then new blocks have to start as the identity.
     """
     before, after = names
     if len(after) > len(before) and not before:
       raise errors.RunError(
-        f'{after[0]} cannot be added: there is no block before it to copy.'
+        f'{after[0]} cannot be added, because the model to start from has no '
+        'block there to copy.'
       )
     result = {}
     twice = (width, width)
@@ -113,7 +121,8 @@ class _Growth:
       block = result[before[-1]]
       second = {key: x.copy() for key, x in block['second'].items()}
       if is_read:
-        # Not the gates, which so have a gradient as soon as there is a gain.
+        # Only the values become 0, not the gates. So the gates have a gradient
+        # as soon as the values have a gain.
         second['g'][: width[1]] = second['b'][: width[1]] = 0.0
       result[name] = block | {'second': second}
     return result
@@ -127,13 +136,13 @@ class _Growth:
     )
     for stage, (before, after) in enumerate(stages):
       prefix = f'stage_{stage}'
-      what = f'`model.embedding_stages[{stage}]`'
+      field = f'`model.embedding_stages[{stage}]`'
       _check_equal(
-        f'strides and dilations of {what}', before[1::2], after[1::2]
+        f'The strides and dilations of {field}', before[1::2], after[1::2]
       )
       width, depth = (before[0], after[0]), (before[2], after[2])
-      _check_not_less(f'width of {what}', *width)
-      _check_not_less(f'blocks of {what}', *depth)
+      _check_not_less(f'The width of {field}', *width)
+      _check_not_less(f'The number of blocks of {field}', *depth)
       names = [[f'{prefix}_block_{i}' for i in range(n)] for n in depth]
       result[prefix] = self.conv(old[prefix], inputs, (width,))
       result |= self.blocks(old, tuple(names), width, conditioning=())
@@ -145,7 +154,9 @@ class _Growth:
         else part
         for name, part in old['backbone'].items()
       }
-    if 'hints' in old:  # as wide as the new stage if they were just added
+    # The kernel of hints already has the new width if the trained model had no
+    # hints, so that it was only now added.
+    if 'hints' in old:
       missing = width[1] - old['hints'].shape[-1]
       result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))
     features = self.pair('embedding_features')
@@ -161,7 +172,7 @@ class _Growth:
       for name in ('above_input', 'row_input', 'pixel_input')
     }
     for stream, conditioning, is_read in (
-      # Only the new blocks of the other stream read the new ones of this.
+      # Only the new down-right blocks read the outputs of the new down blocks.
       ('down', embedding, False),
       ('down_right', (width, width, *embedding), True),
     ):
@@ -170,14 +181,14 @@ class _Growth:
         old, tuple(names), width, conditioning=conditioning, is_read=is_read
       )
     outputs = (old['head']['g'].size, self.after.num_outputs)
-    _check_equal('outputs of the decoder', *outputs)
+    _check_equal('The number of outputs of the decoder', *outputs)
     result['head'] = self.conv(old['head'], (width,), (outputs,))
     if self.after.attention_heads:
       result['attention'] = self.attention(old.get('attention'), width)
     return result
 
   def attention(self, old: dict | None, width: tuple[int, int]) -> dict:
-    """Adds heads, whose means of chroma count for nothing at first."""
+    """Adds heads of attention, whose output is multiplied by 0 at first."""
     before, after = self.pair('attention_heads')
     embedding = self.pair('embedding_features')
     keys = before * causal_attention.KEY_FEATURES
@@ -186,8 +197,8 @@ class _Growth:
     if old is None:
       zeros = np.zeros(after, np.float32)
       return {
-        'queries_and_keys': self.drawn(2 * embedding[1], 2 * keys[1], 1.0),
-        'project': self.drawn(values * after, width[1], 0.0),
+        'queries_and_keys': self.new_conv(2 * embedding[1], 2 * keys[1], 1.0),
+        'project': self.new_conv(values * after, width[1], 0.0),
         'log_sharpness': zeros,
         'log_slope': zeros,
         'nothing': zeros,
@@ -200,10 +211,11 @@ class _Growth:
         old['project'], [(values * before, values * after)], (width,)
       ),
     }
-    more = (0, after - before)
+    padding = (0, after - before)
     for name in ('log_sharpness', 'log_slope', 'nothing'):
-      result[name] = np.pad(old[name], more)
-    # The slopes of heads depend on how many there are.
+      result[name] = np.pad(old[name], padding)
+    # The initial slope of a head depends on the number of heads. `log_slope` is
+    # relative to it, and is changed so that the slope stays the same.
     slopes = (
       causal_attention.initial_slopes(before),
       causal_attention.initial_slopes(after),
@@ -215,40 +227,42 @@ class _Growth:
 def _check_not_less(what: str, before: int, after: int) -> None:
   if after < before:
     raise errors.RunError(
-      f'{what} must be at least that of the model to start from, {before}, '
-      f'got {after}.'
+      f'{what} must be at least {before}, as in the model to start from, got '
+      f'{after}.'
     )
 
 
 def _check_equal(what: str, before: Any, after: Any) -> None:
   if before != after:
     raise errors.RunError(
-      f'{what} must be those of the model to start from, {before}, got {after}.'
+      f'{what} must be {before}, as in the model to start from, got {after}.'
     )
 
 
 def grow(
   params: parameters.Params, before: pic.PIC, after: pic.PIC, *, seed: int = 0
 ) -> dict:
-  """Returns parameters with which `after` computes the same as `before`.
+  """Computes parameters with which `after` has the same outputs as `before`.
 
   Args:
-    params: of `before`, numpy arrays. Networks that it lacks stay out.
-    before: the model that they belong to.
-    after: at least as wide and deep everywhere, with the same stages.
-    seed: of the directions of new channels.
+    params: parameters of `before`, numpy arrays. If a network is missing, it is
+      also missing in the result.
+    before: the trained model.
+    after: the larger model. It must be at least as wide and deep everywhere,
+      and have the same stages.
+    seed: seed of the random directions of new channels.
 
   Raises:
-    RunError: `after` is smaller somewhere, or another network.
+    RunError: if `after` is smaller somewhere, or has another structure.
   """
   if before.levels:
     raise errors.RunError(
-      'A model with finer levels (`model.levels`) cannot grow: its levels '
-      'read features of a fixed width.'
+      'A model with finer levels (`model.levels`) cannot grow, because its '
+      'levels read features of a fixed width.'
     )
   growth = _Growth(before, after, seed)
-  stages = len(before.embedding_stages), len(after.embedding_stages)
-  _check_equal('number of `model.embedding_stages`', *stages)
+  num_stages = len(before.embedding_stages), len(after.embedding_stages)
+  _check_equal('The number of `model.embedding_stages`', *num_stages)
   for name in ('gated', 'backbone'):
     values = getattr(before, name), getattr(after, name)
     _check_equal(f'`model.{name}`', *values)
