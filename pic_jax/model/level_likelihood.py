@@ -1,7 +1,7 @@
-"""The likelihood of a finer level given the coarser one; see `levels`.
+"""Likelihood of a finer level given the next coarser one; see `levels`.
 
-The offsets q come first, then x0, then x1 to x3; each value has an interval
-that lets the others still reach the sum.
+The factors come in the order q, x0, x1, x2, x3. Each value x has an interval of
+possible values, with which the values after it can still reach the sum.
 """
 
 from typing import NamedTuple
@@ -12,29 +12,33 @@ import numpy as np
 
 from pic_jax.model import levels, logistic_mixture, logistic_window
 
-# Logistics per mixture. Few: given the coarse value, most values have one mode.
+# Logistics per mixture. A few are enough, because given the coarse value most
+# fine values have a distribution with one mode.
 NUM_COMPONENTS = 5
 # Outputs of the first stage: logits of q for a and b, a mixture for x0.
 FIRST_OUTPUTS = 2 * 4 + 6 * NUM_COMPONENTS
 # Outputs of the second stage: mixtures for x1, x2, x3; coupling of x2 to x1.
 SECOND_OUTPUTS = 3 * 6 * NUM_COMPONENTS + 2
-# Initial outputs of the heads, in network units: exp(-4.5) is 1.4 integers.
+# Values of theta at the start of training, in network units. A scale of
+# exp(-4.5) is 1.4 steps of the grid.
 INITIAL_LOG_SCALE = -4.5
 INITIAL_MEAN_SPREAD = 0.02
-# Logit of probability 0; finite, unlike -inf, so that gradients are not NaN.
+# Logit of an offset with probability 0. It is finite, because -inf would make
+# gradients NaN.
 IMPOSSIBLE = -1e9
 _STEPS_PER_UNIT = logistic_window.STEPS_PER_UNIT
 
 
 class Cells(NamedTuple):
-  """Known values of the 2 x 2 cells before they are refined.
+  """A coarse map with all that is known about its 2 x 2 cells of fine values.
 
   Attributes:
-    coarse: [..., h, w, 2] integers.
-    smooth: [..., h, w, 4, 2] the coarse map interpolated, then shifted so that
-      each cell keeps its mean: the first guess of its values.
-    has_hint: [..., h, w, 1] whether a cell holds a hint: its sum is then not
-      constrained.
+    coarse: [..., h, w, 2] coarse values, integers 0..R - 1.
+    smooth: [..., h, w, 4, 2] first guess of the fine values. It is the
+      interpolated coarse map, shifted so that the mean of each cell is its
+      coarse value.
+    has_hint: [..., h, w, 1] whether a cell contains a hint, so that its sum is
+      not constrained.
   """
 
   coarse: jax.Array
@@ -43,10 +47,10 @@ class Cells(NamedTuple):
 
 
 def prepare(coarse: jax.Array, hints: jax.Array | None = None) -> Cells:
-  """Interpolates a coarse map.
+  """Interpolates a coarse map and marks the cells that contain hints.
 
   Args:
-    coarse: [N, h, w, 2] integers.
+    coarse: [N, h, w, 2] integers 0..R - 1.
     hints: [N, 2 h, 2 w, 3] of the finer map, or None.
   """
   count, height, width, _ = coarse.shape
@@ -60,13 +64,14 @@ def prepare(coarse: jax.Array, hints: jax.Array | None = None) -> Cells:
 
 
 class Mixture(NamedTuple):
-  """Mixtures of one value (a, b) of [...] cells, in network units.
+  """Parameters of the mixture of one fine value (a, b), in network units.
 
   Attributes:
-    logits: [..., K] unnormalised log-weights, one choice for both channels.
-    means: [..., 2, K] differences from the first guess.
-    log_scales: [..., 2, K].
-    coeffs: [..., K] in (-1, 1): how b follows a.
+    logits: [..., K] unnormalised log-weights of the components. A component
+      covers both channels.
+    means: [..., 2, K] means of a and b, minus their first guess.
+    log_scales: [..., 2, K] log-scales of a and b.
+    coeffs: [..., K] coefficients in (-1, 1) of a in the mean of b.
   """
 
   logits: jax.Array
@@ -76,7 +81,11 @@ class Mixture(NamedTuple):
 
 
 def unpack(theta: jax.Array) -> Mixture:
-  """Splits [..., 6 K]: logits, means of a and b, log-scales, coeffs."""
+  """Splits raw outputs theta [..., 6 K] into the parts of a mixture.
+
+  Their order is: K logits, K means of a, K means of b, K log-scales of a, K
+  log-scales of b, and K coeffs, which pass through tanh.
+  """
   lead, theta = theta.shape[:-1], theta.astype(jnp.float32)
   logits, means, log_scales, coeffs = jnp.split(
     theta, [NUM_COMPONENTS, 3 * NUM_COMPONENTS, 5 * NUM_COMPONENTS], -1
@@ -93,7 +102,13 @@ def unpack(theta: jax.Array) -> Mixture:
 
 
 def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
-  """Mean of each output of a head at the start of training."""
+  """Returns the mean of each output of a head at the start of training.
+
+  Args:
+    num_offsets: number of logits of q, which come first.
+    num_mixtures: number of mixtures, which follow.
+    rest: number of other outputs, which come last and start at 0.
+  """
   means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, NUM_COMPONENTS)
   mixture = np.concatenate(
     [
@@ -109,7 +124,12 @@ def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
 
 
 class Interval(NamedTuple):
-  """Possible values [..., 2] and a first guess of them, all in levels."""
+  """Possible values of a fine value, as numbers on the scale 0..R - 1.
+
+  Attributes:
+    low, high: [..., 2] lowest and highest possible value, integers.
+    guess: [..., 2] first guess of the value, not rounded.
+  """
 
   low: jax.Array
   high: jax.Array
@@ -117,44 +137,66 @@ class Interval(NamedTuple):
 
 
 def component_means(
-  mixture: Mixture, within: Interval, a: jax.Array | None = None
+  mixture: Mixture, interval: Interval, a: jax.Array | None = None
 ) -> jax.Array:
-  """Means [..., K] of a, or of b given a [..., 1], in levels."""
+  """Computes the means of one channel of a fine value.
+
+  Args:
+    mixture: parameters of the mixture.
+    interval: the possible values.
+    a: None for the means of a; a [..., 1] for the means of b given a.
+
+  Returns:
+    [..., K] means of the components, on the scale 0..R - 1.
+  """
   if a is None:
-    return _STEPS_PER_UNIT * mixture.means[..., 0, :] + within.guess[..., :1]
-  means = _STEPS_PER_UNIT * mixture.means[..., 1, :] + within.guess[..., 1:]
-  return means + mixture.coeffs * (a - within.guess[..., :1])
+    return _STEPS_PER_UNIT * mixture.means[..., 0, :] + interval.guess[..., :1]
+  means = _STEPS_PER_UNIT * mixture.means[..., 1, :] + interval.guess[..., 1:]
+  return means + mixture.coeffs * (a - interval.guess[..., :1])
 
 
-def _log_prob(theta: jax.Array, x: jax.Array, within: Interval) -> jax.Array:
-  """Log-probability [...] of values x [..., 2] under mixtures [..., 6 K]."""
+def _log_prob(theta: jax.Array, x: jax.Array, interval: Interval) -> jax.Array:
+  """Computes the log-probability of one fine value.
+
+  Args:
+    theta: [..., 6 K] raw outputs for this value.
+    x: [..., 2] the value, integers 0..R - 1.
+    interval: the possible values.
+
+  Returns:
+    [...] nats.
+  """
   mixture = unpack(theta)
   log_weights = jax.nn.log_softmax(mixture.logits)
-  given = None
+  a = None
   for channel in range(2):
     value = x[..., channel, None]
     log_weights += logistic_window.log_window(
-      value - component_means(mixture, within, given),
+      value - component_means(mixture, interval, a),
       mixture.log_scales[..., channel, :],
-      is_lowest=value == within.low[..., channel, None],
-      is_highest=value == within.high[..., channel, None],
+      is_lowest=value == interval.low[..., channel, None],
+      is_highest=value == interval.high[..., channel, None],
     )
-    given = value
+    a = value
   return jax.nn.logsumexp(log_weights, -1)
 
 
 def offset_log_probs(
   theta: jax.Array, coarse: jax.Array, num_values: int = levels.NUM_VALUES
 ) -> jax.Array:
-  """Log-probabilities [..., 2, 4] of q; impossible offsets have probability 0.
+  """Computes the log-probabilities of the four offsets q of a and of b.
 
-  The sum is in 0..4 (R - 1). Hence q is not 3 where the coarse value is R - 1,
-  and is 2 or 3 where it is 0.
+  The sum of a cell lies in 0..4 (R - 1). Where the coarse value is R - 1, q
+  cannot be 3; where it is 0, q can only be 2 or 3. Other offsets get
+  probability 0.
 
   Args:
-    theta: [..., `FIRST_OUTPUTS`].
-    coarse: [..., 2] integers.
+    theta: [..., `FIRST_OUTPUTS`] raw outputs of the first stage.
+    coarse: [..., 2] integers 0..R - 1.
     num_values: R.
+
+  Returns:
+    [..., 2, 4] nats.
   """
   logits = theta[..., :8].astype(jnp.float32)
   logits = logits.reshape(*theta.shape[:-1], 2, 4)
@@ -165,38 +207,46 @@ def offset_log_probs(
 
 
 def _interval(
-  rest: jax.Array,
+  remaining_sum: jax.Array,
   num_after: int,
   guess: jax.Array,
   *,
   has_hint: jax.Array,
   num_values: int,
 ) -> Interval:
-  """Limits of the next value if it and those after it add up to `rest`.
+  """Limits the next value, so that the values after it can reach the sum.
 
   Args:
-    rest: [..., 2].
-    num_after: number of values after it.
-    guess: [..., 2].
-    has_hint: [..., 1] where the sum is not constrained.
+    remaining_sum: [..., 2] sum of the next value and the values after it.
+    num_after: number of values after the next one.
+    guess: [..., 2] first guess of the next value.
+    has_hint: [..., 1] whether the cell contains a hint. The value is then only
+      limited to 0..R - 1.
     num_values: R.
   """
   top = num_values - 1.0
-  low = jnp.where(has_hint, 0.0, jnp.maximum(0.0, rest - num_after * top))
-  high = jnp.where(has_hint, top, jnp.minimum(top, rest))
+  lowest = jnp.maximum(0.0, remaining_sum - num_after * top)
+  low = jnp.where(has_hint, 0.0, lowest)
+  high = jnp.where(has_hint, top, jnp.minimum(top, remaining_sum))
   return Interval(low, high, guess)
 
 
 def first_interval(
   cells: Cells, offset: jax.Array, num_values: int = levels.NUM_VALUES
 ) -> Interval:
-  """Limits of x0, given the offsets [..., 2]."""
-  rest = 4.0 * cells.coarse - 2.0 + offset
-  # Cells of the smooth map sum to 4 m; the true sum is 4 m + q - 2.
+  """Limits x0 given the offsets q.
+
+  Args:
+    cells: the coarse map.
+    offset: [..., 2] q of a and b.
+    num_values: R.
+  """
+  total = 4.0 * cells.coarse - 2.0 + offset
+  # A cell of `smooth` adds up to 4 m; the true sum is 4 m + q - 2.
   shift = jnp.where(cells.has_hint, 0.0, 0.25 * (offset - 2.0))
   guess = cells.smooth[..., 0, :] + shift
   return _interval(
-    rest, 3, guess, has_hint=cells.has_hint, num_values=num_values
+    total, 3, guess, has_hint=cells.has_hint, num_values=num_values
   )
 
 
@@ -208,52 +258,60 @@ def second_intervals(
   x0: jax.Array,
   num_values: int = levels.NUM_VALUES,
 ) -> tuple:
-  """Limits of x1, and functions of x1 (and x2) that limit x2 and x3.
+  """Limits x1, x2 and x3.
 
-  What the sum still lacks is first guessed to be the same in all values that
-  are left; how x2 moves when x1 is not as guessed is learned.
+  The difference between the remaining sum and that of `cells.smooth` is shared
+  equally among the first guesses of the remaining values. The guess of x2 also
+  moves with the difference between x1 and its guess; the network learns how
+  far.
 
   Args:
-    theta: [..., `SECOND_OUTPUTS`].
-    cells, offset, x0: what is known.
+    theta: [..., `SECOND_OUTPUTS`] raw outputs of the second stage.
+    cells: the coarse map.
+    offset: [..., 2] q of a and b.
+    x0: [..., 2] integers 0..R - 1.
     num_values: R.
+
+  Returns:
+    The interval of x1, a function of x1 that returns the interval of x2, and a
+    function of x1 and x2 that returns the interval of x3.
   """
-  smooth, free = cells.smooth, cells.has_hint
-  rest = 4.0 * cells.coarse - 2.0 + offset - x0
-  lack = jnp.where(free, 0.0, (rest - smooth[..., 1:, :].sum(-2)) / 3.0)
-  guess = smooth[..., 1, :] + lack
+  smooth, has_hint = cells.smooth, cells.has_hint
+  sum_1 = 4.0 * cells.coarse - 2.0 + offset - x0  # of x1, x2 and x3
+  missing = sum_1 - smooth[..., 1:, :].sum(-2)
+  guess_1 = smooth[..., 1, :] + jnp.where(has_hint, 0.0, missing / 3.0)
   coupling = jnp.tanh(theta[..., -2:].astype(jnp.float32))
 
   def interval_2(x1: jax.Array) -> Interval:
-    left = rest - x1
-    lack = jnp.where(free, 0.0, 0.5 * (left - smooth[..., 2:, :].sum(-2)))
-    moved = coupling * (x1 - guess)
+    sum_2 = sum_1 - x1
+    missing = sum_2 - smooth[..., 2:, :].sum(-2)
+    guess_2 = smooth[..., 2, :] + jnp.where(has_hint, 0.0, 0.5 * missing)
     return _interval(
-      left,
+      sum_2,
       1,
-      smooth[..., 2, :] + lack + moved,
-      has_hint=free,
+      guess_2 + coupling * (x1 - guess_1),
+      has_hint=has_hint,
       num_values=num_values,
     )
 
   def interval_3(x1: jax.Array, x2: jax.Array) -> Interval:
-    left = rest - x1 - x2
-    guess = jnp.where(free, smooth[..., 3, :], left)
-    return _interval(left, 0, guess, has_hint=free, num_values=num_values)
+    x3 = sum_1 - x1 - x2
+    guess_3 = jnp.where(has_hint, smooth[..., 3, :], x3)
+    return _interval(x3, 0, guess_3, has_hint=has_hint, num_values=num_values)
 
   return (
-    _interval(rest, 2, guess, has_hint=free, num_values=num_values),
+    _interval(sum_1, 2, guess_1, has_hint=has_hint, num_values=num_values),
     interval_2,
     interval_3,
   )
 
 
 class Stages(NamedTuple):
-  """Raw outputs of the two stages of a level, on the coarse grid.
+  """Raw outputs of the two stages of a level's network, on the coarse grid.
 
   Attributes:
-    first: [..., `FIRST_OUTPUTS`], of q and x0.
-    second: [..., `SECOND_OUTPUTS`], of x1, x2 and x3, computed from q and x0.
+    first: [..., `FIRST_OUTPUTS`] for q and x0.
+    second: [..., `SECOND_OUTPUTS`] for x1, x2 and x3, computed from q and x0.
   """
 
   first: jax.Array
@@ -261,14 +319,17 @@ class Stages(NamedTuple):
 
 
 def mixtures(stages: Stages) -> list[jax.Array]:
-  """The mixtures of x0 to x3, [..., 6 K] each."""
+  """Returns the raw outputs for the mixtures of x0 to x3, [..., 6 K] each."""
   size = 6 * NUM_COMPONENTS
   parts = [stages.second[..., size * i : size * (i + 1)] for i in range(3)]
   return [stages.first[..., 8:], *parts]
 
 
 def offsets(cells: Cells, fine: jax.Array) -> jax.Array:
-  """Offsets q [..., 2] of fine values [..., 4, 2]; 0 where there is no sum."""
+  """Computes the offsets q [..., 2] of fine values [..., 4, 2].
+
+  They are 0 in cells with a hint, which do not use them.
+  """
   q = fine.sum(-2) + 2.0 - 4.0 * cells.coarse
   return jnp.where(cells.has_hint, 0.0, q)
 
@@ -281,35 +342,38 @@ def log_prob(
   known: jax.Array | None = None,
   num_values: int = levels.NUM_VALUES,
 ) -> jax.Array:
-  """Log-probability of the fine values given the coarse ones, in nats.
+  """Computes the log-probability of fine values given the coarse map.
 
   Args:
-    stages: outputs of the network for these values.
+    stages: outputs of the network for these fine values.
     cells: the coarse map.
-    fine: [..., h, w, 4, 2] integers, whose rounded means are `cells.coarse`
-      except in cells with a hint.
-    known: [..., h, w, 4], 1 for hinted values, which are not counted.
+    fine: [..., h, w, 4, 2] integers 0..R - 1. Their rounded means must be
+      `cells.coarse`, except in cells with a hint.
+    known: [..., h, w, 4] 1 for hinted values, which are not counted, and 0 for
+      the others; None for no hints.
     num_values: R.
 
   Returns:
-    [..., h, w].
+    [..., h, w] log-probability of each cell, in nats.
   """
   q = offsets(cells, fine)
   logits = offset_log_probs(stages.first, cells.coarse, num_values)
   index = jnp.clip(q, 0, 3).astype(jnp.int32)[..., None]
-  of_q = jnp.take_along_axis(logits, index, -1)[..., 0].sum(-1)
-  total = jnp.where(cells.has_hint[..., 0], 0.0, of_q)
+  offset_log_prob = jnp.take_along_axis(logits, index, -1)[..., 0].sum(-1)
+  total = jnp.where(cells.has_hint[..., 0], 0.0, offset_log_prob)
   x = [fine[..., i, :] for i in range(4)]
   interval_1, interval_2, interval_3 = second_intervals(
     stages.second, cells, q, x0=x[0], num_values=num_values
   )
-  within = [
+  intervals = [
     first_interval(cells, q, num_values),
     interval_1,
     interval_2(x[1]),
     interval_3(x[1], x[2]),
   ]
   for i, theta in enumerate(mixtures(stages)):
-    part = _log_prob(theta, x[i], within[i])
-    total += part if known is None else (1.0 - known[..., i]) * part
+    value_log_prob = _log_prob(theta, x[i], intervals[i])
+    if known is not None:
+      value_log_prob *= 1.0 - known[..., i]
+    total += value_log_prob
   return total

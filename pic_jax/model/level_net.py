@@ -1,4 +1,4 @@
-"""The network of a finer level, on the grid of the coarse map; see `levels`."""
+"""Network of a finer level, on the grid of the coarse map; see `levels`."""
 
 import functools
 from collections.abc import Sequence
@@ -17,18 +17,21 @@ from pic_jax.model import (
   levels,
 )
 
-# Deviation with which each of the maps of a context enters the sum.
+# Initial standard deviation of each projected input. The projections are added.
 INIT_SCALE = 0.5
-# Start of the heads: theta is nearly the same everywhere.
+# Initial standard deviation of the heads' outputs. It is small, so theta is
+# nearly constant over the map at the start of training.
 HEAD_SCALE = 0.1
-# Means of luminance along each side of a coarse cell, so two for a fine one.
+# The luminance of a coarse cell is averaged to this many values along each
+# side, two for each fine value.
 LUMINANCE_SIDE = 4
-# What x0 differs by from its guess enters in units of this many levels.
+# The second stage reads the difference between x0 and its guess, divided by
+# this many steps of the grid.
 RESIDUAL_UNIT = 8.0
 
 
 def space_to_depth(x: jax.Array, side: int) -> jax.Array:
-  """[B, side h, side w, C] -> [B, h, w, side side C]."""
+  """Moves squares into channels: [B, s h, s w, C] -> [B, h, w, s s C]."""
   batch, height, width, channels = x.shape
   x = x.reshape(batch, height // side, side, width // side, side, channels)
   x = jnp.moveaxis(x, 2, 3)
@@ -39,9 +42,10 @@ class LevelNet(nn.Module):
   """Feed-forward network that refines a map in two stages.
 
   Attributes:
-    features: channels of every convolution.
-    num_blocks: gated residual blocks of either stage.
-    dtype: of the convolutions within blocks; their sum is float32.
+    features: number of channels F of every convolution.
+    num_blocks: number of residual blocks in each stage.
+    gated: whether the blocks have the gating non-linearity (paper sec. 4.4).
+    dtype: dtype of the convolutions within blocks; their sum is float32.
   """
 
   features: int
@@ -90,28 +94,31 @@ class LevelNet(nn.Module):
     *,
     features: Sequence[jax.Array] = (),
   ) -> jax.Array:
-    """Sums up what no sample changes, [B, h, w, F].
+    """Adds up the projected inputs that all samples of an image share.
 
     Args:
       luminance: [B, H, W, 1] in network units.
-      embedding: [B, h', w', E], on this grid or a coarser one.
-      shape: h, w of the coarse map.
-      features: of a backbone; those on this grid and on the finer one are
-        read.
+      embedding: [B, h', w', E], on the grid of the coarse map or a coarser one.
+      shape: (h, w) of the coarse map.
+      features: feature maps of a backbone. Only those on the grid of the coarse
+        map and on that of the fine map are read.
+
+    Returns:
+      [B, h, w, F] float32.
     """
-    # A fine cell may be one pixel.
-    pixels = luminance.shape[1] // shape[0]
-    side = min(LUMINANCE_SIDE, pixels)
-    pixels = color.subsample(luminance, pixels // side, 'area')
-    pixels = space_to_depth(pixels, side)
-    total = self.luminance_in(layers.append_ones(pixels))
+    pixels_per_cell = luminance.shape[1] // shape[0]
+    # A cell has only 2 x 2 pixels where each fine value covers one pixel.
+    side = min(LUMINANCE_SIDE, pixels_per_cell)
+    means = color.subsample(luminance, pixels_per_cell // side, 'area')
+    means = space_to_depth(means, side)
+    total = self.luminance_in(layers.append_ones(means))
     projected = self.embedding_in(layers.concat_elu(embedding))
     total += backbone_embedding.to_grid(projected.astype(jnp.float32), shape)
     for side, project in ((1, self.features_in), (2, self.finer_features_in)):
-      wanted = (side * shape[0], side * shape[1])
-      found = [x for x in features if x.shape[1:3] == wanted]
-      if found:
-        total += project(space_to_depth(found[0], side)).astype(jnp.float32)
+      grid = (side * shape[0], side * shape[1])
+      on_grid = [x for x in features if x.shape[1:3] == grid]
+      if on_grid:
+        total += project(space_to_depth(on_grid[0], side)).astype(jnp.float32)
     return total
 
   def first(
@@ -120,16 +127,16 @@ class LevelNet(nn.Module):
     cells: level_likelihood.Cells,
     hints: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
-    """Predicts q and x0.
+    """Runs the first stage, which predicts q and x0.
 
     Args:
-      context: [N, h, w, F].
+      context: [N, h, w, F] see `context`.
       cells: the coarse map.
-      hints: [N, 2 h, 2 w, 3], or None for none.
+      hints: [N, 2 h, 2 w, 3] of the finer map, or None.
 
     Returns:
-      theta [N, h, w, `level_likelihood.FIRST_OUTPUTS`], and the features
-      [N, h, w, F] from which `second` continues.
+      Raw outputs [N, h, w, `level_likelihood.FIRST_OUTPUTS`], and the feature
+      map [N, h, w, F] that `second` takes.
     """
     if hints is None:
       shape = (*context.shape[:3], 12)
@@ -151,18 +158,22 @@ class LevelNet(nn.Module):
     *,
     x0: jax.Array,
   ) -> jax.Array:
-    """Predicts x1, x2 and x3, [N, h, w, `level_likelihood.SECOND_OUTPUTS`].
+    """Runs the second stage, which predicts x1, x2 and x3.
 
     Args:
-      x: what `first` returned.
+      x: [N, h, w, F] feature map returned by `first`.
       cells: the coarse map.
-      offset, x0: [N, h, w, 2], what the first stage drew.
+      offset: [N, h, w, 2] the offsets q.
+      x0: [N, h, w, 2] integers 0..255.
+
+    Returns:
+      Raw outputs [N, h, w, `level_likelihood.SECOND_OUTPUTS`].
     """
     guess = level_likelihood.first_interval(cells, offset).guess
     residual = (x0 - guess) * (1.0 / RESIDUAL_UNIT)
     offset = jnp.where(cells.has_hint, 0.0, offset - 1.5)
-    free = cells.has_hint.astype(jnp.float32)
-    inputs = jnp.concatenate([residual, offset, free], -1)
+    has_hint = cells.has_hint.astype(jnp.float32)
+    inputs = jnp.concatenate([residual, offset, has_hint], -1)
     x = x + self.drawn_in(layers.append_ones(inputs))
     for block in self.second_blocks:
       x = block(x)
@@ -177,7 +188,15 @@ class LevelNet(nn.Module):
     coarse: levels.LevelMap,
     fine: levels.LevelMap,
   ) -> jax.Array:
-    """`log_prob` with the `context` of these images."""
+    """Computes `log_prob` and the `context` that it needs.
+
+    Args:
+      luminance, embedding, features: see `context`.
+      coarse, fine: maps of two successive levels, see `log_prob`.
+
+    Returns:
+      [N, h, w] nats.
+    """
     shape = coarse.chroma.shape[1:3]
     context = self.context(luminance, embedding, shape, features=features)
     return self.log_prob(context, coarse, fine)
@@ -185,12 +204,16 @@ class LevelNet(nn.Module):
   def log_prob(
     self, context: jax.Array, coarse: levels.LevelMap, fine: levels.LevelMap
   ) -> jax.Array:
-    """Log-probability of a map's cells given the coarser map, [N, h, w] nats.
+    """Computes the log-probability of a map given the next coarser map.
 
     Args:
-      context: [N, h, w, F].
-      coarse: [N, h, w, 2].
-      fine: [N, 2 h, 2 w, 2]; what its hints give is not counted.
+      context: [N, h, w, F] see `context`.
+      coarse: coarser map, with chroma [N, h, w, 2].
+      fine: finer map, with chroma [N, 2 h, 2 w, 2]. Its hinted values are not
+        counted.
+
+    Returns:
+      [N, h, w] log-probability of each 2 x 2 cell of `fine`, in nats.
     """
     cells = level_likelihood.prepare(
       levels.from_network(coarse.chroma), fine.hints
@@ -214,29 +237,30 @@ class LevelNet(nn.Module):
     *,
     hints: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
-    """Draws the finer map of a coarse one.
+    """Draws a map given the next coarser map.
 
     Args:
-      context: [N, h, w, F].
-      coarse: [N, h, w, 2] in network units.
-      noise: see `level_sampling.noise`, times the temperature.
+      context: [N, h, w, F] see `context`.
+      coarse: [N, h, w, 2] in network units, on the integer grid.
+      noise: [N, h, w, ...] noise of the level (see `level_sampling.noise`),
+        multiplied by the temperature.
       hints: [N, 2 h, 2 w, 3] of the finer map, or None.
 
     Returns:
-      [N, 2 h, 2 w, 2] in network units, and the log-probability [N, h, w] of
-      what was drawn in each cell, in nats.
+      The finer map [N, 2 h, 2 w, 2] in network units, and the log-probability
+      [N, h, w] of each of its 2 x 2 cells, in nats.
     """
     cells = level_likelihood.prepare(levels.from_network(coarse), hints)
-    known = None if hints is None else levels.to_cells(hints)
-    theta, x = self.first(context, cells, hints)
-    offset, x0 = level_sampling.sample_first(theta, cells, noise, hints=known)
-    stages = level_likelihood.Stages(
-      theta, self.second(x, cells, offset, x0=x0)
+    cell_hints = None if hints is None else levels.to_cells(hints)
+    known = None if cell_hints is None else cell_hints[..., 2]
+    first, x = self.first(context, cells, hints)
+    offset, x0 = level_sampling.sample_first(
+      first, cells, noise, hints=cell_hints
     )
+    second = self.second(x, cells, offset, x0=x0)
+    stages = level_likelihood.Stages(first, second)
     values = level_sampling.sample_second(
-      stages, cells, (offset, x0), noise=noise, hints=known
+      stages, cells, (offset, x0), noise=noise, hints=cell_hints
     )
-    log_prob = level_likelihood.log_prob(
-      stages, cells, values, known=None if known is None else known[..., 2]
-    )
+    log_prob = level_likelihood.log_prob(stages, cells, values, known=known)
     return levels.to_network(levels.from_cells(values)), log_prob

@@ -1,4 +1,4 @@
-"""Draws a finer level of the chroma given the coarser one; see `levels`."""
+"""Sampling of a finer level given the next coarser one; see `levels`."""
 
 import jax
 import jax.numpy as jnp
@@ -8,32 +8,50 @@ from pic_jax.model import level_likelihood, levels, logistic_mixture
 
 
 def noise(key: jax.Array, height: int, width: int) -> jax.Array:
-  """Noise of one sample of a level, [h, w, 8 + 4 (K + 2)] float32.
+  """Draws the noise of one sample of a level.
 
-  Gumbel for q of a and b, then what `logistic_mixture.noise` has for x0 to x3.
+  Args:
+    key: PRNG key.
+    height, width: h and w, the sides of the coarse map.
+
+  Returns:
+    [h, w, 8 + 4 (K + 2)] float32: Gumbel noise for the four offsets q of a and
+    of b, then for each of x0 to x3 the K + 2 numbers of
+    `logistic_mixture.noise`.
   """
   shape = (height, width, 8 + 4 * (level_likelihood.NUM_COMPONENTS + 2))
   bits = jax.random.bits(key, (int(np.prod(shape)),), jnp.uint32)
   bits = bits.reshape(shape)
-  # `noise_from_bits` makes the last two logistic. q needs none: two are spare.
+  # `noise_from_bits` converts the last two of its numbers to logistic noise.
+  # The offsets need only Gumbel noise, so two spare numbers are appended to
+  # their bits, and dropped after the conversion.
   values = bits[..., 8:].reshape(
     height, width, 4, level_likelihood.NUM_COMPONENTS + 2
   )
   values = logistic_mixture.noise_from_bits(values)
   spare = jnp.zeros((height, width, 2), jnp.uint32)
-  of_q = jnp.concatenate([bits[..., :8], spare], -1)
-  of_q = logistic_mixture.noise_from_bits(of_q)[..., :8]
-  return jnp.concatenate([of_q, values.reshape(height, width, -1)], -1)
+  offset_bits = jnp.concatenate([bits[..., :8], spare], -1)
+  offsets = logistic_mixture.noise_from_bits(offset_bits)[..., :8]
+  return jnp.concatenate([offsets, values.reshape(height, width, -1)], -1)
 
 
 def _draw_value(
-  theta: jax.Array, noise: jax.Array, within: level_likelihood.Interval
+  theta: jax.Array, noise: jax.Array, interval: level_likelihood.Interval
 ) -> jax.Array:
-  """Values [..., 2] of noise [..., K + 2], see `logistic_mixture.noise`."""
+  """Converts noise to a sample of one fine value.
+
+  Args:
+    theta: [..., 6 K] raw outputs for this value.
+    noise: [..., K + 2], see `logistic_mixture.noise`.
+    interval: the possible values.
+
+  Returns:
+    [..., 2] integers 0..R - 1.
+  """
   mixture = level_likelihood.unpack(theta)
   component = jnp.argmax(mixture.logits + noise[..., :-2], -1)[..., None]
 
-  def channel(index: int, offset: jax.Array) -> jax.Array:
+  def channel(index: int, shift: jax.Array) -> jax.Array:
     scale = jnp.take_along_axis(
       mixture.log_scales[..., index, :], component, -1
     )
@@ -41,20 +59,28 @@ def _draw_value(
     value = logistic_mixture.STEPS_PER_UNIT * (
       mean + jnp.exp(scale) * noise[..., index - 2, None]
     )
-    guess = within.guess[..., index : index + 1]
-    # Upwards from halves, like the windows of `logistic_window`.
-    value = jnp.floor(guess + offset + value + 0.5)
-    low, high = (x[..., index : index + 1] for x in (within.low, within.high))
+    guess = interval.guess[..., index : index + 1]
+    # The window of an integer k is [k - 1/2, k + 1/2), so halves are rounded
+    # up.
+    value = jnp.floor(guess + shift + value + 0.5)
+    low = interval.low[..., index : index + 1]
+    high = interval.high[..., index : index + 1]
     return jnp.clip(value, low, high)
 
-  a = channel(0, jnp.zeros_like(within.guess[..., :1]))
+  a = channel(0, jnp.zeros_like(interval.guess[..., :1]))
   coeff = jnp.take_along_axis(mixture.coeffs, component, -1)
-  b = channel(1, coeff * (a - within.guess[..., :1]))
+  b = channel(1, coeff * (a - interval.guess[..., :1]))
   return jnp.concatenate([a, b], -1)
 
 
-def _put(x: jax.Array, hints: jax.Array | None, index: int) -> jax.Array:
-  """Values [..., 2] of a cell's place, the known ones [..., 4, 3] in them."""
+def _put_hints(x: jax.Array, hints: jax.Array | None, index: int) -> jax.Array:
+  """Replaces one fine value of each cell by its hint, where there is one.
+
+  Args:
+    x: [..., 2] integers, the values with this index.
+    hints: [..., 4, 3] hints of the cells in network units, or None.
+    index: position of the value in its cell, 0..3.
+  """
   if hints is None:
     return x
   known = hints[..., index, :]
@@ -69,26 +95,29 @@ def sample_first(
   hints: jax.Array | None = None,
   num_values: int = levels.NUM_VALUES,
 ) -> tuple[jax.Array, jax.Array]:
-  """Draws q and x0, [..., h, w, 2] each.
+  """Draws q and x0.
 
   Args:
-    theta: [..., h, w, `FIRST_OUTPUTS`].
+    theta: [..., h, w, `FIRST_OUTPUTS`] raw outputs of the first stage.
     cells: the coarse map.
-    noise: times the temperature, see `noise`.
-    hints: [..., h, w, 4, 3], or None.
+    noise: noise of the level (see `noise`), multiplied by the temperature.
+    hints: [..., h, w, 4, 3] hints of the cells in network units, or None.
     num_values: R.
+
+  Returns:
+    q and x0, [..., h, w, 2] each, integers in float32.
   """
   logits = level_likelihood.offset_log_probs(theta, cells.coarse, num_values)
   gumbel = noise[..., :8].reshape(*noise.shape[:-1], 2, 4)
   q = jnp.argmax(logits + gumbel, -1).astype(jnp.float32)
   q = jnp.where(cells.has_hint, 0.0, q)
-  within = level_likelihood.first_interval(cells, q, num_values)
-  x0 = _draw_value(theta[..., 8:], _noise_of(noise, 0), within)
-  return q, _put(x0, hints, 0)
+  interval = level_likelihood.first_interval(cells, q, num_values)
+  x0 = _draw_value(theta[..., 8:], _value_noise(noise, 0), interval)
+  return q, _put_hints(x0, hints, 0)
 
 
-def _noise_of(noise: jax.Array, index: int) -> jax.Array:
-  """[..., K + 2] of value `index` of a cell."""
+def _value_noise(noise: jax.Array, index: int) -> jax.Array:
+  """Returns the noise [..., K + 2] of the fine value `index` in each cell."""
   size = level_likelihood.NUM_COMPONENTS + 2
   return noise[..., 8 + size * index : 8 + size * (index + 1)]
 
@@ -102,21 +131,26 @@ def sample_second(
   hints: jax.Array | None = None,
   num_values: int = levels.NUM_VALUES,
 ) -> jax.Array:
-  """Draws x1, x2 and x3; returns all four values [..., h, w, 4, 2].
+  """Draws x1, x2 and x3.
 
   Args:
-    stages: `stages.second` must be computed from `first`.
+    stages: outputs of the network; the second stage has read `first`.
     cells: the coarse map.
-    first: q and x0, see `sample_first`.
+    first: q and x0, as returned by `sample_first`.
     noise, hints, num_values: see `sample_first`.
+
+  Returns:
+    [..., h, w, 4, 2] x0 to x3, integers in float32.
   """
   q, x0 = first
   theta = level_likelihood.mixtures(stages)
   interval_1, interval_2, interval_3 = level_likelihood.second_intervals(
     stages.second, cells, q, x0=x0, num_values=num_values
   )
-  x1 = _put(_draw_value(theta[1], _noise_of(noise, 1), interval_1), hints, 1)
-  x2 = _draw_value(theta[2], _noise_of(noise, 2), interval_2(x1))
-  x2 = _put(x2, hints, 2)
-  x3 = _draw_value(theta[3], _noise_of(noise, 3), interval_3(x1, x2))
-  return jnp.stack([x0, x1, x2, _put(x3, hints, 3)], -2)
+  x1 = _draw_value(theta[1], _value_noise(noise, 1), interval_1)
+  x1 = _put_hints(x1, hints, 1)
+  x2 = _draw_value(theta[2], _value_noise(noise, 2), interval_2(x1))
+  x2 = _put_hints(x2, hints, 2)
+  x3 = _draw_value(theta[3], _value_noise(noise, 3), interval_3(x1, x2))
+  x3 = _put_hints(x3, hints, 3)
+  return jnp.stack([x0, x1, x2, x3], -2)

@@ -121,7 +121,7 @@ def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
 
   Args:
     hints: [B, h, w, 3] of the finest map, or None.
-    num_levels: number of levels above the coarsest map.
+    num_levels: number of finer levels, without the coarsest map.
 
   Returns:
     A list of `num_levels` + 1 hint maps, coarsest first; all of them are None
@@ -141,7 +141,7 @@ def pyramid(
   Args:
     chroma: [B, h, w, 2] finest map in network units, on the integer grid.
     hints: [B, h, w, 3] of the finest map, or None.
-    num_levels: number of levels above the coarsest map.
+    num_levels: number of finer levels, without the coarsest map.
 
   Returns:
     A list of `num_levels` + 1 maps, coarsest first.
