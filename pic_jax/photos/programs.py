@@ -1,7 +1,7 @@
-"""The programs that draw and score photographs, compiled for the devices.
+"""Compiled programs that draw and score samples for photographs.
 
-Each device takes one photograph at a time: a program of one size, so that a
-sample does not depend on other photographs.
+Each device processes one photograph at a time. The batch size is therefore
+always the same, and samples do not depend on other photographs.
 """
 
 import contextlib
@@ -23,17 +23,18 @@ from pic_jax.sampling import conditions, sample
 
 
 class Programs:
-  """Drawing and scoring by a model, on photographs of the network's size."""
+  """Programs of one model, for photographs at the network's size."""
 
   def __init__(
     self, model: pic.PIC, params: parameters.Params, prior: np.ndarray | None
   ):
-    """Compiles nothing yet.
+    """Prepares the programs. Each is compiled at its first call.
 
     Args:
       model: the network.
-      params: its parameters, on every device.
-      prior: [64, 64], see `colour_prior`, or None.
+      params: parameters of the network, replicated on every device.
+      prior: [64, 64] log-probabilities of colours, see `colour_prior`; None if
+        the weights were saved without a prior.
     """
     self._model, self._params, self._prior = model, params, prior
     self._draw = devices.pmap(self._draw_fn)
@@ -43,7 +44,16 @@ class Programs:
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
   ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """All samples and log-probabilities of each photograph, padded."""
+    """Draws samples for photographs.
+
+    Args:
+      inputs: photographs with `grey_values` of one shape.
+      settings: settings in which no value is None.
+
+    Returns:
+      For each photograph, chroma [S, h, w, 2] as Lab integers, and
+      log-probabilities [S, h, w] in nats; both padded.
+    """
     count = jax.local_device_count()
     seed = np.full(count, settings.seed, np.uint32)
     found = []
@@ -51,21 +61,24 @@ class Programs:
       group = inputs[first : first + count]
       padded = group + group[-1:] * (count - len(group))
       grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
-      names = np.stack([key_words(x.grey_values) for x in padded])
+      words = np.stack([key_words(x.grey_values) for x in padded])
       spec = self._sharded_spec(settings, padded)
       with self._first_use(grey_values.shape[2:], settings):
         drawn = self._draw(
-          self._params, grey_values, devices.shard(names), seed=seed, spec=spec
+          self._params, grey_values, devices.shard(words), seed=seed, spec=spec
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       found += zip(chroma[: len(group)], log_prob, strict=False)
     return found
 
   def score(self, inputs: list[network_size.NetworkInput]) -> list[np.ndarray]:
-    """Log-probabilities [h, w] of each photograph's own chroma, padded.
+    """Computes the likelihood of the original chroma of photographs.
 
     Args:
-      inputs: have chroma, and `grey_values` of one shape.
+      inputs: colour photographs with `grey_values` of one shape.
+
+    Returns:
+      For each photograph, log-probabilities [h, w] in nats, padded.
     """
     count = jax.local_device_count()
     found = []
@@ -84,7 +97,12 @@ class Programs:
   def expect(
     self, network_input: network_size.NetworkInput
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixtures [h, w, P] of the embedding and luminance [h, w, 1], padded."""
+    """Predicts the chroma of each cell from the embedding alone.
+
+    Returns:
+      Mixture outputs [h, w, P], and luminance [h, w, 1] in network units; both
+      padded.
+    """
     inputs = [network_input] * jax.local_device_count()
     grey_values = devices.shard(np.stack([x.grey_values for x in inputs]))
     expected = self._expect(
@@ -96,7 +114,15 @@ class Programs:
   def _first_use(
     self, shape: tuple[int, ...], settings: options.Settings
   ) -> contextlib.AbstractContextManager[None]:
-    """Says what is compiled, before it is, for grey values of this shape."""
+    """Tells the user if a program for drawing has to be compiled.
+
+    Args:
+      shape: height and width of the grey values.
+      settings: settings of the samples.
+
+    Returns:
+      The context in which the program is called.
+    """
     aspect = fractions.Fraction(shape[1], shape[0])
     name = f'{aspect.numerator}:{aspect.denominator}'
     text = f'First use: compiling for {name}, about 20 s, once.'
@@ -107,7 +133,11 @@ class Programs:
   def _sharded_spec(
     self, settings: options.Settings, inputs: list[network_size.NetworkInput]
   ) -> conditions.SamplingSpec:
-    """The settings for `devices.pmap`: every array has an axis of devices."""
+    """Converts settings for `devices.pmap`.
+
+    Returns:
+      Settings whose arrays have a leading axis with one entry for each device.
+    """
     count = len(inputs)
     numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
 
@@ -130,16 +160,17 @@ class Programs:
       temperature=each(settings.temperature),
       guidance=guidance,
       hints=self._shard_hints(inputs),
-      # A brush, flat at the finest level, has a seam where it ends.
+      # Otherwise all cells of a brush would have one chroma at the finest
+      # level, with a visible seam at the end of the brush.
       coarse_hints=True,
       fine_temperature=fine_temperature,
     )
 
   def _required_prior(self) -> np.ndarray:
-    """The prior of colours, [64, 64].
+    """Returns the prior of colours, [64, 64].
 
     Raises:
-      UserError: the weights have none.
+      UserError: if the weights were saved without a prior.
     """
     if self._prior is None:
       raise errors.UserError(
@@ -151,12 +182,12 @@ class Programs:
   def _shard_hints(
     self, inputs: list[network_size.NetworkInput]
   ) -> np.ndarray | None:
-    """Hints for the devices, if the model reads them."""
+    """Returns hints for the devices; None if the model does not use hints."""
     if not self._model.hint_share:
       return None
     factor = self._model.chroma_factor
     return devices.shard(
-      np.stack([hint_files.padded(g, factor) for g in inputs])
+      np.stack([hint_files.padded(x, factor) for x in inputs])
     )
 
   def _draw_fn(
@@ -168,7 +199,18 @@ class Programs:
     seed: jax.Array,
     spec: conditions.SamplingSpec,
   ) -> tuple[jax.Array, jax.Array]:
-    """Lab chroma [b, S, h, w, 2] and log-probabilities [b, S, h, w]."""
+    """Draws samples on one device; see `draw`.
+
+    Args:
+      params: parameters of the network.
+      grey_values: [b, H', W'] uint8; b is 1.
+      words: [b, 4] uint32, see `key_words`.
+      seed: the user's seed.
+      spec: settings of the samples.
+
+    Returns:
+      Lab chroma [b, S, h, w, 2], and log-probabilities [b, S, h, w] in nats.
+    """
     keys = jax.vmap(
       lambda word: functools.reduce(
         jax.random.fold_in, word, jax.random.key(seed)
@@ -185,7 +227,11 @@ class Programs:
     grey_values: jax.Array,
     hints: jax.Array | None,
   ) -> tuple[jax.Array, jax.Array]:
-    """Mixtures [b, h, w, P] and luminance [b, h, w, 1]; see `expect`."""
+    """Predicts on one device; see `expect`.
+
+    Returns:
+      Mixture outputs [b, h, w, P], and luminance [b, h, w, 1].
+    """
     luminance = _network_luminance(grey_values)
     model = self._model
     embedding = model.build_embedding().apply(
@@ -208,7 +254,11 @@ class Programs:
     *,
     chroma: jax.Array,
   ) -> jax.Array:
-    """Log-probabilities [b, h, w] of Lab integers [b, h, w, 2]."""
+    """Scores Lab integers [b, h, w, 2] on one device; see `score`.
+
+    Returns:
+      Log-probabilities [b, h, w] in nats; NaN if the model has no likelihood.
+    """
     luminance = _network_luminance(grey_values)
     chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
     if not self._model.has_likelihood:
@@ -220,12 +270,19 @@ class Programs:
 
 
 def _network_luminance(grey_values: jax.Array) -> jax.Array:
-  """Luminance [..., 1] in network units of grey values [...] uint8."""
+  """Converts grey values [...] uint8 to luminance [..., 1] in network units."""
   return color.luminance_to_network(grey_values[..., None] / 2.55)
 
 
 def key_words(grey_values: np.ndarray) -> np.ndarray:
-  """Hashes grey values [H', W'] uint8 to [4] uint32 for the samples' keys."""
+  """Hashes grey values, so that samples depend on them but not on file names.
+
+  Args:
+    grey_values: [H', W'] uint8.
+
+  Returns:
+    [4] uint32, to be folded into the key of the samples.
+  """
   shape = np.array(grey_values.shape, '<u4').tobytes()
   digest = hashlib.sha256(shape + grey_values.tobytes()).digest()
   return np.frombuffer(digest[:16], '<u4').astype(np.uint32)

@@ -1,8 +1,8 @@
-"""One of several runs that share a folder of photographs between them.
+"""Shards, which are parts of a folder of photographs for several machines.
 
-A photograph belongs to the shard that its name hashes to; nothing else is
-agreed upon. Each shard has a lock, a journal and a folder for unfinished files
-of its own; the run without a shard takes the journals over.
+The hash of a photograph's name determines its shard, so the machines need not
+communicate. Each shard has its own lock, journal and folder of unfinished
+files. A later run without a shard merges the journals.
 """
 
 import dataclasses
@@ -17,23 +17,28 @@ from pic_jax.runtime import errors, lock
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """Photographs number `index` of `count` shares, from 1 on."""
+  """One of several shards, or all photographs if `count` is 1.
+
+  Attributes:
+    index: number of the shard, from 1 to `count`.
+    count: number of shards.
+  """
 
   index: int = 1
   count: int = 1
 
   @property
   def part(self) -> str:
-    """Names its files; '' for the whole, which is no shard."""
+    """Text in the names of the shard's files; '' if it is all photographs."""
     return f'{self.index}of{self.count}' if self.count > 1 else ''
 
   def has(self, name: str) -> bool:
-    """Whether the photograph of this name is one of its own."""
+    """Tests whether the photograph of this name belongs to the shard."""
     digest = hashlib.sha256(os.fsencode(name)).digest()
     return int.from_bytes(digest[:8], 'big') % self.count == self.index - 1
 
   def rename(self, name: str) -> str:
-    """The shard's own variant of a file's name: 'a.b' -> 'a.3of16.b'."""
+    """Adds the shard to the name of a file, such as 'a.b' -> 'a.3of16.b'."""
     if not self.part:
       return name
     stem, dot, suffix = name.rpartition('.')
@@ -46,10 +51,10 @@ WHOLE = Shard()
 
 
 def parse(text: str) -> Shard:
-  """Reads '3/16'; '' is the whole.
+  """Converts text such as '3/16' to a shard, and '' to all photographs.
 
   Raises:
-    UserError: it is no such pair.
+    UserError: if the text is not of this form.
   """
   if not text:
     return WHOLE
@@ -62,23 +67,35 @@ def parse(text: str) -> Shard:
 
 
 def journals(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
-  """Journals of shards, the one written last is last."""
+  """Returns the journals of all shards, ordered by time of writing.
+
+  Args:
+    folder: folder of outputs.
+    name: name of the journal of a run without a shard.
+  """
   stem, _, suffix = name.rpartition('.')
   found = folder.glob(f'{stem}.*of*.{suffix}')
   return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def take_over(folder: pathlib.Path, journal: str, partial: str) -> None:
-  """Appends the journals of all shards to that of the whole, and clears up.
+  """Appends the journals of all shards to the journal of the whole folder.
 
-  For a process that holds the whole folder. Killed meanwhile, it leaves
-  entries twice, which say the same.
+  Other files of shards are removed. The process must hold the lock of the whole
+  folder. If it is killed meanwhile, some entries are there twice, which does no
+  harm.
+
+  Args:
+    folder: folder of outputs.
+    journal: name of the journal of the whole folder.
+    partial: name of its folder of unfinished files.
   """
   for path in journals(folder, journal):
     text = path.read_text(encoding='utf-8')
     with (folder / journal).open('a', encoding='utf-8') as file:
       with errors.naming(file.name):
-        file.write(f'\n{text}\n')  # ends lines that were cut off
+        # Line breaks, because a killed process may have left half a line.
+        file.write(f'\n{text}\n')
     path.unlink()
   for path in folder.glob(f'{partial}.*of*'):
     shutil.rmtree(path, ignore_errors=True)

@@ -47,7 +47,7 @@ def test_strength_scales_all_colour_and_neutral_changes_nothing():
 def test_a_part_is_rendered_as_in_the_whole():
   colorizer = colorize.Colorizer(*tiny.shaken_model())
   whole = colorizer.to_network_size(tiny.images(1, 37, 53)[0])
-  chroma = np.random.default_rng(1).normal(0, 20, (*whole.shape, 2))
+  chroma = np.random.default_rng(1).normal(0, 20, (*whole.map_shape, 2))
   wanted = adjustments.Adjustments(1.3, 20, -10, 0.9)
   expected, _ = colorizer.render(whole, chroma, wanted)
   rows, columns = slice(5, 18), slice(11, 42)

@@ -40,7 +40,7 @@ def test_samples_with_points_keep_their_anchors():
   rgb = tiny.images(1, 20, 24)[0][..., :1]
   plain = colorizer.to_network_size(rgb)
   hinted = colorizer.add_hints(plain, [(3, 4, (200, 30, 40), 'S')])
-  mask = np.zeros(hinted.shape, bool)  # this map is too small for any
+  mask = np.zeros(hinted.map_shape, bool)  # this map is too small for any
   assert hinted.anchors.shape == mask.shape
   mask[1, 4] = mask[3, 1] = True
   hinted = dataclasses.replace(hinted, anchors=mask)
@@ -67,11 +67,11 @@ def test_a_hint_counts_where_an_anchor_would_be():
   hinted = colorize.Colorizer(*tiny.hinted_model()).to_network_size(
     tiny.images(1, 20, 24)[0]
   )
-  luminance = np.full(hinted.shape, 50.0, np.float32)
+  luminance = np.full(hinted.map_shape, 50.0, np.float32)
   known = hint_files.from_points([(3, 4, (200, 30, 40))], (20, 24), luminance)
-  mask = np.ones(hinted.shape, bool)
+  mask = np.ones(hinted.map_shape, bool)
   hinted = dataclasses.replace(hinted, hints=known.cells, anchors=mask)
-  plain = np.full((*hinted.shape, 2), 7.0)
+  plain = np.full((*hinted.map_shape, 2), 7.0)
   cells = hint_files.anchored(hinted, plain).hints
   given = known.cells[..., 2] > 0
   assert given.any() and not given.all() and (cells[..., 2] == 1).all()

@@ -338,7 +338,7 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   levelled = colorize.Colorizer(*tiny.levelled_model())
   rgb = smooth(40, 60)
   plain = levelled.to_network_size(rgb)
-  assert plain.shape == (8, 12)
+  assert plain.map_shape == (8, 12)
   known = levelled.add_hints(plain, [(10, 10, (200, 30, 30))])
   settings = options.Settings(num_samples=2)
   for network_input in (plain, known):
