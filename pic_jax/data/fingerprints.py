@@ -1,4 +1,4 @@
-"""Fingerprints of data sets: a resumed run must read the same images."""
+"""Fingerprints of data sets, by which a resumed run checks its images."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from pic_jax.runtime import devices, errors
 
 
 def of_listing(listing: list[list[str]], num_images: int) -> dict[str, Any]:
-  """Fingerprint of the parts of a data set.
+  """Computes the fingerprint of a data set from the listings of its parts.
 
   Args:
-    listing: for each part, names and sizes in the order of its images.
-    num_images: of all parts.
+    listing: names and sizes of the files of each part, in their order.
+    num_images: number of images in all parts.
 
   Returns:
-    `sha256` and `num_images`, for JSON.
+    `sha256` and `num_images`, to be stored as JSON.
   """
   digest = hashlib.sha256(json.dumps(listing).encode(errors='surrogateescape'))
   return {'sha256': digest.hexdigest(), 'num_images': num_images}
@@ -26,47 +26,52 @@ def of_listing(listing: list[list[str]], num_images: int) -> dict[str, Any]:
 def check_same(
   saved: dict[str, Any] | None, found: dict[str, Any], workdir: str
 ) -> str:
-  """Compares the images of a run that is resumed with those found now.
+  """Checks that a resumed run finds the images that it was trained on.
 
   Args:
-    saved: fingerprint in the checkpoint; None if an earlier version wrote it.
+    saved: fingerprint in the checkpoint; None if an earlier version wrote the
+      checkpoint without one.
     found: fingerprint of the images found now.
-    workdir: named in the message.
+    workdir: path of the workdir, for the message.
 
   Returns:
-    A line for the user; '' if nothing is wrong.
+    A note for the user; '' if there is nothing to say.
 
   Raises:
-    UserError: they are not the same.
+    UserError: if the images are not the same.
   """
   if saved is None:
     return (
-      f'{workdir} does not say which images it was trained on (an earlier '
-      f'version wrote it): resuming on the {found["num_images"]:,} found now.'
+      f'{workdir} does not say which images it was trained on, because an '
+      'earlier version wrote it. Resuming with the '
+      f'{found["num_images"]:,} images found now.'
     )
   if saved['sha256'] == found['sha256']:
     return ''
-  counts = [one['num_images'] for one in (saved, found)]
-  what = f'{counts[0]:,} images then, {counts[1]:,} now'
+  counts = saved['num_images'], found['num_images']
+  difference = f'{counts[0]:,} images then, {counts[1]:,} now'
   if counts[0] == counts[1]:
-    what = f'{counts[0]:,} images, but names or sizes differ'
+    difference = f'{counts[0]:,} images, but names or sizes differ'
   raise errors.UserError(
-    f'{workdir} was trained on other images ({what}): restore them, or choose '
-    'another --workdir, with `--config.training.init_from='
-    f'{workdir}` to start from these weights.'
+    f'{workdir} was trained on other images ({difference}). Restore them; or '
+    'start another --workdir from these weights with '
+    f'`--config.training.init_from={workdir}`.'
   )
 
 
 def check_hosts(found: dict[str, Any]) -> None:
-  """Checks that every process has the images of process 0.
+  """Checks that this process found the same images as process 0.
+
+  Args:
+    found: fingerprint of the images that this process found.
 
   Raises:
-    UserError: this process has other images.
+    UserError: if it found other images.
   """
-  own = np.frombuffer(bytes.fromhex(found['sha256']), np.uint8)
-  if (np.asarray(devices.broadcast(own)) != own).any():
+  digest = np.frombuffer(bytes.fromhex(found['sha256']), np.uint8)
+  if (np.asarray(devices.broadcast(digest)) != digest).any():
     raise errors.UserError(
       'This process found other training images than process 0 '
-      f'({found["num_images"]:,} here): all hosts need the same '
+      f'({found["num_images"]:,} here). Give all hosts the same files in '
       '`data.data_dir`.'
     )

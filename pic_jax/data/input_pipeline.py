@@ -1,4 +1,4 @@
-"""Images in, batches out: a pure function of (seed, step, host)."""
+"""Batches of images, as a pure function of (seed, step, host)."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,17 +12,25 @@ from pic_jax.data import fingerprints, sources, unreadable
 from pic_jax.images import resizing
 from pic_jax.runtime import errors, terminal
 
-# Data sets up to this size are decoded once and kept in memory.
+# Data sets up to this size are decoded only once and kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
 
 
 def open_images(
   config: ml_collections.ConfigDict, split: str
 ) -> Sequence[np.ndarray]:
-  """Opens a split of `config.data` without reading its images yet.
+  """Opens a split of a data set, without reading its images.
+
+  Args:
+    config: the data section of a config.
+    split: name of the split.
+
+  Returns:
+    A sequence of images [size, size, 3] uint8.
 
   Raises:
-    UserError: not prepared, empty, or not a data set.
+    UserError: if there is no such data set or split, it is not prepared, or it
+      has no images.
   """
   source = sources.DATASETS.get(config.name, sources.TfdsSource)(config, split)
   if not len(source):
@@ -33,13 +41,21 @@ def open_images(
 def open_source(
   config: ml_collections.ConfigDict, split: str, is_training: bool = False
 ) -> Sequence[np.ndarray]:
-  """Opens a split of `config.data`; items are [size, size, 3] uint8.
+  """Opens a split of a data set, and reads it into memory if it is small.
 
-  Small data sets are decoded at once into one array. An item that is damaged
-  or missing raises `UnreadableError`, up to `data.max_unreadable` of them.
+  A damaged or missing item raises `UnreadableError`. There may be
+  `data.max_unreadable` such items.
+
+  Args:
+    config: the data section of a config.
+    split: name of the split.
+    is_training: whether the split is used for training.
+
+  Returns:
+    A sequence of images [size, size, 3] uint8; an array if it is small.
 
   Raises:
-    UserError: see `open_images`; or too many images cannot be read.
+    UserError: see `open_images`; or if too many images cannot be read.
   """
   return _decoded(
     config, open_images(config, split), split, is_training=is_training
@@ -47,7 +63,7 @@ def open_source(
 
 
 def open_test(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
-  """Opens the test split of a whole config; see `open_source`."""
+  """Opens the test split of a config; see `open_source`."""
   return open_source(config.data, config.data.test_split)
 
 
@@ -58,7 +74,7 @@ def _decoded(
   *,
   is_training: bool,
 ) -> Sequence[np.ndarray]:
-  """Decodes an open source; see `open_source`."""
+  """Reads a source into memory if it is small; see `open_source`."""
   if isinstance(source, sources.ArraySource):
     return source
   tolerant = unreadable.Tolerant(
@@ -76,8 +92,8 @@ class TrainingImages(NamedTuple):
   """Training images and their fingerprint.
 
   Attributes:
-    images: see `open_training`.
-    fingerprint: of their names and sizes; see `fingerprints`.
+    images: sequence of images [size, size, 3] uint8.
+    fingerprint: fingerprint of their names and sizes; see `fingerprints`.
   """
 
   images: Sequence[np.ndarray]
@@ -85,9 +101,13 @@ class TrainingImages(NamedTuple):
 
 
 def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
-  """Opens `data.train_split` and what `data.mixture` adds to it.
+  """Opens `data.train_split` and the data sets of `data.mixture`.
 
-  Its rows are (share, name, data_dir, split); without a folder that of `data`.
+  A row of the mixture is (share, name, data_dir, split). An empty data_dir
+  stands for `data.data_dir`.
+
+  Args:
+    config: the data section of a config.
 
   Raises:
     UserError: see `open_images`.
@@ -109,7 +129,17 @@ def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
 
 
 def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
-  """Crops a square of this share of the side and rescales it."""
+  """Crops a square from a square image and scales it to the image's size.
+
+  Args:
+    rgb: [size, size, 3] uint8.
+    corner: [2] position of the square's upper left corner (top, left), from 0
+      to 1 of the range in which the square fits.
+    share: side of the square, relative to the image's.
+
+  Returns:
+    [size, size, 3] uint8.
+  """
   size = len(rgb)
   side = round(share * size)
   top, left = (corner * (size - side + 1)).astype(int)
@@ -121,20 +151,20 @@ def _gather(
   source: Sequence[np.ndarray],
   read_fn: Callable[[int, int, int], np.ndarray],
 ) -> Callable[[int, int, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-  """Returns the function that turns codes and crops into images.
+  """Builds the function that reads, crops and flips the images of a batch.
 
   Args:
     source: all images.
-    read_fn: the image of a step, a place in its batch and an index.
+    read_fn: function of (step, row of the batch, index) that reads an image.
 
   Returns:
-    A function of the step, the first place, codes 2 * index + flip [B] and
-    crops [B, 3] to images [B, H, W, 3]. A crop is its share of the side, and
-    where its corner is, in [0, 1).
+    A function of (step, first row, (codes, crops)) that returns images
+    [B, H, W, 3] uint8. A code [B] is 2 * index + flip. A crop [B, 3] is the
+    share of the side, and the top and left of the corner; see `_crop`.
   """
 
   def gather(
-    step: int, first: int, batch: tuple[np.ndarray, np.ndarray]
+    step: int, first_row: int, batch: tuple[np.ndarray, np.ndarray]
   ) -> np.ndarray:
     codes, crops = batch
     indices, flips = codes // 2, (codes % 2).astype(bool)
@@ -142,7 +172,7 @@ def _gather(
       images = source[indices]
     else:
       images = np.stack(
-        [read_fn(step, first + i, index) for i, index in enumerate(indices)]
+        [read_fn(step, first_row + i, index) for i, index in enumerate(indices)]
       )
     for image, (share, *corner) in zip(images, crops, strict=True):
       if share < 1:
@@ -154,7 +184,7 @@ def _gather(
 
 
 class _Joined:
-  """Item t holds the rows of item t of every part, one part after the other."""
+  """Joins data sets: item t is the concatenation of item t of every part."""
 
   def __init__(self, parts: Sequence[grain.MapDataset]):
     self._parts = parts
@@ -174,10 +204,17 @@ def _batches(
   *,
   draw_fn: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> grain.MapDataset:
-  """Builds endless shuffled batches of random draws for each index.
+  """Builds endless shuffled batches of what `draw_fn` draws for each index.
 
-  The rows of a mixture's parts stay together, in the order of the parts, so
-  that a row's place says where it is from; each part has epochs of its own.
+  In the batches of a mixture the rows of a part are next to each other, in the
+  order of the parts, so the row tells which part an image is from. Each part
+  has its own epochs.
+
+  Args:
+    source: all images, or a mixture.
+    batch_size: number of images in a global batch.
+    seed: seed of the order and of `draw_fn`.
+    draw_fn: function of (index, random generator) that draws a row.
   """
   ends, sizes = (len(source),), (batch_size,)
   if isinstance(source, sources.Mixture):
@@ -186,9 +223,9 @@ def _batches(
     grain.MapDataset.range(begin, end)
     .shuffle(seed=seed)
     .repeat()
-    .random_map(draw_fn, seed=seed + 1 + place)
+    .random_map(draw_fn, seed=seed + 1 + part)
     .batch(size)
-    for place, (begin, end, size) in enumerate(
+    for part, (begin, end, size) in enumerate(
       zip((0, *ends[:-1]), ends, sizes, strict=True)
     )
   ]
@@ -206,21 +243,24 @@ def train_dataset(
   num_hosts: int = 1,
   smallest_crop: float = 1.0,
 ) -> grain.MapDataset:
-  """Builds endless shuffled batches; item t is this host's share of step t.
+  """Builds endless shuffled batches of training images.
 
-  Every epoch has its own order; every image is flipped at random.
-  The hosts' batches, one after the other, are one host's batch.
+  Every epoch has its own order, and every image is flipped at random. The
+  batches of all hosts, concatenated, are the batch that a single host would
+  have.
 
   Args:
-    source: see `open_training`.
-    batch_size: global; divides by `num_hosts`.
-    seed: of order, flips and crops.
-    host, num_hosts: which share.
+    source: training images; see `open_training`.
+    batch_size: number of images in a global batch, divisible by `num_hosts`.
+    seed: seed of the order, flips and crops.
+    host: index of this host.
+    num_hosts: number of hosts.
     smallest_crop: images are cropped to random squares whose side is at least
-      this share of the image's; 1 for no crops.
+      this share of the image's side; 1 for no crops.
 
   Returns:
-    A data set of [batch_size / num_hosts, H, W, 3] uint8.
+    A data set whose item t is this host's share of the batch of step t,
+    [batch_size / num_hosts, H, W, 3] uint8.
   """
 
   def draw(
@@ -235,10 +275,10 @@ def train_dataset(
 
   batches = _batches(source, batch_size, seed, draw_fn=draw)
   size = batch_size // num_hosts
-  share = slice(host * size, (host + 1) * size)
+  host_rows = slice(host * size, (host + 1) * size)
 
   def read(step: int, row: int, index: int) -> np.ndarray:
-    """The image; or the first readable one of this place in later steps."""
+    """Reads an image, or the first readable one in this row of later steps."""
     for _ in range(len(source)):
       try:
         return source[index]
@@ -250,7 +290,7 @@ def train_dataset(
   gather = _gather(source, read)
   return batches.map_with_index(
     lambda step, batch: gather(
-      step, host * size, tuple(x[share] for x in batch)
+      step, host * size, tuple(x[host_rows] for x in batch)
     )
   )
 
@@ -258,7 +298,10 @@ def train_dataset(
 def train_batches(
   dataset: grain.MapDataset, first_step: int
 ) -> Iterator[np.ndarray]:
-  """Prefetches a data set from a step on; its state need not be saved."""
+  """Iterates over the batches from a step on, and reads some in advance.
+
+  The iterator has no state to save: a resumed run starts it at its own step.
+  """
   options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
   return iter(dataset[first_step:].to_iter_dataset(options))
 
@@ -271,20 +314,21 @@ def eval_batches(
   host: int = 0,
   num_hosts: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-  """Yields this host's share of batches that hold every image exactly once.
+  """Yields this host's share of batches that contain every image exactly once.
 
-  All hosts yield the same number of batches; together they are padded at the
-  end only. The mask leaves out images that cannot be read, too.
+  All hosts yield the same number of batches. Only the last global batch is
+  padded.
 
   Args:
-    source: see `open_source`.
-    batch_size: global; divides by `num_hosts`.
-    num_images: only the first ones; -1 for all.
-    host, num_hosts: which share of every batch.
+    source: images; see `open_source`.
+    batch_size: number of images in a global batch, divisible by `num_hosts`.
+    num_images: number of images, from the first one on; -1 for all.
+    host: index of this host.
+    num_hosts: number of hosts.
 
   Yields:
     With b = batch_size / num_hosts: images [b, H, W, 3] uint8, their indices
-    [b], and a mask [b] that is False for padding and unreadable images.
+    [b], and a mask [b] that is False for padding and for unreadable images.
   """
   total = len(source) if num_images < 0 else min(num_images, len(source))
   size = batch_size // num_hosts
@@ -293,20 +337,20 @@ def eval_batches(
     mask = indices < total
     indices = np.where(mask, indices, 0)
     images: list[np.ndarray | None] = []
-    for place, index in enumerate(indices):
+    for row, index in enumerate(indices):
       try:
-        # Padding repeats the first image, which may be unreadable, too.
-        images.append(source[index] if mask[place] else None)
+        # Padding is not read: its index is 0, an image that may be unreadable.
+        images.append(source[index] if mask[row] else None)
       except unreadable.UnreadableError:
         images.append(None)
-        mask[place] = False
+        mask[row] = False
     shape = next((x.shape for x in images if x is not None), None)
     blank = np.zeros(shape or _shape_of(source), np.uint8)
     yield np.stack([blank if x is None else x for x in images]), indices, mask
 
 
 def _shape_of(source: Sequence[np.ndarray]) -> tuple[int, ...]:
-  """Shape of the first readable image."""
+  """Returns the shape [H, W, 3] of the first readable image."""
   for index in range(len(source)):
     with contextlib.suppress(unreadable.UnreadableError):
       return source[index].shape

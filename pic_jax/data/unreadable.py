@@ -1,4 +1,4 @@
-"""Pictures of a data set that cannot be read: counted, up to a limit."""
+"""Tolerance for pictures of a data set that cannot be read, up to a limit."""
 
 import threading
 from collections.abc import Sequence
@@ -7,30 +7,30 @@ import numpy as np
 
 from pic_jax.runtime import errors, terminal
 
-# Defaults of `data.max_unreadable`: one picture in `ONE_IN` of a training
-# split, but at least `AT_LEAST`; none of an evaluated split.
-ONE_IN, AT_LEAST = 100, 10
+# Default of `data.max_unreadable` for a training split: one picture in
+# `ONE_IN`, but at least `MIN_LIMIT`. For an evaluated split it is 0.
+ONE_IN, MIN_LIMIT = 100, 10
 
 
 class UnreadableError(errors.RunError):
-  """One picture is damaged or missing; others may be used in its place."""
+  """Error for one damaged or missing picture, which a run may survive."""
 
 
 def limit(max_unreadable: int, num_images: int, is_training: bool) -> int:
-  """Number of pictures of a split that may be unreadable.
+  """Returns the number of pictures of a split that may be unreadable.
 
   Args:
-    max_unreadable: `data.max_unreadable`; -1 if it is not set.
-    num_images: of the split.
-    is_training: whether it is trained on.
+    max_unreadable: `data.max_unreadable`; -1 for the default.
+    num_images: number of images in the split.
+    is_training: whether the split is used for training.
   """
   if max_unreadable >= 0:
     return max_unreadable
-  return max(AT_LEAST, num_images // ONE_IN) if is_training else 0
+  return max(MIN_LIMIT, num_images // ONE_IN) if is_training else 0
 
 
 class Tolerant:
-  """A source whose unreadable pictures are counted, up to a limit."""
+  """Wraps a source, and limits the number of its unreadable pictures."""
 
   def __init__(
     self, source: Sequence[np.ndarray], max_unreadable: int, text: str
@@ -38,23 +38,24 @@ class Tolerant:
     """Wraps a source.
 
     Args:
-      source: its items may raise `UnreadableError`.
-      max_unreadable: one more ends the run.
-      text: what happens to an unreadable picture, for the user.
+      source: sequence of pictures, whose items may raise `UnreadableError`.
+      max_unreadable: number of unreadable pictures that are allowed.
+      text: sentence without a full stop that tells the user what happens to an
+        unreadable picture.
     """
     self._source, self._limit, self._text = source, max_unreadable, text
     self._reasons: dict[int, str] = {}
-    self._lock = threading.Lock()  # batches are made by several threads
+    self._lock = threading.Lock()  # because several threads make batches
 
   def __len__(self) -> int:
     return len(self._source)
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """[size, size, 3] uint8.
+    """Reads a picture [size, size, 3] uint8.
 
     Raises:
-      UnreadableError: this picture cannot be read.
-      UserError: more than the limit cannot be read.
+      UnreadableError: if this picture cannot be read.
+      UserError: if more pictures than the limit cannot be read.
     """
     index = int(index)
     if index in self._reasons:
@@ -66,6 +67,7 @@ class Tolerant:
       raise
 
   def _note(self, index: int, reason: str) -> None:
+    """Counts an unreadable picture, and warns or ends the run."""
     with self._lock:
       if index in self._reasons:
         return
@@ -81,7 +83,12 @@ class Tolerant:
     )
 
   def decoded(self, size: int) -> Sequence[np.ndarray]:
-    """Reads all pictures: [N, size, size, 3] uint8 if all are readable."""
+    """Reads all pictures into memory.
+
+    Returns:
+      The array [N, size, size, 3] uint8 if all pictures are readable; else this
+      object, which has them in memory.
+    """
     images = np.zeros((len(self), size, size, 3), np.uint8)
     for index in range(len(self)):
       try:
