@@ -1,8 +1,9 @@
-"""Sources of images: prepared data sets, folders, arrays, patches.
+"""Sources of images: prepared data sets, folders, arrays, patches and mixtures.
 
-Any tensorflow-datasets image data set (array_record, no TensorFlow at run
-time), any folder of images, an array in a file, the overlapping patches of a
-few photographs, and mixtures of all these.
+A source is a sequence of images [size, size, 3] uint8. It may be a data set of
+tensorflow-datasets in the array_record format (which needs no TensorFlow at run
+time), a folder of images, an array in a file, the overlapping patches of a few
+photographs, or a mixture of these.
 """
 
 import bisect
@@ -20,18 +21,30 @@ from pic_jax.data import unreadable
 from pic_jax.images import image_files, resizing
 from pic_jax.runtime import errors, terminal
 
-# Patches: the photograph's short side, and the share of its width that is
-# kept for the test split.
+# Lengths, in pixels, to which the short side of a photograph is scaled before
+# it is cut into patches.
 PATCH_SCALES = (64, 128, 256)
+# Share of a photograph's width that is the test split of patches.
 PATCH_TEST_SHARE = 0.25
 # Names of subfolders that are splits.
 SPLIT_FOLDERS = ('train', 'val', 'validation', 'test')
-# Seconds to wait before a failed read is repeated.
+# Seconds to wait before a failed read is repeated for the first, second time.
 RETRY_SECONDS = (0.5, 2.0)
 
 
 def parse_split(split: str, length: int) -> tuple[str, slice]:
-  """Reads 'name', 'name[a:b]' with numbers or percents, like tfds."""
+  """Parses a split 'name' or 'name[a:b]', as in tensorflow-datasets.
+
+  Args:
+    split: the text; a and b are numbers of images, or percentages.
+    length: number of images of the whole split.
+
+  Returns:
+    The name, and the slice of its images.
+
+  Raises:
+    UserError: if the text is not a split.
+  """
   match = re.fullmatch(r'(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?', split)
   if not match:
     raise errors.UserError(
@@ -47,6 +60,7 @@ def parse_split(split: str, length: int) -> tuple[str, slice]:
 
 
 def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Lists the image files of a folder and its subfolders, in sorted order."""
   return sorted(
     path
     for path in folder.rglob('*')
@@ -56,11 +70,11 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-  """Reads a picture; failed reads of the system are repeated.
+  """Reads a picture [H, W, 3] uint8, and repeats reads that the system fails.
 
   Raises:
-    UnreadableError: it is damaged or missing.
-    DiskError: the system cannot read it, whatever it holds.
+    UnreadableError: if the file is damaged or missing.
+    DiskError: if the system still cannot read the file after the last retry.
   """
   for seconds in (*RETRY_SECONDS, None):
     try:
@@ -75,7 +89,7 @@ def _load(path: pathlib.Path) -> np.ndarray:
 
 
 def _sizes(files: list[pathlib.Path], folder: pathlib.Path) -> list[str]:
-  """'name size' of files, names relative to a folder."""
+  """Lists the files as 'path size'; paths are relative to a folder."""
   return [
     f'{path.relative_to(folder).as_posix()} {path.stat().st_size}'
     for path in files
@@ -84,10 +98,10 @@ def _sizes(files: list[pathlib.Path], folder: pathlib.Path) -> list[str]:
 
 
 class TfdsSource:
-  """Images of a prepared tensorflow-datasets split."""
+  """Images of a split of tensorflow-datasets that was prepared before."""
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
-    # Imported here, because only some runs need it.
+    # Imported here, because no other source needs tensorflow-datasets.
     import tensorflow_datasets as tfds
 
     name, data_dir = config.name, config.data_dir or None
@@ -114,23 +128,25 @@ class TfdsSource:
     return len(self._source)
 
   def listing(self) -> list[str]:
-    """Names and sizes of the files, which identify the data."""
+    """Returns the name and length of the split, which identify the data."""
     return [f'{self._name} {len(self)}']
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """[size, size, 3] uint8."""
+    """Returns an image [size, size, 3] uint8."""
     image = self._source[index]['image']
-    image = np.broadcast_to(image, (*image.shape[:2], 3))  # may be grey
+    # Grey images have one channel.
+    image = np.broadcast_to(image, (*image.shape[:2], 3))
     return resizing.fit(image, self._size, self._resize)
 
 
 class FolderSource:
-  """Images of a folder; a split is a subfolder, or a slice of all files.
+  """Images of a folder, where a split is a subfolder or a slice of all files.
 
-  If any subfolder is named like a split, all splits but 'all' are subfolders.
+  If a subfolder has one of the names in `SPLIT_FOLDERS`, all splits except
+  'all' must be subfolders.
 
   Attributes:
-    files: of the images, in their order.
+    files: paths of the images of the split, in order.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
@@ -141,13 +157,13 @@ class FolderSource:
         f'got {config.data_dir!r}.'
       )
     name, _ = parse_split(split, 0)
-    there = [x for x in SPLIT_FOLDERS if (folder / x).is_dir()]
+    split_folders = [x for x in SPLIT_FOLDERS if (folder / x).is_dir()]
     if (folder / name).is_dir():
       folder = folder / name
-    elif there and name != 'all':
+    elif split_folders and name != 'all':
       raise errors.UserError(
         f'{config.data_dir} has no folder {name!r} for split {split!r}, only '
-        f"{', '.join(there)} ('all': all of its images)."
+        f"{', '.join(split_folders)}. The split 'all' has all images."
       )
     files = _image_files(folder)
     self.files = files[parse_split(split, len(files))[1]]
@@ -155,8 +171,8 @@ class FolderSource:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
     if split == name != 'all' and folder.name != name:
       terminal.say(
-        f'{config.data_dir} has no folder {name!r}: this split is all of its '
-        f'{len(files)} images.'
+        f'{config.data_dir} has no folder {name!r}, so this split is all of '
+        f'its {len(files)} images.'
       )
     self._folder = pathlib.Path(config.data_dir)
     self._size, self._resize = config.image_size, config.resize
@@ -165,18 +181,19 @@ class FolderSource:
     return len(self.files)
 
   def listing(self) -> list[str]:
-    """Names and sizes of the files."""
+    """Lists the names and sizes of the files."""
     return _sizes(self.files, self._folder)
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """[size, size, 3] uint8."""
+    """Returns an image [size, size, 3] uint8."""
     return resizing.fit(_load(self.files[index]), self._size, self._resize)
 
 
 class ArraySource:
-  """Images [N, H, W, 3] uint8 in NAME.npy, which stays on disk.
+  """Images in a file NAME.npy, which holds an array [N, H, W, 3] uint8.
 
-  A split 'NAME' or 'NAME[a:b]' names the file of that name in the folder.
+  The split 'NAME' or 'NAME[a:b]' gives the name of the file in the folder. The
+  file stays on disk, and images are read when they are used.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
@@ -191,7 +208,8 @@ class ArraySource:
       ) from None
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
       raise errors.UserError(
-        f'{path} must be [N, H, W, 3] uint8, got {images.shape} {images.dtype}.'
+        f'{path} must hold an array [N, H, W, 3] uint8, got {images.shape} '
+        f'{images.dtype}.'
       )
     self._images = images[parse_split(split, len(images))[1]]
     self._name = f'{name} {split} {images.shape}'
@@ -201,17 +219,22 @@ class ArraySource:
     return len(self._images)
 
   def listing(self) -> list[str]:
-    """Name and shape of the array."""
+    """Returns the name, split and shape of the array."""
     return [self._name]
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """[size, size, 3] uint8."""
+    """Returns an image [size, size, 3] uint8."""
     image = np.array(self._images[index])
     return resizing.fit(image, self._size, self._resize)
 
 
 class Mixture:
-  """Several concatenated sources and the share of each in a batch."""
+  """Concatenation of several sources, each with its share of a batch.
+
+  Attributes:
+    shares: share of each source in a batch; their sum is 1.
+    ends: index after the last image of each source.
+  """
 
   def __init__(self, parts: Sequence[Sequence], shares: Sequence[float]):
     self.shares = tuple(shares)
@@ -222,10 +245,10 @@ class Mixture:
     return self.ends[-1]
 
   def batch_sizes(self, batch_size: int) -> tuple[int, ...]:
-    """Images of each part in a batch of all hosts, in this order.
+    """Computes how many images of each source are in a global batch.
 
     Raises:
-      UserError: the batch is so small that a part would have none.
+      UserError: if the batch is so small that a source would have no image.
     """
     ideal = batch_size * np.array(self.shares)
     sizes = np.floor(ideal + 1e-6).astype(int)
@@ -233,19 +256,19 @@ class Mixture:
     sizes[np.argsort(sizes - ideal, kind='stable')[:missing]] += 1
     if not sizes.min():
       raise errors.UserError(
-        f'`training.batch_size` {batch_size} leaves no image for a share of '
-        f'{min(self.shares):g} of `data.mixture`: use larger batches.'
+        f'`training.batch_size` {batch_size} leaves no image for the share of '
+        f'{min(self.shares):g} in `data.mixture`. Use a larger batch.'
       )
     return tuple(sizes.tolist())
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """[size, size, 3] uint8."""
+    """Returns an image [size, size, 3] uint8."""
     part = bisect.bisect(self.ends, index)
     return self._parts[part][index - ((0, *self.ends)[part])]
 
 
 class _Photographs:
-  """Photographs [H, W, 3] uint8 of files, at their own sizes."""
+  """Photographs in files, [H, W, 3] uint8, each at its own size."""
 
   def __init__(self, files: list[pathlib.Path]):
     self._files = files
@@ -260,9 +283,9 @@ class _Photographs:
 class PatchSource:
   """Overlapping patches of the photographs in a folder, at several scales.
 
-  The right quarter of every photograph is the 'test' split; no patch of
-  'train' reaches into it. The order is shuffled with a fixed seed, so that the
-  first patches come from all photographs.
+  The right quarter of every photograph is the 'test' split, and no patch of the
+  'train' split reaches into it. The patches are shuffled with a fixed seed, so
+  the first ones come from all photographs.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
@@ -291,8 +314,8 @@ class PatchSource:
       for scale in PATCH_SCALES:
         scaled = resizing.scale_short_side(photograph, max(scale, size))
         border = round(scaled.shape[1] * (1 - PATCH_TEST_SHARE))
-        half = scaled[:, :border] if name == 'train' else scaled[:, border:]
-        patches += _tiles(half, size)
+        part = scaled[:, :border] if name == 'train' else scaled[:, border:]
+        patches += _tiles(part, size)
     order = np.random.default_rng(0).permutation(len(patches))
     order = order[parse_split(split, len(patches))[1]]
     self._patches = [patches[index] for index in order]
@@ -301,16 +324,24 @@ class PatchSource:
     return len(self._patches)
 
   def listing(self) -> list[str]:
-    """Names and sizes of the photographs' files."""
+    """Lists the names and sizes of the photographs' files."""
     return self._listing
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """[size, size, 3] uint8."""
+    """Returns an image [size, size, 3] uint8."""
     return self._patches[index]
 
 
 def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
-  """Squares of side `size`, half of which overlaps with the next."""
+  """Cuts a picture into squares that overlap by half of their side.
+
+  Args:
+    rgb: [H, W, 3] uint8.
+    size: side of the squares, in pixels.
+
+  Returns:
+    Squares [size, size, 3] uint8, row by row.
+  """
   height, width = rgb.shape[:2]
   step = max(1, size // 2)
   return [
@@ -320,7 +351,7 @@ def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
   ]
 
 
-# Every other name is a tensorflow-datasets name.
+# Sources by `data.name`. Any other name is a data set of tensorflow-datasets.
 DATASETS = {
   'array': ArraySource,
   'folder': FolderSource,

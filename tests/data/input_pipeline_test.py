@@ -243,7 +243,11 @@ def test_data_mistakes_name_the_remedy(tmp_path):
   np.save(tmp_path / 'lists.npy', np.array([{}]))  # an object: pickled
   cases = [
     (folder_config(tmp_path, name='array'), 'none', 'none.npy'),
-    (folder_config(tmp_path, name='array'), 'grey', 'must be [N, H, W, 3]'),
+    (
+      folder_config(tmp_path, name='array'),
+      'grey',
+      'must hold an array [N, H, W, 3]',
+    ),
     (folder_config(tmp_path, name='array'), 'lists', 'not an array'),
     (folder_config(tmp_path / 'none'), 'train', 'data.data_dir'),
     (folder_config(tmp_path), 'train', 'No images'),
