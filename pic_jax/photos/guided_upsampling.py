@@ -1,10 +1,12 @@
 """Upsampling of chroma along the edges of a photograph, strip by strip.
 
-The network gives chroma on a small grid (paper sec. 3.3); the photograph has
-its own luminance, at any ratio of the sides. As in the guided filter (He et
-al. 2013; He & Sun 2015), chroma is locally a linear function of luminance,
-fitted on the small grid. In numpy: a compiled program for every size of a
-photograph would cost seconds and 50 MB each.
+The network produces chroma on a small grid (paper sec. 3.3). The photograph has
+luminance at full resolution, and its sides need not be multiples of the grid's.
+As in the guided filter (He et al. 2013; He & Sun 2015), chroma is locally a
+linear function of luminance, which is fitted on the small grid.
+
+The code uses numpy, because JAX would compile a program for each size of a
+photograph, which takes seconds and 50 MB.
 """
 
 from typing import NamedTuple
@@ -13,21 +15,24 @@ import numpy as np
 
 from pic_jax.images import color
 
-# epsilon of He et al. 2013, eq. (5), in squared units of L: where luminance
-# varies less than its root, 7, chroma hardly follows it. From 32 to 128, errors
-# on photographs, with 16 or 32 cells per side, differ by less than 3 %.
+# epsilon of He et al. 2013, eq. (5), in squared units of L. Where the standard
+# deviation of L is below 7, its square root, chroma hardly follows luminance.
+# Values from 32 to 128 give errors that differ by less than 3 %, on photographs
+# with 16 or 32 cells per side.
 EPSILON = np.float32(50.0)
 
 
 class Maps(NamedTuple):
-  """Coefficient maps at full width, from which rows are upsampled.
+  """Maps that have been upsampled to full width, but not to full height.
 
-  chroma: [h, W, 2] in Lab units.
-  luminance: [h, W, 1], L in 0..100.
-  slope: [h, W, 2], units of a and b per unit of L.
-  low, high: [h, W, 2], range of the chroma around, in Lab units.
-  cell_parts: parts into which each side of a cell is divided; its value
-    belongs to the middle of the first one.
+  Attributes:
+    chroma: [h, W, 2] in Lab units.
+    luminance: [h, W, 1] L in 0..100.
+    slope: [h, W, 2] change of a and b for a change of L by 1.
+    low, high: [h, W, 2] smallest and largest chroma of the 3 x 3 cells around,
+      in Lab units.
+    cell_parts: number of equal parts of the side of a cell. The value of a cell
+      belongs to the centre of its first part.
   """
 
   chroma: np.ndarray
@@ -41,9 +46,18 @@ class Maps(NamedTuple):
 def _interpolate(
   x: np.ndarray, axis: int, pixels: np.ndarray, *, total: int, cell_parts: int
 ) -> np.ndarray:
-  """Interpolates linearly at some of `total` pixels, edges repeated."""
+  """Interpolates linearly along one axis, with edges repeated.
+
+  Args:
+    x: array with three axes.
+    axis: axis of `x` whose cells are upsampled.
+    pixels: indices of the wanted pixels.
+    total: number of pixels for the whole axis.
+    cell_parts: see `Maps`.
+  """
   size = x.shape[axis]
-  # In integers, so that a pixel's weights do not depend on its strip.
+  # Positions are integers, of which `cell` make up the side of a cell. So a
+  # pixel has exactly the same weights in any strip.
   cell = 2 * cell_parts * total
   centre = (2 * pixels + 1) * cell_parts * size
   position = np.clip(centre - total, 0, (size - 1) * cell)
@@ -57,7 +71,14 @@ def _interpolate(
 
 
 def _windows(x: np.ndarray) -> np.ndarray:
-  """The 3 x 3 values [9, h, w, C] around each of [h, w, C], edges repeated."""
+  """Returns the 3 x 3 values around each cell, with edges repeated.
+
+  Args:
+    x: [h, w, C].
+
+  Returns:
+    [9, h, w, C].
+  """
   height, width, _ = x.shape
   padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), 'edge')
   return np.stack(
@@ -78,31 +99,32 @@ def prepare(
   chroma_filter: str,
   columns: np.ndarray | None = None,
 ) -> Maps:
-  """Fits chroma to luminance on the small grid, and widens the result.
+  """Fits chroma to luminance on the small grid, and upsamples to full width.
 
-  *Differs from* He & Sun 2015, whose chroma is the mean of the fits around and
-  therefore blurred: here only the slope is their mean, and it scales only what
-  luminance has beyond its own interpolation. Where that is nothing, chroma is
-  interpolated, too.
+  *Differs from* He & Sun 2015, where chroma is the mean of the fits of nearby
+  windows, which blurs it. Here only the slope is such a mean. Chroma is
+  interpolated linearly, plus the slope times the detail of luminance. Detail is
+  the difference between luminance and its own interpolation.
 
   Args:
     chroma: [h, w, 2] float32 in Lab units.
-    luminance: [h, w, 1] float32, L in 0..100, subsampled as `chroma` was.
-    width: W of the photograph.
-    factor: ratio of the network's luminance to `chroma`. The photograph was
-      scaled to (h * factor, w * factor) for it.
-    chroma_filter: the filter of the subsampling, see `color.upsample`.
-    columns: [C] of the photograph, which the maps are for; None for all.
+    luminance: [h, w, 1] float32 L in 0..100, subsampled in the same way.
+    width: number of columns W of the whole photograph.
+    factor: ratio of the network's luminance to its chroma in each direction.
+      The network has seen the photograph at (h * factor, w * factor) pixels.
+    chroma_filter: filter of the subsampling, see `color.upsample`.
+    columns: [W'] indices of the wanted columns; None for all columns.
 
   Returns:
-    Maps for `upsample_rows`.
+    Maps for `upsample_rows`, of width W' if `columns` are given.
   """
   color.check_filter(chroma_filter)
   chroma_windows, luminance_windows = _windows(chroma), _windows(luminance)
   deviation = luminance_windows - luminance_windows.mean(0, keepdims=True)
   covariance = (deviation * chroma_windows).mean(0)
   slope = covariance / ((deviation**2).mean(0) + EPSILON)
-  # 'point' took one pixel of the scaled photograph, of factor in a cell.
+  # A value of 'point' belongs to the first pixel of its cell, which is `factor`
+  # pixels wide. A value of 'area' belongs to the whole cell.
   cell_parts = 1 if chroma_filter == 'area' else factor
   ends = chroma_windows.min(0), chroma_windows.max(0)
   maps = chroma, luminance, _windows(slope).mean(0), *ends
@@ -118,22 +140,22 @@ def prepare(
 def upsample_rows(
   maps: Maps, luminance: np.ndarray, first_row: int, *, height: int
 ) -> np.ndarray:
-  """Gives some rows of a photograph their chroma.
+  """Computes the chroma of some rows of a photograph.
 
   Args:
-    maps: from `prepare`.
-    luminance: [R, W, 1] float32, these rows of the photograph's L, in 0..100.
-    first_row: number of their first.
-    height: H of the photograph.
+    maps: maps from `prepare`.
+    luminance: [R, W, 1] float32 L in 0..100 of R successive rows.
+    first_row: index of the first of these rows.
+    height: number of rows H of the whole photograph.
 
   Returns:
     [R, W, 2] float32 in Lab units.
   """
   rows = first_row + np.arange(len(luminance))
 
-  def rows_of(x: np.ndarray) -> np.ndarray:
+  def interpolate(x: np.ndarray) -> np.ndarray:
     return _interpolate(x, 0, rows, total=height, cell_parts=maps.cell_parts)
 
-  detail = luminance - rows_of(maps.luminance)
-  chroma = rows_of(maps.chroma) + rows_of(maps.slope) * detail
-  return np.clip(chroma, rows_of(maps.low), rows_of(maps.high))
+  detail = luminance - interpolate(maps.luminance)
+  chroma = interpolate(maps.chroma) + interpolate(maps.slope) * detail
+  return np.clip(chroma, interpolate(maps.low), interpolate(maps.high))

@@ -1,6 +1,6 @@
-"""Points of a photograph whose colours a user knows: checked, or read as text.
+"""Hints as points of a photograph, from Python values or from text.
 
-Command line, Python and page read points here and nowhere else.
+The command line, Python and the app all read points with these functions.
 """
 
 import csv
@@ -17,20 +17,21 @@ from pic_jax.runtime import errors
 
 DELIMITERS = (',', ';', '\t')
 SIZES = ('', *brush.REACHES)
-MAX_LISTED = 3
+MAX_LISTED = 3  # number of texts in `listed`
 FORMS = 'x,y,#rrggbb or x,y,r,g,b of 0 to 255, with a size S, M or L if wanted'
-# After a space: '#' that begins no colour.
-_REMARK = re.compile(r'\s#(?![0-9a-fA-F]{6}\b).*')
+# A comment: '#' after a space, unless it begins a colour.
+_COMMENT = re.compile(r'\s#(?![0-9a-fA-F]{6}\b).*')
 _HEX = re.compile(r'#([0-9a-fA-F]{6})')
 
 
 class Point(NamedTuple):
-  """A colour that is known at a place.
+  """A hint at one point of a photograph.
 
   Attributes:
-    x, y: pixels of the upright photograph from its left upper corner.
-    rgb: sRGB there, 0..255.
-    size: of the brush, see `brush.REACHES`; '' for the usual one.
+    x, y: position in pixels from the upper left corner of the upright
+      photograph.
+    rgb: sRGB colour of the point, 0..255.
+    size: size of the brush, a key of `brush.REACHES` or '' for the default.
   """
 
   x: float
@@ -40,34 +41,36 @@ class Point(NamedTuple):
 
 
 def _rgb_of(value: Any) -> tuple[int, int, int]:
-  """Checks a colour: '#rrggbb', or three whole numbers of 0 to 255.
+  """Checks a colour, '#rrggbb' or three whole numbers of 0 to 255.
 
   Raises:
-    ValueError: the text says what is wrong.
+    ValueError: if it is neither; the text says what is wrong.
   """
   text = f'got {value!r:.60}'
   if isinstance(value, str):
     match = _HEX.fullmatch(value.strip())
     value = bytes.fromhex(match[1]) if match else ()
-  levels = tuple(value) if isinstance(value, Iterable) else ()
-  is_rgb = len(levels) == 3 and all(isinstance(c, Real) for c in levels)
+  channels = tuple(value) if isinstance(value, Iterable) else ()
+  is_rgb = len(channels) == 3 and all(isinstance(c, Real) for c in channels)
   if not is_rgb:
     raise ValueError(f'its colour must be (r, g, b) or #rrggbb, {text}')
-  if not all(0 <= c <= 255 for c in levels):
+  if not all(0 <= c <= 255 for c in channels):
     raise ValueError(f'its colour must be of 0 to 255, {text}')
-  is_whole = all(isinstance(c, Integral) for c in levels)
-  if not is_whole and 0 < max(levels) <= 1:
-    raise ValueError(f'its colour must be of 0 to 255, {text}: times 255')
-  if any(c != int(c) for c in levels):
+  is_whole = all(isinstance(c, Integral) for c in channels)
+  if not is_whole and 0 < max(channels) <= 1:
+    raise ValueError(
+      f'its colour must be of 0 to 255, {text}; multiply it by 255'
+    )
+  if any(c != int(c) for c in channels):
     raise ValueError(f'its colour must be whole numbers, {text}')
-  return tuple(int(c) for c in levels)
+  return tuple(int(c) for c in channels)
 
 
 def check(points: Iterable[Point | tuple]) -> list[Point]:
-  """Points of rows (x, y, colour) or (x, y, colour, size) from outside.
+  """Converts rows (x, y, colour) or (x, y, colour, size) to points.
 
   Raises:
-    UserError: names the row, what it must be and what it is.
+    UserError: if a row is invalid; the text names the row.
   """
   try:
     rows = list(points)
@@ -86,7 +89,7 @@ def check(points: Iterable[Point | tuple]) -> list[Point]:
 
 
 def _point_of(row: Any) -> Point:
-  """One row of `check`; raises ValueError."""
+  """Converts one row; raises `ValueError` if it is invalid."""
   is_row = isinstance(row, (tuple, list, np.ndarray)) and len(row) in (3, 4)
   if not is_row:
     raise ValueError(
@@ -102,22 +105,22 @@ def _point_of(row: Any) -> Point:
 
 
 def describe(point: Point) -> str:
-  """'#rrggbb at (x, y)'."""
+  """Formats a point as '#rrggbb at (x, y)'."""
   return f'#{bytes(point.rgb).hex()} at ({point.x:g}, {point.y:g})'
 
 
 def listed(texts: list[str]) -> str:
-  """The first of some texts, and how many more there are."""
-  more = len(texts) - MAX_LISTED
-  tail = [f'{more} more'] if more > 0 else []
+  """Joins the first `MAX_LISTED` texts, and says how many more there are."""
+  num_more = len(texts) - MAX_LISTED
+  tail = [f'{num_more} more'] if num_more > 0 else []
   return '; '.join(texts[:MAX_LISTED] + tail)
 
 
 def _decode(data: bytes) -> str:
-  """Text of UTF-8 or UTF-16, with a mark or without; else Windows-1252.
+  """Decodes UTF-8 or UTF-16, with or without a mark, or else Windows-1252.
 
   Raises:
-    UnicodeDecodeError: it is no text.
+    UnicodeDecodeError: if UTF-16 is damaged.
   """
   if data[:2] in (b'\xff\xfe', b'\xfe\xff'):
     return data.decode('utf-16')
@@ -130,23 +133,26 @@ def _decode(data: bytes) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-  """Lines that say something, with their numbers, without comments."""
+  """Yields numbers and texts of the lines that are not empty or comments."""
   for number, line in enumerate(re.split(r'\r\n|\r|\n', text), 1):
-    line = _REMARK.sub('', line).strip(' \x1a')
+    line = _COMMENT.sub('', line).strip(' \x1a')
     if line.strip('\t"\' ,;') and not line.lstrip('" \t').startswith('#'):
       yield number, line
 
 
 def _is_header(line: str) -> bool:
-  """Whether a line has names of columns, and neither numbers nor colours."""
+  """Tests whether a line can be names of columns, that is, has no numbers."""
   return not re.search(r'[0-9#]', line)
 
 
 def _parse_line(line: str) -> tuple[Point, list[str]]:
-  """The point of a line, and what else it says.
+  """Parses the point in a line of text.
+
+  Returns:
+    The point, and further cells of the line, which are ignored.
 
   Raises:
-    ValueError: it is none.
+    ValueError: if there is no point in the line.
   """
   for delimiter in DELIMITERS:
     row = next(
@@ -160,12 +166,12 @@ def _parse_line(line: str) -> tuple[Point, list[str]]:
 
 
 def _parse_row(row: list[str]) -> tuple[Point, list[str]]:
-  """See `_parse_line`."""
+  """Parses the cells of a line; see `_parse_line`."""
   x, y, *rest = row
-  # Decimal commas, where another character separates.
+  # Numbers have decimal commas if another character is the delimiter.
   x, y = (float(side.replace(',', '.')) for side in (x, y))
   if not (math.isfinite(x) and math.isfinite(y)):
-    raise ValueError('no place')
+    raise ValueError('not a position')
   is_hex = bool(rest) and rest[0].startswith('#')
   count = 1 if is_hex else 3
   rgb = _rgb_of(rest[0] if is_hex else [int(c) for c in rest[:3]])
@@ -176,21 +182,22 @@ def _parse_row(row: list[str]) -> tuple[Point, list[str]]:
 
 
 def parse(data: bytes, name: str) -> tuple[list[Point], list[str]]:
-  """Reads the bytes of a file of points, whatever program wrote it.
+  """Parses a file of points, as editors and spreadsheet programs write it.
 
-  Lines are x,y,#rrggbb or x,y,r,g,b, then a size S, M or L or nothing;
-  separated by commas, semicolons or tabs; quoted or not; a first line may name
-  the columns; # begins a comment.
+  Each line is x,y,#rrggbb or x,y,r,g,b, and may end in a size S, M or L. Cells
+  are separated by commas, semicolons or tabs, and may be quoted. The first line
+  may have names of columns. '#' begins a comment.
 
   Args:
-    data: the file.
-    name: what messages call it.
+    data: contents of the file.
+    name: name of the file in messages.
 
   Returns:
-    The points, and notes about what was ignored.
+    Points, and notes about ignored cells.
 
   Raises:
-    UserError: names the line that is none of these; or there are no points.
+    UserError: if there are no points, or a line is invalid; the text names the
+      line.
   """
   try:
     lines = list(_lines(_decode(data)))
