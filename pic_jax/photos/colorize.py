@@ -1,7 +1,7 @@
-"""One photograph in, several colourisations out, at its own size.
+"""Colourisation of photographs of any size with a trained model.
 
-The network sees the luminance at the size that it was trained on; the sampled
-chroma is upsampled onto the photograph's own luminance.
+The network sees the luminance at the size that it was trained on. The sampled
+chroma is upsampled and combined with the photograph's full-size luminance.
 """
 
 import contextlib
@@ -40,7 +40,15 @@ from pic_jax.saved import (
 
 
 def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
-  """Hints [h, w, 3] that are those given after their chroma is multiplied."""
+  """Divides the chroma of hints by the saturation that samples will get.
+
+  Args:
+    hints: [h, w, 3] chroma in network units and a mask, see `model.hints`.
+    saturation: factor by which the chroma of samples is multiplied.
+
+  Returns:
+    [h, w, 3] hints for the network.
+  """
   if saturation in (0.0, 1.0):
     return hints
   chroma = color.chroma_from_network(hints[..., :2]) / saturation
@@ -50,7 +58,7 @@ def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
 
 
 def _on_devices(method: Callable[..., Any]) -> Callable[..., Any]:
-  """Runs a method of a Colorizer inside its `_computing`."""
+  """Decorates a method of `Colorizer` to run in the context `_computing`."""
 
   @functools.wraps(method)
   def run(self: 'Colorizer', *args: Any, **kwargs: Any) -> Any:
@@ -65,9 +73,9 @@ class Colorizer:
 
   Attributes:
     model: the network.
-    params: its parameters, on every device.
+    params: parameters of the network, replicated on every device.
     digest: sha256 of the weights.
-    recommended: settings for photographs where the user chooses none.
+    recommended: values for settings that the user leaves open.
   """
 
   def __init__(
@@ -89,7 +97,7 @@ class Colorizer:
     self._programs = programs.Programs(self.model, self.params, prior)
 
   def __getstate__(self) -> dict[str, Any]:
-    """State for another process: weights and config, no programs."""
+    """Returns weights and config, for another process. Programs stay here."""
     return {
       'params': devices.fetch(self.params),
       'config': run_config.to_json(self._config),
@@ -110,10 +118,10 @@ class Colorizer:
 
   @contextlib.contextmanager
   def _computing(self) -> Iterator[None]:
-    """Context of all that runs on the devices.
+    """Provides the context in which code runs on the devices.
 
     Raises:
-      RunError: in a forked process, where JAX would hang.
+      RunError: if this is a forked process, where JAX would hang.
     """
     if os.getpid() != self._process:
       raise errors.RunError(
@@ -125,10 +133,14 @@ class Colorizer:
 
   @classmethod
   def load(cls, source: str) -> 'Colorizer':
-    """Reads a published model, a workdir, 'workdir@step' or .safetensors.
+    """Loads a model.
+
+    Args:
+      source: name of a published model, a workdir, 'workdir@step' or path of a
+        .safetensors file.
 
     Raises:
-      RunError: nothing usable is there.
+      RunError: if there is no usable model.
     """
     compilation_cache.enable()
     with devices.standard_numerics():
@@ -154,19 +166,22 @@ class Colorizer:
     """Colourises one photograph.
 
     Args:
-      rgb: [H, W], [H, W, 1] or [H, W, 3] uint8; colour is turned grey first.
-      num_samples: S.
-      seed: together with the grey levels it determines the samples.
-      hints: known colours, (x, y, (r, g, b)) or (x, y, '#rrggbb') in pixels,
-        with a size 'S', 'M' or 'L' of the brush if wanted; or a file of them.
-      **more: other fields of `options.Settings`; `samples=[5]` draws only
-        sample number 5 of this seed.
+      rgb: [H, W], [H, W, 1] or [H, W, 3] uint8. Only its luminance is used.
+      num_samples: number of samples S.
+      seed: seed of the samples. They depend only on it and on the grey values
+        of the photograph.
+      hints: points whose colours are known, or the path of a file of hints (see
+        `hint_files.read`). A point is (x, y, (r, g, b)) or (x, y, '#rrggbb')
+        with x and y in pixels. A fourth value 'S', 'M' or 'L' is the size of
+        its brush.
+      **more: other fields of `options.Settings`. For example, `samples=[5]`
+        draws only sample number 5.
 
     Returns:
       [S, H, W, 3] uint8.
 
     Raises:
-      ValueError: not an image, or an impossible setting.
+      ValueError: if `rgb` is not such an array, or a setting is impossible.
     """
     settings = self.complete(
       options.Settings(num_samples=num_samples, seed=seed, **more)
@@ -184,22 +199,23 @@ class Colorizer:
     return np.stack([rgb for rgb, _ in drawn])
 
   def complete(self, settings: options.Settings) -> options.Settings:
-    """Fills in the model's recommended values where none were chosen."""
-    own = dataclasses.asdict(self.recommended)
-    if settings.temperature is not None or own['fine_temperature'] is None:
-      own['fine_temperature'] = settings.temperature
-    if own['fine_temperature'] is None:
-      own['fine_temperature'] = own['temperature']
+    """Replaces settings that are None with the model's recommended values."""
+    values = dataclasses.asdict(self.recommended)
+    if settings.temperature is not None or values['fine_temperature'] is None:
+      values['fine_temperature'] = settings.temperature
+    if values['fine_temperature'] is None:
+      values['fine_temperature'] = values['temperature']
     return dataclasses.replace(
       settings,
-      **{k: v for k, v in own.items() if getattr(settings, k) is None},
+      **{k: v for k, v in values.items() if getattr(settings, k) is None},
     )
 
   def hint_saturation(self, settings: options.Settings) -> float:
-    """The saturation at which hints are colours of the result.
+    """Returns the saturation at which results have the colours of hints.
 
-    The model's own, and 1 of exact samples. Another one is an adjustment of the
-    whole picture, and changes the colours of hints too.
+    It is the model's recommended saturation, or 1 for exact samples. If the
+    user chooses another saturation, it adjusts the whole picture, including the
+    colours of hints.
     """
     return 1.0 if settings.exact else self.recommended.saturation
 
@@ -211,8 +227,8 @@ class Colorizer:
 
     Args:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
-      alpha: [H, W] uint8; the network sees transparency over white, the
-        outputs keep their own luminance.
+      alpha: [H, W] uint8; None if all pixels are opaque. The network sees the
+        photograph on white. Outputs have the luminance of `rgb`.
     """
     model = self.model
 
@@ -239,18 +255,18 @@ class Colorizer:
 
     Args:
       network_input: the photograph.
-      hints: points, or a file; see `hint_files.read`.
-      size: height and width in which points are counted; None for those of
-        `network_input`.
-      saturation: factor of the chroma with which hints are colours of the
-        result.
+      hints: points, or the path of a file; see `hint_files.read`.
+      size: height and width of the picture to whose pixels the points refer; by
+        default those of `network_input`.
+      saturation: saturation at which results have the colours of the hints.
 
     Returns:
-      The photograph with `hints`, and with `hint_notes` that a user should see.
+      The photograph with `hints`, `anchors`, and `hint_notes` for the user.
 
     Raises:
-      UserError: it does not fit the photograph, or the model reads no hints.
-      RunError: a picture that cannot be read.
+      UserError: if the hints do not fit the photograph, or the model does not
+        use hints.
+      RunError: if a picture cannot be read.
     """
     if not self.model.hint_share:
       raise errors.UserError('This model reads no hints.')
@@ -270,7 +286,7 @@ class Colorizer:
   def cell_luminance(
     self, network_input: network_size.NetworkInput
   ) -> np.ndarray:
-    """[h, w] L of the cells of a photograph's chroma map, 0..100."""
+    """Returns L in 0..100 of the cells of the chroma map, [h, w]."""
     model = self.model
     return network_size.cell_luminance(
       network_input, model.chroma_factor, model.chroma_filter
@@ -279,14 +295,22 @@ class Colorizer:
   def brush_luminance(
     self, network_input: network_size.NetworkInput
   ) -> tuple[np.ndarray, int]:
-    """See `network_size.brush_luminance`."""
+    """Returns the luminance for brushes; see `network_size.brush_luminance`."""
     return network_size.brush_luminance(network_input, self.model.chroma_factor)
 
   @_on_devices
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
   ) -> list[drawn_samples.SampleSet]:
-    """Draws samples for photographs whose `levels` all have one shape."""
+    """Draws samples for photographs.
+
+    Args:
+      inputs: photographs whose `grey_values` all have the same shape.
+      settings: settings of the samples.
+
+    Returns:
+      One set of samples for each photograph.
+    """
     settings = self.complete(settings)
     if any(x.anchors is not None for x in inputs):
       return [self._draw_anchored(x, settings) for x in inputs]
@@ -299,35 +323,37 @@ class Colorizer:
   def _draw_anchored(
     self, network_input: network_size.NetworkInput, settings: options.Settings
   ) -> drawn_samples.SampleSet:
-    """Draws samples that equal those without hints at their anchors."""
+    """Draws samples with hints and anchors; see `photos.anchors`."""
     numbers = settings.samples or range(settings.num_drawn)
     rows, columns = network_input.map_shape
-    without = dataclasses.replace(network_input, hints=None, anchors=None)
+    plain_input = dataclasses.replace(network_input, hints=None, anchors=None)
     anchored, found = network_input, []
     for number in numbers:
-      # One at a time: each has hints of its own.
-      alone = dataclasses.replace(
+      # One sample at a time, because each has other values at its anchors.
+      one_sample = dataclasses.replace(
         settings, samples=[number], rank='none', num_candidates=0
       )
-      (plain,) = self._programs.draw([without], alone)
+      (plain,) = self._programs.draw([plain_input], one_sample)
       anchored = hint_files.anchored(
         network_input, plain[0][0, :rows, :columns]
       )
-      found += self._programs.draw([anchored], alone)
+      found += self._programs.draw([anchored], one_sample)
     chroma, log_prob = map(np.concatenate, zip(*found, strict=True))
-    # The same cells are given in all of them.
+    # The last input represents all, because they have the same known cells.
     return drawn_samples.make(anchored, chroma, log_prob, settings=settings)
 
   @_on_devices
   def score_originals(
     self, inputs: list[network_size.NetworkInput]
   ) -> list[float | None]:
-    """Bits/dim of the photographs' own chroma; None for a grey photograph.
-
-    Only photographs that have colours cost a pass of the model.
+    """Computes the bits/dim of the original chroma of photographs.
 
     Args:
-      inputs: whose `levels` all have one shape.
+      inputs: photographs whose `grey_values` all have the same shape.
+
+    Returns:
+      Bits/dim of each photograph; None for grey photographs, on which the model
+      is not run.
     """
     bits: list[float | None] = [None] * len(inputs)
     coloured = [
@@ -344,11 +370,11 @@ class Colorizer:
   def expect(
     self, network_input: network_size.NetworkInput
   ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Predicts the colours of each cell by the embedding alone.
+    """Predicts the chroma of each cell from the embedding alone.
 
     Returns:
-      Mixtures [h, w, P] and luminance [h, w, 1] in network units, padded; None
-      if the embedding has no mixture.
+      Mixture outputs [h, w, P], and luminance [h, w, 1] in network units, both
+      padded; None if the embedding does not predict chroma.
     """
     if not self.model.embedding_has_likelihood:
       return None
@@ -363,7 +389,18 @@ class Colorizer:
     *,
     window: network_size.Window | None = None,
   ) -> tuple[np.ndarray, float]:
-    """A sample [h, w, 2], Lab units, on its photograph; see `to_photograph`."""
+    """Renders a sample at full size; see `network_size.to_photograph`.
+
+    Args:
+      network_input: the photograph.
+      chroma: [h, w, 2] the sample in Lab units.
+      wanted: adjustments of the whole photograph.
+      window: position of `network_input.luminance` in the photograph; None if
+        it is the whole photograph.
+
+    Returns:
+      [H, W, 3] uint8, and the fraction of clipped pixels.
+    """
     return network_size.to_photograph(
       network_input,
       chroma,
@@ -375,9 +412,12 @@ class Colorizer:
 
 
 def load_image(path: str) -> np.ndarray:
-  """Reads a photograph as [H, W, 3] uint8, transparency over white.
+  """Reads a photograph, and puts a transparent one on white.
+
+  Returns:
+    [H, W, 3] uint8.
 
   Raises:
-    RunError: it cannot be read.
+    RunError: if the file cannot be read.
   """
   return image_files.load_image(paths.expand(os.fspath(path)))
