@@ -1,8 +1,8 @@
 """Classification of chroma into bins (Zhang et al. 2016; Larsson et al. 2016).
 
-Zhang et al. weight rare colours up and take the annealed mean; Larsson et al.
-use no weights and take the median (of histograms of a and of b; here of the two
-margins of one histogram).
+Zhang et al. give rare colours a larger weight and take the annealed mean.
+Larsson et al. use no weights and take the medians of two histograms, one of a
+and one of b. Here these two are the margins of one histogram.
 """
 
 import functools
@@ -15,29 +15,31 @@ import numpy as np
 from pic_jax.images import color
 from pic_jax.model import heads
 
-# Zhang et al. 2016, sec. 2: side of a bin and width of the soft assignment to
-# its nearest bins, Lab units; temperature of the annealed mean.
+# The next four constants are those of Zhang et al. 2016, sec. 2.
+# Side of a bin, in Lab units.
 BIN_SIDE = 10.0
+# A colour is assigned to its nearest bins with Gaussian weights. Standard
+# deviation of the Gaussian in Lab units, and number of bins.
 SOFT_SIGMA = 5.0
 NUM_NEAREST = 5
+# Temperature of the annealed mean.
 TEMPERATURE = 0.38
-# Share of the uniform distribution in the frequencies that weigh rare colours
-# up (lambda in Zhang et al. 2016, sec. 2.2).
+# Share of the uniform distribution that is mixed into the colour frequencies
+# before the weights are computed (lambda in Zhang et al. 2016, sec. 2.2).
 UNIFORM_SHARE = 0.5
-# Steps between the sRGB colours by which the bins are found.
+# `bins` tries every colour whose R, G and B are multiples of this.
 CUBE_STEP = 5
 
 
 @functools.cache
 def bins() -> np.ndarray:
-  """Centres [Q, 2] of the bins that hold a colour of sRGB, Lab units.
+  """Returns the centres [Q, 2] of the bins with sRGB colours, in Lab units.
 
-  Differs from Zhang et al. 2016, who count 313 such bins: here a bin
-  counts if a colour of the 8-bit cube falls into it, so that each can be a
-  target.
+  *Differs from* Zhang et al. 2016, who count 313 such bins. Here a bin counts
+  if at least one 8-bit colour falls into it, so every bin can be a target.
   """
-  levels = np.arange(0, 256, CUBE_STEP, dtype=np.uint8)
-  cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
+  values = np.arange(0, 256, CUBE_STEP, dtype=np.uint8)
+  cube = np.stack(np.meshgrid(values, values, values), -1).reshape(-1, 3)
   with jax.ensure_compile_time_eval():
     chroma = np.asarray(color.rgb_to_lab(cube))[:, 1:]
   return BIN_SIDE * np.unique(np.round(chroma / BIN_SIDE), axis=0).astype(
@@ -46,7 +48,11 @@ def bins() -> np.ndarray:
 
 
 def _squared_distances(chroma: jax.Array) -> jax.Array:
-  """[..., Q] from (a, b) [..., 2] in Lab units to every bin."""
+  """Computes the squared distances [..., Q] from chroma to every bin.
+
+  Args:
+    chroma: [..., 2] in Lab units.
+  """
   centres = bins()
   return sum(
     jnp.square(
@@ -64,11 +70,12 @@ def soft_targets(chroma: jax.Array) -> jax.Array:
     chroma: [..., 2] in Lab units.
 
   Returns:
-    [..., Q], sums to 1; all but `NUM_NEAREST` are 0.
+    [..., Q] weights that add up to 1; all but `NUM_NEAREST` of them are 0.
   """
   negative, nearest = jax.lax.top_k(-_squared_distances(chroma), NUM_NEAREST)
   weights = jax.nn.softmax(negative / (2 * SOFT_SIGMA**2), -1)
-  return sum(  # one after another: all at once need `NUM_NEAREST` times more
+  # One after another, because all at once need `NUM_NEAREST` times the memory.
+  return sum(
     weights[..., i, None] * jax.nn.one_hot(nearest[..., i], len(bins()))
     for i in range(NUM_NEAREST)
   )
@@ -77,14 +84,15 @@ def soft_targets(chroma: jax.Array) -> jax.Array:
 def class_weights(
   counts: np.ndarray, uniform_share: float = UNIFORM_SHARE
 ) -> np.ndarray:
-  """Weights that make rare colours count (Zhang et al. 2016, sec. 2.2).
+  """Computes weights that are larger for rare colours.
 
-  w ~ 1 / ((1 - l) p + l / Q), with mean 1 under p, the frequency of the bins
-  after smoothing with `SOFT_SIGMA`.
+  Zhang et al. 2016, sec. 2.2: w ~ 1 / ((1 - lambda) p + lambda / Q). Here p is
+  the frequency of each bin, smoothed with `SOFT_SIGMA`. The mean of w under p
+  is 1.
 
   Args:
-    counts: [Q] of pixels in every bin.
-    uniform_share: l; 1 gives every colour the same weight.
+    counts: [Q] number of pixels in every bin.
+    uniform_share: lambda; 1 gives every colour the same weight.
 
   Returns:
     [Q] float32.
@@ -100,7 +108,14 @@ def class_weights(
 
 
 def count(chroma: jax.Array) -> jax.Array:
-  """Counts the pixels [Q] in every bin; chroma [..., 2] in Lab units."""
+  """Counts the pixels in every bin.
+
+  Args:
+    chroma: [..., 2] in Lab units.
+
+  Returns:
+    [Q] integers.
+  """
   nearest = _squared_distances(chroma.reshape(-1, 2)).argmin(-1)
   return jnp.bincount(nearest, length=len(bins()))
 
@@ -108,16 +123,16 @@ def count(chroma: jax.Array) -> jax.Array:
 def loss(
   theta: jax.Array, chroma: jax.Array, weights: jax.Array | None = None
 ) -> jax.Array:
-  """Cross-entropy with the soft targets (Zhang et al. 2016, eq. 2).
+  """Computes the cross-entropy with soft targets (Zhang et al. 2016, eq. 2).
 
   Args:
     theta: [..., Q] logits.
     chroma: [..., 2] in network units, on the integer grid.
-    weights: [Q] of `class_weights`, looked up by a pixel's nearest bin; None
-      for equal weights.
+    weights: [Q] weights from `class_weights`, or None for equal weights. A
+      pixel has the weight of its nearest bin.
 
   Returns:
-    [...] nats.
+    [...] nats, multiplied by the weights.
   """
   chroma = color.round_chroma(color.chroma_from_network(chroma))
   targets = soft_targets(chroma)
@@ -128,15 +143,26 @@ def loss(
 
 
 def annealed_mean(theta: jax.Array) -> jax.Array:
-  """Chroma [..., 2] in Lab units of theta [..., Q]: the mean after sharpening.
+  """Computes the mean of a sharpened histogram (Zhang et al. 2016, sec. 2.3).
 
-  Zhang et al. 2016, sec. 2.3.
+  Args:
+    theta: [..., Q] logits.
+
+  Returns:
+    [..., 2] chroma in Lab units.
   """
   return _product(jax.nn.softmax(theta / TEMPERATURE, -1), bins())
 
 
 def median(theta: jax.Array) -> jax.Array:
-  """The medians of a and of b, as `annealed_mean` (Larsson et al. 2016)."""
+  """Computes the medians of a and of b (Larsson et al. 2016).
+
+  Args:
+    theta: [..., Q] logits.
+
+  Returns:
+    [..., 2] chroma in Lab units.
+  """
   probabilities = jax.nn.softmax(theta, -1)
   return jnp.stack(
     [_median(probabilities, bins()[:, channel]) for channel in range(2)], -1
@@ -149,38 +175,51 @@ def _product(x: jax.Array, matrix: np.ndarray) -> jax.Array:
 
 
 def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
-  """Median [...] of a margin; colours are spread evenly within a bin."""
-  levels, index = np.unique(centres, return_inverse=True)
-  is_level = np.eye(len(levels), dtype=np.float32)[index]
-  margin = _product(probabilities, is_level)
-  below = jnp.cumsum(margin, -1) - margin
-  # The last bin that begins below one half.
-  place = (below < 0.5).sum(-1, keepdims=True) - 1
-  share = (0.5 - jnp.take_along_axis(below, place, -1)) / jnp.maximum(
-    jnp.take_along_axis(margin, place, -1), 1e-12
+  """Computes the median of one channel, with colours uniform within a bin.
+
+  Args:
+    probabilities: [..., Q] probabilities of the bins.
+    centres: [Q] centres of the bins in this channel, in Lab units.
+
+  Returns:
+    [...] Lab units.
+  """
+  margin_centres, index = np.unique(centres, return_inverse=True)
+  to_margin = np.eye(len(margin_centres), dtype=np.float32)[index]
+  margin = _product(probabilities, to_margin)
+  before = jnp.cumsum(margin, -1) - margin  # probability of all lower bins
+  # The median lies in the last bin with less than one half before it.
+  median_bin = (before < 0.5).sum(-1, keepdims=True) - 1
+  fraction = (0.5 - jnp.take_along_axis(before, median_bin, -1)) / jnp.maximum(
+    jnp.take_along_axis(margin, median_bin, -1), 1e-12
   )
-  start = jnp.asarray(levels)[place] - 0.5 * BIN_SIDE
-  return (start + BIN_SIDE * share)[..., 0]
+  start = jnp.asarray(margin_centres)[median_bin] - 0.5 * BIN_SIDE
+  return (start + BIN_SIDE * fraction)[..., 0]
 
 
-def _build_head(summary: Callable[[jax.Array], jax.Array]) -> heads.Head:
+def _build_head(colour_fn: Callable[[jax.Array], jax.Array]) -> heads.Head:
+  """Builds the head whose estimate is `colour_fn(theta)`, in Lab units."""
+
   def estimate(theta: jax.Array, luminance: jax.Array) -> jax.Array:
     del luminance
-    return color.chroma_to_network(color.round_chroma(summary(theta)))
+    return color.chroma_to_network(color.round_chroma(colour_fn(theta)))
 
   return heads.Head((0.0,) * len(bins()), estimate, loss=loss)
 
 
 def build_head(num_components: int) -> heads.Head:
-  """The head of Zhang et al. 2016: the annealed mean of a histogram.
+  """Builds the head of Zhang et al. 2016, the annealed mean of a histogram.
 
-  `colour_frequencies` weighs rare colours up for it.
+  Its loss takes the weights that `colour_frequencies` computes.
   """
   del num_components
   return _build_head(annealed_mean)
 
 
 def build_median_head(num_components: int) -> heads.Head:
-  """The head of Larsson et al. 2016: the median, without weights."""
+  """Builds the head of Larsson et al. 2016, the median of a histogram.
+
+  Its loss takes no weights.
+  """
   del num_components
   return _build_head(median)

@@ -1,39 +1,51 @@
-"""Cells of the chroma map that are known: p(X^ab | X^L, hints).
+"""Hints, which are known chroma values, for the model p(X^ab | X^L, hints).
 
-Hints are [B, h, w, 3]: m a, m b and m, in network units, where m is 1 in cells
-that are given and 0 in all others. The embedding reads them, the decoder has
-the given values on its canvas, and no likelihood counts the given cells.
+Hints are an array [B, h, w, 3] with the channels m a, m b and m, in network
+units. The mask m is 1 in known cells and 0 elsewhere; a cell is a pixel of the
+chroma map. The embedding reads hints, the decoder has their values on its
+canvas, and likelihoods leave the known cells out.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Cells that training gives at most; as many of every order of magnitude.
+# Largest number of known cells of a training image, on a map of
+# `REFERENCE_SIDE`. The number is drawn log-uniformly from 1 to this.
 MAX_CELLS = 32
-# Sides of the patches that given cells come in, each as probable: single cells,
-# or this many times the side of a cell of a map of `REFERENCE_SIDE`.
+# Known cells of a training image are single or form square patches. These are
+# the sides of the patches, in cells of a map of `REFERENCE_SIDE`. Single cells
+# and the three sides have equal probabilities.
 PATCH_SIDES = (1, 2, 3)
 REFERENCE_SIDE = 16
 
 
 def from_mask(chroma: jax.Array, mask: jax.Array) -> jax.Array:
-  """Gives the cells of chroma [B, h, w, 2] where mask [B, h, w] is True."""
+  """Makes hints of chroma [B, h, w, 2] where mask [B, h, w] is True."""
   known = mask[..., None].astype(jnp.float32)
   return jnp.concatenate([known * chroma, known], -1)
 
 
 def put(chroma: jax.Array, hints: jax.Array | None) -> jax.Array:
-  """Chroma [..., 2] with the given values where hints [..., 3] have them."""
+  """Replaces the known cells of a chroma map by their hints.
+
+  Args:
+    chroma: [..., 2] in network units.
+    hints: [..., 3], or None.
+
+  Returns:
+    [..., 2] in network units.
+  """
   if hints is None:
     return chroma
   return jnp.where(hints[..., 2:] > 0, hints[..., :2], chroma)
 
 
 def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
-  """[h, w] bool: 1 to `MAX_CELLS` cells, alone or in patches.
+  """Draws a mask [h, w] of known cells, which are single or form patches.
 
-  The cells are those of a map of `REFERENCE_SIDE`; finer maps have more.
+  On a map larger than `REFERENCE_SIDE` the largest number of known cells grows,
+  so that they can cover the same area.
   """
   scale = max(1, min(height, width) // REFERENCE_SIDE)
   sides = (1, *(scale * side for side in PATCH_SIDES))
@@ -44,26 +56,27 @@ def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   top, left = jax.random.randint(keys[2], (2,), 0, side)
   rows = (jnp.arange(height) + top) // side
   columns = (jnp.arange(width) + left) // side
-  # Cells of one patch have nearly one score, and the highest are given.
-  # Drawn flat, see `logistic_mixture.noise`.
+  # The `count` cells with the highest scores are known. The cells of a patch
+  # have almost equal scores, so they become known together. Flat draws compile
+  # faster, see `logistic_mixture.noise`.
   shape = height + 1, width + 1
   score = jax.random.uniform(keys[3], shape[0] * shape[1]).reshape(shape)
   score = score[rows][:, columns]
   score += 1e-4 * jax.random.uniform(keys[4], score.size).reshape(score.shape)
-  last = jnp.maximum(1, height * width - count.astype(int))
-  return score >= jnp.sort(score.ravel())[last]
+  num_unknown = jnp.maximum(1, height * width - count.astype(int))
+  return score >= jnp.sort(score.ravel())[num_unknown]
 
 
 def draw(key: jax.Array, chroma: jax.Array, share: float) -> jax.Array:
-  """Hints for training: none for most images, some cells of the others.
+  """Draws hints for training, from the true chroma of random cells.
 
   Args:
     key: PRNG key.
-    chroma: [B, h, w, 2].
-    share: of the images that get hints.
+    chroma: [B, h, w, 2] in network units.
+    share: share of the images that get hints. The others have none.
 
   Returns:
-    [B, h, w, 3].
+    [B, h, w, 3] hints.
   """
   batch, height, width, _ = chroma.shape
   coin_key, mask_key = jax.random.split(key)

@@ -1,4 +1,7 @@
-"""Probabilistic Image Colorization: p(X^ab | X^L) (paper sec. 3.2, eq. 2)."""
+"""Probabilistic Image Colorization, the whole model p(X^ab | X^L).
+
+Paper sec. 3.2 and 3.3, eq. (2).
+"""
 
 import math
 from typing import NamedTuple
@@ -22,10 +25,12 @@ from pic_jax.model import (
 )
 from pic_jax.runtime import fields
 
-# Initial gain of the heads: theta is nearly constant over the map.
+# Initial standard deviation of theta. It is small, so theta is nearly constant
+# over the map at the start of training.
 HEAD_SCALE = 0.1
-# Builders of heads. Theta comes from the decoder, or, for all other heads, from
-# the first P channels of the embedding.
+# Functions that build a head, by the name of the head. With 'decoder', theta is
+# the output of the decoder; with all other heads, theta is the first P channels
+# of the embedding.
 HEADS = {
   'decoder': logistic_mixture.build_head,
   'mixture': logistic_mixture.build_head,
@@ -39,10 +44,12 @@ class LabBatch(NamedTuple):
   """Model inputs and targets of a batch of RGB images, in network units.
 
   Attributes:
-    luminance: [B, H, W, 1], at most 256 values.
-    chroma: [B, h, w, 2] on the integer grid: canvas and target.
-    chroma_unrounded: [B, h, w, 2], target of the paper's rule.
-    luminance_small: [B, h, w, 1], for the means of the mixture.
+    luminance: [B, H, W, 1] input of the embedding, rounded to 8 bits.
+    chroma: [B, h, w, 2] on the integer grid. It is both the canvas that the
+      decoder reads and the target of the exact likelihood.
+    chroma_unrounded: [B, h, w, 2] target of the likelihood by the paper's rule.
+    luminance_small: [B, h, w, 1] luminance on the chroma grid, on which the
+      means of the mixture depend.
   """
 
   luminance: jax.Array
@@ -52,14 +59,15 @@ class LabBatch(NamedTuple):
 
 
 class Scores(NamedTuple):
-  """Log-probabilities of a chroma map and the outputs behind them.
+  """Log-probabilities of a chroma map, and the outputs that give them.
 
   Attributes:
-    theta: [B, h_0, w_0, P] of the decoder, on the coarsest grid.
+    theta: [B, h_0, w_0, P] raw outputs of the head, on the coarsest grid.
     embedding: [B, h_0, w_0, E].
-    level_log_probs: in nats, of the coarsest map [B, h_0, w_0] and, for each
-      level above it, of the 2 x 2 cells of every value below, on the grid
-      below it; cells that are given have 0. They add up to that of the whole.
+    level_log_probs: log-probabilities in nats. The first array is that of the
+      coarsest map, [B, h_0, w_0]. Then follows, for each finer level, the array
+      of its 2 x 2 cells, on the grid of the next coarser level. Hinted values
+      contribute 0. The sum of all arrays is the log-probability of the map.
   """
 
   theta: jax.Array
@@ -67,52 +75,62 @@ class Scores(NamedTuple):
   level_log_probs: tuple[jax.Array, ...]
 
   def on_finest_grid(self, hints: jax.Array | None = None) -> jax.Array:
-    """[B, h, w] log-probabilities, shared equally within every cell.
+    """Spreads the log-probabilities evenly over the finest pixels, [B, h, w].
 
     Args:
-      hints: [B, h, w, 3], whose cells get 0.
+      hints: [B, h, w, 3] hints that were given to the model, or None. Hinted
+        pixels get 0.
     """
     return levels.on_finest_grid(self.level_log_probs, hints)
 
 
 class PIC(nn.Module):
-  """Embedding network and autoregressive decoder; fields are `config.model`.
+  """Embedding network and autoregressive decoder.
 
-  Other heads have no decoder and treat every pixel independently: the same
+  The fields are those of `config.model`. Heads other than 'decoder' have no
+  decoder and predict every pixel independently. They train the same embedding
   network with the losses of other methods, for comparison.
 
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
-    embedding_features: width E of the embedding, at least P = 8 K.
-    chroma_factor: ratio of the sides of image and (finest) chroma map. Times
-      2 ** `levels` it is the product of the strides, or a multiple of it, the
-      rest being a mean before the last stage, or, with a backbone, before the
-      first: only the backbone then sees all pixels.
-    backbone: 'efficientnet_lite0', added to the last stage, or 'none'.
-    frozen_parts: of its 17, the first ones that do not learn.
+    embedding_features: width E of the embedding, at least the width P of theta.
+    chroma_factor: side of the image divided by the side of the (finest) chroma
+      map. `chroma_factor` * 2 ** `levels` must be a multiple of the product of
+      the embedding's strides. If it is a larger multiple, means over squares of
+      pixels supply the remaining factor. They are taken before the last stage,
+      or, with a backbone, before the first stage; then only the backbone sees
+      all pixels.
+    backbone: 'efficientnet_lite0', whose features are added to the last stage,
+      or 'none'.
+    frozen_parts: number of the backbone's 17 parts that are not trained,
+      counted from the input.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a
       baseline: 'regression', 'classification', 'classification_median'.
-    levels: how often the map that the decoder draws is refined to twice its
-      sides, see `levels`; 0 for never (the paper).
-    level_features: channels of the networks that refine.
-    level_blocks: gated residual blocks of each of their two stages.
-    chroma_filter: 'point' or 'area', see `color.subsample`; it defines the
-      chroma that the model learns.
+    levels: number of finer levels, see `levels`. Each doubles the height and
+      the width of the map that the decoder draws; 0 for none (the paper).
+    level_features: channels of the networks of the finer levels.
+    level_blocks: residual blocks in each of their two stages.
+    chroma_filter: filter that reduces chroma to the chroma grid, 'point' or
+      'area', see `color.subsample`.
     decoder_features: channels of the decoder.
-    decoder_blocks: blocks of each of its two streams.
+    decoder_blocks: residual blocks in each of the decoder's two streams.
     attention_heads: heads of the decoder's attention to earlier pixels, see
       `causal_attention`; 0 for none (the paper).
-    num_components: logistics K of the mixture.
-    gated: gating non-linearity (paper sec. 4.4), in both networks.
-    dropout_rate: in every block, while training.
-    embedding_loss_weight: weight of the auxiliary likelihood that the first P
-      channels of the embedding give as a mixture of their own; 0 for none.
-    hint_share: share of training images with known cells (`hints`); 0: the
-      embedding reads no hints.
-    remat: recompute each block's activations in the backward pass.
-    dtype: of inputs and outputs of convolutions: 'float32', 'bfloat16', or
-      'auto' for bfloat16 on TPU and GPU and float32 on CPU. Sums of residual
-      blocks, the first convolutions and theta's head are always float32.
+    num_components: number K of logistics in a mixture.
+    gated: whether residual blocks have the gating non-linearity (paper
+      sec. 4.4), in all networks.
+    dropout_rate: dropout rate of the residual blocks during training, in the
+      embedding and the decoder.
+    embedding_loss_weight: weight of the auxiliary likelihood, for which the
+      first P channels of the embedding are a mixture of their own; 0 for none.
+    hint_share: share of training images with hints, see `hints`. If it is 0,
+      the model cannot read hints.
+    remat: whether the backward pass recomputes each block's activations to save
+      memory.
+    dtype: dtype of the inputs and outputs of convolutions: 'float32',
+      'bfloat16', or 'auto' for bfloat16 on TPU and GPU and float32 on CPU. Sums
+      of residual blocks, the first convolutions and theta's head are always
+      float32.
   """
 
   embedding_stages: tuple[tuple[int, int, int, int], ...] = fields.declare(
@@ -147,12 +165,12 @@ class PIC(nn.Module):
 
   @nn.nowrap
   def build_head(self) -> heads.Head:
-    """The meaning of theta."""
+    """Builds the head, which defines how theta is interpreted."""
     return HEADS[self.head](self.num_components)
 
   @property
   def has_decoder(self) -> bool:
-    """Whether pixels depend on the pixels before them."""
+    """Whether each pixel is predicted from the pixels before it."""
     return self.head == 'decoder'
 
   @property
@@ -167,22 +185,25 @@ class PIC(nn.Module):
 
   @nn.nowrap
   def subsample(self, x: jax.Array) -> jax.Array:
-    """Brings maps [B, H, W, C] to the chroma grid [B, h, w, C]."""
+    """Reduces maps [B, H, W, C] to the chroma grid [B, h, w, C]."""
     return color.subsample(x, self.chroma_factor, self.chroma_filter)
 
   @property
   def coarsest_factor(self) -> int:
-    """Ratio of the sides of image and the map that the decoder draws."""
+    """Side of the image divided by the side of the decoder's map."""
     return self.chroma_factor << self.levels
 
   @nn.nowrap
   def coarsest_luminance(self, luminance: jax.Array) -> jax.Array:
-    """[B, h_0, w_0, 1] of [B, H, W, 1], on the decoder's grid."""
+    """Reduces [B, H, W, 1] to the decoder's grid [B, h_0, w_0, 1]."""
     return color.subsample(luminance, self.coarsest_factor, self.chroma_filter)
 
   @nn.nowrap
   def coarsest(self, lab: LabBatch) -> LabBatch:
-    """The same images on the decoder's grid; unchanged without levels."""
+    """Reduces a batch to the decoder's grid.
+
+    Without finer levels this is the chroma grid, and the batch is unchanged.
+    """
     if not self.levels:
       return lab
     chroma = levels.pyramid(lab.chroma, None, self.levels)[0].chroma
@@ -217,8 +238,8 @@ class PIC(nn.Module):
     """Replaces the luminance of a batch.
 
     Args:
-      lab: see `split_lab`.
-      luminance: [B, H, W, 1] L in 0..100; rounded here to 8 bits.
+      lab: the batch, as returned by `split_lab`.
+      luminance: [B, H, W, 1] L in 0..100, which is rounded to 8 bits.
     """
     luminance = color.luminance_to_network(color.eight_bit_luminance(luminance))
     return lab._replace(
@@ -227,26 +248,29 @@ class PIC(nn.Module):
 
   @property
   def compute_dtype(self) -> jnp.dtype:
-    """Resolved `dtype`."""
+    """`dtype`, with 'auto' replaced by the dtype for this device."""
     if self.dtype == 'auto':
       on_cpu = jax.default_backend() == 'cpu'
       return jnp.dtype('float32' if on_cpu else 'bfloat16')
     return jnp.dtype(self.dtype)
 
-  @nn.nowrap  # so that an unbound module can build it, too
+  @nn.nowrap  # so that an unbound module can build it
   def build_embedding(
     self, gives_features: bool = False
   ) -> embedding_net.EmbeddingNet:
-    """The embedding network; its parameters are `params['embedding']`.
+    """Builds the embedding network; its parameters are `params['embedding']`.
 
     Args:
       gives_features: see `EmbeddingNet`.
+
+    Raises:
+      ValueError: if `embedding_features` is smaller than the width of theta.
     """
     rest = self.embedding_features - self.num_outputs
     if rest < 0:
       raise ValueError(
-        '`model.embedding_features` must be at least the outputs of '
-        f'`model.head={self.head}`, {self.num_outputs}, '
+        f'`model.embedding_features` must be at least {self.num_outputs}, the '
+        f'number of outputs of `model.head={self.head}`, '
         f'got {self.embedding_features}.'
       )
     strides = math.prod(stride for _, stride, _, _ in self.embedding_stages)
@@ -265,9 +289,9 @@ class PIC(nn.Module):
       dtype=self.compute_dtype,
     )
 
-  @nn.nowrap  # so that an unbound module can build it, too
+  @nn.nowrap  # so that an unbound module can build it
   def build_decoder(self) -> causal_decoder.CausalDecoder:
-    """The decoder; its parameters are `params['decoder']`."""
+    """Builds the decoder; its parameters are `params['decoder']`."""
     return causal_decoder.CausalDecoder(
       features=self.decoder_features,
       num_blocks=self.decoder_blocks,
@@ -281,9 +305,12 @@ class PIC(nn.Module):
       dtype=self.compute_dtype,
     )
 
-  @nn.nowrap  # so that an unbound module can build it, too
+  @nn.nowrap  # so that an unbound module can build it
   def build_level(self) -> level_net.LevelNet:
-    """Builds the network of a finer level; level i has `params['level_i']`."""
+    """Builds the network of a finer level.
+
+    The parameters of level i = 1, 2, ... are `params['level_i']`.
+    """
     return level_net.LevelNet(
       self.level_features,
       self.level_blocks,
@@ -311,12 +338,12 @@ class PIC(nn.Module):
       luminance: [B, H, W, 1] in network units.
       chroma: [B, h, w, 2] in network units, on the integer grid.
       train: whether to apply dropout.
-      hints: [B, h, w, 3], cells that are given; see `hints`.
+      hints: [B, h, w, 3] known chroma (see `hints`), or None.
 
     Returns:
-      theta [B, h, w, P] and embedding [B, h, w, E], float32; of a model with
-      levels on the coarsest grid. Without a decoder theta is the embedding's
-      first P channels.
+      theta [B, h_0, w_0, P] and embedding [B, h_0, w_0, E], float32, on the
+      decoder's grid. Without finer levels this is the grid of `chroma`. Without
+      a decoder, theta is the first P channels of the embedding.
     """
     if self.levels:
       scores = self.score(luminance, chroma, train, hints=hints)
@@ -334,28 +361,31 @@ class PIC(nn.Module):
     *,
     hints: jax.Array | None = None,
   ) -> Scores:
-    """Log-probability of chroma given luminance, level by level (exact rule).
+    """Computes the log-probability of chroma given luminance, for every level.
+
+    The rule is the exact one, `logistic_mixture.log_prob`.
 
     Args:
       luminance: [B, H, W, 1] in network units.
       chroma: [B, h, w, 2] in network units, on the integer grid.
       train: whether to apply dropout.
-      hints: [B, h, w, 3], cells of `chroma` that are given; see `hints`.
+      hints: [B, h, w, 3] known chroma (see `hints`), or None. The
+        log-probability of hinted values is not counted.
     """
     maps = levels.pyramid(chroma, hints, self.levels)
-    coarse, known = maps[0]
+    coarse, coarse_hints = maps[0]
     features = []
-    embedded = self.embedding(luminance, train, known)
+    embedded = self.embedding(luminance, train, coarse_hints)
     if self.levels:
       embedded, features = embedded
     theta = embedded[..., : self.num_outputs]
     if self.has_decoder:
-      theta = self.decoder(coarse, embedded, train, known)
+      theta = self.decoder(coarse, embedded, train, coarse_hints)
     log_prob = logistic_mixture.log_prob(
       theta, self.coarsest_luminance(luminance), coarse
     )
-    if known is not None:
-      log_prob = (1.0 - known[..., 2]) * log_prob
+    if coarse_hints is not None:
+      log_prob = (1.0 - coarse_hints[..., 2]) * log_prob
     log_probs = [log_prob]
     for level in range(1, self.levels + 1):
       net = getattr(self, f'level_{level}')

@@ -1,7 +1,7 @@
-"""Regression of the mean chroma: the baseline that gives desaturated colours.
+"""Regression of the mean chroma, a baseline that gives desaturated colours.
 
-The squared error of Iizuka et al. 2016, eq. (1), in (a, b); they add a loss of
-classification of the scene, and use another network.
+The loss is the squared error of Iizuka et al. 2016, eq. (1), in (a, b). They
+also train a classifier of the scene, and use another network.
 """
 
 import jax
@@ -10,20 +10,23 @@ import jax.numpy as jnp
 from pic_jax.images import color
 from pic_jax.model import heads
 
-# Lab units for an output of 1: about the deviation of chroma in photographs,
-# so that the head starts within its range.
+# Lab units that an output of 1 stands for. This is about the standard deviation
+# of chroma in photographs, so typical outputs are about +-1.
 SCALE = 20.0
 
 
 def loss(
   theta: jax.Array, chroma: jax.Array, weights: jax.Array | None = None
 ) -> jax.Array:
-  """Squared error [...] of theta [..., 2], in units of `SCALE`.
+  """Computes the squared error.
 
   Args:
-    theta: [..., 2].
+    theta: [..., 2] outputs, in units of `SCALE`.
     chroma: [..., 2] in network units, on the integer grid.
-    weights: none here.
+    weights: ignored; an argument of every head's loss.
+
+  Returns:
+    [...] squared distance in (a, b), in units of `SCALE` squared.
   """
   del weights
   chroma = color.round_chroma(color.chroma_from_network(chroma))
@@ -31,12 +34,12 @@ def loss(
 
 
 def estimate(theta: jax.Array, luminance: jax.Array) -> jax.Array:
-  """Returns chroma [..., 2] in network units, on the grid."""
+  """Converts theta to chroma [..., 2] in network units, on the integer grid."""
   del luminance
   return color.chroma_to_network(color.round_chroma(SCALE * theta))
 
 
 def build_head(num_components: int) -> heads.Head:
-  """The head whose theta is a and b."""
+  """Builds the head whose theta is a and b, in units of `SCALE`."""
   del num_components
   return heads.Head((0.0, 0.0), estimate, loss=loss)
