@@ -1,7 +1,7 @@
-"""Colours photographs into a folder: outputs, journal, report, page.
+"""Colourisation of photographs into a folder, with report and contact sheet.
 
-Every output appears whole or not at all. A journal beside the outputs records
-the settings of each, so that a second run makes only missing outputs and never
+Every output appears whole or not at all. A journal in the folder records the
+settings of each output, so a second run makes only missing outputs and never
 overwrites other files.
 """
 
@@ -46,7 +46,18 @@ class _Task:
 
 
 class FolderRun:
-  """State shared by all photographs of a run."""
+  """State shared by all photographs of a run.
+
+  Attributes:
+    job: the job.
+    colorizer: the model.
+    settings: settings of the samples, completed by the model's own.
+    adjustments: adjustments of the coloured photographs.
+    made_with: everything that determines outputs, except the photograph.
+    journal_entries: last entry of each photograph in the journals of earlier
+      runs, keyed by name.
+    num_seen: number of photographs that are done, skipped or failed.
+  """
 
   def __init__(
     self,
@@ -60,7 +71,8 @@ class FolderRun:
     complete = colorizer.complete(job.settings)
     self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
-    # As JSON has it. Unused settings are left out, as in earlier versions.
+    # Makes the settings comparable with those of journals: numbers are a list,
+    # and newer settings are left out if they are not used.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
@@ -74,33 +86,36 @@ class FolderRun:
     }
     if job.hints:
       self.made_with['hints'] = hint_files.digest(job.hints)
-    self.before = folder_job.read_journal(job.output)
+    self.journal_entries = folder_job.read_journal(job.output)
     self._journal = journal
     self._start = time.perf_counter()
     self.num_seen, self._total = 0, total
 
   def log(self, result: folder_job.Result) -> None:
+    """Writes a result to the journal."""
     with errors.naming(self._journal.name):
       self._journal.write(json.dumps(dataclasses.asdict(result)) + '\n')
       self._journal.flush()
 
   def say(self, result: folder_job.Result, text: str) -> None:
+    """Prints what became of a photograph, and counts it."""
     self.num_seen += 1
     elapsed = time.perf_counter() - self._start
-    left = elapsed / self.num_seen * (self._total - self.num_seen)
+    seconds_left = elapsed / self.num_seen * (self._total - self.num_seen)
     terminal.say(
       f'{self.num_seen}/{self._total} {errors.in_one_line(result.file)}: '
-      f'{text}, ETA {terminal.format_duration(left)}'
+      f'{text}, ETA {terminal.format_duration(seconds_left)}'
     )
 
-  def made_before(self, result: folder_job.Result) -> dict[str, Any]:
-    """The journal entry of existing outputs; empty after a failure."""
-    before = self.before.get(result.file, {})
-    return before if before.get('status') in ('started', 'done') else {}
+  def earlier_entry(self, result: folder_job.Result) -> dict[str, Any]:
+    """Returns the journal entry of earlier outputs; {} if there are none."""
+    entry = self.journal_entries.get(result.file, {})
+    return entry if entry.get('status') in ('started', 'done') else {}
 
   def fail(self, result: folder_job.Result, reason: str) -> None:
+    """Records that a photograph failed, unless it has earlier outputs."""
     result.status, result.reason = 'failed', reason
-    if not self.made_before(result):
+    if not self.earlier_entry(result):
       self.log(result)
     self.say(result, f'failed: {errors.in_one_line(reason)}')
 
@@ -112,13 +127,19 @@ def run(
 ) -> dict[str, Any]:
   """Colours the photographs of a job.
 
+  Args:
+    job: the job.
+    found: files found in the job's inputs.
+    colorizer: the model.
+
   Returns:
-    The report: `settings`, `left_out`, and `files`, a `Result` each.
+    The report: `settings`, `left_out` (paths), and `files` (a `Result` for each
+    photograph, as a dict).
 
   Raises:
-    UserError: two photographs have the same name on this disk.
-    RunError: another process writes to the folder.
-    Stopped: Ctrl-C; what is finished stays.
+    UserError: if two photographs have the same name on the disk of the outputs.
+    RunError: if another process writes to the folder.
+    Stopped: if the user pressed Ctrl-C; finished outputs remain.
   """
   output = job.output
   output.mkdir(parents=True, exist_ok=True)
@@ -126,13 +147,14 @@ def run(
     lock.hold(output, job.shard.part),
     job.journal.open('a', encoding='utf-8') as journal,
   ):
-    (output / folder_job.JOURNAL).touch()  # marks a folder of outputs
+    # Marks a folder of outputs, also if only shards write to it.
+    (output / folder_job.JOURNAL).touch()
     if not job.shard.part:
       shards.take_over(output, folder_job.JOURNAL, folder_job.PARTIAL)
     folder_job.check_case(job, found)
     shutil.rmtree(job.partial, ignore_errors=True)
     job.partial.mkdir()
-    journal.write('\n')  # ends a line that was cut off
+    journal.write('\n')  # in case a killed process left half a line
     state = FolderRun(job, colorizer, journal, total=len(found.photographs))
     if found.left_out:
       terminal.say(f'Left out: {found.left_out_text()}.')
@@ -141,8 +163,8 @@ def run(
     except KeyboardInterrupt:
       raise errors.Stopped(
         signal.SIGINT,
-        f'{state.num_seen} of {len(found.photographs)} are finished; run the '
-        'same command again to go on.',
+        f'{state.num_seen} of {len(found.photographs)} photographs are '
+        'finished; run the same command again to continue.',
       ) from None
     shutil.rmtree(job.partial)
   report = {
@@ -150,7 +172,7 @@ def run(
     'left_out': [str(path) for path in found.left_out],
     'files': [dataclasses.asdict(result) for result in files],
   }
-  if job.shard.part:  # the whole reports, when all are done
+  if job.shard.part:  # a later run without a shard writes the report
     return report
   whole_file.write_text(
     output / folder_job.REPORT, json.dumps(report, indent=2) + '\n'
@@ -164,7 +186,12 @@ def run(
 def _colour_all(
   run: FolderRun, photographs: list[tuple[pathlib.Path, str]]
 ) -> list[folder_job.Result]:
-  """Colours photographs in groups of one shape, one for each device."""
+  """Colours photographs in groups of one shape, one photograph per device.
+
+  Args:
+    run: state of the run.
+    photographs: path and name of each.
+  """
   found = []
   waiting = collections.defaultdict(list)
   for path, name in photographs:
@@ -185,7 +212,11 @@ def _colour_all(
 def _open(
   run: FolderRun, path: pathlib.Path, result: folder_job.Result
 ) -> _Task | None:
-  """Reads a photograph; None if nothing is left to do for it."""
+  """Reads a photograph, and fills in its result.
+
+  Returns:
+    The task; None if the photograph failed or is skipped.
+  """
   start = time.perf_counter()
   try:
     photograph = image_files.load_photograph(path)
@@ -200,7 +231,7 @@ def _open(
   result.height, result.width = rgb.shape[:2]
   result.notes = list(photograph.notes)
   result.made_with = run.made_with | {'photograph': digest.hexdigest()}
-  if not _may_be_made(run, result):
+  if not _should_colour(run, result):
     return None
   network_input = run.colorizer.to_network_size(rgb, photograph.alpha)
   if run.job.hints:
@@ -211,69 +242,76 @@ def _open(
     )
     result.notes += network_input.hint_notes
   if network_input.is_toned:
-    result.notes.append('toned: its one tone is left out')
+    result.notes.append('toned; its tone is ignored')
   if network_input.chroma is not None and run.job.file_options.skip_colour:
-    result.status, result.reason = 'skipped', 'has colours of its own'
+    result.status, result.reason = 'skipped', 'is a colour photograph'
     run.say(result, result.reason)
     return None
   return _Task(result, photograph, network_input, start)
 
 
-def _may_be_made(run: FolderRun, result: folder_job.Result) -> bool:
-  """False for existing outputs, and for names that are taken."""
-  before = run.made_before(result)
-  is_ours = before.get('made_with') == result.made_with
+def _should_colour(run: FolderRun, result: folder_job.Result) -> bool:
+  """Tests whether outputs are missing and may be written.
+
+  If not, it records that the photograph is skipped or has failed.
+  """
+  earlier = run.earlier_entry(result)
+  is_same = earlier.get('made_with') == result.made_with
   targets, file_options = run.job.targets(result.file), run.job.file_options
   side = encoding.MAX_SIDES.get(file_options.format, np.inf)
   if max(result.height, result.width) > side:
-    run.fail(result, f'more than {side} pixels a side: --format png.')
+    run.fail(result, f'a side has more than {side} pixels; use --format png.')
     return False
   if max(len(os.fsencode(path.name)) for path in targets) > MAX_NAME_BYTES:
-    run.fail(result, 'its name is too long for a name of an output.')
+    run.fail(result, 'its name is too long for the names of outputs.')
     return False
   existing = [
     path for path in targets if os.path.lexists(run.job.output / path)
   ]
-  if existing and not is_ours and not file_options.overwrite:
+  if existing and not is_same and not file_options.overwrite:
     run.fail(
       result,
       f'{errors.in_one_line(run.job.output / existing[0])} exists and '
-      f'{_difference(before, result)}: '
-      '--overwrite, or choose another --output.',
+      f'{_difference(earlier, result)}; '
+      'use --overwrite, or choose another --output.',
     )
     return False
   is_done = (
-    is_ours and before['status'] == 'done' and not file_options.overwrite
+    is_same and earlier['status'] == 'done' and not file_options.overwrite
   )
   if is_done and len(existing) == len(targets):
-    for name, value in before.items():
+    for name, value in earlier.items():
       setattr(result, name, value)
     result.status = 'skipped'
-    run.say(result, 'is there already')
+    run.say(result, 'its outputs exist already')
     return False
   return True
 
 
-def _difference(before: dict[str, Any], result: folder_job.Result) -> str:
-  """Says why existing outputs are not those of this run.
+def _difference(earlier: dict[str, Any], result: folder_job.Result) -> str:
+  """Explains why existing outputs differ from those of this run.
 
   Args:
-    before: the journal entry of the outputs; empty if there is none.
-    result: of this run.
+    earlier: journal entry of the existing outputs; {} if there is none.
+    result: result of this run.
+
+  Returns:
+    The end of a sentence about an output.
   """
-  if not before:
+  if not earlier:
     return 'does not belong to this job'
-  weights = before.get('made_with', {}).get('checkpoint')
+  weights = earlier.get('made_with', {}).get('checkpoint')
   if weights == result.made_with['checkpoint']:
     return 'was made with other settings'
   return (
-    f'was made by other weights (digest {str(weights)[:12]}; of an earlier '
-    'version of the model, if you changed nothing: --model takes a file)'
+    f'was made by other weights (digest {str(weights)[:12]}; if you changed '
+    'nothing, they are an earlier version of the model, and you can give their '
+    'file to --model)'
   )
 
 
 def _colour(run: FolderRun, group: list[_Task]) -> None:
-  """Draws for photographs of one shape, and writes their outputs."""
+  """Draws samples for photographs of one shape, and writes the outputs."""
   if not group:
     return
   inputs = [task.network_input for task in group]
@@ -281,12 +319,13 @@ def _colour(run: FolderRun, group: list[_Task]) -> None:
   originals = run.colorizer.score_originals(inputs)
   for task, sample_set, bits in zip(group, sample_sets, originals, strict=True):
     if run.job.file_options.overwrite:
-      # Before the journal entry: after a kill it must not describe old files.
+      # Old files are removed before the entry is written. If the process is
+      # killed in between, no entry describes the wrong files.
       for target in run.job.targets(task.result.file):
         (run.job.output / target).unlink(missing_ok=True)
-    run.log(
-      task.result
-    )  # 'started': after a kill its files can be told from foreign ones
+    # Status 'started'. If the process is killed later, the next run knows that
+    # the files belong to this job.
+    run.log(task.result)
     try:
       _finish(run, task, sample_set, original_bits=drawn_samples.finite(bits))
     except image_files.EncodingError as error:
@@ -300,14 +339,21 @@ def _finish(
   *,
   original_bits: float | None,
 ) -> None:
-  """Writes the outputs of one photograph."""
+  """Writes the outputs of one photograph, and completes its result.
+
+  Args:
+    run: state of the run.
+    task: the photograph.
+    sample_set: its samples.
+    original_bits: bits/dim of the original chroma, if it has colours.
+  """
   result, photograph, output = task.result, task.photograph, run.job.output
   pictures = []
 
   def show(name: str, rgb: np.ndarray, caption: str, *, file: str = '') -> None:
-    seen = to_srgb.over_white(rgb, photograph.alpha)
+    on_white = to_srgb.over_white(rgb, photograph.alpha)
     pictures.append(
-      contact_sheet.picture(output, name, seen, caption=caption)
+      contact_sheet.picture(output, name, on_white, caption=caption)
       | {'file': file}
     )
 
@@ -315,7 +361,7 @@ def _finish(
     f'{result.file} grey', network_size.grey_picture(task.network_input), 'grey'
   )
   for index, target in enumerate(run.job.targets(result.file)):
-    rgb, clipped = run.colorizer.render(
+    rgb, clipped_share = run.colorizer.render(
       task.network_input, sample_set.chroma[index], run.adjustments
     )
     bits = drawn_samples.finite(sample_set.bits_per_dim[index])
@@ -327,7 +373,11 @@ def _finish(
       file=str(target),
     )
     result.samples.append(
-      {'file': str(target), 'bits_per_dim': bits, 'clipped_share': clipped}
+      {
+        'file': str(target),
+        'bits_per_dim': bits,
+        'clipped_share': clipped_share,
+      }
       | color_statistics.measure_photograph(rgb)
     )
   if task.network_input.chroma is not None:
@@ -358,7 +408,7 @@ def _save(
   *,
   job: folder_job.Job,
 ) -> None:
-  """Writes one output, unless it is there."""
+  """Writes one output, unless the file exists."""
   if os.path.lexists(path):
     return
   temporary = job.partial / f'output.{job.file_options.format}'

@@ -1,4 +1,4 @@
-"""The contact sheet of a folder: one HTML file and thumbnails."""
+"""Contact sheet of a folder of outputs, an HTML file with thumbnails."""
 
 import hashlib
 import html
@@ -13,14 +13,14 @@ import numpy as np
 from pic_jax.images import resizing
 from pic_jax.runtime import whole_file
 
-THUMBNAILS = 'thumbnails'
-THUMBNAIL_SIDE = 512  # pixels, of the longer side
+THUMBNAILS = 'thumbnails'  # folder beside the page
+THUMBNAIL_SIDE = 512  # pixels of the longer side
 
 _PAGE = pathlib.Path(__file__).with_suffix('.html')
 
 
 def _text(text: Any) -> str:
-  """Escapes text; file names may hold bytes that are not text."""
+  """Escapes text for HTML, including file names that are not valid text."""
   return html.escape(os.fsencode(str(text)).decode('utf-8', 'replace'))
 
 
@@ -31,16 +31,16 @@ def _link(path: str | os.PathLike) -> str:
 def picture(
   folder: pathlib.Path, name: str, rgb: np.ndarray, *, caption: str
 ) -> dict[str, Any]:
-  """Writes a small copy of a picture, for the page.
+  """Writes a thumbnail of a picture.
 
   Args:
-    folder: of the page.
-    name: of the full picture; names the copy.
+    folder: path of the folder of the page.
+    name: unique name of the picture, which determines the thumbnail's name.
     rgb: [H, W, 3] or [H, W, 1] uint8.
-    caption: below it.
+    caption: text below the picture.
 
   Returns:
-    The entry of a picture for `to_html`.
+    Dict of `caption`, `thumbnail`, `width` and `height` for `to_html`.
   """
   digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   path = pathlib.Path(THUMBNAILS) / f'{digest}.jpg'
@@ -71,9 +71,10 @@ def to_html(entries: list[dict[str, Any]]) -> str:
   """Renders the page.
 
   Args:
-    entries: for every photograph its `file`; `reason`, if it failed; else
-      `pictures`: dicts of `caption`, `thumbnail`, `width`, `height`, and
-      `file` (relative to the page) where there is one.
+    entries: a dict for each photograph, with its name `file`, and `pictures`.
+      If it failed, `pictures` is empty, and `reason` is shown. A picture is a
+      dict of `caption`, `thumbnail`, `width` and `height`. It may also have
+      `file`, the path of the full picture relative to the page.
   """
   sections = []
   for entry in entries:

@@ -1,4 +1,4 @@
-"""Jobs: photographs, names of outputs, and the journal of earlier runs."""
+"""Jobs that colour folders: inputs, names of outputs, and journal."""
 
 import collections
 import dataclasses
@@ -13,7 +13,7 @@ from pic_jax.photos import options, shards
 from pic_jax.runtime import errors, terminal
 from pic_jax.saved import earlier_versions
 
-JOURNAL = '.pic_jax.jsonl'  # marks a folder of outputs, too
+JOURNAL = '.pic_jax.jsonl'  # its existence marks a folder of outputs
 PARTIAL = '.partial'  # folder of files that are being written
 REPORT, PAGE = 'report.json', 'contact_sheet.html'
 
@@ -23,12 +23,13 @@ class Job:
   """Inputs, output folder and settings of a job.
 
   Attributes:
-    inputs: photographs and folders.
-    output: folder.
-    settings: of the samples.
-    file_options: formats, folders, what may be overwritten.
-    hints: file of hints for the one photograph; None for none.
-    shard: which of the photographs.
+    inputs: paths of photographs and of folders with photographs.
+    output: path of the folder of outputs.
+    settings: settings of the samples.
+    file_options: options for reading and writing files.
+    hints: path of a file of hints, if there is only one photograph; None for no
+      hints.
+    shard: part of the photographs that this run colours.
   """
 
   inputs: tuple[pathlib.Path, ...]
@@ -40,19 +41,19 @@ class Job:
 
   @property
   def journal(self) -> pathlib.Path:
-    """Where this run writes what it has made."""
+    """Path of the journal of this run."""
     return self.output / self.shard.rename(JOURNAL)
 
   @property
   def partial(self) -> pathlib.Path:
-    """Folder of files that this run has not finished."""
+    """Path of the folder of files that this run has not finished."""
     return self.output / self.shard.rename(PARTIAL)
 
   def targets(self, name: str) -> list[pathlib.Path]:
-    """Outputs of a photograph, relative to the output folder.
+    """Returns the outputs of a photograph, relative to the output folder.
 
-    The whole name of the input, a number and a format: it depends on no
-    neighbour.
+    Their names consist of the whole name of the input, a number and the format.
+    So they do not depend on other photographs in its folder.
     """
     return [
       pathlib.Path(f'{name}.{index}.{self.file_options.format}')
@@ -65,15 +66,16 @@ class Found:
   """Files found in the inputs.
 
   Attributes:
-    photographs: path of each, and its name: inside its folder, or alone.
-    left_out: all other files.
+    photographs: path and name of each photograph. The name is relative to the
+      input folder, or the file's own name if the input is a file.
+    left_out: paths of all other files.
   """
 
   photographs: list[tuple[pathlib.Path, str]]
   left_out: list[pathlib.Path]
 
   def left_out_text(self) -> str:
-    """'2 .heic (pip install pillow-heif reads them), 1 .txt'."""
+    """Counts ignored files, such as '2 .heic (how to read them), 1 .txt'."""
     kinds = collections.Counter(path.suffix.lower() for path in self.left_out)
     return ', '.join(
       f'{count} {kind or "without a suffix"}'
@@ -84,20 +86,22 @@ class Found:
 
 @dataclasses.dataclass
 class Result:
-  """A photograph: its line in the journal, row of the report, part of the page.
+  """Result for one photograph, for the journal, the report and the page.
 
   Attributes:
-    file: its name, which names its outputs, too.
-    status: 'started', 'done', 'skipped' (it is there already) or 'failed'.
-    reason: why it failed.
-    height, width: pixels.
+    file: name of the photograph, with which the names of its outputs begin.
+    status: 'started', 'done', 'skipped' or 'failed'.
+    reason: reason why it failed or was skipped.
+    height, width: size of the photograph in pixels.
     notes: notes for the user.
     made_with: everything that determines the outputs.
-    samples: of each `file`, `bits_per_dim`, `clipped_share`, measures.
-    original: the same of a colour photograph's own colours.
-    difference: mean distance of two samples in (a, b), Lab units.
-    seconds: that it took.
-    pictures: of the page, see `contact_sheet.to_html`.
+    samples: for each sample a dict of `file`, `bits_per_dim`, `clipped_share`
+      and the measures of `color_statistics`.
+    original: `bits_per_dim` and measures of the original colours; None if the
+      photograph has no colours.
+    difference: mean distance of two samples in (a, b), in Lab units.
+    seconds: time that the photograph took.
+    pictures: pictures on the page, see `contact_sheet.to_html`.
   """
 
   file: str
@@ -118,15 +122,15 @@ def find(job: Job) -> Found:
   """Finds files with the suffix of a photograph, in a fixed order.
 
   Raises:
-    UserError: nothing there, two of one name, the output is an input, or it
-      holds files of others under names that a job needs.
+    UserError: if there are no photographs or two have the same name, or the
+      output is an input or has files that a job would overwrite.
   """
   output = job.output
   if output.exists() and not output.is_dir():
     raise errors.UserError(
       f'{errors.in_one_line(output)} must be a folder (--output).'
     )
-  _refuse_files_of_others(job)
+  _refuse_foreign_files(job)
   photographs, left_out = [], []
   for source in job.inputs:
     if not os.path.lexists(source):
@@ -141,16 +145,16 @@ def find(job: Job) -> Found:
         f'{errors.in_one_line(output)} is both input and output: choose '
         'another --output.'
       )
-    inside, others = _walk(source, output, job.file_options.recursive)
+    found, other_files = _walk(source, output, job.file_options.recursive)
     photographs += [
-      (path, path.relative_to(source).as_posix()) for path in inside
+      (path, path.relative_to(source).as_posix()) for path in found
     ]
-    left_out += others
+    left_out += other_files
   if not photographs:
     hint = (
       ''
       if job.file_options.recursive
-      else '; --recursive looks into subfolders'
+      else '; use --recursive to search subfolders'
     )
     if left_out:
       hint += f'; left out: {Found([], left_out).left_out_text()}'
@@ -160,15 +164,19 @@ def find(job: Job) -> Found:
     )
   if job.hints and len(photographs) > 1:
     raise errors.UserError(
-      f'--hints belong to one photograph, got {len(photographs)}.'
+      f'--hints are for one photograph, got {len(photographs)} photographs.'
     )
   _refuse_equal_names(photographs, str)
-  own = [(path, name) for path, name in photographs if job.shard.has(name)]
-  return Found(own, left_out)
+  in_shard = [(path, name) for path, name in photographs if job.shard.has(name)]
+  return Found(in_shard, left_out)
 
 
-def _refuse_files_of_others(job: Job) -> None:
-  """Refuses a folder without a journal that holds files of these names."""
+def _refuse_foreign_files(job: Job) -> None:
+  """Refuses a folder with files that a job would overwrite but did not write.
+
+  A folder with a journal is accepted. `overwrite` also allows to overwrite the
+  report and the page.
+  """
   if (job.output / JOURNAL).exists():
     return
   names = (PARTIAL, REPORT, PAGE)
@@ -183,8 +191,8 @@ def _refuse_files_of_others(job: Job) -> None:
 def _walk(
   source: pathlib.Path, output: pathlib.Path, recursive: bool
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-  """Lists photographs of a folder, and other or unreadable files."""
-  photographs, others = [], []
+  """Lists the photographs of a folder, and its other or unreadable files."""
+  photographs, other_files = [], []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
     subfolders[:] = [
@@ -192,52 +200,60 @@ def _walk(
     ]
     for name in tuple(subfolders):
       try:
-        is_of_a_job = (here / name / JOURNAL).exists()
+        has_outputs = (here / name / JOURNAL).exists()
         os.scandir(here / name).close()
       except OSError:
         terminal.say(f'{errors.in_one_line(here / name)} may not be read.')
-        others.append(here / name)
+        other_files.append(here / name)
         subfolders.remove(name)
         continue
-      if is_of_a_job or (output.exists() and output.samefile(here / name)):
+      if has_outputs or (output.exists() and output.samefile(here / name)):
         subfolders.remove(name)
     for name in names:
       if not name.startswith('.'):
         suffix = pathlib.Path(name).suffix.lower()
         is_photograph = suffix in image_files.suffixes()
-        (photographs if is_photograph else others).append(here / name)
-  return sorted(photographs, key=os.fsencode), sorted(others, key=os.fsencode)
+        (photographs if is_photograph else other_files).append(here / name)
+  return (
+    sorted(photographs, key=os.fsencode),
+    sorted(other_files, key=os.fsencode),
+  )
 
 
 def _refuse_equal_names(
   photographs: list[tuple[pathlib.Path, str]], key: Any
 ) -> None:
-  seen = {}
+  """Refuses photographs whose names are equal after applying `key`."""
+  path_by_name = {}
   for path, name in photographs:
-    first = seen.setdefault(key(name), path)
+    first = path_by_name.setdefault(key(name), path)
     if first is not path:
       raise errors.UserError(
         f'{errors.in_one_line(first)} and {errors.in_one_line(path)} would '
-        'have outputs of the same name: colour them into two --output folders.'
+        'have outputs of the same name; use two --output folders.'
       )
 
 
 def check_case(job: Job, found: Found) -> None:
-  """Refuses names that are one name on the disk of the outputs.
+  """Refuses names that differ only by case, if the disk ignores case.
 
   Raises:
-    UserError: names both.
+    UserError: if there are such names; the text gives both.
   """
   with tempfile.NamedTemporaryFile(prefix='.case', dir=job.output) as file:
-    other = pathlib.Path(file.name)
-    if other.with_name(other.name.swapcase()).exists():
+    path = pathlib.Path(file.name)
+    if path.with_name(path.name.swapcase()).exists():
       _refuse_equal_names(found.photographs, str.casefold)
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
-  """Reads the last entry of every file.
+  """Reads the last entry of each photograph from all journals of a folder.
 
-  Entries of shards are newer than those of the whole, which takes them over.
+  Journals of shards are read last. They are newer than the journal of the whole
+  folder, because `shards.take_over` moves their entries to it.
+
+  Returns:
+    Entries, which are `Result`s as dicts, keyed by `file`.
   """
   entries = {}
   for path in (output / JOURNAL, *shards.journals(output, JOURNAL)):
@@ -248,6 +264,6 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
         entry = json.loads(line)
         name = entry['file']
       except (ValueError, TypeError, KeyError):
-        continue  # cut off by a kill, or written by another program
+        continue  # half a line of a killed process, or of another program
       entries[name] = earlier_versions.journal_entry(entry)
   return entries
