@@ -1,4 +1,4 @@
-"""Checks of requests from a browser, and error responses."""
+"""Checks of the requests that browsers send, and responses to bad requests."""
 
 import asyncio
 import dataclasses
@@ -18,8 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pic_jax.app import studio, worker
 from pic_jax.runtime import errors
 
-MAX_REQUEST_BYTES = 1_000_000  # of anything but a photograph
-SILENT_SECONDS = 30.0  # between two parts of a body
+# Largest body of a request, except that photographs may be larger.
+MAX_REQUEST_BYTES = 1_000_000
+# Longest wait for the next part of a body.
+SILENT_SECONDS = 30.0
+# Headers of every response.
 HEADERS = (
   (b'cache-control', b'no-store'),
   (
@@ -35,18 +38,18 @@ HEADERS = (
 
 
 class RequestError(ValueError):
-  """A request that this page does not send; the text says what is wrong."""
+  """A malformed request, which the page would not send."""
 
 
 class TooLargeError(ValueError):
-  """A body that is longer than anything of its kind."""
+  """A request whose body is too long."""
 
 
 class SilentError(TimeoutError):
-  """A body of which nothing more comes."""
+  """A request whose body stopped arriving."""
 
 
-# What a request may fail by, with the status of the answer.
+# HTTP status for each type of exception that a request may raise.
 STATUSES = {
   RequestError: 400,
   TooLargeError: 413,
@@ -55,26 +58,28 @@ STATUSES = {
   errors.RunError: 422,
   worker.BusyError: 503,
   SilentError: 408,
-  ClientDisconnect: 400,  # in the middle of a file: nobody reads the answer
+  ClientDisconnect: 400,  # nobody reads this response
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-  """Names under which the page may be asked for.
+  """Host names under which the page may be requested.
 
   Attributes:
-    host: where it listens.
-    allowed: other names, of this machine or of a proxy in front of it.
+    host: host name or address on which the server listens.
+    allowed: other names that the user has allowed, such as names of this
+      machine or of a proxy in front of it.
   """
 
   host: str
   allowed: tuple[str, ...] = ()
 
   def has(self, netloc: str) -> bool:
-    """Whether 'name:port' is a name of the page, or any address.
+    """Returns whether a request's 'host:port' is acceptable.
 
-    Somebody who asks by an address needed no name that resolves to it.
+    An IP address is always acceptable, because the attack that `SameSite`
+    prevents needs a host name.
     """
     name = hostname(netloc)
     if name in ('localhost', self.host.lower()) or self.allows(netloc):
@@ -85,12 +90,12 @@ class Site:
       return False
 
   def allows(self, netloc: str) -> bool:
-    """Whether this is one of the other names, at any port."""
+    """Returns whether the name in 'name:port' is in `allowed`."""
     return hostname(netloc) in {name.lower() for name in self.allowed}
 
 
 def hostname(netloc: str) -> str:
-  """The name in 'name:port', in lower case; '' if there is none."""
+  """Returns the name in 'name:port' in lower case, or '' if there is none."""
   try:
     return urllib.parse.urlsplit(f'//{netloc}').hostname or ''
   except ValueError:
@@ -98,15 +103,24 @@ def hostname(netloc: str) -> str:
 
 
 class SameSite:
-  """Refuses what other sites' pages send through a browser.
+  """ASGI application that refuses requests which other sites' pages send.
 
-  A stranger's page may have its name resolve to this machine: then Host is the
-  stranger's name. It may also send a request here: then Origin is. A proxy may
-  pass on its own name as Origin, and ours as Host: it has to be allowed. Every
-  answer gets `HEADERS`.
+  A malicious site may let its own name resolve to this machine (DNS
+  rebinding). The header Host then holds that name. The site's page may also
+  send a request to this server. The header Origin then holds the site's name.
+  A proxy in front of this server may send its own name as Origin, and this
+  server's name as Host. The user has to allow the proxy's name.
+
+  All responses get the headers `HEADERS`.
   """
 
   def __init__(self, app: ASGIApp, site: Site):
+    """Wraps an application.
+
+    Args:
+      app: application that answers the accepted requests.
+      site: names under which requests are accepted.
+    """
     self._app = app
     self._site = site
 
@@ -118,9 +132,9 @@ class SameSite:
       origin = headers.get(b'origin', b'').decode('latin-1')
       origin = origin.partition('://')[2] if origin else host
       if not self._site.has(host):
-        app = refusal(f'{host!a} is no name of this page{remedy(host)}.', 403)
+        app = refusal(f'{host!a} is no name of this page.{remedy(host)}', 403)
       elif origin != host and not self._site.allows(origin):
-        app = refusal(f'Another site asked for this{remedy(origin)}.', 403)
+        app = refusal(f'Another site sent this request.{remedy(origin)}', 403)
 
     async def send_with_headers(message: Message) -> None:
       if message['type'] == 'http.response.start':
@@ -131,25 +145,37 @@ class SameSite:
 
 
 def remedy(netloc: str) -> str:
-  """Remedy if the user owns the host name."""
+  """Returns a sentence that says how the user can allow a name of their own.
+
+  Args:
+    netloc: 'name:port' of the refused request.
+
+  Returns:
+    The sentence after a space, or '' if this is not a valid name.
+  """
   name = hostname(netloc)
   if not re.fullmatch(r'[a-z0-9.-]{1,253}', name):
     return ''
-  return f'; if it is yours, start `pic-jax app --allow {name}`'
+  return f' If it is yours, start `pic-jax app --allow {name}`.'
 
 
 def refusal(text: str, status: int) -> Response:
-  """An error that the page shows."""
+  """Returns a response with an error message that the page shows."""
   return JSONResponse({'error': text}, status)
 
 
 async def explain(_: Request, error: Exception) -> Response:
-  """Every failure is one line for the page."""
+  """Returns the response to a request that raised an exception."""
   return refusal(*reason_and_status(error))
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-  """Reads a body, and never more than `max_bytes` of it."""
+  """Reads the body of a request, if it is not too long.
+
+  Raises:
+    TooLargeError: if it has more than `max_bytes` bytes.
+    SilentError: if no part of it arrives for `SILENT_SECONDS`.
+  """
   parts, length = [], 0
   stream = request.stream()
   while True:
@@ -157,32 +183,50 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
       part = await asyncio.wait_for(anext(stream), SILENT_SECONDS)
     except StopAsyncIteration:
       break
-    except TimeoutError:  # a vanished client must not hold an upload slot
+    except TimeoutError:  # a client that is gone must not block other uploads
       raise SilentError(
-        f'Nothing more came for {SILENT_SECONDS:g} s: send it again.'
+        f'No data arrived for {SILENT_SECONDS:g} s. Please send it again.'
       ) from None
     length += len(part)
     if length > max_bytes:
-      raise TooLargeError(f'More than {max_bytes:,} bytes; scale it down.')
+      raise TooLargeError(
+        f'More than {max_bytes:,} bytes were sent. Please send a smaller file.'
+      )
     parts.append(part)
   return b''.join(parts)
 
 
 async def read_json(request: Request, parse: Callable[[Any], Any]) -> Any:
-  """Reads JSON and makes of it what is asked for."""
+  """Reads the JSON body of a request.
+
+  Args:
+    request: the request.
+    parse: function that converts the JSON value. It may raise a `LookupError`,
+      `TypeError` or `ValueError` if the value is wrong.
+
+  Returns:
+    The result of `parse`.
+
+  Raises:
+    RequestError: if the body is not JSON or `parse` refuses it.
+    TooLargeError, SilentError: see `read_body`.
+  """
   body = await read_body(request, MAX_REQUEST_BYTES)
   try:
     return parse(json.loads(body))
   except (LookupError, TypeError, ValueError, RecursionError) as error:
-    raise RequestError(f'A request that cannot be read: {error}') from None
+    raise RequestError(f'The request is not valid: {error}') from None
 
 
 def reason_and_status(error: Exception) -> tuple[str, int]:
-  """The line that the page shows; what nobody foresaw goes to the terminal."""
+  """Returns the message for the page and the HTTP status of an exception.
+
+  The traceback of an unexpected exception is printed to the terminal.
+  """
   if isinstance(error, HTTPException):
     return error.detail, error.status_code
   for kind, status in STATUSES.items():
     if isinstance(error, kind):
       return str(error), status
   traceback.print_exception(error)
-  return 'The program failed; its terminal says where.', 500
+  return 'The program failed. Its terminal shows the reason.', 500

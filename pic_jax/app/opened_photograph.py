@@ -1,4 +1,4 @@
-"""A photograph in memory: the file as it came, and what is looked at."""
+"""A photograph that the server keeps in memory."""
 
 import dataclasses
 import hashlib
@@ -12,24 +12,29 @@ from pic_jax.app import sample_recipe
 from pic_jax.images import any_shape, image_files, resizing, to_srgb
 from pic_jax.photos import colorize, drawn_samples, network_size
 
-SCREEN_SIDE = 1600  # pixels of the long side of what is shown whole
-SMALL_SIDE = 480  # of the pictures in the list
+# Longest side, in pixels, of a photograph that is shown whole on the screen.
+SCREEN_SIDE = 1600
+# Longest side, in pixels, of the small pictures in the list of versions.
+SMALL_SIDE = 480
 
 
 @dataclasses.dataclass
 class Opened:
-  """A photograph in memory.
+  """A photograph in memory, with the results that were computed for it.
 
   Attributes:
-    key: names it; nobody guesses it.
-    data: the file.
-    sha256: of the file.
-    size: height and width of the upright photograph.
-    notes: see `image_files.Photograph`.
-    network_input: its luminance is at most `SCREEN_SIDE` long.
-    small_luminance: [H, W] L of the photograph, at most `SMALL_SIDE` long.
+    key: random identifier, which other users of the server cannot guess.
+    data: contents of the file.
+    sha256: SHA-256 of the file, in hexadecimal digits.
+    size: height and width of the upright photograph in pixels.
+    notes: notes for the user, see `image_files.Photograph`.
+    network_input: the network's input. Its luminance is not that of the full
+      size, but has sides of at most `SCREEN_SIDE`.
+    small_luminance: luminance L of the photograph, 0..100, [H, W] float32, with
+      sides of at most `SMALL_SIDE`.
     sample_sets: samples drawn so far, keyed by recipe.
-    expected: what the embedding expects in each cell, by what is given.
+    expected: predictions of the embedding, see `Colorizer.expect`, keyed by the
+      pins that it was given.
   """
 
   key: str
@@ -47,7 +52,7 @@ class Opened:
   )
 
   def facts(self) -> dict[str, Any]:
-    """For a page."""
+    """Returns the properties that the page shows, as a JSON object."""
     return {
       'id': self.key,
       'sha256': self.sha256,
@@ -62,8 +67,12 @@ class Opened:
 def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
   """Reads a photograph.
 
+  Args:
+    data: contents of the file.
+    colorizer: model whose input is computed.
+
   Raises:
-    RunError: it cannot be read.
+    RunError: if the file cannot be read.
   """
   photograph = image_files.decode_photograph(data)
   screen = on_screen(photograph)
@@ -83,13 +92,24 @@ def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
 
 
 def on_screen(photograph: image_files.Photograph) -> np.ndarray:
-  """At most `SCREEN_SIDE` long, uint8 [H, W, C], over white."""
+  """Scales a photograph down to sides of at most `SCREEN_SIDE`.
+
+  Returns:
+    Array of pixels over white, uint8 [H, W, C].
+  """
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
   return np.atleast_3d(resizing.limit_long_side(rgb, SCREEN_SIDE))
 
 
 def luminance_of(rgb: np.ndarray) -> np.ndarray:
-  """L [H, W] float32, 0..100, of [H, W, C] uint8."""
+  """Converts an sRGB picture to luminance.
+
+  Args:
+    rgb: [H, W, C] uint8 with 1 or 3 channels.
+
+  Returns:
+    Luminance L, 0..100, [H, W] float32.
+  """
   return any_shape.rgb_to_lab(np.broadcast_to(rgb, (*rgb.shape[:2], 3)))[..., 0]
 
 
@@ -98,15 +118,18 @@ def part_on_screen(
   box: tuple[int, int, int, int],
   width: int,
 ) -> tuple[np.ndarray, network_size.Window]:
-  """A part of a photograph as large as a screen shows it, over white.
+  """Cuts a part out of a photograph and scales it down for the screen.
 
   Args:
-    photograph: in full.
-    box: left, top, right, bottom in its pixels.
-    width: pixels of the part on the screen, at most as many as it has.
+    photograph: the photograph at its full size.
+    box: left, top, right and bottom edge of the part, in pixels of the
+      photograph.
+    width: width in pixels that the part has on the screen. The part is never
+      enlarged.
 
   Returns:
-    [H, W, C] uint8, and its place in the photograph at that scale.
+    Pixels of the part over white, [H, W, C] uint8, and the position of the part
+    in the photograph that is scaled in the same way.
   """
   left, top, right, bottom = box
   rgb = photograph.rgb[top:bottom, left:right]

@@ -1,7 +1,8 @@
-"""Scores of pins: how well a version follows them, where they run over.
+"""Scores of how well a version follows its pins.
 
-Nobody has outlined the objects: of an object counts what is near to a pin, see
-`brush.distances`, some way beyond the cells that the pin itself gives.
+A pin should colour an object, but the outlines of objects are not known.
+Therefore the cells near a pin, in the sense of `brush.distances`, stand for the
+object. They include cells beyond the pin's brush.
 """
 
 from typing import NamedTuple
@@ -11,31 +12,36 @@ import numpy as np
 from pic_jax.images import any_shape
 from pic_jax.photos import brush
 
-# Against outlines by hand (scripts/measure_pins.py, 19 objects, two places of
-# each): within `REACH` lies 0.73 of an object, and 0.74 of what lies there is
-# the object; within `FAR` lies 0.85.
-# Distances from a pin: so far an object surely reaches, and may reach.
+# Distances from a pin, as `brush.distances` measures them. Cells within `REACH`
+# count as the pin's object. Cells beyond `FAR` count as outside, and the cells
+# between are not scored. On hand-drawn outlines of 19 objects, two positions in
+# each (scripts/measure_pins.py), the cells within `REACH` cover 0.73 of the
+# object, and 0.74 of them are on it. The cells within `FAR` cover 0.85.
 REACH, FAR = 60.0, 76.0
-# Lab units of (a, b): what is nearer took a pin's colour, what is farther did
-# not take it at all.
+# Distances in (a, b) from a pin's colour, Lab units. A cell has taken the
+# colour fully up to `SAME`, not at all from `OTHER` on, and partly between.
 SAME, OTHER = 5.0, 45.0
-NEAR = 20.0  # Lab units: of where a colour ran over
-GREY = 10.0  # chroma of a pin below which nothing can run over
-MOVED = 15.0  # Lab units by which a cell must have come nearer to the colour
-MIN_OVERRUN = 0.05  # of all cells: less is not worth a word
+# A pin's colour ran over to an outside cell if the cell is within `NEAR` of the
+# colour, and is nearer than without pins by more than `MOVED`, Lab units.
+NEAR = 20.0
+MOVED = 15.0
+# Pins of less chroma than this are grey, and do not run over.
+GREY = 10.0
+# Smallest fraction of all cells that is reported as an overrun.
+MIN_OVERRUN = 0.05
 
 
 class PinScore(NamedTuple):
-  """One version's.
+  """Scores of one version.
 
   Attributes:
-    taken: 0..1, how near to the pins' colours the cells around them came, not
-      counting those that the pins give; the mean over pins. 1 without pins.
-    spill: Lab units by which the other cells came nearer to a pin's colour than
-      without pins, their mean.
-    overrun: (row, column) of a cell in the middle of where a colour ran over;
-      None: nowhere. A pin there, "as it is here" of a version without pins or
-      grey, is the cure.
+    taken: 0..1, how fully the cells near the pins took the pins' colours: mean
+      over pins, without the cells that the brushes set. 1 if there are no pins.
+    spill: mean amount in Lab units by which outside cells are nearer to a pin's
+      colour than without pins.
+    overrun: (row, column) of a cell in the middle of the area to which a
+      colour ran over, or None. A further pin there, with the colour that the
+      version has without pins, corrects this.
   """
 
   taken: float
@@ -44,20 +50,35 @@ class PinScore(NamedTuple):
 
 
 def _wanted(stroke: brush.Stroke, luminance: np.ndarray) -> np.ndarray:
-  """[h, w, 2] Lab units: what a pin's colour can be in each cell, in gamut."""
+  """Returns a pin's colour as it fits into the gamut in each cell.
+
+  Args:
+    stroke: the pin.
+    luminance: [h, w] L of the cells, 0..100.
+
+  Returns:
+    [h, w, 2] (a, b) in Lab units.
+  """
   chroma = np.broadcast_to(stroke.chroma, (*luminance.shape, 2))
   lab = np.concatenate([luminance[..., None], chroma], -1).astype(np.float32)
   return any_shape.within_gamut(lab)[..., 1:]
 
 
 def _middle(mask: np.ndarray) -> tuple[int, int] | None:
-  """The True cell [h, w] that has most others around it, within 2 cells."""
+  """Returns the True cell with the most True cells in the 5 x 5 around it.
+
+  Args:
+    mask: [h, w] bool.
+
+  Returns:
+    (row, column) of the cell, or None if no cell is True.
+  """
   if not mask.any():
     return None
   padded = np.pad(mask, 2).astype(int)
   windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
-  crowd = np.where(mask, windows.sum((2, 3)), 0)
-  row, column = np.unravel_index(crowd.argmax(), mask.shape)
+  num_around = np.where(mask, windows.sum((2, 3)), 0)
+  row, column = np.unravel_index(num_around.argmax(), mask.shape)
   return int(row), int(column)
 
 
@@ -68,13 +89,14 @@ def score(
   *,
   plain: np.ndarray,
 ) -> PinScore:
-  """Scores a version.
+  """Scores how well a version follows its pins.
 
   Args:
-    strokes: its pins, see `hint_files.strokes_of`.
-    luminance: [cell_side h, cell_side w] L, see `Colorizer.brush_luminance`.
-    chroma: [h, w, 2] the version, Lab units.
-    plain: [h, w, 2] the same sample without pins.
+    strokes: the version's pins, see `hint_files.strokes_of`.
+    luminance: [cell_side * h, cell_side * w] L, 0..100, see
+      `Colorizer.brush_luminance`.
+    chroma: [h, w, 2] chroma of the version, Lab units.
+    plain: [h, w, 2] chroma of the same sample without pins, Lab units.
   """
   if not strokes:
     return PinScore(1.0, 0.0, None)
@@ -86,17 +108,17 @@ def score(
   _, is_given = brush.paint(strokes, luminance, cell_side)
   for stroke in strokes:
     wanted = _wanted(stroke, cells)
-    apart = np.linalg.norm(chroma - wanted, axis=-1)
+    difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
     objects |= distance <= FAR
     beyond = (distance <= REACH) & ~is_given
-    near = 1.0 - np.clip((apart - SAME) / (OTHER - SAME), 0.0, 1.0)
-    shares.append(near[beyond].mean() if beyond.any() else 1.0)
+    taken = 1.0 - np.clip((difference - SAME) / (OTHER - SAME), 0.0, 1.0)
+    shares.append(taken[beyond].mean() if beyond.any() else 1.0)
     if np.linalg.norm(stroke.chroma) < GREY:
       continue
-    nearer = np.linalg.norm(plain - wanted, axis=-1) - apart
+    nearer = np.linalg.norm(plain - wanted, axis=-1) - difference
     shift = np.maximum(shift, nearer)
-    ran_over |= (nearer > MOVED) & (apart < NEAR)
+    ran_over |= (nearer > MOVED) & (difference < NEAR)
   outside = ~(objects | is_given)
   ran_over &= outside
   is_much = ran_over.sum() >= max(2, MIN_OVERRUN * ran_over.size)

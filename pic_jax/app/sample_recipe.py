@@ -1,4 +1,4 @@
-"""All that one sample depends on, besides photograph and weights."""
+"""Recipes of samples, and conversion of pins from and to JSON."""
 
 import dataclasses
 import operator
@@ -8,17 +8,23 @@ from typing import Any
 
 from pic_jax.photos import adjustments, hint_points, options
 
+# Largest number of pins in a request.
 MAX_PINS = 1000
 Pins = tuple[hint_points.Point, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """Names a sample, here and on the command line.
+  """Settings from which a sample of a photograph can be drawn again.
+
+  A model, a photograph and a recipe always give the same sample, here and on
+  the command line.
 
   Attributes:
-    seed, sample, temperature: see `options.Settings`.
-    pins: colours that are known, see `hint_points.Point`.
+    seed: seed of the random numbers, see `options.Settings`.
+    sample: number of the sample of this seed.
+    temperature: sampling temperature.
+    pins: known colours, see `hint_points.Point`.
   """
 
   seed: int
@@ -28,10 +34,13 @@ class Recipe:
 
   @classmethod
   def from_json(cls, fields: dict[str, Any]) -> 'Recipe':
-    """Checks what comes from a page.
+    """Reads a recipe that the page sent.
+
+    Args:
+      fields: JSON object with the attributes.
 
     Raises:
-      LookupError, TypeError, ValueError: not a recipe.
+      LookupError, TypeError, ValueError: if a field is missing or wrong.
     """
     recipe = cls(
       seed=operator.index(fields['seed']),
@@ -43,17 +52,21 @@ class Recipe:
     return recipe
 
   def settings(self) -> options.Settings:
-    """The same as the command line has it."""
+    """Returns the settings for `Colorizer.draw`, without the pins."""
     return options.Settings(
       samples=[self.sample], seed=self.seed, temperature=self.temperature
     )
 
 
 def adjustments_from_json(fields: dict[str, Any]) -> adjustments.Adjustments:
-  """Checks {'saturation': 1, 'warmth': 0, ...}; all of them are there.
+  """Reads adjustments that the page sent.
+
+  Args:
+    fields: JSON object {'saturation': 1, 'warmth': 0, ...} with a number for
+      each field of `Adjustments`.
 
   Raises:
-    LookupError, TypeError, ValueError: they are not.
+    LookupError, TypeError, ValueError: if a field is missing or wrong.
   """
   names = [field.name for field in dataclasses.fields(adjustments.Adjustments)]
   given = {name: float(fields[name]) for name in names}
@@ -61,22 +74,24 @@ def adjustments_from_json(fields: dict[str, Any]) -> adjustments.Adjustments:
 
 
 def pins_from_json(pins: Any) -> Pins:
-  """Checks [{'x': 3, 'y': 4, 'color': '#rrggbb', 'size': 'M'}, ...].
+  """Reads pins that the page sent.
 
-  Places are pixels of the upright photograph; a size may be ''.
+  Args:
+    pins: JSON list of {'x': 3, 'y': 4, 'color': '#rrggbb', 'size': 'M'}. The
+      position is in pixels of the upright photograph. The size may be ''.
 
   Raises:
-    LookupError, TypeError, ValueError: it is none of that.
+    LookupError, TypeError, ValueError: if this is not a list of valid pins.
   """
   if len(pins) > MAX_PINS:
-    raise ValueError(f'at most {MAX_PINS} pins, got {len(pins)}.')
+    raise ValueError(f'there can be at most {MAX_PINS} pins, got {len(pins)}.')
   points = []
   for pin in pins:
     color, size = pin['color'], pin['size']
     if not re.fullmatch(r'#[0-9a-f]{6}', color):
-      raise ValueError(f'a pin has a colour #rrggbb, got {color!a:.20}.')
+      raise ValueError(f'a colour must be #rrggbb, got {color!a:.20}.')
     if size not in hint_points.SIZES:
-      raise ValueError(f'a pin has a size S, M, L or none, got {size!a:.20}.')
+      raise ValueError(f'a size must be S, M, L or empty, got {size!a:.20}.')
     x, y = operator.index(pin['x']), operator.index(pin['y'])
     rgb = tuple(bytes.fromhex(color[1:]))
     points.append(hint_points.Point(x, y, rgb, size))
@@ -84,7 +99,7 @@ def pins_from_json(pins: Any) -> Pins:
 
 
 def pins_to_json(points: Iterable[hint_points.Point]) -> list[dict[str, Any]]:
-  """Pins as `pins_from_json` reads them."""
+  """Converts pins to the JSON list that `pins_from_json` reads."""
   return [
     {
       'x': int(point.x),

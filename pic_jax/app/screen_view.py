@@ -1,4 +1,4 @@
-"""Requests of the page to show and to save pictures."""
+"""Parsing of the page's requests to show and to save pictures."""
 
 import dataclasses
 import operator
@@ -7,24 +7,31 @@ from typing import Any
 from pic_jax.app import sample_recipe
 from pic_jax.photos import adjustments
 
+# Pictures that can be shown: the photograph without its colours, the photograph
+# with its own colours, or a version.
 KINDS = ('grey', 'original', 'version')
+# Suffix of a file -> name of its format.
 FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
-MAX_SAMPLES = 64  # of one request
-MAX_WIDTH = 10_000  # pixels of a screen
-MAX_NAME = 200  # characters
+# Largest number of samples in one request.
+MAX_SAMPLES = 64
+# Largest width of a picture for the screen, in pixels.
+MAX_WIDTH = 10_000
+# Largest number of characters in the name of an archive's pictures.
+MAX_NAME = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-  """A picture for the screen.
+  """A request for a picture on the screen.
 
   Attributes:
-    kind: one of `KINDS`.
-    recipe: of a version; None for the others.
-    adjustments: of a version.
-    box: the part that is looked at, left, top, right, bottom in pixels of the
-      photograph; None for all of it.
-    width: pixels of that part on the screen.
+    kind: kind of the picture, one of `KINDS`.
+    recipe: recipe of the version; None for other kinds.
+    adjustments: adjustments of the version; neutral for other kinds.
+    box: left, top, right and bottom edge of the visible part, in pixels of the
+      photograph; None for the whole photograph.
+    width: width of the visible part on the screen, in pixels; 0 if `box` is
+      None.
   """
 
   kind: str
@@ -35,14 +42,18 @@ class Asked:
 
   @classmethod
   def from_json(cls, fields: dict[str, Any]) -> 'Asked':
-    """Checks what comes from a page.
+    """Reads a request of the page.
+
+    Args:
+      fields: JSON object with the attributes. Fields that do not apply may be
+        missing.
 
     Raises:
-      LookupError, TypeError, ValueError: nothing that can be seen.
+      LookupError, TypeError, ValueError: if a field is missing or wrong.
     """
     kind, box = fields['kind'], fields.get('box')
     if kind not in KINDS:
-      raise ValueError(f'`kind` is one of {KINDS}, got {kind!a:.20}.')
+      raise ValueError(f'`kind` must be one of {KINDS}, got {kind!a:.20}.')
     recipe, wanted = None, adjustments.NEUTRAL
     if kind == 'version':
       recipe = sample_recipe.Recipe.from_json(fields['recipe'])
@@ -53,21 +64,22 @@ class Asked:
       box = left, top, right, bottom
       width = operator.index(fields['width'])
       if not 0 < width <= MAX_WIDTH:
-        raise ValueError(f'`width` is from 1 to {MAX_WIDTH}, got {width}.')
+        raise ValueError(f'`width` must be 1 to {MAX_WIDTH}, got {width}.')
     return cls(kind, recipe, wanted, box, width)
 
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-  """Pictures at the size of their photograph.
+  """A request for a file with versions at the photograph's own size.
 
   Attributes:
-    recipes: of the versions.
-    adjustments: of all of them.
-    form: 'PNG' or 'JPEG'.
-    is_beside: whether the grey photograph stands on the left of each.
-    archive_name: of the photograph, for the files of an archive; '' if the one
-      picture is wanted as it is.
+    recipes: recipes of the versions.
+    adjustments: adjustments of all versions.
+    form: format of the pictures, 'PNG' or 'JPEG'.
+    is_beside: whether each picture shows the grey photograph on the left and
+      the version on the right.
+    archive_name: first part of the names of the pictures in a zip archive, or
+      '' for a single picture without an archive.
   """
 
   recipes: tuple[sample_recipe.Recipe, ...]
@@ -78,22 +90,26 @@ class Saved:
 
   @property
   def media_type(self) -> str:
-    """Name of the file."""
+    """Media type of the file for HTTP."""
     if self.archive_name:
       return 'application/zip'
     return f'image/{self.form.lower()}'
 
   @classmethod
   def from_json(cls, fields: dict[str, Any]) -> 'Saved':
-    """Checks what comes from a page.
+    """Reads a request of the page.
+
+    Args:
+      fields: JSON object with 'recipes', 'adjustments', 'format' (a key of
+        `FORMATS`), 'beside' and, for an archive, 'name'.
 
     Raises:
-      LookupError, TypeError, ValueError: nothing that can be saved.
+      LookupError, TypeError, ValueError: if a field is missing or wrong.
     """
     recipes = recipes_from_json(fields['recipes'])
     is_archive = 'name' in fields
     if len(recipes) > 1 and not is_archive:
-      raise ValueError('several versions need a `name`.')
+      raise ValueError('`name` must be given for several versions.')
     name = str(fields['name'])[:MAX_NAME] if is_archive else ''
     for letter in '/\\:\0':
       name = name.replace(letter, '_')
@@ -107,11 +123,14 @@ class Saved:
 
 
 def recipes_from_json(recipes: Any) -> tuple[sample_recipe.Recipe, ...]:
-  """Checks recipes of at least one and at most `MAX_SAMPLES` samples.
+  """Reads a JSON list of 1 to `MAX_SAMPLES` recipes.
 
   Raises:
-    LookupError, TypeError, ValueError: they are no recipes.
+    LookupError, TypeError, ValueError: if a recipe is wrong, or there are too
+      few or too many.
   """
   if not 0 < len(recipes) <= MAX_SAMPLES:
-    raise ValueError(f'from 1 to {MAX_SAMPLES} samples, got {len(recipes)}.')
+    raise ValueError(
+      f'there must be 1 to {MAX_SAMPLES} recipes, got {len(recipes)}.'
+    )
   return tuple(map(sample_recipe.Recipe.from_json, recipes))

@@ -441,7 +441,9 @@ def test_a_strangers_page_can_do_nothing(page, address, tmp_path):
     )
     assert answer == 'TypeError'  # may not be read
     page.driver.execute_script('document.forms[0].submit()')
-    page.wait(lambda: 'Another site asked for this' in page.driver.page_source)
+    page.wait(
+      lambda: 'Another site sent this request' in page.driver.page_source
+    )
     site.shutdown()
   page.complaints()
   page.driver.get(address)

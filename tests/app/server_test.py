@@ -473,7 +473,7 @@ def test_own_names_are_answered(client, host):
 def test_a_refusal_names_the_remedy(client):
   _, answer = client.ask('GET', '/', Host='otherpc.local:8000')
   assert answer['error'] == (
-    "'otherpc.local:8000' is no name of this page; if it is yours, start "
+    "'otherpc.local:8000' is no name of this page. If it is yours, start "
     '`pic-jax app --allow otherpc.local`.'
   )
 
@@ -488,7 +488,7 @@ def test_only_the_page_itself_may_ask(client):
   ):
     status, answer = client.ask('POST', '/photographs', data, Origin=origin)
     assert status == 403
-    assert answer['error'].startswith('Another site asked for this')
+    assert answer['error'].startswith('Another site sent this request')
   own = f'http://127.0.0.1:{client.port}'
   assert client.ask('POST', '/photographs', data, Origin=own)[0] == 201
 
