@@ -34,7 +34,7 @@ def _in_chunks(
   """Applies a function of pixels to one chunk after another.
 
   Args:
-    convert: function of [chunk size, 3] that returns arrays of as many rows.
+    convert: function from [chunk size, 3] to arrays with as many rows.
     pixels: [N, 3].
 
   Returns:
@@ -78,6 +78,7 @@ def lab_to_rgb(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @jax.jit
 def _within_gamut(lab: jax.Array) -> tuple[jax.Array]:
+  """Finds by bisection the largest factor of the chroma inside the gamut."""
   luminance, chroma = lab[..., :1], lab[..., 1:]
 
   def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple:

@@ -51,7 +51,9 @@ IPTC = {
   (2, 120): 'dc:description',
   (2, 122): 'photoshop:CaptionWriter',
 }
+# The dataset that names the encoding of the others, and its value for UTF-8.
 IPTC_CHARSET, UTF_8 = (1, 90), b'\x1b%G'
+# XMP names of the texts of a PNG.
 PNG_TEXTS = {
   'Title': 'dc:title',
   'Author': 'dc:creator',
@@ -158,7 +160,7 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
 
   def is_kept(tag: str) -> bool:
     uri, _, local = tag[1:].partition('}')
-    if uri == NAMESPACES['exif']:  # others are about places and cameras
+    if uri == NAMESPACES['exif']:  # others tell the place and the camera
       return local == 'UserComment'
     return uri in prefixes and (prefixes[uri], local) not in FILE_ONLY
 

@@ -1,8 +1,8 @@
 """Colour conversion, 8-bit luminance and chroma subsampling.
 
-Paper sec. 3.1 and 3.3. sRGB <-> CIE Lab (D65, 2 degree observer) is defined as
-in scikit-image. It is float32 jax.numpy, so the same code runs on devices and
-on the host.
+See sec. 3.1 and 3.3 of the paper. sRGB <-> CIE Lab (D65, 2 degree observer) is
+defined as in scikit-image. All code is float32 jax.numpy, for use inside and
+outside compiled programs.
 """
 
 import jax
@@ -97,7 +97,7 @@ def is_in_gamut(lab: jax.Array) -> jax.Array:
     [...] bool.
   """
   linear = _lab_to_linear(lab)
-  # In linear sRGB. The smallest 8-bit step, next to black, is three times this.
+  # A third of the smallest step of 8-bit sRGB, which is that next to black.
   tolerance = 1e-4
   return ((linear > -tolerance) & (linear < 1.0 + tolerance)).all(-1)
 
@@ -121,10 +121,10 @@ def lab_to_rgb(lab: jax.Array) -> jax.Array:
 
 
 def eight_bit_luminance(luminance: jax.Array) -> jax.Array:
-  """Rounds L to the grey levels of an 8-bit image: round(2.55 L) / 2.55.
+  """Rounds L to the grey values of an 8-bit image, round(2.55 L) / 2.55.
 
-  The unrounded float32 L differs between most sRGB triples, so it would reveal
-  to the network the colour that it has to predict.
+  Most sRGB triples differ in float32 L. Without rounding, L would reveal to the
+  network the colour that it has to predict.
 
   Args:
     luminance: [...] float32, L in 0..100.
@@ -151,8 +151,8 @@ def _chroma_offset(ndim: int) -> jax.Array:
 
 def chroma_to_network(chroma: jax.Array) -> jax.Array:
   """Maps (a, b) [..., 2] in Lab units to ((a - 0.5), (b + 0.5)) / 127.5."""
-  # Not a division: XLA replaces some divisions by products, so results with and
-  # without `jit` would be rounded differently.
+  # A product, because XLA replaces some divisions by products. Results with and
+  # without `jit` would then be rounded differently.
   return (chroma + _chroma_offset(chroma.ndim)) * (1.0 / 127.5)
 
 
