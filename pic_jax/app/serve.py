@@ -1,4 +1,4 @@
-"""Starts the page's server: socket, URL, browser."""
+"""Start of the page's server, and compilation in advance."""
 
 import os
 import socket
@@ -17,8 +17,12 @@ from pic_jax.runtime import errors, terminal
 def listen(host: str, port: int) -> socket.socket:
   """Opens a listening socket.
 
+  Args:
+    host: host name or address of this machine.
+    port: number of the port; 0 for any free port.
+
   Raises:
-    UserError: the port is taken, or `host` is not an address of this machine.
+    UserError: if the port is in use, or `host` does not belong to this machine.
   """
   family = socket.AF_INET6 if ':' in host else socket.AF_INET
   try:
@@ -26,8 +30,8 @@ def listen(host: str, port: int) -> socket.socket:
   except (OSError, OverflowError) as error:
     reason = getattr(error, 'strerror', None) or error
     raise errors.UserError(
-      f'--host={host} --port={port} cannot be listened on ({reason}); '
-      '--port=0 takes any free port.'
+      f'The server cannot listen on --host={host} --port={port} ({reason}). '
+      'Use --port=0 for any free port.'
     ) from None
 
 
@@ -45,16 +49,18 @@ def build_server(page: server.Server) -> uvicorn.Server:
 def run(
   source: str, site: boundary.Site, port: int, *, open_browser: bool
 ) -> None:
-  """Serves the page until the process is told to stop.
+  """Serves the page until a signal stops the process.
 
   Args:
     source: trained model, see `Colorizer.load`.
-    site: where to listen, and names under which others may ask.
-    port: 0 for any free port.
-    open_browser: whether to open the page.
+    site: address to listen on, and host names under which browsers may request
+      the page.
+    port: number of the port; 0 for any free port.
+    open_browser: whether to open the page in a browser.
 
   Raises:
-    UserError, and those of `Colorizer.load`.
+    UserError: if the server cannot listen there.
+    RunError: if there is no usable model.
   """
   host = site.host
   with listen(host, port) as listener:
@@ -64,7 +70,8 @@ def run(
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
     terminal.say("Photographs stay in this machine's memory. Ctrl-C stops it.")
-    # In its own thread: a photograph need not wait for other shapes.
+    # In its own thread, so that a photograph does not wait until the programs
+    # for all shapes are compiled.
     threading.Thread(target=page.warm_up, daemon=True).start()
     if open_browser and has_display():
       webbrowser.open(url)
@@ -72,13 +79,13 @@ def run(
 
 
 def warm_up(source: str) -> None:
-  """Compiles all programs that the page needs.
+  """Compiles all programs that the page needs, and prints the progress.
 
   Args:
     source: trained model, see `Colorizer.load`.
 
   Raises:
-    Those of `Colorizer.load`.
+    RunError: if there is no usable model.
   """
   start = time.perf_counter()
   colorizer = colorize.Colorizer.load(source)
@@ -86,12 +93,12 @@ def warm_up(source: str) -> None:
   def tell(done: int, total: int) -> None:
     if done:
       seconds = terminal.format_duration(time.perf_counter() - start)
-      terminal.say(f'{done} of {total} shapes are compiled, {seconds}')
+      terminal.say(f'{done} of {total} shapes are compiled after {seconds}.')
 
   studio.Studio(colorizer, source).warm_up(tell)
 
 
 def has_display() -> bool:
-  """Whether a browser would open a window instead of using the terminal."""
+  """Returns whether a browser would open a window, not use the terminal."""
   names = ('DISPLAY', 'WAYLAND_DISPLAY')
   return sys.platform == 'darwin' or any(os.environ.get(name) for name in names)

@@ -1,7 +1,8 @@
-"""The HTTP interface of the page; nothing is written to disk.
+"""HTTP interface of the page.
 
-A photograph is the body of a request; samples are lines of JSON, each sent as
-soon as it is drawn. Closing the connection ends the drawing.
+Nothing is written to disk. A photograph is uploaded as the body of a request.
+Samples are sent as lines of JSON, each as soon as it is drawn. When the browser
+closes the connection, no more samples are drawn for it.
 """
 
 import asyncio
@@ -38,22 +39,30 @@ MEDIA_TYPES = {
 FILES = {
   path.name: path for path in HERE.iterdir() if path.suffix in MEDIA_TYPES
 }
-QUIET_SECONDS = 1.0  # before each shape that nobody waits for
-MAX_UPLOADS = 2  # at once: each may have 200 MB
+# Time without requests after which the next shape is compiled in advance.
+QUIET_SECONDS = 1.0
+# Largest number of uploads at the same time. Each may have 200 MB.
+MAX_UPLOADS = 2
 
 
 class Server:
-  """The routes, and what they share.
+  """The server's routes and its worker threads.
 
   Attributes:
     app: the ASGI application.
   """
 
   def __init__(self, photographs: studio.Studio, site: boundary.Site):
-    """Takes a studio, for the threads of this server, and its names."""
+    """Creates the routes and starts the worker threads.
+
+    Args:
+      photographs: the studio, which no other server may use.
+      site: host names under which the page may be requested.
+    """
     self._studio = photographs
-    self._drawer = worker.Worker()  # draws: its steps may take minutes
-    # All else never waits for these.
+    # Draws samples. Its steps may take minutes while a program is compiled, so
+    # requests that need no new sample use one of the other threads.
+    self._drawer = worker.Worker()
     self._reader, self._saver = worker.Worker(), worker.Worker()
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [
@@ -75,7 +84,7 @@ class Server:
     self.app = boundary.SameSite(app, site)
 
   def warm_up(self) -> None:
-    """Compiles the model's programs; requests take precedence."""
+    """Compiles the model's programs at times when there are no requests."""
     self._studio.warm_up(
       lambda *_: self._drawer.wait_until_quiet(QUIET_SECONDS)
     )
@@ -89,22 +98,22 @@ class Server:
     return Response(FILES[name].read_bytes(), media_type=media_type)
 
   async def model(self, _: Request) -> Response:
-    """Facts about the model, which the page reads first."""
+    """Returns the facts about the model that the page needs first."""
     return JSONResponse(self._studio.facts())
 
   async def open(self, request: Request) -> Response:
-    """Takes a photograph; the body is the file."""
+    """Opens the photograph whose file is the body of the request."""
     async with self._uploads:
       data = await boundary.read_body(request, studio.MAX_BYTES)
       opened = await self._reader.call(self._studio.open, data)
     return JSONResponse(opened.facts(), 201)
 
   async def describe(self, request: Request) -> Response:
-    """Facts about a photograph, for a page that was reloaded."""
+    """Returns the facts about an opened photograph, after a reload."""
     return JSONResponse(self._find(request).facts())
 
   async def draw(self, request: Request) -> Response:
-    """Draws samples; answers with a line for each, when it is ready."""
+    """Draws samples, and sends a line for each one as soon as it is ready."""
     opened = self._find(request)
     recipes = await boundary.read_json(
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
@@ -118,22 +127,27 @@ class Server:
     opened: opened_photograph.Opened,
     recipes: tuple[sample_recipe.Recipe, ...],
   ) -> AsyncIterator[str]:
+    """Yields the lines of the response to `draw`.
+
+    Each line is a JSON object: {'compiling': true} before a wait for the
+    compiler, the numbers and the 'picture' of a sample, or an 'error'.
+    """
     if not self._studio.is_ready(opened, recipes[0]):
       yield json.dumps({'compiling': True}) + '\n'
     steps = (self._studio.show(opened, recipe) for recipe in recipes)
     try:
       async with contextlib.aclosing(self._drawer.results(steps)) as results:
         async for numbers, data in results:
-          # Not all servers stop this when the page has left.
+          # Not all servers stop this generator when the connection is closed.
           if await request.is_disconnected():
             return
           line = numbers | {'picture': base64.b64encode(data).decode()}
           yield json.dumps(line) + '\n'
-    except Exception as error:  # the status is sent: say it in a line
+    except Exception as error:  # too late for another HTTP status
       yield json.dumps({'error': boundary.reason_and_status(error)[0]}) + '\n'
 
   async def view(self, request: Request) -> Response:
-    """A picture, or a part of it, as the screen shows it."""
+    """Returns a picture, or a part of it, at the size of the screen."""
     opened = self._find(request)
     asked = await boundary.read_json(request, screen_view.Asked.from_json)
     thread = self._thread_for(opened, [asked.recipe] if asked.recipe else [])
@@ -141,17 +155,17 @@ class Server:
     return Response(data, media_type='image/jpeg')
 
   async def palette(self, request: Request) -> Response:
-    """Colours for a place, each as it looks there and as a pin has it."""
+    """Returns the colours that a pin at a spot may have."""
     opened = self._find(request)
-    place, pins, recipes = await boundary.read_json(request, _place)
+    spot, pins, recipes = await boundary.read_json(request, _palette_request)
     thread = self._thread_for(opened, recipes)
     colours = await thread.call(
-      self._studio.palette, opened, place, pins, recipes=recipes
+      self._studio.palette, opened, spot, pins, recipes=recipes
     )
     return JSONResponse(colours)
 
   async def order(self, request: Request) -> Response:
-    """Positions of samples, the next one always the most different."""
+    """Returns the order of samples in which each is most unlike the earlier."""
     opened = self._find(request)
     recipes = await boundary.read_json(
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
@@ -161,14 +175,14 @@ class Server:
     )
 
   async def pins(self, request: Request) -> Response:
-    """Pins of a file, which is the body, as the command line reads it."""
+    """Reads the pins in a file of hints, which is the body of the request."""
     opened = self._find(request)
     data = await boundary.read_body(request, boundary.MAX_REQUEST_BYTES)
     found = await self._reader.call(self._studio.read_pins, opened, data)
     return JSONResponse(found)
 
   async def save(self, request: Request) -> Response:
-    """Samples at the photograph's own size, as a file."""
+    """Returns a file with versions at the photograph's own size."""
     opened = self._find(request)
     asked = await boundary.read_json(request, screen_view.Saved.from_json)
     is_drawn = all(recipe in opened.sample_sets for recipe in asked.recipes)
@@ -181,17 +195,28 @@ class Server:
     opened: opened_photograph.Opened,
     recipes: Iterable[sample_recipe.Recipe],
   ) -> worker.Worker:
-    """Only what is not drawn yet has to wait for the model."""
+    """Returns the thread for a request that shows samples.
+
+    Only a request for samples that are not drawn yet waits for `_drawer`.
+    """
     is_drawn = all(recipe in opened.sample_sets for recipe in recipes)
     return self._reader if is_drawn else self._drawer
 
   def _find(self, request: Request) -> opened_photograph.Opened:
+    """Returns the photograph that the path of a request names."""
     return self._studio.find(request.path_params['id'])
 
 
-def _place(asked: dict[str, Any]) -> tuple:
-  """Parses the request for a palette; see `Studio.palette`."""
-  place = operator.index(asked['x']), operator.index(asked['y'])
-  recipes = asked['recipes'][: screen_view.MAX_SAMPLES]
-  drawn = map(sample_recipe.Recipe.from_json, recipes)
-  return place, sample_recipe.pins_from_json(asked['pins']), list(drawn)
+def _palette_request(asked: dict[str, Any]) -> tuple:
+  """Parses a request for a palette.
+
+  Returns:
+    The arguments `spot`, `pins` and `recipes` of `Studio.palette`.
+
+  Raises:
+    LookupError, TypeError, ValueError: if a field is missing or wrong.
+  """
+  spot = operator.index(asked['x']), operator.index(asked['y'])
+  fields = asked['recipes'][: screen_view.MAX_SAMPLES]
+  recipes = list(map(sample_recipe.Recipe.from_json, fields))
+  return spot, sample_recipe.pins_from_json(asked['pins']), recipes

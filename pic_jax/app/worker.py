@@ -1,4 +1,4 @@
-"""The thread that owns the model; requests take turns."""
+"""Worker threads, in which the jobs of several requests take turns."""
 
 import asyncio
 import collections
@@ -12,18 +12,19 @@ from typing import Any
 
 
 class BusyError(RuntimeError):
-  """Too many requests are waiting."""
+  """A request that is refused because too many others are waiting."""
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
-  """The steps of a request.
+  """Work for one request, in steps.
 
   Attributes:
-    steps: each `next` does one step.
-    tell: is called with each result, in the thread of the worker; at the end
-      with a `StopIteration`, after a failure with its exception.
-    is_dropped: the client is gone; set by any thread.
+    steps: iterator that does one step at each `next` and returns its result.
+    tell: function that the worker's thread calls with the result of each step,
+      and finally with a `StopIteration` or the exception that a step raised.
+    is_dropped: whether nobody waits for the results any more. Any thread may
+      set it.
   """
 
   steps: Iterator[Any]
@@ -32,29 +33,40 @@ class Job:
 
 
 class Worker:
-  """Runs one step of each waiting job in turn, in its own thread.
+  """A thread that runs one step of each waiting job in turn.
 
-  Two windows that draw at the same time both advance.
+  If two browser windows draw samples at the same time, both make progress.
+
+  Attributes:
+    MAX_JOBS: largest number of waiting jobs.
   """
 
   MAX_JOBS = 64
 
   def __init__(self) -> None:
+    """Starts the thread, which runs until the process ends."""
     self._jobs: collections.deque[Job] = collections.deque()
     self._changed = threading.Condition()
-    self._last = time.monotonic()  # when a step ended
+    # Time at which the last step ended; infinite while a step runs.
+    self._last = time.monotonic()
     threading.Thread(target=self._run, name='worker', daemon=True).start()
 
   def wait_until_quiet(self, seconds: float) -> None:
-    """Returns once no request has come for this long."""
+    """Waits until there has been no job for this many seconds."""
     while self._jobs or time.monotonic() - self._last < seconds:
       time.sleep(seconds / 10)
 
   async def results(self, steps: Iterator[Any]) -> AsyncIterator[Any]:
-    """Yields the result of each step; leaving it early drops the rest.
+    """Runs a job and yields the result of each step.
+
+    If the caller closes this generator, the remaining steps are not run.
+
+    Args:
+      steps: iterator that does one step at each `next`.
 
     Raises:
-      BusyError: nothing was begun. And whatever a step raises.
+      BusyError: if too many jobs are waiting. No step is run then.
+      Exception: if a step raises it.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue()
 
@@ -67,7 +79,9 @@ class Worker:
     job = Job(steps, tell)
     with self._changed:
       if len(self._jobs) >= self.MAX_JOBS:
-        raise BusyError('Too many requests at once; try again in a minute.')
+        raise BusyError(
+          'There are too many requests at once. Please try again in a minute.'
+        )
       self._jobs.append(job)
       self._changed.notify()
     try:
@@ -82,25 +96,31 @@ class Worker:
       job.is_dropped = True
 
   async def call(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    """Runs `fn` as a job of one step and returns its result."""
+    """Runs `fn(*args, **named)` as a job of one step and returns the result.
+
+    Raises:
+      BusyError: if too many jobs are waiting.
+      Exception: if `fn` raises it.
+    """
     results = self.results(fn(*args, **named) for _ in range(1))
     async with contextlib.aclosing(results):
       return await anext(results)
 
   def _run(self) -> None:
+    """Runs steps of the waiting jobs for ever."""
     while True:
       with self._changed:
         self._changed.wait_for(lambda: self._jobs)
         job = self._jobs.popleft()
         self._last = math.inf
-      goes_on = self._step(job)
+      has_more_steps = self._step(job)
       with self._changed:
         self._last = time.monotonic()
-        if goes_on:
+        if has_more_steps:
           self._jobs.append(job)
 
   def _step(self, job: Job) -> bool:
-    """Does one step; returns whether more follow."""
+    """Runs one step of a job, and returns whether more steps may follow."""
     if job.is_dropped:
       return False
     try:
@@ -108,6 +128,6 @@ class Worker:
       return True
     except StopIteration as end:
       job.tell(end)
-    except Exception as error:  # the thread must outlive any photograph
+    except Exception as error:  # an error must not end the thread
       job.tell(error)
     return False
