@@ -180,7 +180,7 @@ def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
   size = uniform(0.4, 1.8) * scale
   # Standard deviation of white noise after a blur of this size.
   blurred_deviation = 1.0 / jnp.sqrt(1.0 + 4.0 * np.pi * size**2)
-  deviation = is_applied(0.7) * uniform(0.0, 1.0) ** 2 * 5.0  # of the grain
+  deviation = is_applied(0.7) * uniform(0.0, 1.0) ** 2 * 5.0  # of grain in L
   grain = deviation * blur(grain, size) / blurred_deviation
   x = jnp.clip(x + grain, 0.0, 100.0)
   low, high = uniform(0.0, 20.0), uniform(76.0, 100.0)
@@ -213,7 +213,7 @@ def through_film(
 
 
 def _blurred_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
-  """Adds to L [B, H, W] noise of deviation 9, blurred by 0.7 pixels."""
+  """Adds noise of deviation 9, blurred by 0.7 pixels, to L [B, H, W]."""
   noise = 9.0 * jax.random.normal(key, luminance.shape)
   return luminance + blur(noise, jnp.full((1, 1, 1), 0.7))
 

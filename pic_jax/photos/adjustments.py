@@ -7,8 +7,8 @@ import dataclasses
 
 import numpy as np
 
-# Changes of the gains of cbrt(X) and cbrt(Z) when warmth or tint is 100. White
-# then becomes (a, b) = (5, 20) by warmth and (15, 0) by tint.
+# Changes of the gains of cbrt(X) and cbrt(Z) if warmth or tint is 100. White
+# becomes (a, b) = (5, 20) if warmth is 100, and (15, 0) if tint is 100.
 WARMTH_X, WARMTH_Z, TINT_X = 0.01, -0.1, 0.03
 
 
@@ -37,8 +37,9 @@ class Adjustments:
     """Applies white balance and strength.
 
     White balance multiplies X and Z, but not Y, by gains (von Kries). If f is
-    the cube root, f(g X) = f(g) f(X). Since f(X) = f(Y) + a / 500 and
-    f(Z) = f(Y) - b / 200, the new a and b are linear in the old ones.
+    the cube root, a gain g of X multiplies f(X) by f(g). Since
+    f(X) = f(Y) + a / 500 and f(Z) = f(Y) - b / 200, the new a and b are linear
+    functions of the old ones.
 
     Args:
       lab: [..., 3] float32 in Lab units, already multiplied by `saturation`.
@@ -48,6 +49,7 @@ class Adjustments:
     """
     if self.is_neutral:
       return lab
+    # Gains of f(X) and f(Z).
     gain_x = 1 + (self.warmth * WARMTH_X + self.tint * TINT_X) / 100
     gain_z = 1 + self.warmth * WARMTH_Z / 100
     gains = np.array([gain_x, gain_z], np.float32)

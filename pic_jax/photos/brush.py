@@ -1,7 +1,7 @@
 """Brushes, which spread a hint to the cells around it, up to edges.
 
-One cell of a chroma map is smaller than an object. A model that gets the colour
-of one cell only often leaves the rest of the object unchanged.
+One cell of a chroma map is smaller than an object. If a model is given the
+colour of a single cell, it often leaves the rest of the object unchanged.
 """
 
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from pic_jax.images import any_shape
 # Largest distance (see `distances`) to which a brush of each size reaches.
 REACHES = {'S': 3.0, 'M': 44.0, 'L': 56.0}
 DEFAULT_SIZE = 'M'
-# Radius of the disc around a hint where the distance is 0, as a fraction of the
-# short side. A single pixel of a fine map may have an untypical luminance.
+# Radius of a disc around a hint, as a fraction of the short side. Distances in
+# the disc are 0, because the luminance of a single pixel may be untypical.
 SPOT = 0.03
 # Cost of a path over even luminance, in units of L per short side of the map.
 LENGTH_COST = 60.0

@@ -40,7 +40,10 @@ from pic_jax.saved import (
 
 
 def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
-  """Divides the chroma of hints by the saturation that samples will get.
+  """Divides the chroma of hints by the saturation.
+
+  The chroma of samples is later multiplied by the saturation, so results have
+  the colours of the hints.
 
   Args:
     hints: [h, w, 3] chroma in network units and a mask, see `model.hints`.
@@ -87,6 +90,15 @@ class Colorizer:
     recommended: recommended_sampling.RecommendedSampling | None = None,
     prior: np.ndarray | None = None,
   ):
+    """Copies a model to the devices.
+
+    Args:
+      params: parameters of the network.
+      config: config of the model.
+      digest: sha256 of the weights.
+      recommended: recommended settings of the model.
+      prior: [64, 64] log-probabilities of colours, see `colour_prior`.
+    """
     self.digest, self._prior = digest, prior
     self._config, self._process = config, os.getpid()
     self.recommended = recommended or recommended_sampling.RecommendedSampling()
@@ -97,7 +109,7 @@ class Colorizer:
     self._programs = programs.Programs(self.model, self.params, prior)
 
   def __getstate__(self) -> dict[str, Any]:
-    """Returns weights and config, for another process. Programs stay here."""
+    """Returns the state for another process, without compiled programs."""
     return {
       'params': devices.fetch(self.params),
       'config': run_config.to_json(self._config),
@@ -168,8 +180,8 @@ class Colorizer:
     Args:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8. Only its luminance is used.
       num_samples: number of samples S.
-      seed: seed of the samples. They depend only on it and on the grey values
-        of the photograph.
+      seed: random seed. The same seed gives the same samples for photographs
+        with the same grey values.
       hints: points whose colours are known, or the path of a file of hints (see
         `hint_files.read`). A point is (x, y, (r, g, b)) or (x, y, '#rrggbb')
         with x and y in pixels. A fourth value 'S', 'M' or 'L' is the size of
@@ -195,11 +207,17 @@ class Colorizer:
         terminal.say(note + '.')
     (sample_set,) = self.draw([network_input], settings)
     wanted = self.complete(settings).adjustments
-    drawn = [self.render(network_input, x, wanted) for x in sample_set.chroma]
-    return np.stack([rgb for rgb, _ in drawn])
+    rendered = [
+      self.render(network_input, x, wanted) for x in sample_set.chroma
+    ]
+    return np.stack([rgb for rgb, _ in rendered])
 
   def complete(self, settings: options.Settings) -> options.Settings:
-    """Replaces settings that are None with the model's recommended values."""
+    """Replaces settings that are None with the model's recommended values.
+
+    If the user sets only `temperature`, it is also the temperature of the finer
+    levels.
+    """
     values = dataclasses.asdict(self.recommended)
     if settings.temperature is not None or values['fine_temperature'] is None:
       values['fine_temperature'] = settings.temperature
@@ -329,7 +347,7 @@ class Colorizer:
     plain_input = dataclasses.replace(network_input, hints=None, anchors=None)
     anchored, found = network_input, []
     for number in numbers:
-      # One sample at a time, because each has other values at its anchors.
+      # One sample at a time, because the values of anchors differ by sample.
       one_sample = dataclasses.replace(
         settings, samples=[number], rank='none', num_candidates=0
       )
@@ -339,7 +357,7 @@ class Colorizer:
       )
       found += self._programs.draw([anchored], one_sample)
     chroma, log_prob = map(np.concatenate, zip(*found, strict=True))
-    # The last input represents all, because they have the same known cells.
+    # All inputs have the same known cells, so the last one can represent them.
     return drawn_samples.make(anchored, chroma, log_prob, settings=settings)
 
   @_on_devices

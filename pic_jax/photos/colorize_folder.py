@@ -37,7 +37,14 @@ MAX_NAME_BYTES = 255
 
 @dataclasses.dataclass
 class _Task:
-  """A photograph that is waiting to be coloured."""
+  """A photograph that is waiting to be coloured.
+
+  Attributes:
+    result: its result so far.
+    photograph: the decoded file.
+    network_input: the photograph, prepared for the network.
+    start: time at which its file was opened, in seconds.
+  """
 
   result: folder_job.Result
   photograph: image_files.Photograph
@@ -98,7 +105,7 @@ class FolderRun:
       self._journal.flush()
 
   def say(self, result: folder_job.Result, text: str) -> None:
-    """Prints what became of a photograph, and counts it."""
+    """Prints the outcome for one photograph, and counts it."""
     self.num_seen += 1
     elapsed = time.perf_counter() - self._start
     seconds_left = elapsed / self.num_seen * (self._total - self.num_seen)

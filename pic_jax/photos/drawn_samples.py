@@ -43,14 +43,14 @@ def make(
   height, width = network_input.map_shape
   chroma = chroma[:, :height, :width]
   bits = bits_per_dim(network_input, log_prob)
-  apart = differences(chroma)
-  kept = choose(settings, bits, apart)
+  distances = differences(chroma)
+  kept = choose(settings, bits, distances)
   pairs = len(kept) * (len(kept) - 1)
   return SampleSet(
     network_input=network_input,
     chroma=chroma[kept],
     bits_per_dim=bits[kept],
-    difference=float(apart[np.ix_(kept, kept)].sum() / max(1, pairs)),
+    difference=float(distances[np.ix_(kept, kept)].sum() / max(1, pairs)),
   )
 
 
