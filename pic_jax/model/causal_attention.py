@@ -1,11 +1,11 @@
-"""Attention to earlier chroma, keyed by luminance (not in the paper).
+"""Attention to earlier chroma (not in the paper).
 
-Two parts of one object can be far from each other, and a decoder whose
-receptive field is a few pixels colours them differently (the paper's figure
-5). Here a pixel attends to the chroma of all earlier pixels with similar
-luminance, and of hints wherever they are. Queries and keys come from the
-embedding only, so that the weights exist before sampling starts and are shared
-by the samples of an image.
+Two parts of one object can be far from each other. A decoder whose receptive
+field is a few pixels may then colour them differently (the paper's figure 5).
+Here a pixel attends to the chroma of all earlier pixels and of all hints,
+mainly where the luminance looks similar. Queries and keys come from the
+embedding only. The attention weights are therefore known before sampling
+starts, and the samples of an image share them.
 """
 
 import flax.linen as nn
@@ -17,26 +17,27 @@ from pic_jax.model import hints as hint_maps
 from pic_jax.model import layers
 
 KEY_FEATURES = 16
-# Brings chroma, mostly within +-0.2 in network units, to about +-1.
+# Factor that brings chroma, mostly within +-0.2 in network units, to about +-1.
 VALUE_SCALE = 5.0
-# Initial drop of the logits per pixel of distance: first head, last head.
+# Initial decrease of the logits per pixel of distance, for the first and the
+# last head.
 SLOPES = (0.02, 0.52)
-# Channels that are averaged: a, b, their squares, 1.
+# Number of channels that are averaged: a, b, their squares, and the constant 1.
 NUM_VALUES = 5
-# Rows of queries processed at once; 2 is faster than 4 or 16.
+# Number of rows of queries processed at once; 2 is faster than 4 or 16.
 ROWS_PER_CHUNK = 2
 
 
 def initial_slopes(num_heads: int) -> np.ndarray:
-  """Slope [heads] with which each head starts."""
+  """Returns the initial slope of each head, [heads]; see `SLOPES`."""
   return np.linspace(*SLOPES, num_heads, dtype=np.float32)
 
 
 def _values(canvas: jax.Array) -> jax.Array:
-  """Values to average: [..., 2] in network units -> [..., 5].
+  """Converts chroma [..., 2] in network units to values [..., 5] to average.
 
-  The mean of the squares tells whether the attended values agree; the mean of
-  the constant 1 is the total weight they received.
+  The means of the squares tell whether the attended colours agree. The mean of
+  the constant 1 is the total weight of the attended pixels.
   """
   ab = VALUE_SCALE * canvas
   return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
@@ -48,17 +49,19 @@ def _hint_mask(hints: jax.Array | None) -> jax.Array | None:
 
 
 class CausalAttention(nn.Module):
-  """Projected means of earlier chroma; has the interface of `CausalConv`.
+  """Attention that projects weighted means of earlier chroma.
 
-  `__call__` takes whole maps. In sampling, `start_row` gives what the rows
-  before contribute to every pixel of a row, and `pixel` what the pixels of the
-  row up to this one contribute to the next: together they are the whole.
+  It is used like `CausalConv`. `__call__` takes whole maps. In sampling,
+  `start_row` returns the contribution of all rows above, and of all hints, to
+  every pixel of a row. `pixel` then returns the contribution of the current row
+  to the next pixel. The two contributions add up to the result of `__call__`.
 
   Cache of N canvases:
     row: [] int32, index of the next row.
     canvas: [N, h, w, 2] the finished rows; elsewhere hints, or zeros.
-    pixels: [N, w, 2] the current row; valid up to the last written pixel.
-    weights: [B, heads, w, w] within the current row.
+    pixels: [N, w, 2] the current row, valid up to the last written pixel.
+    weights: [B, heads, w, w] attention weights between the pixels of the
+      current row.
 
   Attributes:
     features: number of output channels.
@@ -72,13 +75,14 @@ class CausalAttention(nn.Module):
     self.queries_and_keys = layers.WeightNormConv(
       2 * self.num_heads * KEY_FEATURES
     )
-    self.log_sharpness = self._of_heads('log_sharpness')
-    self.log_slope = self._of_heads('log_slope')
-    self.nothing = self._of_heads('nothing')
+    self.log_sharpness = self._head_parameter('log_sharpness')
+    self.log_slope = self._head_parameter('log_slope')
+    # Bias of the logit of attending to nothing.
+    self.nothing = self._head_parameter('nothing')
     self.project = layers.WeightNormConv(self.features)
 
-  def _of_heads(self, name: str) -> jax.Array:
-    """A parameter [heads], or what `start` has kept of it."""
+  def _head_parameter(self, name: str) -> jax.Array:
+    """Returns a parameter [heads], or the copy of it that `start` stored."""
     if self.has_variable('constants', name):
       return self.get_variable('constants', name)
     return self.param(name, nn.initializers.zeros, (self.num_heads,))
@@ -89,15 +93,16 @@ class CausalAttention(nn.Module):
     embedding: jax.Array,
     hints: jax.Array | None = None,
   ) -> jax.Array:
-    """Reads whole maps, a few rows of queries at a time.
+    """Attends from all pixels of whole maps, a few rows at a time.
 
     Args:
       canvas: [B, h, w, 2] in network units.
       embedding: [B, h, w, E].
-      hints: [B, h, w, 3], cells that are given; see `hints`.
+      hints: [B, h, w, 3] known chroma (see `hints`), or None.
 
     Returns:
-      [B, h, w, features]; just the bias for pixels with nothing to attend to.
+      [B, h, w, features]. Pixels without anything to attend to get the bias of
+      the projection.
     """
     batch, height, width, _ = canvas.shape
     queries, keys = self._queries_and_keys(embedding)
@@ -139,16 +144,17 @@ class CausalAttention(nn.Module):
     first: int | jax.Array,
     hint_mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Attention weights of earlier and hinted pixels; they sum to less than 1.
+    """Computes the attention weights of earlier and of hinted pixels.
 
-    The query's own position stands for "attend to nothing" and takes the rest.
+    The weights of a query add up to less than 1. The rest belongs to the
+    query's own position, which stands for attending to nothing.
 
     Args:
-      queries: [B, I, heads, KEY_FEATURES] of successive pixels.
-      keys: [B, J, heads, KEY_FEATURES] of the first pixels.
-      width: w of the maps.
-      first: number of the first query.
-      hint_mask: [B, J] bool.
+      queries: [B, I, heads, KEY_FEATURES] queries of I successive pixels.
+      keys: [B, J, heads, KEY_FEATURES] keys of the first J pixels.
+      width: number of columns w of the maps.
+      first: index of the first query's pixel in raster order.
+      hint_mask: [B, J] bool, whether a pixel has a hint; None for no hints.
 
     Returns:
       [B, heads, I, J].
@@ -173,7 +179,13 @@ class CausalAttention(nn.Module):
     num_canvases: int,
     hints: jax.Array | None = None,
   ) -> None:
-    """Computes queries and keys from [B, h, w, E] once; sets up the cache."""
+    """Computes queries and keys once, and sets up the cache, before sampling.
+
+    Args:
+      embedding: [B, h, w, E].
+      num_canvases: number N of canvases, a multiple of B.
+      hints: [B, h, w, 3] known chroma, or None.
+    """
     batch, height, width, _ = embedding.shape
     queries, keys = self._queries_and_keys(embedding)
     canvas = jnp.zeros((batch, height, width, 2))
@@ -198,10 +210,13 @@ class CausalAttention(nn.Module):
       self.put_variable('cache', name, value)
 
   def start_row(self) -> jax.Array:
-    """Moves the finished row into the canvas; reads the rows above.
+    """Begins a row.
+
+    Moves the finished row into the canvas, and attends from the pixels of the
+    next row to the rows above and to all hints.
 
     Returns:
-      [N, 1, w, features] for the pixels of the next row, with the bias.
+      [N, 1, w, features] contribution to the next row, with the bias.
     """
     row = self.get_variable('cache', 'row')
     pixels = self.get_variable('cache', 'pixels')
@@ -216,7 +231,7 @@ class CausalAttention(nn.Module):
       self.get_variable('constants', 'queries'), first, width, 1
     )
     keys = self.get_variable('constants', 'keys')
-    # Known before the row starts: earlier rows, and hints.
+    # Pixels whose chroma is known before the row starts.
     known = (jnp.arange(height * width) < first)[None]
     hint_mask = None
     if self.has_variable('constants', 'hint_mask'):
@@ -226,21 +241,25 @@ class CausalAttention(nn.Module):
       queries, keys, width, first=first, hint_mask=hint_mask
     )
     known = known[:, None, None]
-    here = jax.lax.dynamic_slice_in_dim(
+    row_weights = jax.lax.dynamic_slice_in_dim(
       jnp.where(known, 0.0, weights), first, width, 3
     )
     self.put_variable('cache', 'row', row + 1)
     self.put_variable('cache', 'canvas', canvas)
-    self.put_variable('cache', 'weights', here)
+    self.put_variable('cache', 'weights', row_weights)
     weights = jnp.where(known, weights, 0.0)
     values = _values(canvas).reshape(count, height * width, -1)
     return self.project(self._mean(weights, values)[:, None])
 
   def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
-    """Writes a pixel [N, 1, 1, 2]; reads this row for its right neighbour.
+    """Writes a pixel, and attends from its right neighbour to this row.
+
+    Args:
+      x: [N, 1, 1, 2] chroma of the pixel in network units.
+      col: column of the pixel.
 
     Returns:
-      [N, 1, 1, features], without what `start_row` gave.
+      [N, 1, 1, features] contribution of this row to the right neighbour.
     """
     pixels = jax.lax.dynamic_update_slice_in_dim(
       self.get_variable('cache', 'pixels'), x[:, 0], col, 1
@@ -254,7 +273,15 @@ class CausalAttention(nn.Module):
     return layers.convolve(means, kernel)
 
   def _mean(self, weights: jax.Array, values: jax.Array) -> jax.Array:
-    """[B, heads, I, J] and [N, J, 5] -> [N, I, heads 5], N = B S."""
+    """Averages values with attention weights.
+
+    Args:
+      weights: [B, heads, I, J].
+      values: [N, J, 5], where N = B S.
+
+    Returns:
+      [N, I, heads 5].
+    """
     values = values.reshape(len(weights), -1, *values.shape[1:])
     means = jnp.einsum('bhij,bsjc->bsihc', weights, values, precision='highest')
     return means.reshape(-1, weights.shape[2], self.num_heads * values.shape[3])

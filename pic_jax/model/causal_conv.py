@@ -1,9 +1,10 @@
-"""Causal convolution, one definition for training and sampling.
+"""Causal convolution, with one definition for training and sampling.
 
-Keep written values, zero-padded; read the receptive field of the block being
-written; convolve without padding. Training writes the block "whole
-map"; sampling writes one row (down stream) or one pixel (down-right stream).
-Streams as in Salimans et al. 2017, sec. 2.
+The input is processed in blocks. A block is the whole map in training, and one
+row (down stream) or one pixel (down-right stream) in sampling. The streams are
+those of Salimans et al. 2017, sec. 2. For each block the layer convolves the
+receptive field of the block, which consists of earlier values from a cache, the
+values of the block, and zero padding.
 """
 
 import jax
@@ -13,21 +14,26 @@ from pic_jax.model import layers
 
 
 class CausalConv(layers.WeightNormConv):
-  """Convolution that reads the rows above and at most `right` columns ahead.
+  """Convolution of a row and the rows above it.
 
-  The cache is private to this class. `__call__` takes any number of rows:
-  the whole map, or the next row after `start`. `pixel` takes the next pixel,
-  after `start` and, for every row, `start_row`: then the kernel is used in two
-  parts, its upper rows once per row for all columns, its last row per pixel.
+  The kernel reaches `left` columns to the left and `right` columns to the right
+  of a pixel. The layer can be used in three ways:
 
-  Cache of N canvases, zeros until written, which *are* the zero padding:
-    history: [N, kh - 1, left + w + right, C] the rows before, padded.
-    row: [N, 1, left + w, C] this row as far as written (pixel by pixel only).
-    above: [N, 1, w, features] what the upper rows of the kernel and the bias
-      give for this row (pixel by pixel only).
+  * `__call__` takes whole maps.
+  * After `start`, `__call__` takes one row after another.
+  * After `start`, `start_row` begins each row and `pixel` takes its pixels. The
+    kernel is then applied in two parts: its upper rows once per row, for all
+    columns; its last row once per pixel.
+
+  The cache of N canvases is private to this class. It starts as zeros, which
+  serve as zero padding:
+    history: [N, kh - 1, left + w + right, C] the rows above this row, padded.
+    row: [N, 1, left + w, C] the pixels of this row so far (only for `pixel`).
+    above: [N, 1, w, features] contribution of the kernel's upper rows and the
+      bias to this row (only for `pixel`).
 
   Attributes:
-    left, right: zero columns on either side, left + right = kw - 1.
+    left, right: numbers of zero columns on either side; left + right = kw - 1.
   """
 
   left: int = 1
@@ -35,7 +41,11 @@ class CausalConv(layers.WeightNormConv):
   padding: str = 'VALID'
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Convolves the next rows [B, rows, w, C] to [B, rows, w, features]."""
+    """Convolves [B, rows, w, C] to [B, rows, w, features].
+
+    Args:
+      x: the whole map without a cache, the next rows with one.
+    """
     num_above = self.kernel_size[0] - 1
     x = x.astype(self.dtype)
     if self.has_variable('cache', 'history'):
@@ -43,12 +53,20 @@ class CausalConv(layers.WeightNormConv):
       x = jnp.concatenate([self.get_variable('cache', 'history'), x], 1)
       self.put_variable('cache', 'history', x[:, x.shape[1] - num_above :])
       return super().__call__(x)
-    # Not `jnp.pad`, for which the gradient would be that of a larger map.
+    # The convolution pads. With `jnp.pad` its gradient would be computed for
+    # the larger, padded map.
     sides = ((num_above, 0), (self.left, self.right))
     return super().__call__(x, padding=sides)
 
   def start(self, num_canvases: int, width: int, by_pixel: bool) -> None:
-    """Folds the weights and writes an empty cache for [N, h, width, C]."""
+    """Folds the weights and makes a cache of zeros, before sampling.
+
+    Args:
+      num_canvases: number N of canvases.
+      width: number of columns of a canvas.
+      by_pixel: whether pixels will be written by `pixel`, not rows by
+        `__call__`.
+    """
     kernel = self.fold()
     num_above, kernel_width, channels = *self.kernel_size, kernel.shape[2]
     num_above -= 1
@@ -68,10 +86,14 @@ class CausalConv(layers.WeightNormConv):
       self.put_variable('constants', 'here', here)
 
   def start_row(self) -> None:
-    """Moves the finished row into the history; convolves the rows above."""
+    """Begins a row.
+
+    Moves the finished row into the history, and applies the upper rows of the
+    kernel to the history.
+    """
     row = self.get_variable('cache', 'row')
     history = self.get_variable('cache', 'history')
-    # `left + right` columns of zeros belong to a padded row, `left` to `row`.
+    # `row` has only the `left` columns of padding.
     padded = jnp.pad(row, ((0, 0), (0, 0), (0, self.right), (0, 0)))
     history = jnp.concatenate([history[:, 1:], padded], 1)
     above = layers.convolve(history, self.get_variable('constants', 'upper'))

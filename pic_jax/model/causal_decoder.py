@@ -1,8 +1,8 @@
 """The autoregressive network f^theta (paper sec. 3.2 and 3.3, eq. 2).
 
-PixelCNN++ (Salimans et al. 2017) without down- or upsampling: a down stream
-that sees the rows above, and a down-right stream that also sees the pixels to
-the left. `CausalDecoder.__call__` runs both on whole maps;
+This is PixelCNN++ (Salimans et al. 2017) without down- or upsampling. It has a
+down stream, which sees the rows above, and a down-right stream, which also sees
+the pixels to the left. `CausalDecoder.__call__` runs both on whole maps.
 `incremental_decoder.decode` runs the same methods row by row and pixel by
 pixel, with cached activations.
 """
@@ -18,16 +18,20 @@ from pic_jax.model import causal_attention, causal_conv, layers
 
 
 class CausalDecoder(nn.Module):
-  """Raw mixture parameters of each pixel from the pixels before it.
+  """Network that predicts theta of each pixel from the pixels before it.
 
   Attributes:
-    features: channels of every convolution (160 in the paper).
-    num_blocks: gated residual blocks of each stream (4 in the paper).
+    features: number of channels F of every convolution (160 in the paper).
+    num_blocks: number of residual blocks in each stream (4 in the paper).
     num_outputs: width P of theta.
-    attention_heads: heads of the attention to earlier pixels, which is added to
-      the input of the down-right stream; 0 for none.
-    head_mean: [P] means with which theta starts.
-    dtype: of the convolutions within blocks; the streams are float32.
+    attention_heads: number of heads of the attention to earlier pixels, which
+      is added to the input of the down-right stream; 0 for no attention.
+    gated: see `GatedBlock`.
+    dropout_rate: dropout rate of the residual blocks.
+    remat: whether the backward pass recomputes each block's activations.
+    head_scale, head_mean: initial standard deviation and mean of theta, one
+      number or [P] numbers.
+    dtype: dtype of the convolutions within blocks; the streams are float32.
   """
 
   features: int = 160
@@ -42,7 +46,8 @@ class CausalDecoder(nn.Module):
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
-    # The neighbours' values in float32: rounding them costs 0.006 bits/dim.
+    # These three read the canvas in float32. Rounding it to bfloat16 makes the
+    # model 0.006 bits/dim worse.
     conv = functools.partial(causal_conv.CausalConv, self.features)
     self.above_input = conv((2, 3))
     self.row_input = conv((1, 3))
@@ -85,14 +90,14 @@ class CausalDecoder(nn.Module):
     """Predicts every pixel of whole maps from the pixels before it.
 
     Args:
-      canvas: [B, h, w, C] in network units; pixel i of the output depends on
-        pixels before i in raster order only, and on given ones.
+      canvas: [B, h, w, C] in network units. The output for a pixel depends only
+        on pixels before it in raster order and, with attention, on hints.
       embedding: [B, h, w, E].
       train: whether to apply dropout.
-      hints: [B, h, w, 3], cells that are given, for the attention.
+      hints: [B, h, w, 3] known chroma for the attention, or None.
 
     Returns:
-      theta: [B, h, w, P] float32.
+      theta [B, h, w, P] float32.
     """
     down, down_right = self.rows_in(canvas)
     down_right = layers.shift_down(down_right)
@@ -111,15 +116,33 @@ class CausalDecoder(nn.Module):
     return layers.append_ones(canvas)
 
   def rows_in(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Convolves rows [B, rows, w, C] for either stream, not yet shifted.
+    """Convolves rows of the canvas for the inputs of the two streams.
 
-    The shift comes after the bias, so that the first row is exactly 0.
+    The results are inputs of the next row, but are not shifted yet. The shift
+    comes after the bias, so the first row of a shifted map is exactly 0.
+
+    Args:
+      canvas: [B, rows, w, C] in network units.
+
+    Returns:
+      Inputs of the down and of the down-right stream, [B, rows, w, F] each.
     """
     canvas = self._input(canvas)
     return self.above_input(canvas), self.row_input(canvas)
 
   def pixel_in(self, canvas: jax.Array, col: jax.Array) -> jax.Array:
-    """Convolves one pixel [N, 1, 1, C] for its right neighbour."""
+    """Writes a pixel, and computes its contribution to its right neighbour.
+
+    With attention this includes the contribution of the whole row so far.
+
+    Args:
+      canvas: [N, 1, 1, C] the pixel in network units.
+      col: column of the pixel.
+
+    Returns:
+      [N, 1, 1, F] contribution to the neighbour's input of the down-right
+      stream.
+    """
     right = self.pixel_input.pixel(self._input(canvas), col)
     if self.attention_heads:
       right += self.attention.pixel(canvas, col)
@@ -128,7 +151,16 @@ class CausalDecoder(nn.Module):
   def down_stack(
     self, x: jax.Array, conditioning: list[jax.Array], train: bool = False
   ) -> list[jax.Array]:
-    """Runs the down stream; returns each block's output, [B, rows, w, F]."""
+    """Runs the down stream.
+
+    Args:
+      x: [B, rows, w, F] input of the first block.
+      conditioning: [B, rows, w, F] for each block.
+      train: whether to apply dropout.
+
+    Returns:
+      The output [B, rows, w, F] of each block.
+    """
     maps = []
     for block, projected in zip(self.down_blocks, conditioning, strict=True):
       x = block(x, projected, train)
@@ -143,7 +175,17 @@ class CausalDecoder(nn.Module):
     *,
     col: jax.Array | None = None,
   ) -> jax.Array:
-    """Runs the down-right stream on whole maps or one pixel; returns theta."""
+    """Runs the down-right stream on whole maps or on one pixel.
+
+    Args:
+      x: [B, h, w, F] input of the first block; h = w = 1 if `col` is given.
+      conditioning: array in the shape of `x` for each block.
+      train: whether to apply dropout.
+      col: column of the pixel, or None for whole maps.
+
+    Returns:
+      theta [B, h, w, P].
+    """
     for block, projected in zip(
       self.down_right_blocks, conditioning, strict=True
     ):
@@ -156,11 +198,17 @@ class CausalDecoder(nn.Module):
     num_canvases: int,
     hints: jax.Array | None = None,
   ) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Empties the caches and projects the embedding [B, h, w, E] once.
+    """Prepares sampling: empties the caches and projects the embedding once.
+
+    Args:
+      embedding: [B, h, w, E].
+      num_canvases: number N of canvases, a multiple of B.
+      hints: [B, h, w, 3] known chroma for the attention, or None.
 
     Returns:
-      For each block of the down and of the down-right stream [B, h, w, F]:
-      the conditioning, of which the latter still lacks the down stream's part.
+      The conditioning [B, h, w, F] of each block, as one list for the down
+      stream and one for the down-right stream. `start_row` later adds the
+      output of the down stream to the second.
     """
     width = embedding.shape[2]
     self.above_input.start(num_canvases, width, by_pixel=False)
@@ -194,13 +242,15 @@ class CausalDecoder(nn.Module):
     """Computes the parts of a row that do not depend on its own pixels.
 
     Args:
-      down, down_right: [N, 1, w, F] of `rows_in` for the row above, 0 in row 0.
-      down_conditioning, down_right_conditioning: this row of what `start`
-        returned, [N, 1, w, F] for each block.
+      down, down_right: [N, 1, w, F] results of `rows_in` for the row above; 0
+        for row 0.
+      down_conditioning, down_right_conditioning: [N, 1, w, F] for each block,
+        this row of the lists that `start` returned.
 
     Returns:
-      What enters the down-right stream from above, [N, 1, w, F]; its
-      conditioning, the same for each block.
+      The input [N, 1, w, F] of the down-right stream, without the contributions
+      that `pixel_in` returns, and the conditioning [N, 1, w, F] of each of its
+      blocks.
     """
     maps = self.down_stack(down, down_conditioning)
     self.pixel_input.start_row()

@@ -1,9 +1,10 @@
-"""Running the decoder pixel by pixel (paper sec. 3.2), with cached activations.
+"""Decoding pixel by pixel with cached activations (paper sec. 3.2).
 
-What no pixel changes is computed once per canvas, what a row's own pixels do
-not change once per row; every layer computes every pixel once. The cache itself
-is kept by `causal_conv` and `causal_attention`. Plain functions, because a raw
-`lax.scan` inside a linen method silently gives wrong values.
+Every layer computes every pixel only once. Results that do not depend on
+sampled pixels are computed once per image; results that depend only on earlier
+rows are computed once per row. `causal_conv` and `causal_attention` define the
+caches. The scans are in plain functions, because a raw `lax.scan` inside a
+linen method silently gives wrong values.
 """
 
 import functools
@@ -15,11 +16,11 @@ import jax.numpy as jnp
 
 from pic_jax.model import causal_decoder, parameters
 
-# What `decode` asks for each pixel: (theta [N, P], row, col) -> the pixel's
-# values [N, C] and anything to collect.
+# Function that determines a pixel: (theta [N, P], row, col) -> (values [N, C]
+# of the pixel, any arrays to collect).
 PixelFn = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
-# Calls a method of the decoder: (cache, *args, method, **named) -> output, new
-# cache.
+# Function that calls a method of the decoder: (cache, *args, method, **kwargs)
+# -> (output, new cache).
 StepFn = Callable[..., tuple[Any, Any]]
 
 
@@ -36,16 +37,17 @@ def decode(
 
   Args:
     decoder: unbound module.
-    params: its parameters.
+    params: parameters of the decoder.
     embedding: [B, h, w, E].
-    pixel_fn: gets (theta [N, P], row, col) and returns the values [N, C] of
-      this pixel in network units and anything that is to be collected.
-    num_samples: canvases S for each image; N = B S, the samples of one image
-      next to each other.
-    hints: [B, h, w, 3], cells that are given; `pixel_fn` returns their values.
+    pixel_fn: function of (theta [N, P], row, col) that returns the values
+      [N, C] of the pixel in network units, and any arrays to collect.
+    num_samples: number S of canvases for each image. The N = B S canvases have
+      those of one image next to each other.
+    hints: [B, h, w, 3] known chroma for the attention, or None. `pixel_fn` must
+      return their values for hinted pixels.
 
   Returns:
-    The canvases [N, h, w, C] and what was collected, each leaf [h, w, ...].
+    The canvases [N, h, w, C], and the collected arrays, each [h, w, ...].
   """
   batch, height, width, _ = embedding.shape
   num_canvases = batch * num_samples
@@ -60,14 +62,14 @@ def decode(
   constants = {'constants': variables['constants']}
 
   def step_fn(
-    cache: Any, *args: Any, method: str, **named: Any
+    cache: Any, *args: Any, method: str, **kwargs: Any
   ) -> tuple[Any, Any]:
     output, updates = decoder.apply(
       constants | {'cache': cache},
       *args,
       method=method,
       mutable=['cache'],
-      **named,
+      **kwargs,
     )
     return output, updates['cache']
 
@@ -88,12 +90,19 @@ def decode(
 def _row_step(
   carry: Any, xs: Any, *, step_fn: StepFn, pixel_fn: PixelFn, num_samples: int
 ) -> tuple[Any, Any]:
-  """Fills one row.
+  """Fills one row; a step of `lax.scan`.
 
   Args:
-    carry: cache; for either stream, what the row above gives [N, 1, w, F].
-    xs: row; conditioning of either stream, [B, 1, w, F] for each block.
-    step_fn, pixel_fn, num_samples: see `decode`.
+    carry: the cache, and the contributions [N, 1, w, F] of the row above to the
+      inputs of the down and of the down-right stream.
+    xs: index of the row, and for either stream the conditioning [B, 1, w, F] of
+      each block.
+    step_fn: see `StepFn`.
+    pixel_fn, num_samples: see `decode`.
+
+  Returns:
+    The carry for the next row, and the values [N, w, C] of this row with its
+    collected arrays [w, ...].
   """
   cache, down, down_right = carry
   row, *conditioning = xs
@@ -125,13 +134,20 @@ def _row_step(
 def _pixel_step(
   carry: Any, xs: Any, *, step_fn: StepFn, pixel_fn: PixelFn, row: jax.Array
 ) -> tuple[Any, Any]:
-  """Fills one pixel.
+  """Fills one pixel; a step of `lax.scan`.
 
   Args:
-    carry: cache; what the pixel to the left gives, [N, 1, 1, F].
-    xs: column; what the row above gives; conditioning of each block.
-    step_fn, pixel_fn: see `decode`.
-    row: of the pixel.
+    carry: the cache, and the contribution [N, 1, 1, F] of the pixels to the
+      left to the input of the down-right stream.
+    xs: column of the pixel, the contribution [N, 1, 1, F] of the rows above,
+      and the conditioning [N, 1, 1, F] of each block.
+    step_fn: see `StepFn`.
+    pixel_fn: see `decode`.
+    row: index of the row.
+
+  Returns:
+    The carry for the next pixel, and the values [N, C] of this pixel with its
+    collected arrays.
   """
   cache, from_left = carry
   col, from_above, conditioning = xs

@@ -1,7 +1,7 @@
 """Weight-normalised convolution and gated residual block (paper sec. 3.3).
 
-Salimans & Kingma 2016 for the parametrisation, Salimans et al. 2017 for the
-block and the shifts of its streams.
+The parametrisation is that of Salimans & Kingma 2016. The block and the shifts
+of the two streams are those of Salimans et al. 2017.
 """
 
 import itertools
@@ -14,18 +14,21 @@ import jax.numpy as jnp
 
 from pic_jax.model import winograd
 
-# Salimans et al. 2017, published code: deviation of the drawn directions.
+# Initial standard deviation of the directions V, from the published code of
+# Salimans et al. 2017.
 DIRECTION_STDDEV = 0.05
-# Added to a variance, so that a constant channel does not divide by zero.
+# Added to the variance of a channel, which may be 0, before dividing by its
+# square root.
 VARIANCE_EPSILON = 1e-10
-# 'SAME', 'VALID', or (low, high) of height and of width.
+# 'SAME', 'VALID', or the pairs (low, high) for height and width.
 Padding = str | Sequence[tuple[int, int]]
 
 
 def concat_elu(x: jax.Array) -> jax.Array:
-  """ELU of x and of -x, one after the other: [..., C] -> [..., 2 C]."""
-  # One exponential serves both halves: a third of the time of two ELUs. Not
-  # of -|x|, whose gradient at 0 is 0.
+  """Concatenates the ELU of x and that of -x: [..., C] -> [..., 2 C]."""
+  # Both halves share one exponential, which takes a third of the time of two
+  # ELUs. Its argument is not written as -|x|, because the gradient of |x| at 0
+  # is 0.
   positive = x > 0
   negative = jnp.exp(jnp.where(positive, -x, x)) - 1.0
   halves = jnp.where(positive, x, negative), jnp.where(positive, negative, -x)
@@ -33,7 +36,10 @@ def concat_elu(x: jax.Array) -> jax.Array:
 
 
 def append_ones(x: jax.Array) -> jax.Array:
-  """Appends a channel of ones, which shows the network where the map ends."""
+  """Appends a channel of ones: [..., C] -> [..., C + 1].
+
+  Where the map is padded with zeros, this channel shows where it ends.
+  """
   return jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
 
 
@@ -43,12 +49,12 @@ def shift_down(x: jax.Array) -> jax.Array:
 
 
 def shift_right(x: jax.Array) -> jax.Array:
-  """Moves [B, h, w, C] one column right; the first one becomes exactly 0."""
+  """Moves [B, h, w, C] one column right; the first column becomes exactly 0."""
   return jnp.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
 
 
 def channels_last(x: jax.Array) -> jax.Array:
-  """[C] -> [1, 1, 1, C]."""
+  """Reshapes [C] to [1, 1, 1, C]."""
   return x.reshape(1, 1, 1, -1)
 
 
@@ -60,7 +66,10 @@ def convolve(
   stride: int = 1,
   dilation: int = 1,
 ) -> jax.Array:
-  """Convolves [B, H, W, C] with [kh, kw, C, F]; float32 in full precision."""
+  """Convolves [B, H, W, C] with a kernel [kh, kw, C, F].
+
+  Arrays in float32 are convolved in full precision on every device.
+  """
   # The default precision is bfloat16 on TPU and TF32 on GPU.
   precision = 'highest' if x.dtype == jnp.float32 else None
   if kernel.shape[:2] == (1, 1) and stride == 1:
@@ -87,10 +96,11 @@ def parameter(
   *,
   shape: tuple[int, ...],
 ) -> jax.Array:
-  """`Module.param` without its check of the shape of what is there.
+  """Returns a parameter as `Module.param` does, but does not check its shape.
 
-  That check traces `init_fn` for each parameter of each application: a second
-  of every start. What is loaded was compared with the model before.
+  The check of flax traces `init_fn` for every parameter at every application,
+  which adds a second to each start. It is not needed, because the shapes of
+  loaded parameters are compared with those of the model when they are loaded.
   """
   if module.has_variable('params', name):
     return module.get_variable('params', name)
@@ -98,25 +108,28 @@ def parameter(
 
 
 def _normalize(V: jax.Array) -> jax.Array:
-  """Directions of unit norm over height, width and input channels."""
+  """Scales V to unit norm over height, width and input channels."""
   return V * jax.lax.rsqrt(jnp.sum(jnp.square(V), (0, 1, 2), keepdims=True))
 
 
 class WeightNormConv(nn.Module):
   """Convolution with kernel g V / ||V|| and bias b (Salimans & Kingma 2016).
 
-  Where `params` is mutable, g and b are set from what comes out of the
-  directions V alone, so that every channel leaves with mean `init_mean` and
-  standard deviation `init_scale` over this batch (data-dependent
-  initialisation, ibid., sec. 3). *Differs from* the authors' code, which lost
+  If the collection `params` is mutable, g and b are initialised from data
+  (ibid., sec. 3). The input is convolved with V / ||V||, and g and b are set so
+  that every output channel has mean `init_mean` and standard deviation
+  `init_scale` over this batch. *Differs from* the authors' code, which lost
   this step; the paper has it.
 
   Attributes:
     features: number of output channels.
-    kernel_size: height and width.
+    kernel_size: height and width of the kernel.
+    stride: stride in both directions.
+    dilation: dilation of the kernel in both directions.
     padding: see `Padding`.
-    init_scale, init_mean: one number, or one for each channel.
-    dtype: of the input, the kernel and the output; parameters are float32.
+    init_scale, init_mean: one number, or a number for each output channel.
+    dtype: dtype of the input, the kernel and the output. Parameters are
+      float32.
   """
 
   features: int
@@ -132,17 +145,21 @@ class WeightNormConv(nn.Module):
   def __call__(
     self, *maps: jax.Array, padding: Padding | None = None
   ) -> jax.Array:
-    """Convolves maps to [B, H', W', features].
+    """Convolves one or several maps, as if they were concatenated.
 
     Args:
-      *maps: [B, H, W, C_i], whose channels follow one another.
-      padding: in place of the attribute.
+      *maps: [B, H, W, C_i] maps, whose channels follow one another.
+      padding: padding to use instead of the attribute, or None.
+
+    Returns:
+      [B, H', W', features].
     """
     maps = [x.astype(self.dtype) for x in maps]
     *inner, width = itertools.accumulate(x.shape[-1] for x in maps)
 
     def convolve_fn(kernel: jax.Array) -> jax.Array:
-      # Each by its own part: concatenating them would copy them.
+      # Each map has its own part of the kernel, because concatenating the maps
+      # would copy them.
       parts = jnp.split(kernel, inner, 2)
       return sum(
         convolve(
@@ -172,7 +189,14 @@ class WeightNormConv(nn.Module):
     return convolve_fn(kernel) + channels_last(b)
 
   def _initialize_from_data(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Sets and returns g and b [features] by what the directions give, y."""
+    """Sets g and b [features] from the output y of the directions alone.
+
+    Args:
+      y: [B, H', W', features] input convolved with V / ||V||.
+
+    Returns:
+      g and b.
+    """
     deviation = jnp.sqrt(y.var((0, 1, 2)) + VARIANCE_EPSILON)
     g = jnp.asarray(self.init_scale, jnp.float32) / deviation
     b = jnp.asarray(self.init_mean, jnp.float32) - g * y.mean((0, 1, 2))
@@ -181,7 +205,9 @@ class WeightNormConv(nn.Module):
     return g, b
 
   def fold(self) -> jax.Array:
-    """Stores kernel and bias as constants, so that a loop does not redo them.
+    """Stores the kernel g V / ||V|| and the bias in the collection `constants`.
+
+    A loop that applies the layer many times then does not compute them again.
 
     Returns:
       The kernel [kh, kw, C, features].
@@ -195,17 +221,22 @@ class WeightNormConv(nn.Module):
 
 
 class GatedBlock(nn.Module):
-  """Residual block of paper sec. 3.3 (`gated=False`: sec. 4.4).
+  """Residual block of paper sec. 3.3 (with `gated=False` of sec. 4.4).
 
-  concat-ELU, 3x3 convolution, + projected conditioning, concat-ELU, dropout,
-  3x3 convolution to (a, b), x + a * sigmoid(b); ungated: x + it.
+  The residual branch has concat-ELU, 3x3 convolution, addition of the projected
+  conditioning, concat-ELU, dropout and a second 3x3 convolution. If gated, the
+  second convolution gives two halves y and z, and the block returns
+  x + y * sigmoid(z). Otherwise it gives y, and the block returns x + y.
 
   Attributes:
-    features: channels in and out.
-    conv: makes a 3x3 convolution from features and init_scale.
-    conditional: whether the output of the first convolution is biased by a
-      1x1 convolution of the concat-ELU of other maps.
-    dtype: of the convolutions; x, and so the sum, stays float32.
+    features: number of channels of the input and of the output.
+    conv: function that builds a 3x3 convolution from a number of features and
+      optional keywords `dilation` and `init_scale`.
+    conditional: whether the block has a conditioning, which is a 1x1
+      convolution of the concat-ELU of other maps.
+    gated: whether the block is gated.
+    dropout_rate: rate of the dropout between the convolutions.
+    dtype: dtype of the convolutions; x and the output are float32.
   """
 
   features: int
@@ -232,13 +263,17 @@ class GatedBlock(nn.Module):
     *,
     col: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps [B, h, w, features] to the same shape.
+    """Applies the block.
 
     Args:
-      x: whole maps or rows, or one pixel if `col` is given.
-      conditioning: projected, see `condition`; same shape as `x`.
+      x: [B, h, w, features] whole maps or rows; or [B, 1, 1, features] one
+        pixel, if `col` is given.
+      conditioning: output of `condition`, in the shape of `x`, or None.
       train: whether to apply dropout.
-      col: column of the pixel.
+      col: column of the pixel, or None for whole maps or rows.
+
+    Returns:
+      Array in the shape of `x`.
     """
 
     def apply(conv: nn.Module, x: jax.Array) -> jax.Array:
@@ -255,18 +290,20 @@ class GatedBlock(nn.Module):
     return x + y
 
   def condition(self, *maps: jax.Array) -> jax.Array:
-    """Projects maps [B, h, w, C_i] to [B, h, w, features]."""
+    """Projects maps [B, h, w, C_i] to the conditioning [B, h, w, features]."""
     return self.conditioning(*map(concat_elu, maps))
 
   def condition_part(
     self, x: jax.Array, first_channel: int, with_bias: bool
   ) -> jax.Array:
-    """One map's share of `condition`; the shares of all maps add up to it.
+    """Computes the contribution of one map to `condition`.
+
+    The contributions of all maps add up to what `condition` returns for them.
 
     Args:
-      x: [B, h, w, C].
-      first_channel: sum of the channels of the maps before this one.
-      with_bias: for exactly one of the maps.
+      x: [B, h, w, C] the map.
+      first_channel: number of channels of all maps before this one.
+      with_bias: whether to add the bias, which must be True for one map only.
     """
     kernel = self.conditioning.get_variable('constants', 'kernel')
     begin = 2 * first_channel
@@ -278,12 +315,13 @@ class GatedBlock(nn.Module):
     return y
 
   def start(self, num_canvases: int, width: int, by_pixel: bool) -> None:
-    """Folds the weights, empties the caches: `causal.CausalConv.start`."""
+    """Prepares sampling, see `causal_conv.CausalConv.start`."""
     self.first.start(num_canvases, width, by_pixel)
     self.second.start(num_canvases, width, by_pixel)
     if self.conditional:
       self.conditioning.fold()
 
   def start_row(self) -> None:
+    """Begins a row, see `causal_conv.CausalConv.start_row`."""
     self.first.start_row()
     self.second.start_row()
