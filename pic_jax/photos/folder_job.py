@@ -79,7 +79,7 @@ class Found:
     kinds = collections.Counter(path.suffix.lower() for path in self.left_out)
     return ', '.join(
       f'{count} {kind or "without a suffix"}'
-      + (f' ({hint})' if (hint := image_files.REMEDIES.get(kind)) else '')
+      + (f' ({advice})' if (advice := image_files.REMEDIES.get(kind)) else '')
       for kind, count in sorted(kinds.items())
     )
 
@@ -151,16 +151,16 @@ def find(job: Job) -> Found:
     ]
     left_out += other_files
   if not photographs:
-    hint = (
+    advice = (
       ''
       if job.file_options.recursive
       else '; use --recursive to search subfolders'
     )
     if left_out:
-      hint += f'; left out: {Found([], left_out).left_out_text()}'
+      advice += f'; left out: {Found([], left_out).left_out_text()}'
     raise errors.UserError(
       f'No photographs ({", ".join(image_files.suffixes())}) in '
-      f'{", ".join(map(errors.in_one_line, job.inputs))}{hint}.'
+      f'{", ".join(map(errors.in_one_line, job.inputs))}{advice}.'
     )
   if job.hints and len(photographs) > 1:
     raise errors.UserError(
@@ -174,8 +174,8 @@ def find(job: Job) -> Found:
 def _refuse_foreign_files(job: Job) -> None:
   """Refuses a folder with files that a job would overwrite but did not write.
 
-  A folder with a journal is accepted. `overwrite` also allows to overwrite the
-  report and the page.
+  A folder with a journal is accepted. With `overwrite`, a report and a page are
+  also accepted.
   """
   if (job.output / JOURNAL).exists():
     return
@@ -191,7 +191,10 @@ def _refuse_foreign_files(job: Job) -> None:
 def _walk(
   source: pathlib.Path, output: pathlib.Path, recursive: bool
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-  """Lists the photographs of a folder, and its other or unreadable files."""
+  """Lists the photographs of a folder, and its other or unreadable files.
+
+  Hidden files and folders of outputs are not searched.
+  """
   photographs, other_files = [], []
   for folder, subfolders, names in os.walk(source):
     here = pathlib.Path(folder)
