@@ -278,14 +278,12 @@ def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:
     factor: number of grey values per cell in each direction.
 
   Returns:
-    [h, w, 3] float32, 0 where there is no hint.
+    [H' / factor, W' / factor, 3] float32, 0 where there is no hint.
   """
   hints = network_input.hints
   if hints is None:
     hints = np.zeros((*network_input.map_shape, 3), np.float32)
-  (rows, columns), (height, width) = (
-    hints.shape[:2],
-    network_input.grey_values.shape,
-  )
-  widths = (height // factor - rows, width // factor - columns)
-  return np.pad(hints, ((0, widths[0]), (0, widths[1]), (0, 0)))
+  height, width = network_input.grey_values.shape
+  below = height // factor - hints.shape[0]
+  right = width // factor - hints.shape[1]
+  return np.pad(hints, ((0, below), (0, right), (0, 0)))

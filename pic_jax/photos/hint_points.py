@@ -17,8 +17,12 @@ from pic_jax.runtime import errors
 
 DELIMITERS = (',', ';', '\t')
 SIZES = ('', *brush.REACHES)
-MAX_LISTED = 3  # number of texts in `listed`
-FORMS = 'x,y,#rrggbb or x,y,r,g,b of 0 to 255, with a size S, M or L if wanted'
+MAX_LISTED = 3  # largest number of texts that `listed` shows
+# The forms of a line, for messages.
+FORMS = (
+  'x,y,#rrggbb or x,y,r,g,b with r, g and b from 0 to 255, optionally followed '
+  'by a size S, M or L'
+)
 # A comment: '#' after a space, unless it begins a colour.
 _COMMENT = re.compile(r'\s#(?![0-9a-fA-F]{6}\b).*')
 _HEX = re.compile(r'#([0-9a-fA-F]{6})')
@@ -41,7 +45,7 @@ class Point(NamedTuple):
 
 
 def _rgb_of(value: Any) -> tuple[int, int, int]:
-  """Checks a colour, '#rrggbb' or three whole numbers of 0 to 255.
+  """Checks a colour, '#rrggbb' or three whole numbers from 0 to 255.
 
   Raises:
     ValueError: if it is neither; the text says what is wrong.
@@ -55,11 +59,11 @@ def _rgb_of(value: Any) -> tuple[int, int, int]:
   if not is_rgb:
     raise ValueError(f'its colour must be (r, g, b) or #rrggbb, {text}')
   if not all(0 <= c <= 255 for c in channels):
-    raise ValueError(f'its colour must be of 0 to 255, {text}')
+    raise ValueError(f'its colour must be from 0 to 255, {text}')
   is_whole = all(isinstance(c, Integral) for c in channels)
   if not is_whole and 0 < max(channels) <= 1:
     raise ValueError(
-      f'its colour must be of 0 to 255, {text}; multiply it by 255'
+      f'its colour must be from 0 to 255, {text}; multiply it by 255'
     )
   if any(c != int(c) for c in channels):
     raise ValueError(f'its colour must be whole numbers, {text}')

@@ -59,6 +59,7 @@ class Programs:
     found = []
     for first in range(0, len(inputs), count):
       group = inputs[first : first + count]
+      # Every device needs a photograph, so the last one is repeated.
       padded = group + group[-1:] * (count - len(group))
       grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
       words = np.stack([key_words(x.grey_values) for x in padded])
@@ -125,7 +126,7 @@ class Programs:
     """
     aspect = fractions.Fraction(shape[1], shape[0])
     name = f'{aspect.numerator}:{aspect.denominator}'
-    text = f'First use: compiling for {name}, about 20 s, once.'
+    text = f'First use of the shape {name}: compiling once, about 20 s.'
     drawn = f'{settings.num_drawn} {bool(settings.guidance)}'
     program = f'{self._model} {shape} {drawn}'
     return compilation_cache.first_use(program, text)
