@@ -218,5 +218,5 @@ def _palette_request(asked: dict[str, Any]) -> tuple:
   """
   spot = operator.index(asked['x']), operator.index(asked['y'])
   fields = asked['recipes'][: screen_view.MAX_SAMPLES]
-  recipes = list(map(sample_recipe.Recipe.from_json, fields))
-  return spot, sample_recipe.pins_from_json(asked['pins']), recipes
+  pins = sample_recipe.pins_from_json(asked['pins'])
+  return spot, pins, list(map(sample_recipe.Recipe.from_json, fields))

@@ -1,8 +1,9 @@
-"""Photographs in memory while a user colours them.
+"""Colouring of the photographs that are in memory.
 
-Files are kept as uploaded, with the network's and the screen's inputs; full
-size is rendered when a version is saved. Every sample has a recipe, from which
-it can be drawn again, here or by the command line.
+A photograph is kept as its uploaded file, with the input of the network and
+small versions for the screen. The full size is rendered only when a version is
+saved. Every sample has a recipe, from which it can be drawn again, here or on
+the command line.
 """
 
 import contextlib
@@ -34,40 +35,53 @@ from pic_jax.photos import (
 )
 from pic_jax.runtime import errors, terminal
 
+# Limits of the photographs in memory: number, and total size of their files.
 MAX_PHOTOGRAPHS = 16
-MAX_KEPT_BYTES = 300_000_000  # of files
-MAX_SAMPLE_SETS, MAX_EXPECTED = 1000, 4  # kept of one photograph
+MAX_KEPT_BYTES = 300_000_000
+# Largest number of samples, and of predictions of the embedding, that are kept
+# for one photograph.
+MAX_SAMPLE_SETS, MAX_EXPECTED = 1000, 4
+# Name of a format -> suffix of its files.
 SUFFIXES = {form: suffix for suffix, form in screen_view.FORMATS.items()}
-# Height and width of all shapes that the network sees, the usual ones first.
+# Aspect ratios (height, width) of all inputs of the network, in the order in
+# which they are compiled: the most frequent ones first.
 ASPECTS = ((1, 1), (2, 3), (3, 2), (1, 2), (2, 1), (1, 4), (4, 1))
+# Largest size of a photograph's file.
 MAX_BYTES = image_files.MAX_BYTES
 
 
 class GoneError(LookupError):
-  """A photograph that is not in memory."""
+  """A request for a photograph that is not in memory any more."""
 
 
 class Studio:
-  """Keeps the most recently used photographs.
+  """Keeps the most recently used photographs and colours them.
 
-  `draw`, and what needs a sample set, belongs to one thread. Photographs are
-  opened, and what was drawn is looked at, by others meanwhile.
+  A method that has to draw a sample may be called by one thread only. Other
+  threads may meanwhile open photographs and show samples that were drawn.
   """
 
   def __init__(self, colorizer: colorize.Colorizer, name: str):
-    """Takes a model, and how it is called."""
+    """Creates a studio without photographs.
+
+    Args:
+      colorizer: the model.
+      name: name of the model that the page shows.
+    """
     self._colorizer = colorizer
     self._name = name
-    self._lock = threading.Lock()  # of the attributes below
-    # The one used last is last.
+    self._lock = threading.Lock()  # protects the attributes below
+    # Photographs by key. The most recently used one is last.
     self._opened: dict[str, opened_photograph.Opened] = {}
+    # Key and pixels of the photograph that `_in_full` decoded last.
     self._decoded: tuple[str, image_files.Photograph] | None = None
-    # Programs that are compiled, or being compiled, by name and shape.
+    # Programs that are compiled or being compiled, by name and shape of the
+    # input. The event is set when the compilation has ended.
     self._compiled: dict[tuple[str, tuple[int, ...]], threading.Event] = {}
 
   def facts(self) -> dict[str, Any]:
-    """Facts about the model, for the page."""
-    own = self._colorizer.complete(options.Settings())
+    """Returns facts about the model as a JSON object for the page."""
+    recommended = self._colorizer.complete(options.Settings())
     return {
       'name': self._name,
       'sha256': self._colorizer.digest,
@@ -77,18 +91,19 @@ class Studio:
       'max_bytes': MAX_BYTES,
       'defaults': {
         'model': options.Model().model,
-        'temperature': own.temperature,
+        'temperature': recommended.temperature,
         'pin_size': brush.DEFAULT_SIZE,
-        'adjustments': dataclasses.asdict(own.adjustments),
+        'adjustments': dataclasses.asdict(recommended.adjustments),
       },
     }
 
   def warm_up(self, wait: Callable[[int, int], None]) -> None:
-    """Compiles what photographs need.
+    """Compiles the programs for photographs of all shapes.
 
     Args:
-      wait: is called with the number of shapes that are compiled, and of all,
-        before each; it may wait until nobody needs the machine.
+      wait: function that is called before each shape, with the number of
+        compiled shapes and the number of all shapes. It may wait until the
+        machine is idle.
     """
     for index, (height, width) in enumerate(ASPECTS):
       wait(index, len(ASPECTS))
@@ -97,13 +112,20 @@ class Studio:
       with self._compiling('draw', network_input):
         self._colorizer.draw([network_input], options.Settings(samples=[0]))
       self._expect(network_input)
-    terminal.say('Ready: no photograph waits for the compiler.')
+    terminal.say('Ready. No photograph has to wait for the compiler.')
 
   @contextlib.contextmanager
   def _compiling(
     self, program: str, network_input: network_size.NetworkInput
   ) -> Iterator:
-    """Runs a program that may not be compiled yet; others wait for it."""
+    """Context of a call that compiles a program if it is called first.
+
+    If another thread is compiling the program, waits until it is compiled.
+
+    Args:
+      program: name of the program.
+      network_input: photograph for which it is called.
+    """
     key = program, network_input.grey_values.shape
     with self._lock:
       done = self._compiled.get(key)
@@ -125,48 +147,52 @@ class Studio:
   def _is_compiled(
     self, program: str, network_input: network_size.NetworkInput
   ) -> bool:
+    """Returns whether a program is compiled for a photograph's shape."""
     with self._lock:
       done = self._compiled.get((program, network_input.grey_values.shape))
     return done is not None and done.is_set()
 
   def _expect(self, network_input: network_size.NetworkInput) -> Any:
-    """See `Colorizer.expect`."""
+    """Predicts colours by the embedding alone, see `Colorizer.expect`."""
     with self._compiling('expect', network_input):
       return self._colorizer.expect(network_input)
 
   def is_ready(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> bool:
-    """Whether a sample can be shown without waiting for the compiler."""
+    """Returns whether a sample can be shown without compiling a program."""
     is_compiled = self._is_compiled('draw', opened.network_input)
     return is_compiled or recipe in opened.sample_sets
 
   def open(self, data: bytes) -> opened_photograph.Opened:
-    """Reads a photograph.
+    """Reads a photograph, and drops the oldest ones if there are too many.
+
+    Args:
+      data: contents of the file.
 
     Raises:
-      RunError: it cannot be read.
+      RunError: if the file cannot be read.
     """
     opened = opened_photograph.read(data, self._colorizer)
     with self._lock:
       self._opened[opened.key] = opened
-      kept = sum(len(one.data) for one in self._opened.values())
+      num_bytes = sum(len(x.data) for x in self._opened.values())
       while len(self._opened) > 1 and (
-        len(self._opened) > MAX_PHOTOGRAPHS or kept > MAX_KEPT_BYTES
+        len(self._opened) > MAX_PHOTOGRAPHS or num_bytes > MAX_KEPT_BYTES
       ):
-        kept -= len(self._opened.pop(next(iter(self._opened))).data)
+        num_bytes -= len(self._opened.pop(next(iter(self._opened))).data)
     return opened
 
   def find(self, key: str) -> opened_photograph.Opened:
-    """A photograph that was opened.
+    """Returns an opened photograph, which becomes the most recently used one.
 
     Raises:
-      GoneError: the photograph was evicted from memory.
+      GoneError: if the photograph is not in memory any more.
     """
     with self._lock:
       if key not in self._opened:
         raise GoneError(
-          'This photograph is no longer in memory: open it again.'
+          'This photograph is no longer in memory. Please open it again.'
         )
       self._opened[key] = self._opened.pop(key)
       return self._opened[key]
@@ -174,11 +200,11 @@ class Studio:
   def _in_full(
     self, opened: opened_photograph.Opened
   ) -> image_files.Photograph:
-    """A photograph with all its pixels; only the last one is kept."""
+    """Returns a photograph at its full size, and keeps it for the next call."""
     with self._lock:
       if self._decoded and self._decoded[0] == opened.key:
         return self._decoded[1]
-      self._decoded = None  # one at a time is in memory
+      self._decoded = None  # frees the memory before the next one is decoded
     photograph = image_files.decode_photograph(opened.data)
     with self._lock:
       self._decoded = opened.key, photograph
@@ -187,10 +213,18 @@ class Studio:
   def read_pins(
     self, opened: opened_photograph.Opened, data: bytes
   ) -> dict[str, Any]:
-    """Pins of a file for the page.
+    """Reads pins from a file of hints.
+
+    Args:
+      opened: photograph to which the pins belong.
+      data: contents of the file.
+
+    Returns:
+      JSON object with 'pins' and 'notes' for the user.
 
     Raises:
-      UserError: it cannot be read, or a pin lies outside the photograph.
+      UserError: if the file cannot be read, or a pin lies outside the
+        photograph.
     """
     points, notes = hint_points.parse(data, 'The file')
     luminance, cell_side = self._colorizer.brush_luminance(opened.network_input)
@@ -203,12 +237,13 @@ class Studio:
   def _draw(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> drawn_samples.SampleSet:
-    """Draws a sample, or returns the cached one."""
+    """Draws a sample, or returns it if it has been drawn before."""
     if recipe not in opened.sample_sets:
       network_input = self._with_pins(opened, recipe.pins)
-      if recipe.pins:  # elsewhere it stays the version that it was without pins
-        without = self._draw(opened, dataclasses.replace(recipe, pins=()))
-        network_input = hint_files.anchored(network_input, without.chroma[0])
+      if recipe.pins:
+        # Far from the pins, the sample keeps its chroma without pins.
+        plain = self._draw(opened, dataclasses.replace(recipe, pins=()))
+        network_input = hint_files.anchored(network_input, plain.chroma[0])
       with self._compiling('draw', network_input):
         (sample_set,) = self._colorizer.draw([network_input], recipe.settings())
       _keep(opened.sample_sets, recipe, sample_set, most=MAX_SAMPLE_SETS)
@@ -216,20 +251,23 @@ class Studio:
 
   @property
   def _saturation(self) -> float:
-    """The model's own: where the slider stands at first."""
+    """The saturation that the model recommends, initial value of the slider."""
     return self._colorizer.recommended.saturation
 
   def _shown(self, chroma: np.ndarray) -> np.ndarray:
-    """Drawn chroma [..., 2] as it is shown, Lab units; pins are meant so."""
+    """Returns sampled chroma [..., 2], Lab units, as the page first shows it.
+
+    The colours of pins are meant at this saturation.
+    """
     return self._saturation * chroma
 
   def _with_pins(
     self, opened: opened_photograph.Opened, pins: sample_recipe.Pins
   ) -> network_size.NetworkInput:
-    """The photograph, with its pins as hints."""
+    """Returns the network's input of a photograph, with pins as hints."""
     if not pins:
       return opened.network_input
-    # By the photograph's own pixels, as the command line has it.
+    # Positions are in pixels of the full size, as on the command line.
     return self._colorizer.add_hints(
       opened.network_input, pins, opened.size, saturation=self._saturation
     )
@@ -237,7 +275,16 @@ class Studio:
   def show(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> tuple[dict[str, Any], bytes]:
-    """Numbers of a sample, and a small JPEG of it without adjustments."""
+    """Draws a sample, if needed, and renders it for the list of versions.
+
+    Args:
+      opened: the photograph.
+      recipe: recipe of the sample.
+
+    Returns:
+      JSON object with the sample's 'bits_per_dim' and, if it has pins, their
+      scores and 'notes'; and a small JPEG without adjustments.
+    """
     sample_set = self._draw(opened, recipe)
     numbers = {'bits_per_dim': drawn_samples.finite(sample_set.bits_per_dim[0])}
     if recipe.pins:
@@ -255,24 +302,34 @@ class Studio:
     recipe: sample_recipe.Recipe,
     chroma: np.ndarray,
   ) -> dict[str, Any]:
-    """Scores how well a sample follows its pins, and suggests a correcting pin.
+    """Scores how well a sample follows its pins, and suggests a correction.
 
-    What ran over is known where the same sample was drawn without pins.
+    Args:
+      opened: the photograph.
+      recipe: recipe of the sample, with pins.
+      chroma: [h, w, 2] chroma of the sample, Lab units.
+
+    Returns:
+      JSON object with 'taken' and 'spill', see `PinScore`, and 'cure': a pin
+      where a colour ran over, or None. If the same sample without pins is not
+      in memory, no colour counts as having run over.
     """
     plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
     chroma = self._shown(chroma)
-    before = chroma if plain is None else self._shown(plain.chroma[0])
+    plain_chroma = chroma if plain is None else self._shown(plain.chroma[0])
     shape = opened.network_input.map_shape
     luminance = self._colorizer.cell_luminance(opened.network_input)
     fine, cell_side = self._colorizer.brush_luminance(opened.network_input)
     strokes, _ = hint_files.strokes_of(
       recipe.pins, opened.size, fine.shape, cell_side=cell_side
     )
-    found = pin_scores.score(strokes, fine, chroma, plain=before)
+    found = pin_scores.score(strokes, fine, chroma, plain=plain_chroma)
     cure = None
     if found.overrun:
       row, column = found.overrun
-      swatch = palette.here(before[row, column], float(luminance[row, column]))
+      swatch = palette.here(
+        plain_chroma[row, column], float(luminance[row, column])
+      )
       height, width = opened.size
       x = int((column + 0.5) * width / shape[1])
       y = int((row + 0.5) * height / shape[0])
@@ -283,7 +340,18 @@ class Studio:
   def view(
     self, opened: opened_photograph.Opened, asked: screen_view.Asked
   ) -> bytes:
-    """Renders the visible part of a photograph as JPEG."""
+    """Renders a picture, or its visible part, for the screen.
+
+    Args:
+      opened: the photograph.
+      asked: the page's request.
+
+    Returns:
+      The picture as a JPEG file.
+
+    Raises:
+      UserError: if the part lies outside the photograph.
+    """
     if asked.kind == 'original':
       return encode('JPEG', self._part(opened, asked)[0])
     if asked.box is None:
@@ -303,6 +371,14 @@ class Studio:
   def _part(
     self, opened: opened_photograph.Opened, asked: screen_view.Asked
   ) -> tuple[np.ndarray, network_size.Window]:
+    """Cuts the requested part out of a photograph, at the size of the screen.
+
+    Returns:
+      Pixels over white, [H, W, C] uint8, and the position of the part.
+
+    Raises:
+      UserError: if the part lies outside the photograph.
+    """
     photograph = self._in_full(opened)
     height, width = opened.size
     if asked.box is None:
@@ -318,19 +394,23 @@ class Studio:
   def save(
     self, opened: opened_photograph.Opened, asked: screen_view.Saved
   ) -> bytes:
-    """Samples at the photograph's size, as the command line writes them.
+    """Renders versions at the photograph's size, as the command line does.
+
+    Args:
+      opened: the photograph.
+      asked: the page's request.
 
     Returns:
-      A picture, or a zip archive of several.
+      Contents of a picture's file, or of a zip archive of pictures.
 
     Raises:
-      UserError: this format has no file of that size.
+      UserError: if the picture is too large for the format.
     """
     side = encoding.MAX_SIDES.get(SUFFIXES[asked.form], np.inf)
     height, width = opened.size
     if max(height, width * (1 + asked.is_beside)) > side:
       raise errors.UserError(
-        f'{asked.form} has at most {side:,} pixels a side.'
+        f'A side of a {asked.form} file has at most {side:,} pixels.'
       )
     files = [self._file(opened, recipe, asked) for recipe in asked.recipes]
     if not asked.archive_name:
@@ -340,9 +420,10 @@ class Studio:
       for index, (recipe, data) in enumerate(
         zip(asked.recipes, files, strict=True)
       ):
-        # Two versions of one sample may differ in their pins.
-        same = [one.sample for one in asked.recipes[:index]]
-        suffix = f'-{same.count(recipe.sample) + 1}' * (recipe.sample in same)
+        # Versions of one sample with different pins need different names.
+        earlier = [x.sample for x in asked.recipes[:index]]
+        count = earlier.count(recipe.sample)
+        suffix = f'-{count + 1}' if count else ''
         archived.writestr(
           f'{asked.archive_name}.{recipe.sample}{suffix}.{SUFFIXES[asked.form]}',
           data,
@@ -355,7 +436,7 @@ class Studio:
     recipe: sample_recipe.Recipe,
     asked: screen_view.Saved,
   ) -> bytes:
-    """A sample at the photograph's size."""
+    """Renders one version at the photograph's size as a file."""
     photograph = self._in_full(opened)
     network_input = self._colorizer.to_network_size(
       photograph.rgb, photograph.alpha
@@ -371,24 +452,29 @@ class Studio:
   def palette(
     self,
     opened: opened_photograph.Opened,
-    place: tuple[int, int],
+    spot: tuple[int, int],
     pins: sample_recipe.Pins,
     *,
     recipes: Sequence[sample_recipe.Recipe],
   ) -> dict[str, Any]:
-    """Colours for a place: `likely`, `vivid`, and the one that is `here`.
+    """Finds colours that a pin at a spot may have.
 
     Args:
       opened: the photograph.
-      place: x, y in its pixels.
-      pins: hints elsewhere in it.
-      recipes: of samples that are looked at, too; first the one that is shown.
+      spot: x and y of the spot, in pixels of the photograph.
+      pins: pins elsewhere in the photograph.
+      recipes: recipes of samples whose colours count as likely, first that of
+        the sample on the screen.
+
+    Returns:
+      JSON object with the swatches 'likely' and 'vivid', and with the swatch
+      'here': the colour of the sample on the screen, or None.
 
     Raises:
-      UserError: the place, or a pin, lies outside.
+      UserError: if the spot or a pin lies outside the photograph.
     """
     row, column = hint_files.cell_at(
-      place, opened.size, opened.network_input.map_shape
+      spot, opened.size, opened.network_input.map_shape
     )
     shares = []
     expected = self._expected(opened, pins, is_needed=not recipes)
@@ -407,7 +493,7 @@ class Studio:
     height, width = opened.network_input.luminance.shape
     luminance = float(
       opened.network_input.luminance[
-        place[1] * height // opened.size[0], place[0] * width // opened.size[1]
+        spot[1] * height // opened.size[0], spot[0] * width // opened.size[1]
       ]
     )
     likely = []
@@ -420,8 +506,8 @@ class Studio:
       chroma_here = self._shown(sample_sets[0].chroma[0, row, column])
       here = palette.here(chroma_here, luminance)
     return {
-      'likely': [dataclasses.asdict(one) for one in likely],
-      'vivid': [dataclasses.asdict(one) for one in palette.vivid(luminance)],
+      'likely': [dataclasses.asdict(x) for x in likely],
+      'vivid': [dataclasses.asdict(x) for x in palette.vivid(luminance)],
       'here': here and dataclasses.asdict(here),
     }
 
@@ -431,10 +517,13 @@ class Studio:
     pins: sample_recipe.Pins,
     is_needed: bool,
   ) -> Any:
-    """Predictions of the embedding, see `Colorizer.expect`.
+    """Returns predictions of the embedding, see `Colorizer.expect`.
 
-    Unless it is needed nobody waits for the compiler: None as long as that
-    runs.
+    Args:
+      opened: the photograph.
+      pins: pins that the embedding is given.
+      is_needed: whether to wait while the program is compiled. If not, returns
+        None until it is compiled.
     """
     if pins in opened.expected:
       return opened.expected[pins]
@@ -453,7 +542,15 @@ class Studio:
     opened: opened_photograph.Opened,
     recipes: Sequence[sample_recipe.Recipe],
   ) -> list[int]:
-    """Positions of samples: the most probable, then what differs most."""
+    """Orders samples so that each is most unlike the earlier ones.
+
+    Args:
+      opened: the photograph.
+      recipes: recipes of the samples.
+
+    Returns:
+      Indices of `recipes`, first that of the most probable sample.
+    """
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
     chroma = np.concatenate([sample_set.chroma for sample_set in sample_sets])
     return drawn_samples.choose(
@@ -464,14 +561,14 @@ class Studio:
 
 
 def _keep(memory: dict, key: Any, value: Any, *, most: int) -> None:
-  """Adds to a cache and evicts its oldest entry."""
+  """Adds an entry to a cache, and removes the oldest one if it is full."""
   if len(memory) >= most:
     del memory[next(iter(memory))]
   memory[key] = value
 
 
 def encode(form: str, rgb: np.ndarray, **more: Any) -> bytes:
-  """Encodes a file in memory; see `encoding.write`."""
+  """Encodes a picture as a file in memory; see `encoding.write`."""
   file = io.BytesIO()
   encoding.write(file, form, rgb, **more)
   return file.getvalue()
