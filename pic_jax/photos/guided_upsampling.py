@@ -126,8 +126,8 @@ def prepare(
   # A value of 'point' belongs to the first pixel of its cell, which is `factor`
   # pixels wide. A value of 'area' belongs to the whole cell.
   cell_parts = 1 if chroma_filter == 'area' else factor
-  ends = chroma_windows.min(0), chroma_windows.max(0)
-  maps = chroma, luminance, _windows(slope).mean(0), *ends
+  limits = chroma_windows.min(0), chroma_windows.max(0)
+  maps = chroma, luminance, _windows(slope).mean(0), *limits
   if columns is None:
     columns = np.arange(width)
   wide = [
