@@ -9,38 +9,45 @@ import jax.numpy as jnp
 
 from pic_jax.model import efficientnet_lite0, layers
 
-# Deviation with which each of six features enters the sum.
+# Initial standard deviation of each of the six projections that are added.
 INIT_SCALE = 0.5
-# Backbones that the embedding can use beside its stages.
+# Values of `config.model.backbone`.
 BACKBONES = ('none', 'efficientnet_lite0')
-# Its parameters within those of `PIC`.
+# Path of the backbone's parameters in the parameter tree of `PIC`.
 PATH = ('embedding', 'backbone', 'efficientnet_lite0')
 
 
 def params_of(params: dict) -> dict:
-  """The parameters of the backbone within those of `PIC`."""
+  """Returns the backbone's part of the parameter tree of `PIC`."""
   return functools.reduce(dict.__getitem__, PATH, params)
 
 
 def is_frozen(path: tuple[str, ...], num_frozen: int) -> bool:
-  """Whether a parameter of `PIC` belongs to the first parts of the backbone."""
+  """Whether a parameter of `PIC` is not trained.
+
+  Args:
+    path: keys of the parameter in the parameter tree of `PIC`.
+    num_frozen: number of the backbone's parts that are not trained, counted
+      from the input.
+  """
   return path[:3] == PATH and efficientnet_lite0.is_frozen(path[3], num_frozen)
 
 
 def to_grid(x: jax.Array, shape: tuple[int, int]) -> jax.Array:
-  """Resizes maps [B, H, W, C] smoothly to rows and columns."""
+  """Resizes maps [B, H, W, C] to a shape (rows, columns), linearly."""
   if x.shape[1:3] == shape:
     return x
   return jax.image.resize(x, (len(x), *shape, x.shape[-1]), 'linear')
 
 
 class BackboneEmbedding(nn.Module):
-  """Sum of projections of all features of EfficientNet-Lite0.
+  """Sum of projections of all feature maps of EfficientNet-Lite0.
 
   Attributes:
     features: number of output channels.
-    num_frozen: parts of the backbone that do not learn.
-    dtype: of the backbone and the projections; the sum is float32.
+    num_frozen: number of the backbone's parts that are not trained, counted
+      from the input.
+    dtype: dtype of the backbone and the projections; the sum is float32.
   """
 
   features: int
@@ -51,15 +58,15 @@ class BackboneEmbedding(nn.Module):
   def __call__(
     self, luminance: jax.Array, shape: tuple[int, int]
   ) -> tuple[jax.Array, list[jax.Array]]:
-    """Maps luminance [B, H, W, 1] to float32 [B, h, w, features].
+    """Computes the sum of the projections, and the feature maps.
 
     Args:
-      luminance: in network units, of any size.
-      shape: h, w of the chroma grid.
+      luminance: [B, H, W, 1] in network units.
+      shape: (h, w) of the output.
 
     Returns:
-      The sum, and the backbone's features themselves, from fine to coarse; see
-      `efficientnet_lite0`.
+      The sum [B, h, w, features] float32, and the feature maps of the backbone
+      from fine to coarse, see `EfficientNetLite0`.
     """
     backbone = efficientnet_lite0.EfficientNetLite0(
       self.num_frozen, self.dtype, name='efficientnet_lite0'
@@ -76,13 +83,17 @@ class BackboneEmbedding(nn.Module):
         dtype=self.dtype,
         name=f'project_{index}',
       )
-      # Coarse features have the most channels: project before enlarging.
+      # Coarse feature maps have many channels, so they are enlarged only after
+      # the projection.
       total = total + to_grid(project(x).astype(jnp.float32), shape)
     return total, features
 
 
 def build(model: nn.Module) -> BackboneEmbedding | None:
-  """Builds the backbone that a `PIC` names, as wide as the last stage."""
+  """Builds the backbone of a `PIC`, or returns None if it has none.
+
+  The output has as many channels as the embedding's last stage.
+  """
   if model.backbone == 'none':
     return None
   width = model.embedding_stages[-1][0]

@@ -1,9 +1,10 @@
 """EfficientNet-Lite0 without its classifier, in inference form.
 
-Tan & Le 2019, in the variant for small devices: no squeeze-and-excitation,
-ReLU6, stem and head of fixed width. Batch norm is folded into kernels and
-biases, so that a layer is a convolution, a bias and ReLU6; projections are
-linear. Every convolution is padded as TensorFlow does ('SAME').
+This is the network of Tan & Le 2019 in the variant for small devices. It has no
+squeeze-and-excitation, its non-linearity is ReLU6, and its stem and head have
+the same width at every network size. Batch norm is folded into kernels and
+biases, so a layer consists of a convolution, a bias and ReLU6. Projections have
+no ReLU6. Every convolution is padded as TensorFlow's 'SAME'.
 """
 
 import functools
@@ -16,7 +17,8 @@ import jax.numpy as jnp
 
 from pic_jax.model import layers
 
-# Repeats, kernel size, stride of the first, expansion, width.
+# Each row: number of blocks, kernel size, stride of the first block, expansion
+# factor, output channels.
 STAGES = (
   (1, 3, 1, 1, 16),
   (2, 3, 2, 6, 24),
@@ -28,14 +30,22 @@ STAGES = (
 )
 STEM_WIDTH = 32
 HEAD_WIDTH = 1280
-# The last blocks at strides 2, 4, 8, 16 and 32.
+# Blocks whose outputs are returned as features, namely the last blocks at the
+# strides 2, 4, 8, 16 and 32 of the network.
 TAPS = (0, 2, 4, 10, 15)
-# Parts that can be frozen: 16 blocks (the stem goes with the first), the head.
+# Number of parts that can be frozen: 16 blocks and the head. The stem belongs
+# to the first block.
 NUM_PARTS = 17
 
 
 class Block(NamedTuple):
-  """An inverted residual block."""
+  """Sizes of an inverted residual block.
+
+  Attributes:
+    width_in, width: numbers of input and output channels.
+    kernel_size, stride: those of the depthwise convolution.
+    expansion: factor by which the first layer multiplies the channels.
+  """
 
   width_in: int
   width: int
@@ -45,7 +55,7 @@ class Block(NamedTuple):
 
 
 def blocks() -> Iterator[Block]:
-  """All blocks, from the stem to the head."""
+  """Yields the sizes of all blocks, from the stem to the head."""
   width_in = STEM_WIDTH
   for repeats, kernel_size, stride, expansion, width in STAGES:
     for index in range(repeats):
@@ -55,6 +65,7 @@ def blocks() -> Iterator[Block]:
 
 
 def _padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
+  """Returns the numbers of zeros before and after a side of `size` values."""
   total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
   return total // 2, total - total // 2
 
@@ -62,7 +73,17 @@ def _padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 def _shifts(
   x: jax.Array, kernel_size: int, stride: int
 ) -> Iterator[tuple[int, int, jax.Array]]:
-  """Yields the part of x [B, h, w, C] under every tap (i, j) of a kernel."""
+  """Yields what each tap of a kernel is multiplied with.
+
+  Args:
+    x: [B, H, W, C].
+    kernel_size: height and width of the kernel.
+    stride: stride in both directions.
+
+  Yields:
+    Row i and column j of the tap, and the strided part of x
+    [B, ceil(H / stride), ceil(W / stride), C].
+  """
   height, width = x.shape[1:3]
   rows = stride * (-(-height // stride) - 1) + 1
   columns = stride * (-(-width // stride) - 1) + 1
@@ -77,13 +98,13 @@ def _shifts(
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   """Convolves every channel with its own kernel.
 
-  A sum of shifted products: on CPU XLA's grouped convolution takes 7 times as
-  long, and 18 times with its gradient.
+  This is computed as a sum of shifted products. On CPU, XLA's grouped
+  convolution takes 7 times as long, and 18 times as long with its gradient.
 
   Args:
     x: [B, H, W, C].
     kernel: [k, k, 1, C].
-    stride: 1 or 2.
+    stride: stride in both directions, 1 or 2.
 
   Returns:
     [B, ceil(H / stride), ceil(W / stride), C].
@@ -103,11 +124,21 @@ def _depthwise_forward(
 def _depthwise_backward(
   stride: int, saved: tuple[jax.Array, jax.Array], grad: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Gradients of x (correlation with the flipped kernel) and of the kernel."""
+  """Computes the gradients of `depthwise`.
+
+  Args:
+    stride: stride of the convolution.
+    saved: input x and kernel.
+    grad: gradient of the output.
+
+  Returns:
+    The gradient of x, a convolution of `grad` with the flipped kernel, and the
+    gradient of the kernel.
+  """
   x, kernel = saved
   size, height, width = kernel.shape[0], *x.shape[1:3]
-  # The gradient with stride - 1 zeros after each value, as large as x, and
-  # around it what the flipped kernel needs.
+  # `spread` is `grad` with stride - 1 zeros after each value, in the size of x,
+  # and then padded for the flipped kernel.
   spread = jnp.zeros((len(x), height, width, x.shape[-1]), grad.dtype)
   spread = spread.at[:, ::stride, ::stride].set(grad)
   befores = [_padding(side, size, stride)[0] for side in (height, width)]
@@ -128,7 +159,12 @@ depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 def is_frozen(name: str, num_frozen: int) -> bool:
-  """Whether a layer of this name belongs to the first `num_frozen` parts."""
+  """Whether a layer belongs to the first `num_frozen` of `NUM_PARTS` parts.
+
+  Args:
+    name: 'stem', 'head', or a name such as 'block_07_expand'.
+    num_frozen: number of parts, counted from the input.
+  """
   part = {'stem': 0, 'head': NUM_PARTS - 1}.get(name)
   return (int(name.split('_')[1]) if part is None else part) < num_frozen
 
@@ -138,12 +174,14 @@ class Layer(nn.Module):
 
   Attributes:
     features: number of output channels.
-    kernel_size: of height and width.
-    stride: of both.
-    is_depthwise: every channel by itself.
-    is_grey: three equal channels of input, of which only one need be given.
-    is_frozen: no gradient reaches it.
-    dtype: of input, kernel and output; parameters are float32.
+    kernel_size: height and width of the kernel.
+    stride: stride in both directions.
+    is_depthwise: whether every channel has its own kernel.
+    is_grey: whether the kernel takes three colour channels, but the input may
+      be one grey channel, which stands for three equal ones.
+    is_frozen: whether the parameters get no gradient.
+    dtype: dtype of the input, the kernel and the output. Parameters are
+      float32.
   """
 
   features: int
@@ -156,7 +194,14 @@ class Layer(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Convolves [B, H, W, C] to [B, ceil(H / stride), .., features]."""
+    """Convolves x.
+
+    Args:
+      x: [B, H, W, C].
+
+    Returns:
+      [B, ceil(H / stride), ceil(W / stride), features].
+    """
     width = 1 if self.is_depthwise else 3 if self.is_grey else x.shape[-1]
     shape = (self.kernel_size, self.kernel_size, width, self.features)
     he_normal, zeros = nn.initializers.he_normal(), nn.initializers.zeros
@@ -175,11 +220,12 @@ class Layer(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-  """Features of a picture at strides 2, 4, 8, 16 and 32, and the head's.
+  """Network that returns the features of a picture at several scales.
 
   Attributes:
-    num_frozen: of `NUM_PARTS`, the first ones that do not learn.
-    dtype: of activations.
+    num_frozen: number of parts, of `NUM_PARTS`, that are not trained, counted
+      from the input.
+    dtype: dtype of the activations.
   """
 
   num_frozen: int = NUM_PARTS
@@ -187,10 +233,15 @@ class EfficientNetLite0(nn.Module):
 
   @nn.compact
   def __call__(self, luminance: jax.Array) -> list[jax.Array]:
-    """Maps [B, H, W, 1] in network units to features [B, h_i, w_i, C_i].
+    """Computes the feature maps.
 
-    Colour [B, H, W, 3] is accepted, too. Features are ordered from fine to
-    coarse; the head's are as coarse as those before it.
+    Args:
+      luminance: [B, H, W, 1] in network units, or [B, H, W, 3] colour on the
+        same scale.
+
+    Returns:
+      Six feature maps [B, h_i, w_i, C_i] from fine to coarse, at the strides 2,
+      4, 8, 16, 32 and 32. The last one is the output of the head.
     """
 
     def layer(name: str, features: int, *args: int, **kwargs: Any) -> Layer:
@@ -198,7 +249,8 @@ class EfficientNetLite0(nn.Module):
       kwargs |= {'is_frozen': frozen, 'dtype': self.dtype, 'name': name}
       return Layer(features, *args, **kwargs)
 
-    # It was trained on (level - 127) / 128, where the level is 127.5 (x + 1).
+    # The network was trained on (g - 127) / 128, where g = 127.5 (x + 1) is the
+    # grey value 0..255 and x the luminance in network units.
     x = (127.5 * luminance + 0.5) / 128.0
     x = nn.relu6(layer('stem', STEM_WIDTH, 3, 2, is_grey=True)(x))
     features = []

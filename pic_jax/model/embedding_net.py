@@ -14,22 +14,28 @@ from pic_jax.model import layers
 class EmbeddingNet(nn.Module):
   """Feed-forward network of strided convolutions and gated residual blocks.
 
-  No non-linearity stands between the stages or at the end: every block begins
-  with one.
+  There is no non-linearity between the stages or at the end, because every
+  block begins with one.
 
   Attributes:
-    stages: rows of Table 1, (width, stride, number of blocks, dilation): a 3x3
-      convolution with this stride, then the blocks.
-    features: width E of the last convolution, 3x3.
-    dtype: of the convolutions after the first; what blocks add up is float32.
-    pooling: side of the squares whose means the last stage gets; with a
-      backbone, which needs the pixels more, the first one.
-    backbone: module that sees the whole luminance; what it gives is added to
-      the last stage's convolution, before its blocks.
-    reads_hints: whether it can be told cells of the chroma map.
-    gives_features: whether the backbone's features are returned, too.
-    head_scale, head_mean: [features] deviation and mean with which the output
-      channels start (data-dependent initialisation), or one number.
+    stages: rows (width, stride, number of blocks, dilation) of Table 1. A stage
+      is a 3x3 convolution with this stride, followed by the blocks.
+    features: width E of the embedding, the output of a last 3x3 convolution.
+    gated: see `GatedBlock`.
+    dropout_rate: dropout rate of the residual blocks.
+    remat: whether the backward pass recomputes each block's activations.
+    head_scale, head_mean: initial standard deviation and mean of the output
+      channels, one number or [features] numbers (data-dependent
+      initialisation).
+    dtype: dtype of all convolutions except the first; the sums of residual
+      blocks are float32.
+    pooling: side of the squares that are averaged before the last stage. With a
+      backbone they are averaged before the first stage, and only the backbone
+      sees all pixels.
+    backbone: module that maps the whole luminance to a term that is added to
+      the output of the last stage's convolution, before the blocks; or None.
+    reads_hints: whether the network can read hints.
+    gives_features: whether the feature maps of the backbone are also returned.
   """
 
   stages: tuple[tuple[int, int, int, int], ...]
@@ -52,19 +58,26 @@ class EmbeddingNet(nn.Module):
     train: bool = False,
     hints: jax.Array | None = None,
   ) -> tuple[jax.Array, list[jax.Array]] | jax.Array:
-    """Embeds luminance [B, H, W, 1] to float32 [B, h, w, E].
+    """Computes the embedding of grey images.
 
     Args:
-      luminance: in network units.
+      luminance: [B, H, W, 1] in network units.
       train: whether to apply dropout.
-      hints: [B, h, w, 3], see `hints`.
+      hints: [B, h, w, 3] known chroma (see `hints`), or None.
 
     Returns:
-      The embedding; if `gives_features`, a pair of it and the features of the
-      backbone, from fine to coarse (an empty list without a backbone).
+      The embedding [B, h, w, E] float32. If `gives_features`, a pair of the
+      embedding and the list of the backbone's feature maps from fine to coarse,
+      which is empty without a backbone.
+
+    Raises:
+      ValueError: if there are hints and the network cannot read them.
     """
     if hints is not None and not self.reads_hints:
-      raise ValueError('The model reads no hints: `model.hint_share` is 0.')
+      raise ValueError(
+        'The model cannot read hints, because `model.hint_share` is 0. Give no '
+        'hints, or use a model that was trained with hints.'
+      )
     conv = functools.partial(
       layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
     )
@@ -75,7 +88,7 @@ class EmbeddingNet(nn.Module):
     pooled_stage = len(self.stages) - 1 if self.backbone is None else 0
     x = luminance
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
-      # The grey levels in float32, like all that blocks add to.
+      # The first convolution reads the grey values in float32.
       dtype = self.dtype if stage else jnp.float32
       is_last = stage == len(self.stages) - 1
       if stage == pooled_stage:
@@ -107,10 +120,11 @@ class EmbeddingNet(nn.Module):
     return (embedded, features) if self.gives_features else embedded
 
   def _add_hints(self, x: jax.Array, hints: jax.Array | None) -> jax.Array:
-    """Adds a convolution of the hints [B, h, w, 3], which starts at 0.
+    """Adds a convolution of the hints [B, h, w, 3] to x.
 
-    Plain, and without a bias: most hints are 0 everywhere, for which a start
-    from data would set an infinite gain, and must then change nothing.
+    Its kernel starts at 0. It has no weight norm, because most images have no
+    hints, and data-dependent initialisation from zeros would set an infinite
+    gain. It has no bias, because images without hints must not be changed.
     """
     shape = (3, 3, 3, x.shape[-1])
     kernel = self.param('hints', nn.initializers.zeros, shape)
