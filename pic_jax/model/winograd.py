@@ -1,9 +1,12 @@
-"""Cheaper 3x3 convolutions on CPU (Winograd 1980; Lavin & Gray 2016).
+"""Faster 3x3 convolutions on CPU (Winograd 1980; Lavin & Gray 2016).
 
-F(4, 3) along the rows: four rows of the output are sums of six products, each
-of which is a 1x3 convolution, in place of twelve: half the multiplications.
-Not along both sides: F(2x2, 3x3) makes maps four times as large before its
-products, F(4x4, 3x3) is ten times less accurate.
+The algorithm is F(4, 3), applied to the rows only. It computes a tile of four
+output rows from a window of six input rows. Each output row is a sum of six
+products, and each product is a 1x3 convolution. Direct computation of the tile
+takes twelve 1x3 convolutions, so half of the multiplications are saved.
+
+Algorithms for both rows and columns are not used. F(2x2, 3x3) makes maps four
+times as large before its products, and F(4x4, 3x3) is ten times less accurate.
 """
 
 import contextlib
@@ -16,10 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Rows of the output and of the input that belong together.
+# Number of output rows in a tile, and of input rows in a window.
 TILE, WINDOW = 4, 6
-# The polynomials' points are 0, 1, -1, 1/2, -2 and infinity: 1.5 times as
-# accurate as with 2 and -2 (Barabasz et al. 2020).
+# Transforms of the input and of the kernel to the factors of the six products,
+# and of the products to the output. They come from polynomials through the
+# points 0, 1, -1, 1/2, -2 and infinity. These are 1.5 times as accurate as with
+# the point 2 in place of 1/2 (Barabasz et al. 2020).
 INPUT = np.float32([  # product, row of the window
   [1, -3 / 2, -2, 3 / 2, 1, 0],
   [0, -1, 1 / 2, 5 / 2, 1, 0],
@@ -43,11 +48,13 @@ OUTPUT = np.float32([  # row of the tile, product
   [0, 1, -1, 1 / 8, -8, 1],
 ])  # fmt: skip
 
-# Measured with gradients on one AVX-512 core, 16 x 16 maps: at 16 maps 96 -> 48
-# channels take 0.8 of the time, 64 -> 32 as long; with one map the kernel's
-# sums cost what the products save.
-MIN_CHANNELS = 96 * 48  # those of the input times those of the output
-MIN_POSITIONS = 2048  # of all maps of a batch
+# Smaller convolutions are not faster with this algorithm. The limits were
+# measured with gradients on one AVX-512 core, for maps of 16 x 16. In a batch
+# of 16 maps, 96 -> 48 channels take 0.8 of the time of direct convolution, and
+# 64 -> 32 channels take the same time. With a single map, the transform of the
+# kernel costs as much as the products save.
+MIN_CHANNELS = 96 * 48  # input channels times output channels
+MIN_POSITIONS = 2048  # output positions in all maps of a batch
 
 _allowed = contextvars.ContextVar('winograd_allowed', default=False)
 
@@ -55,7 +62,13 @@ Pair = tuple[int, int]
 
 
 class Sides(NamedTuple):
-  """Zeros around an input's rows and columns; the kernel's dilation."""
+  """Padding of an input, and dilation of the kernel.
+
+  Attributes:
+    rows: numbers of zero rows above and below the input.
+    columns: numbers of zero columns to its left and right.
+    dilation: dilation of the kernel in both directions.
+  """
 
   rows: Pair
   columns: Pair
@@ -64,11 +77,14 @@ class Sides(NamedTuple):
 
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
-  """Allows `layers.convolve` to use this where it is faster, while traced.
+  """Allows `layers.convolve` to use this algorithm where it is faster.
 
-  For training and likelihood. Sampling stays without: its passes pixel by pixel
-  and over whole maps have to agree to the last bits, and these sums differ from
-  plain ones by 1e-6. It belongs inside the function that is compiled.
+  The context must be entered inside the function that is compiled, because it
+  acts while JAX traces the function.
+
+  Training and likelihood use it. Sampling does not: its computations pixel by
+  pixel and over whole maps must agree to the last bits, and results of this
+  algorithm differ from direct convolution by 1e-6.
   """
   token = _allowed.set(True)
   try:
@@ -85,10 +101,10 @@ def pays(
   stride: int,
   dilation: int,
 ) -> bool:
-  """Whether a convolution is allowed here and faster.
+  """Whether this algorithm is allowed here and faster than direct convolution.
 
   Args:
-    x, kernel, padding, stride, dilation: as of `layers.convolve`.
+    x, kernel, padding, stride, dilation: arguments of `layers.convolve`.
   """
   *sides, channels, features = kernel.shape
   if (
@@ -105,13 +121,14 @@ def pays(
     return False
   height = x.shape[1] + sum(rows) - 2 * dilation
   width = x.shape[2] + sum(columns) - 2 * dilation
-  # What is left of the products, of which an edge may need a whole tile.
+  # Number of products relative to direct convolution. It is above 1/2 if the
+  # last tile is only partly filled.
   share = WINDOW * dilation * _num_tiles(height, dilation) / (3 * height)
   return x.shape[0] * height * width >= MIN_POSITIONS and share <= 2 / 3
 
 
 def explicit_sides(padding: str | Sequence[Pair], dilation: int) -> Sides:
-  """Spells out the padding of a 3x3 convolution."""
+  """Converts the padding of a 3x3 convolution to numbers of zeros."""
   if isinstance(padding, str):
     each = {'SAME': dilation, 'VALID': 0}[padding]
     return Sides((each, each), (each, each), dilation)
@@ -120,12 +137,22 @@ def explicit_sides(padding: str | Sequence[Pair], dilation: int) -> Sides:
 
 
 def _num_tiles(height: int, dilation: int) -> int:
-  """Tiles that cover the rows of every phase of the dilation."""
+  """Returns the number of tiles that cover the output rows of a phase.
+
+  With a dilation d, rows whose index has the same remainder modulo d form a
+  phase. A phase is convolved without dilation.
+  """
   return -(-height // (TILE * dilation))
 
 
 def _combine(factors: Sequence | jax.Array, maps: Sequence) -> jax.Array:
-  """Sum of maps times factors: numbers, or an array that is being traced."""
+  """Adds up maps, each multiplied by its factor.
+
+  Args:
+    factors: numbers in a numpy array, of which zeros are skipped; or a traced
+      array.
+    maps: as many arrays, or an array that holds them along its first axis.
+  """
   if isinstance(factors, np.ndarray):
     pairs = [(f, x) for f, x in zip(factors, maps, strict=True) if f]
     return sum(x if f == 1.0 else f * x for f, x in pairs)
@@ -135,7 +162,7 @@ def _combine(factors: Sequence | jax.Array, maps: Sequence) -> jax.Array:
 def _convolve_columns(
   x: jax.Array, kernel: jax.Array, padding: Pair, *, dilation: int
 ) -> jax.Array:
-  """Convolves the rows [B, R, W, C] with [3, C, F], each by itself."""
+  """Convolves each row of [B, R, W, C] with a kernel [3, C, F]."""
   return jax.lax.conv_general_dilated(
     x,
     kernel[None],
@@ -148,7 +175,11 @@ def _convolve_columns(
 
 
 def _pad(x: jax.Array, sides: Sides, num_tiles: int) -> jax.Array:
-  """Pads [B, H, W, C] to [B, tiles + 1, TILE, dilation, W', C]."""
+  """Pads [B, H, W, C] and splits its rows into tiles and phases.
+
+  Returns:
+    [B, tiles + 1, TILE, dilation, W', C].
+  """
   (above, _), columns, dilation = sides
   below = TILE * dilation * (num_tiles + 1) - x.shape[1] - above
   x = jnp.pad(x, ((0, 0), (above, below), columns, (0, 0)))
@@ -157,24 +188,32 @@ def _pad(x: jax.Array, sides: Sides, num_tiles: int) -> jax.Array:
 
 
 def _windows(x: jax.Array) -> list[jax.Array]:
-  """Row i of every window, [B, tiles dilation, W', C], of what `_pad` gives."""
+  """Returns the rows of all windows.
+
+  Args:
+    x: [B, tiles + 1, TILE, dilation, W', C], the result of `_pad`.
+
+  Returns:
+    `WINDOW` arrays [B, tiles dilation, W', C]. Array i holds row i of every
+    window.
+  """
   rows = [x[:, :-1, i] for i in range(TILE)]
   rows += [x[:, 1:, i] for i in range(WINDOW - TILE)]
   return [_merge(row) for row in rows]
 
 
 def _merge(x: jax.Array) -> jax.Array:
-  """[B, tiles, dilation, W, C] -> [B, tiles dilation, W, C]."""
+  """Reshapes [B, tiles, dilation, W, C] to [B, tiles dilation, W, C]."""
   return x.reshape(len(x), -1, *x.shape[3:])
 
 
 def _spread(matrix: np.ndarray, maps: Sequence, num_tiles: int) -> jax.Array:
-  """Rows of tiles as sums over products.
+  """Computes the rows of all tiles, which are sums of products.
 
   Args:
-    matrix: [TILE, WINDOW].
-    maps: WINDOW of [B, tiles dilation, W, C].
-    num_tiles: of every phase.
+    matrix: [TILE, WINDOW] factor of each product in each row.
+    maps: `WINDOW` products [B, tiles dilation, W, C].
+    num_tiles: number of tiles in a phase.
 
   Returns:
     [B, tiles, TILE, dilation, W, C].
@@ -189,34 +228,50 @@ def _spread(matrix: np.ndarray, maps: Sequence, num_tiles: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve(x: jax.Array, kernel: jax.Array, sides: Sides) -> jax.Array:
-  """Convolves [B, H, W, C] with [3, 3, C, F] in float32.
+  """Convolves x with a 3x3 kernel in float32.
 
   Args:
-    x, kernel: see above.
-    sides: no padding exceeds twice the dilation.
+    x: [B, H, W, C].
+    kernel: [3, 3, C, F].
+    sides: padding, at most twice the dilation on each side, and dilation.
+
+  Returns:
+    [B, H', W', F].
   """
-  # Without a gradient: fewer programs to compile, so each for its factors.
+  # This line runs only if no gradient is needed. There is then less to compile,
+  # so each product is compiled for its own factors.
   return _forward(x, kernel, sides, in_loop=False)[0]
 
 
 def _forward(
   x: jax.Array, kernel: jax.Array, sides: Sides, *, in_loop: bool = True
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  """The convolution; the padded input and the kernel for its gradient."""
+  """Computes the convolution.
+
+  Args:
+    x, kernel, sides: see `convolve`.
+    in_loop: whether the six products are computed in a loop.
+
+  Returns:
+    The output, and the pair of padded input and kernel for `_backward`.
+  """
   dilation = sides.dilation
   height = x.shape[1] + sum(sides.rows) - 2 * dilation
   num_tiles = _num_tiles(height, dilation)
   padded = _pad(x, sides, num_tiles)
   windows = _windows(padded)
 
-  def product_fn(of_input: jax.Array, of_kernel: jax.Array) -> jax.Array:
-    row = _combine(of_input, windows)
+  def product_fn(
+    input_factors: jax.Array, kernel_factors: jax.Array
+  ) -> jax.Array:
+    row = _combine(input_factors, windows)
     return _convolve_columns(
-      row, _combine(of_kernel, kernel), (0, 0), dilation=dilation
+      row, _combine(kernel_factors, kernel), (0, 0), dilation=dilation
     )
 
   if in_loop:
-    # A loop over products compiles in two thirds of the time of six.
+    # A loop over the products compiles in two thirds of the time that six
+    # separate products take.
     _, products = jax.lax.scan(
       lambda _, factors: (None, product_fn(*factors)), None, (INPUT, KERNEL)
     )
@@ -230,9 +285,18 @@ def _forward(
 def _backward(
   sides: Sides, saved: tuple[jax.Array, jax.Array], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Gradients of input and kernel: the same sums, transposed.
+  """Computes the gradients of the input and of the kernel.
 
-  Not those of XLA: in a loop they take 18 times as long.
+  These are the transposed sums of `_forward`. The gradient that JAX derives
+  from the loop takes 18 times as long.
+
+  Args:
+    sides: see `convolve`.
+    saved: padded input and kernel, as returned by `_forward`.
+    dy: [B, H', W', F] gradient of the output.
+
+  Returns:
+    Gradients [B, H, W, C] and [3, 3, C, F].
   """
   padded, kernel = saved
   dilation = sides.dilation
@@ -244,15 +308,15 @@ def _backward(
   dy = jnp.pad(dy, ((0, 0), (0, missing), (0, 0), (0, 0)))
   dy = dy.reshape(batch, num_tiles, TILE, dilation, width, features)
   tiles = [_merge(dy[:, :, i]) for i in range(TILE)]
-  turned = kernel[:, ::-1].swapaxes(2, 3)
-  back = tuple(2 * dilation - side for side in sides.columns)
+  flipped = kernel[:, ::-1].swapaxes(2, 3)
+  padding = tuple(2 * dilation - side for side in sides.columns)
 
   def gradients_fn(_: None, factors: tuple) -> tuple[None, tuple]:
-    of_input, of_kernel, of_output = factors
-    row = _combine(of_input, windows)
-    d_product = _combine(of_output, tiles)
+    input_factors, kernel_factors, output_factors = factors
+    row = _combine(input_factors, windows)
+    d_product = _combine(output_factors, tiles)
     d_row = _convolve_columns(
-      d_product, _combine(of_kernel, turned), back, dilation=dilation
+      d_product, _combine(kernel_factors, flipped), padding, dilation=dilation
     )
     d_product = d_product.reshape(-1, features)
     starts = range(0, 3 * dilation, dilation)
@@ -265,7 +329,7 @@ def _backward(
   _, (d_rows, d_kernels) = jax.lax.scan(
     gradients_fn, None, (INPUT, KERNEL, OUTPUT.T)
   )
-  # The last rows of a window are the first ones of the next.
+  # The last rows of a window are also the first rows of the next window.
   overlap = np.pad(INPUT[:, TILE:], ((0, 0), (0, 2 * TILE - WINDOW)))
   dx = sum(
     jnp.pad(
