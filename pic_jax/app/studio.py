@@ -490,12 +490,7 @@ class Studio:
     ]
     if chroma:
       shares.append(palette.bins_of_samples(np.stack(chroma)))
-    height, width = opened.network_input.luminance.shape
-    luminance = float(
-      opened.network_input.luminance[
-        spot[1] * height // opened.size[0], spot[0] * width // opened.size[1]
-      ]
-    )
+    luminance = _luminance_at(opened, spot)
     likely = []
     if shares:
       likely = palette.colours(
@@ -558,6 +553,16 @@ class Studio:
       np.concatenate([sample_set.bits_per_dim for sample_set in sample_sets]),
       drawn_samples.differences(chroma),
     )
+
+
+def _luminance_at(
+  opened: opened_photograph.Opened, spot: tuple[int, int]
+) -> float:
+  """Returns the luminance L, 0..100, at a spot (x, y) of a photograph."""
+  luminance = opened.network_input.luminance
+  row = spot[1] * luminance.shape[0] // opened.size[0]
+  column = spot[0] * luminance.shape[1] // opened.size[1]
+  return float(luminance[row, column])
 
 
 def _keep(memory: dict, key: Any, value: Any, *, most: int) -> None:
