@@ -16,6 +16,7 @@ import numpy as np
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import layers
 
+# Number of channels of a query or a key, for each head.
 KEY_FEATURES = 16
 # Factor that brings chroma, mostly within +-0.2 in network units, to about +-1.
 VALUE_SCALE = 5.0
@@ -44,12 +45,12 @@ def _values(canvas: jax.Array) -> jax.Array:
 
 
 def _hint_mask(hints: jax.Array | None) -> jax.Array | None:
-  """Mask of pixels with hints, [B, h w] bool."""
+  """Returns the mask [B, h w] bool of pixels with hints, or None."""
   return None if hints is None else hints[..., 2].reshape(len(hints), -1) > 0
 
 
 class CausalAttention(nn.Module):
-  """Attention that projects weighted means of earlier chroma.
+  """Attention whose output is a projection of weighted means of earlier chroma.
 
   It is used like `CausalConv`. `__call__` takes whole maps. In sampling,
   `start_row` returns the contribution of all rows above, and of all hints, to

@@ -44,8 +44,8 @@ def put(chroma: jax.Array, hints: jax.Array | None) -> jax.Array:
 def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   """Draws a mask [h, w] of known cells, which are single or form patches.
 
-  On a map larger than `REFERENCE_SIDE` the largest number of known cells grows,
-  so that they can cover the same area.
+  On a map larger than `REFERENCE_SIDE` a cell covers less area, and the largest
+  number of known cells is larger in proportion.
   """
   scale = max(1, min(height, width) // REFERENCE_SIDE)
   sides = (1, *(scale * side for side in PATCH_SIDES))

@@ -75,7 +75,7 @@ def convolve(
   if kernel.shape[:2] == (1, 1) and stride == 1:
     # XLA's gradient of a 1x1 convolution takes 2.4 times as long on CPU.
     return jnp.dot(x, kernel[0, 0], precision=precision)
-  if winograd.pays(x, kernel, padding, stride=stride, dilation=dilation):
+  if winograd.should_use(x, kernel, padding, stride=stride, dilation=dilation):
     sides = winograd.explicit_sides(padding, dilation)
     return winograd.convolve(x, kernel, sides)
   return jax.lax.conv_general_dilated(

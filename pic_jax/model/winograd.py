@@ -22,9 +22,9 @@ import numpy as np
 # Number of output rows in a tile, and of input rows in a window.
 TILE, WINDOW = 4, 6
 # Transforms of the input and of the kernel to the factors of the six products,
-# and of the products to the output. They come from polynomials through the
-# points 0, 1, -1, 1/2, -2 and infinity. These are 1.5 times as accurate as with
-# the point 2 in place of 1/2 (Barabasz et al. 2020).
+# and of the products to the output. They interpolate polynomials at the points
+# 0, 1, -1, 1/2, -2 and infinity. With the point 2 in place of 1/2, errors are
+# 1.5 times as large (Barabasz et al. 2020).
 INPUT = np.float32([  # product, row of the window
   [1, -3 / 2, -2, 3 / 2, 1, 0],
   [0, -1, 1 / 2, 5 / 2, 1, 0],
@@ -93,7 +93,7 @@ def allowed() -> Iterator[None]:
     _allowed.reset(token)
 
 
-def pays(
+def should_use(
   x: jax.Array,
   kernel: jax.Array,
   padding: str | Sequence[Pair],

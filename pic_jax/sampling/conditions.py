@@ -16,8 +16,8 @@ from pic_jax.model import hints as hint_maps
 class Guidance:
   """Lets the embedding's likelihood choose among the decoder's candidates.
 
-  The decoder proposes m candidates for each pixel. One of them is kept:
-  candidate c with a probability proportional to p_embedding(c) ** strength.
+  The decoder proposes m candidates for each pixel. Candidate c is kept with a
+  probability proportional to p_embedding(c) ** strength.
   The embedding predicts every pixel from the whole luminance, and not from
   sampled pixels, so it keeps the decoder's errors from adding up from pixel to
   pixel. A strength of 0 or a single candidate gives exact samples of the
@@ -184,7 +184,10 @@ def _draw_candidate_noise(
 
 
 class SamplerInputs(NamedTuple):
-  """Inputs of a sampling method, for N = B S canvases on the decoder's grid.
+  """Inputs of a sampling method.
+
+  There are S canvases for each of B images, N = B S in all. All maps are on the
+  decoder's grid.
 
   Attributes:
     embedding: [B, h, w, E].
@@ -222,7 +225,7 @@ class SamplerInputs(NamedTuple):
       index: index of these pixels in maps [N, h, w, ...]; () for whole maps.
 
     Returns:
-      [N, ..., 2] chroma in network units, with hints in their places.
+      [N, ..., 2] chroma in network units. Pixels with a hint get its value.
     """
     if self.embedding_theta is None:
       chroma = logistic_mixture.sample(
@@ -241,7 +244,8 @@ class SamplerInputs(NamedTuple):
     candidates = jax.vmap(
       lambda noise: logistic_mixture.sample(theta, luminance, noise[index])
     )(self.noise)  # [m, N, ..., 2]
-    # The largest sum of a score and Gumbel noise is a sample of the softmax.
+    # Gumbel-max trick: the argmax of score + noise is a sample from
+    # softmax(score).
     score = jax.vmap(
       lambda chroma, gumbel: (
         self.guidance.score(embedding_theta, luminance, chroma) + gumbel[index]

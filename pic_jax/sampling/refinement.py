@@ -47,8 +47,8 @@ def draw_noise(
     temperature: temperature of the finer levels.
 
   Returns:
-    Arrays [N, h, w, ...], one for each finer level from coarse to fine. The
-    noise of a level has the grid of the next coarser level, N = B S.
+    Arrays [N, h, w, ...] for N = B S canvases, one for each finer level from
+    coarse to fine. The noise of a level has the grid of the next coarser level.
   """
   noise = []
   for level in range(1, model.levels + 1):

@@ -92,7 +92,9 @@ def _pays(
   x = jax.ShapeDtypeStruct(shape, dtype)
   kernel = jax.ShapeDtypeStruct(kernel, dtype)
   with winograd.allowed():
-    return winograd.pays(x, kernel, padding, stride=stride, dilation=dilation)
+    return winograd.should_use(
+      x, kernel, padding, stride=stride, dilation=dilation
+    )
 
 
 def test_it_is_chosen_where_it_pays():
@@ -112,12 +114,12 @@ def test_it_is_chosen_where_it_pays():
 def test_it_is_left_out_elsewhere(monkeypatch):
   x = jax.ShapeDtypeStruct((16, 16, 16, 96), jnp.float32)
   kernel = jax.ShapeDtypeStruct((3, 3, 96, 48), jnp.float32)
-  assert not winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
+  assert not winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
   with winograd.allowed():
-    assert winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
+    assert winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
     monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-    assert not winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
-  assert not winograd.pays(x, kernel, 'SAME', stride=1, dilation=1)
+    assert not winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
+  assert not winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
 
 
 def test_layers_convolve_uses_it_where_allowed():
