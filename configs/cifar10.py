@@ -2,8 +2,8 @@
 
   python main.py --config=configs/cifar10.py --workdir=/tmp/cifar10
 
-150 epochs are 3.0e17 FLOP. Wall time and bits/dim: not yet measured here; the
-paper reports 2.72 bits/dim (paper's rule, point filter, 16 x 16).
+150 epochs are 3.0e17 FLOPs. Not trained here yet. The paper reports 2.72
+bits/dim (paper's rule, point filter, 16 x 16 chroma).
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ from pic_jax.saved import config_fields
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The paper's model and recipe; every other config changes a few fields."""
+  """Returns the paper's model and recipe, which the other configs change."""
   config = config_fields.defaults()
   config.data.train_split = 'train[:45000]'
   config.data.validation_split = 'train[45000:]'

@@ -1,10 +1,11 @@
-"""Baseline: regression of the mean chroma on CIFAR-10: 13.9 M parameters.
+"""Baseline that regresses the chroma, on CIFAR-10: 13.9 M parameters.
 
-  python main.py --config=configs/cifar10_regression.py \
+  python main.py --config=configs/cifar10_regression.py \\
     --workdir=/tmp/regression
 
-The squared error of Iizuka et al. 2016 on our embedding network. Not yet
-measured here.
+It trains our embedding network with the loss of Iizuka et al. 2016, the squared
+error of (a, b). So it predicts the mean chroma of every pixel. Not trained here
+yet.
 """
 
 import ml_collections
@@ -13,7 +14,7 @@ from configs import cifar10_embedding
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The same network and recipe, two outputs for every pixel."""
+  """Returns `cifar10_embedding` with two outputs per pixel."""
   config = cifar10_embedding.get_config()
   config.model.head = 'regression'
   return config

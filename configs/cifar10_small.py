@@ -2,8 +2,8 @@
 
   python main.py --config=configs/cifar10_small.py --workdir=/tmp/small
 
-445,424 parameters: 32 channels and 2 blocks in the decoder, an embedding of
-about an eighth of the paper's width, no dropout.
+It has 445,424 parameters: 32 channels and 2 blocks in the decoder, and an
+embedding of about an eighth of the paper's width. It has no dropout.
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ from configs import cifar10
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Narrow and shallow, small batches, a larger learning rate."""
+  """Returns `cifar10` with a smaller model and smaller batches."""
   config = cifar10.get_config()
   config.model.embedding_stages = (
     (8, 1, 1, 1),

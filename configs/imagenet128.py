@@ -1,9 +1,9 @@
-"""PIC on ILSVRC 2012 at 128 x 128 (paper sec. 4.2, Table 1 right): 113 M.
+"""PIC on ILSVRC 2012 at 128 x 128 (paper sec. 4.2 and Table 1, right).
 
   python main.py --config=configs/imagenet128.py --workdir=/tmp/imagenet128
 
-20 epochs are 2.0e19 FLOP. Not yet measured here; the paper reports 2.51
-bits/dim (paper's rule, point filter, 32 x 32).
+It has 113 M parameters. 20 epochs are 2.0e19 FLOPs. Not trained here yet. The
+paper reports 2.51 bits/dim (paper's rule, point filter, 32 x 32 chroma).
 """
 
 import ml_collections
@@ -12,14 +12,14 @@ from configs import cifar10
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The paper's larger embedding network, chroma factor 4."""
+  """Returns the paper's larger embedding network, with a chroma factor of 4."""
   config = cifar10.get_config()
   config.data.name = 'imagenet2012'
   config.data.train_split = 'train[10000:]'
   config.data.validation_split = 'train[:10000]'
   config.data.test_split = 'validation'  # the paper's hold-out set
-  # Scaled and cropped; *differs from* the authors' code, which squeezes to a
-  # square: `data.resize=squash`.
+  # Images are scaled and cropped. *Differs from* the authors' code, which
+  # squeezes them to a square, as `data.resize=squash` does.
   config.data.image_size = 128
   config.model.embedding_stages = (
     (64, 1, 2, 1),

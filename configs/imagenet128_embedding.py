@@ -1,9 +1,11 @@
 """The embedding network alone on ILSVRC (paper sec. 4.3): 100.5 M parameters.
 
-  python main.py --config=configs/imagenet128_embedding.py \
+  python main.py --config=configs/imagenet128_embedding.py \\
     --workdir=/tmp/embedding128 --config.training.init_from=/tmp/imagenet128
 
-Every pixel by itself, from a mixture of logistics. Not yet measured here.
+Pixels are independent given L, and each has a mixture of logistics. Here the
+training starts from a trained PIC; without `training.init_from` it starts from
+scratch. Not trained here yet.
 """
 
 import ml_collections
@@ -12,7 +14,7 @@ from configs import imagenet128
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """A PIC without its decoder; `init_from` a trained one fine-tunes it."""
+  """Returns `imagenet128` without the decoder."""
   config = imagenet128.get_config()
   config.model.head = 'mixture'
   config.model.embedding_loss_weight = 0.0

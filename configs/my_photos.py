@@ -1,9 +1,9 @@
-"""Fine-tunes the published `photos` on a folder of your own photographs.
+"""The published model `photos`, fine-tuned on a folder of your own photographs.
 
   python main.py --config=configs/my_photos.py --workdir=runs/mine \\
     --config.data.data_dir=FOLDER
 
-docs/tutorial.md goes through it step by step, with times and bits/dim.
+docs/tutorial.md explains it step by step, with times and bits/dim.
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ from pic_jax.saved import trained_model
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The published model at low rates that fall to 0."""
+  """Returns the config of `photos` with low learning rates that decay to 0."""
   config = trained_model.load_config('photos')
   config.data.name = 'folder'
   config.data.data_dir = 'my_photos'

@@ -1,14 +1,17 @@
-"""`photos` until 3a80e5d: 128 pixels, 16 x 16 cells, backbone, attention, hints
+"""The model `photos` v2 (until 3a80e5d): 128 pixels, chroma 16 x 16.
 
   python main.py --config=configs/photos128.py --workdir=/tmp/photos128 \\
     --config.data.data_dir=FOLDER \\
     --config.training.backbone_weights=efficientnet_lite0.safetensors
 
-FOLDER holds photos128_train.npy and photos128_val.npy, [N, 128, 128, 3] uint8,
-and tiny64.npy, [N, 64, 64, 3], whose last 2,000 are left out;
-scripts/convert_efficientnet_lite0.py makes the weights. Rates are constant:
-a copy is cooled down as `cifar10_muon.py` says. The published model has more
-legs, at other rates: its card has the commands.
+It has a pretrained backbone, attention and hints. FOLDER holds photographs:
+photos128_train.npy and photos128_val.npy, both [N, 128, 128, 3] uint8, and
+tiny64.npy, [N, 64, 64, 3] uint8, whose last 2,000 are not used.
+scripts/convert_efficientnet_lite0.py makes the weights of the backbone.
+
+The learning rates are constant; `cifar10_muon.py` says how to train a copy of
+the workdir while they fall to 0. `photos` was trained in several such runs,
+with other rates. Its card, pic_jax/pretrained/photos.md, has the commands.
 """
 
 import ml_collections
@@ -17,7 +20,7 @@ from pic_jax.saved import config_fields
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """A frozen backbone that sees true pixels; hints."""
+  """Returns a model for photographs, with a frozen backbone."""
   config = config_fields.defaults()
   config.data.name = 'array'
   config.data.data_dir = 'photos_data'
@@ -43,8 +46,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.dropout_rate = 0.0
   config.model.hint_share = 0.5
   config.optimizer.name = 'muon'
-  # At its rate directions turn by a radian in 70 steps, so that over 1,000, as
-  # with 0.999, they do not average (3.21 bits/dim in place of 3.18).
+  # Muon turns a direction by about a radian in 70 steps. A decay of 0.999 would
+  # average over 1,000 steps, which is too many: 3.21 bits/dim instead of 3.18.
   config.optimizer.ema_decay = 0.99
   config.optimizer.b1 = 0.9
   config.optimizer.b2 = 0.999

@@ -1,13 +1,13 @@
-"""The model `photos`: 256 pixels; chroma 16 x 16, then 64 x 64 by finer levels.
+"""The coarsest level of the model `photos`: 256 pixels, chroma 16 x 16.
 
   python main.py --config=configs/photos256.py --workdir=/tmp/photos256 \\
     --config.data.data_dir=FOLDER
 
-FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, photos128_train.npy
-and photos128_val.npy, and tiny64.npy, whose last 2,000 are left out: what is
-smaller is enlarged. This leg teaches the map of 16 x 16, from the weights that
-`photos128.py` made; `photos256_levels.py` is the second leg. The card has the
-commands of all legs.
+FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, and the files of
+`photos128.py`, whose smaller photographs are enlarged. This config starts from
+the published `photos`, but `photos` itself started from the weights that
+`photos128.py` trained. `photos256_levels.py` then adds two finer levels. The
+card, pic_jax/pretrained/photos.md, has all commands.
 """
 
 import ml_collections
@@ -16,7 +16,7 @@ from configs import photos128
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The network of `photos128`, whose backbone sees 256 pixels; old film."""
+  """Returns `photos128` with a backbone that reads 256 pixels, and old film."""
   config = photos128.get_config()
   config.data.train_split = 'photos256_train'
   config.data.mixture = (
@@ -25,7 +25,8 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.data.image_size = 256
   config.data.film_share = 0.3125
-  # The stages read the luminance halved, as they did at 128 pixels.
+  # The chroma is still 16 x 16. With this factor the stages of the embedding
+  # read the luminance at half its size, which is 128 pixels as in `photos128`.
   config.model.chroma_factor = 16
   config.model.hint_share = 0.15
   config.training.backbone_weights = ''

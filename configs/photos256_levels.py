@@ -1,11 +1,11 @@
-"""The finer levels of the model `photos`: 32 x 32 and 64 x 64 chroma.
+"""The finer levels of the model `photos`: chroma 32 x 32 and 64 x 64.
 
   python main.py --config=configs/photos256_levels.py --workdir=/tmp/levels \\
     --config.data.data_dir=FOLDER --config.training.init_from=/tmp/photos256
 
-The second leg of `photos256.py`, from whose workdir it starts and whose map of
-16 x 16 does not learn any more. Photographs of 64 pixels would teach it that
-chroma is smooth, and are left out.
+It starts from the workdir of `photos256.py`, whose networks are frozen, and
+adds two levels to its 16 x 16 chroma. Photographs of 64 pixels are not used,
+because they would teach the levels that chroma is smooth.
 """
 
 import ml_collections
@@ -14,7 +14,7 @@ from configs import photos256
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Two levels above `photos256`, which does not learn."""
+  """Returns `photos256`, frozen, with two finer levels that learn."""
   config = photos256.get_config()
   config.data.mixture = ((0.3125, 'array', '', 'photos128_train'),)
   config.model.levels = 2

@@ -2,7 +2,8 @@
 
   python main.py --config=configs/smoke.py --workdir=/tmp/smoke
 
-Seconds on two CPU cores: shows that everything runs, learns next to nothing.
+It trains for seconds on two CPU cores. It shows that everything runs, but
+learns next to nothing.
 """
 
 import ml_collections
@@ -11,7 +12,7 @@ from configs import demo
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Eight channels, twenty steps."""
+  """Returns `demo` with eight channels and twenty steps."""
   config = demo.get_config()
   config.model.embedding_stages = ((8, 1, 1, 1), (8, 2, 1, 2))
   config.model.decoder_features = 8

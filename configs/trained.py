@@ -1,9 +1,10 @@
-"""The config of a trained model, to change single fields.
+"""The config of a trained model, some fields of which can then be overridden.
 
-    python main.py --mode=sample --checkpoint=photos \\
-      --config=configs/trained.py:photos --config.sampling.num_samples=8
+  python main.py --mode=sample --checkpoint=photos \\
+    --config=configs/trained.py:photos --config.sampling.num_samples=8
 
-After the colon as after --checkpoint: a published model, a workdir, a file.
+The text after the colon names the model, as for --checkpoint: a published
+model, a workdir or a .safetensors file.
 """
 
 import ml_collections
@@ -12,5 +13,5 @@ from pic_jax.saved import trained_model
 
 
 def get_config(name: str = 'cifar10') -> ml_collections.ConfigDict:
-  """As it stands in the workdir or file."""
+  """Returns the config that is stored with a trained model."""
   return trained_model.load_config(name)
