@@ -106,8 +106,9 @@ class PIC(nn.Module):
       counted from the input.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a
       baseline: 'regression', 'classification', 'classification_median'.
-    levels: number of finer levels, see `levels`. Each doubles the height and
-      the width of the map that the decoder draws; 0 for none (the paper).
+    levels: number of finer levels (see `levels`), which follow the map that the
+      decoder predicts. Each doubles the height and the width; 0 for none (the
+      paper).
     level_features: channels of the networks of the finer levels.
     level_blocks: residual blocks in each of their two stages.
     chroma_filter: filter that reduces chroma to the chroma grid, 'point' or

@@ -81,7 +81,7 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
     assert np.abs(array - of).max() < 4e-6 * np.abs(of).max()
 
 
-def _pays(
+def _is_used(
   shape=(16, 16, 16, 96),
   kernel=(3, 3, 96, 48),
   padding='SAME',
@@ -97,18 +97,18 @@ def _pays(
     )
 
 
-def test_it_is_chosen_where_it_pays():
-  assert _pays()
-  assert _pays(padding=CAUSAL)
-  assert _pays(dilation=2)
-  assert not _pays(kernel=(3, 3, 64, 64), shape=(16, 16, 16, 64))  # no gain
-  assert not _pays(shape=(1, 16, 16, 96))  # the kernel's sums cost more
-  assert not _pays(shape=(256, 1, 16, 96))  # a window for one row
-  assert not _pays(shape=(256, 5, 16, 96))  # two for five
-  assert not _pays(kernel=(2, 3, 96, 48))
-  assert not _pays(stride=2)
-  assert not _pays(padding=((3, 0), (1, 1)))
-  assert not _pays(dtype=jnp.bfloat16)
+def test_it_is_used_where_it_is_faster():
+  assert _is_used()
+  assert _is_used(padding=CAUSAL)
+  assert _is_used(dilation=2)
+  assert not _is_used(kernel=(3, 3, 64, 64), shape=(16, 16, 16, 64))  # no gain
+  assert not _is_used(shape=(1, 16, 16, 96))  # the kernel's sums cost more
+  assert not _is_used(shape=(256, 1, 16, 96))  # a window for one row
+  assert not _is_used(shape=(256, 5, 16, 96))  # two for five
+  assert not _is_used(kernel=(2, 3, 96, 48))
+  assert not _is_used(stride=2)
+  assert not _is_used(padding=((3, 0), (1, 1)))
+  assert not _is_used(dtype=jnp.bfloat16)
 
 
 def test_it_is_left_out_elsewhere(monkeypatch):
