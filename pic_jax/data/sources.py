@@ -60,13 +60,21 @@ def parse_split(split: str, length: int) -> tuple[str, slice]:
 
 
 def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Lists the image files of a folder and its subfolders, in sorted order."""
-  return sorted(
-    path
-    for path in folder.rglob('*')
-    if path.suffix.lower() in image_files.SUFFIXES
-    and not path.name.startswith('.')
-  )
+  """Lists the image files of a folder and its subfolders, in sorted order.
+
+  Hidden files and subfolders are left out.
+  """
+  found = []
+  for here, subfolders, names in os.walk(folder):
+    # Jupyter, photo managers and trash cans keep copies in hidden folders.
+    subfolders[:] = [name for name in subfolders if not name.startswith('.')]
+    found += [
+      pathlib.Path(here, name)
+      for name in names
+      if os.path.splitext(name)[1].lower() in image_files.SUFFIXES
+      and not name.startswith('.')
+    ]
+  return sorted(found)
 
 
 def _load(path: pathlib.Path) -> np.ndarray:

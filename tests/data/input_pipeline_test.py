@@ -192,6 +192,14 @@ def test_folder_is_split_by_slices_or_subfolders(tmp_path, capsys):
   assert batch.shape == (8, 16, 16, 3) and batch.dtype == np.uint8
 
 
+def test_hidden_folders_and_folders_with_a_suffix_are_no_pictures(tmp_path):
+  tiny.write_folder(tmp_path / 'a', 3)
+  for name in ('.ipynb_checkpoints', 'a/.thumbnails', '.Trash-0/files'):
+    tiny.write_folder(tmp_path / name, 2)
+  (tmp_path / 'a' / 'raw.jpg').mkdir()
+  assert len(input_pipeline.open_source(folder_config(tmp_path), 'all')) == 3
+
+
 def test_a_split_without_its_subfolder_is_not_all_that_there_is(tmp_path):
   tiny.write_folder(tmp_path / 'train', 8)
   tiny.write_folder(tmp_path / 'val', 3)
