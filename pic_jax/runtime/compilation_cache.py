@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pic_jax.runtime import terminal
 
-FOLDER = pathlib.Path('~/.cache/pic_jax').expanduser()
+FOLDER = pathlib.Path(os.path.expanduser('~'), '.cache', 'pic_jax')
 MAX_BYTES = 1 << 30
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 XLA_FLAGS = '--xla_backend_optimization_level=1'
@@ -23,6 +23,8 @@ def enable() -> None:
   import jax
 
   if os.environ.get(VARIABLE) or jax.config.jax_compilation_cache_dir:
+    return
+  if not FOLDER.is_absolute():  # a user without a home, as in many containers
     return
   jax.config.update('jax_compilation_cache_dir', str(FOLDER))
   prune(FOLDER, MAX_BYTES)

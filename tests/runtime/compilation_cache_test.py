@@ -1,11 +1,14 @@
 """The cache of compiled programs does not grow."""
 
 import os
+import subprocess
+import sys
 
 import jax
 import pytest
 
 from pic_jax.runtime import compilation_cache
+from tests import running
 
 
 def test_what_was_read_longest_ago_is_forgotten(tmp_path):
@@ -23,6 +26,30 @@ def test_what_was_read_longest_ago_is_forgotten(tmp_path):
 def test_a_folder_that_is_not_there_is_empty(tmp_path):
   compilation_cache.prune(tmp_path / 'none', 0)
   assert not (tmp_path / 'none').exists()
+
+
+def test_a_user_without_a_home_has_no_cache(tmp_path):
+  code = (
+    'import pwd\n'
+    'def getpwuid(uid): raise KeyError(uid)\n'
+    'pwd.getpwuid = getpwuid\n'
+    'import jax\n'
+    'from pic_jax.runtime import compilation_cache\n'
+    'compilation_cache.enable()\n'
+    'print(jax.config.jax_compilation_cache_dir)\n'
+  )
+  env = {name: x for name, x in os.environ.items() if name != 'HOME'}
+  env.pop(compilation_cache.VARIABLE, None)
+  result = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=tmp_path,
+    env=env | {'PYTHONPATH': str(running.ROOT)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert (result.stdout, result.stderr) == ('None\n', '')
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
