@@ -213,8 +213,10 @@ def read(
   picture = image_files.load_photograph(path)
   if picture.rgb.shape[:2] != size or picture.alpha is None:
     raise errors.UserError(
-      f'{name} must be as large as the photograph, '
-      f'{size[1]} x {size[0]}, and transparent where nothing is known.'
+      f'{name} must be as large as the upright photograph, '
+      f'{size[1]} x {size[0]}, and transparent where nothing is known; got '
+      f'{picture.rgb.shape[1]} x {picture.rgb.shape[0]}'
+      f'{", opaque everywhere" if picture.alpha is None else ""}.'
     )
   rgb = np.broadcast_to(picture.rgb, (*size, 3))
   shape = luminance.shape[0] // cell_side, luminance.shape[1] // cell_side

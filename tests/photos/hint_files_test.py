@@ -109,7 +109,9 @@ def test_files_of_hints_say_the_same_as_points(tmp_path):
     ('a.csv', '1,2,3,4,5\n40,2,#123456\n', r'a.csv: .*\(40, 2\) lies outside'),
     ('a.csv', '# 1,2,#123456\n', 'gives no hints'),
     ('a.png', (32, 20), 'gives no hints: .* alpha of at least 128'),
-    ('a.png', (32, 21), 'as large as the photograph, 32 x 20'),
+    ('a.png', (32, 21), 'as large as the .*photograph, 32 x 20.*got 32 x 21'),
+    ('a.png', (20, 32), 'upright photograph, 32 x 20.*got 20 x 32.$'),
+    ('a.bmp', (32, 20), 'got 32 x 20, opaque everywhere'),
     ('b.csv', None, 'No such file'),
   ],
 )
@@ -118,7 +120,8 @@ def test_mistakes_in_hints_are_named(tmp_path, name, content, text):
   if isinstance(content, str):
     path.write_text(content)
   elif content:
-    Image.new('RGBA', content, (200, 30, 40, 127)).save(path)
+    picture = Image.new('RGBA', content, (200, 30, 40, 127))
+    (picture if name.endswith('png') else picture.convert('RGB')).save(path)
   with pytest.raises(errors.UserError, match=text):
     hint_files.read(path, (20, 32), EVEN)
 
