@@ -240,10 +240,10 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
   """
   try:
     text = path.read_text(encoding='utf-8')
-    age = _now(folder) - path.stat().st_mtime
+    is_held = not _has_died(text) and _is_touched(folder, path)
   except FileNotFoundError:
     return
-  if not _has_died(text) and age < STALE_SECONDS:
+  if is_held:
     raise errors.RunError(_in_use(folder, text))
   # Meanwhile another process may do the same, or put its own file there.
   aside = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
@@ -253,6 +253,22 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
       aside.rename(path)
       raise errors.RunError(_in_use(folder, ''))
     aside.unlink()
+
+
+def _is_touched(folder: pathlib.Path, path: pathlib.Path) -> bool:
+  """Returns whether a lock file has a holder that touches it."""
+  touched = path.stat().st_mtime
+  age = _now(folder) - touched
+  if age > -STALE_SECONDS:
+    return age < STALE_SECONDS
+  # The clock was set back, or the holder's is ahead: only waiting tells.
+  print(
+    f'{path} was touched in the future: waiting {STALE_SECONDS:g} s to see '
+    'whether its holder still touches it.',
+    file=sys.stderr,
+  )
+  time.sleep(STALE_SECONDS)
+  return path.stat().st_mtime != touched
 
 
 def _now(folder: pathlib.Path) -> float:

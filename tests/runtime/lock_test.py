@@ -113,6 +113,32 @@ def test_a_holder_elsewhere_is_dead_when_its_heart_stopped(
     assert json.loads(path.read_text())['pid'] == os.getpid()
 
 
+@pytest.mark.parametrize('is_alive', [False, True])
+def test_a_lock_from_the_future_is_held_only_if_it_is_touched(
+  is_alive, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(lock, 'fcntl', None)
+  monkeypatch.setattr(lock, 'STALE_SECONDS', 0.2)
+  path = tmp_path / '.lock.held'
+  path.write_text(json.dumps({'host': 'elsewhere', 'pid': 1, 'start': '2026'}))
+  future = time.time() + 1e6
+  os.utime(path, (future, future))
+
+  def sleep(seconds):
+    assert seconds == 0.2
+    if is_alive:
+      os.utime(path, (future + 10, future + 10))
+
+  monkeypatch.setattr(lock.time, 'sleep', sleep)
+  if is_alive:
+    with pytest.raises(errors.RunError, match='process 1 on elsewhere'):
+      with lock.hold(tmp_path):
+        pass
+  else:
+    with lock.hold(tmp_path):
+      assert json.loads(path.read_text())['pid'] == os.getpid()
+
+
 def test_a_holder_shows_that_it_lives(tmp_path, monkeypatch):
   monkeypatch.setattr(lock, 'fcntl', None)
   monkeypatch.setattr(lock, 'HEARTBEAT_SECONDS', 0.02)
