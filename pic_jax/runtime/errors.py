@@ -136,3 +136,13 @@ def one_line() -> Iterator[None]:
     fail(RunError.exit_code, f'{name}: {reason or error}')
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
+  except (MemoryError, RuntimeError) as error:
+    # JAX raises a RuntimeError of this text on all devices.
+    is_memory = isinstance(error, MemoryError)
+    if not is_memory and 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    fail(
+      RunError.exit_code,
+      'out of memory: use smaller batches or photographs, fewer samples, or '
+      'more devices.',
+    )

@@ -8,6 +8,10 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+OUT_OF_MEMORY = (
+  'out of memory: use smaller batches or photographs, fewer samples, or more '
+  'devices.'
+)
 PROGRAM = """
 import os, signal, sys
 from pic_jax.runtime import errors
@@ -36,6 +40,8 @@ def run(statement: str, **kwargs) -> subprocess.CompletedProcess:
     ('raise errors.Stopped(15, "saved.")', 143, 'SIGTERM: saved.'),
     ('open("none")', 1, 'none: No such file or directory'),
     ('raise KeyboardInterrupt', 130, 'interrupted'),
+    ('raise MemoryError', 1, OUT_OF_MEMORY),
+    ('raise RuntimeError("RESOURCE_EXHAUSTED: 5 GiB")', 1, OUT_OF_MEMORY),
     (
       'raise OSError(37, "No locks available")',
       1,
