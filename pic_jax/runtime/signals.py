@@ -1,4 +1,4 @@
-"""Handling of SIGTERM and SIGINT as requests to stop."""
+"""Handling of SIGTERM, SIGINT and SIGHUP as requests to stop."""
 
 import contextlib
 import os
@@ -15,7 +15,9 @@ class StopRequested(BaseException):
 
 
 class Signals:
-  """Context in which SIGTERM and SIGINT are only recorded.
+  """Context in which SIGTERM, SIGINT and SIGHUP are only recorded.
+
+  A closed terminal or a lost connection sends SIGHUP; `nohup` ignores it.
 
   The work looks at `received` and stops when its state can be saved. A second
   SIGINT ends the process at once.
@@ -37,8 +39,10 @@ class Signals:
     self._before: dict[int, signal.Handlers] = {}
 
   def __enter__(self) -> 'Signals':
-    for number in (signal.SIGTERM, signal.SIGINT):
-      self._before[number] = signal.signal(number, self._handle)
+    for name in ('SIGTERM', 'SIGINT', 'SIGHUP'):
+      number = getattr(signal, name, None)  # Windows has no SIGHUP
+      if number and signal.getsignal(number) != signal.SIG_IGN:
+        self._before[number] = signal.signal(number, self._handle)
     return self
 
   def __exit__(self, *_: object) -> None:

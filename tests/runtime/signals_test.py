@@ -22,6 +22,21 @@ def test_signals_are_remembered_and_handlers_restored():
   assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_hangup_is_a_request_to_stop_unless_it_is_ignored():
+  ended = []
+  before = signal.signal(signal.SIGHUP, lambda *_: ended.append('at once'))
+  try:
+    with signals.Signals() as stops:
+      os.kill(os.getpid(), signal.SIGHUP)
+    assert (stops.received, ended) == (signal.SIGHUP, [])
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with signals.Signals() as stops:
+      os.kill(os.getpid(), signal.SIGHUP)
+    assert stops.received is None
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_interruptible_work_is_broken_off_at_once():
   with signals.Signals() as stops:
     with pytest.raises(signals.StopRequested), stops.interruptible():
