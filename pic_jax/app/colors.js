@@ -1,5 +1,5 @@
 // @ts-check
-// Colours: between sRGB and Lab, their names, and the adjustments of a picture.
+// Colours: conversion between sRGB and Lab, names, and adjustments of pictures.
 
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 /** @typedef {[number, number, number]} Triple */
@@ -7,12 +7,12 @@
 const DELTA = 6 / 29;
 const WHITE = [0.95047, 1, 1.08883]; // D65
 
-/** sRGB levels 0..255 to linear light. */
-const LINEAR = Float64Array.from({length: 256}, (_, level) => {
-  const x = level / 255;
+/** Table from sRGB values 0..255 to linear light 0..1. */
+const LINEAR = Float64Array.from({length: 256}, (_, value) => {
+  const x = value / 255;
   return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
 });
-/** Linear light in 4096 steps to sRGB levels. */
+/** Table from linear light, in steps of 1/4096, to sRGB values 0..255. */
 const ENCODED = Uint8ClampedArray.from({length: 4097}, (_, step) => {
   const x = step / 4096;
   return 255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055);
@@ -24,7 +24,10 @@ const root = (/** @type {number} */ t) => (
 const cube = (/** @type {number} */ f) => (
   f > DELTA ? f ** 3 : 3 * DELTA ** 2 * (f - 4 / 29));
 
-/** @type {(r: number, g: number, b: number) => Triple} */
+/**
+ * Converts sRGB values 0..255 to Lab.
+ * @type {(r: number, g: number, b: number) => Triple}
+ */
 export function toLab(r, g, b) {
   const [R, G, B] = [LINEAR[r], LINEAR[g], LINEAR[b]];
   const x = root((0.4124564 * R + 0.3575761 * G + 0.1804375 * B) / WHITE[0]);
@@ -33,7 +36,10 @@ export function toLab(r, g, b) {
   return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
 }
 
-/** @type {(l: number, a: number, b: number) => Triple} */
+/**
+ * Converts Lab to sRGB values 0..255.
+ * @type {(l: number, a: number, b: number) => Triple}
+ */
 export function toRgb(l, a, b) {
   const fy = (l + 16) / 116;
   const x = WHITE[0] * cube(fy + a / 500);
@@ -65,21 +71,27 @@ export function adjust(pixels, {saturation, warmth, tint, strength}) {
   }
 }
 
-/** @param {number[]} rgb */
+/**
+ * Converts [r, g, b], 0..255, to '#rrggbb'.
+ * @param {number[]} rgb
+ */
 export const toHex = (rgb) => `#${rgb.map(
-  (level) => level.toString(16).padStart(2, '0')).join('')}`;
+  (value) => value.toString(16).padStart(2, '0')).join('')}`;
 
-/** @type {(hex: string) => Triple} */
+/**
+ * Converts '#rrggbb' to [r, g, b], 0..255.
+ * @type {(hex: string) => Triple}
+ */
 export const fromHex = (hex) => /** @type {Triple} */ (
   [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
 
 const HUES = ['pink', 'red', 'orange', 'yellow', 'olive green', 'green',
   'sea green', 'turquoise', 'sky blue', 'blue', 'violet', 'magenta'];
-/** Where each of `HUES` begins, degrees of Lab's hue. */
+/** Hue angle in the (a, b) plane at which each of `HUES` begins, in degrees. */
 const STARTS = [-15, 18, 48, 75, 105, 125, 155, 180, 225, 262, 308, 328];
 
 /**
- * A name that tells colours apart for those who cannot see them.
+ * Returns the name of a colour, for people who cannot see it.
  * @param {string} hex
  */
 export function nameOf(hex) {

@@ -1,7 +1,8 @@
 // @ts-check
-// Small helpers for the document.
+// Small helpers for the elements of the page.
 
 /**
+ * Returns the element with an id.
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
  * @returns {T}
@@ -12,12 +13,15 @@ export const element = (id) => {
   return /** @type {T} */ (found);
 };
 
-/** @param {string} id */
+/**
+ * Returns the input element with an id.
+ * @param {string} id
+ */
 export const input = (id) => (
   /** @type {HTMLInputElement} */ (element(id)));
 
 /**
- * Makes an element with attributes; `class` and `text` are short for both.
+ * Makes an element. The attribute `text` sets its text content.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string>} [attributes]
@@ -34,7 +38,8 @@ export function make(tag, {text, ...attributes} = {}, ...children) {
 }
 
 /**
- * Sets what differs only: what did not change is neither read out nor redrawn.
+ * Sets attributes, but only those that differ, so the browser neither reads
+ * out nor redraws what did not change. `false` and null remove an attribute.
  * @param {Element} node
  * @param {Record<string, string | boolean | null>} attributes
  */
@@ -47,6 +52,7 @@ export function setAttributes(node, attributes) {
 }
 
 /**
+ * Sets the text of a node if it differs.
  * @param {Node} node
  * @param {string} text
  */
@@ -55,30 +61,32 @@ export function setText(node, text) {
 }
 
 /**
- * Shows items as children of a node: a node is kept as long as its item, and
- * the one that has the focus keeps it.
+ * Shows a list of items as the children of an element. The child of an item is
+ * kept as long as the item is in the list, and the focus stays where it is. If
+ * the child with the focus is removed, the next one gets the focus.
  * @template T
  * @param {HTMLElement} parent
  * @param {T[]} items
- * @param {(item: T) => string} keyOf
- * @param {(item: T) => HTMLElement} create
- * @param {(node: HTMLElement, item: T) => void} update
+ * @param {(item: T) => string} keyOf returns the unique key of an item
+ * @param {(item: T) => HTMLElement} create makes the child of a new item
+ * @param {(node: HTMLElement, item: T) => void} update shows an item in its
+ *   child
  */
 export function showList(parent, items, keyOf, create, update) {
   const focused = document.activeElement;
-  const old = new Map(Array.from(parent.children, (child) => (
+  const leftover = new Map(Array.from(parent.children, (child) => (
     [/** @type {HTMLElement} */ (child).dataset.key, child])));
   const nodes = items.map((item) => {
     const key = keyOf(item);
-    const node = /** @type {HTMLElement} */ (old.get(key) ?? create(item));
-    old.delete(key);
+    const node = /** @type {HTMLElement} */ (leftover.get(key) ?? create(item));
+    leftover.delete(key);
     node.dataset.key = key;
     update(node, item);
     return node;
   });
-  const lost = [...old.values()].find((node) => node.contains(focused));
+  const lost = [...leftover.values()].find((node) => node.contains(focused));
   const index = lost ? [...parent.children].indexOf(lost) : -1;
-  old.forEach((node) => node.remove());
+  leftover.forEach((node) => node.remove());
   nodes.forEach((node, i) => {
     if (parent.children[i] !== node) {
       parent.insertBefore(node, parent.children[i] ?? null);

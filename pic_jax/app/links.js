@@ -1,10 +1,11 @@
 // @ts-check
-// Links and commands that name a version.
+// Links and commands that describe a version, so it can be drawn again.
 
 /** @typedef {import('./work.js').Pin} Pin */
 /** @typedef {import('./work.js').Recipe} Recipe */
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 /**
+ * The version that a link describes; `photograph` and `model` are digests.
  * @typedef {{photograph: string, model: string, seed: number, sample: number,
  *   temperature: number, pins: Pin[], adjustments: Adjustments}} Wanted
  */
@@ -13,7 +14,8 @@ const MAX_INTEGER = 2 ** 31 - 1;
 const ADJUSTMENTS = ['saturation', 'warmth', 'tint', 'strength'];
 
 /**
- * A link to a version; of the photograph it has the digest only.
+ * Returns a link to a version. It contains the digest of the photograph, but
+ * not the photograph.
  * @param {string} page address of the page
  * @param {{photograph: string, model: string, recipe: Recipe,
  *   adjustments: Adjustments}} version
@@ -34,11 +36,16 @@ export function linkTo(page, {photograph, model, recipe, adjustments}) {
   return `${page}#${fields}`;
 }
 
-/** @param {Pin} pin */
+/**
+ * Returns a pin as a line of a file of hints: 'x,y,#rrggbb' or
+ * 'x,y,#rrggbb,size'.
+ * @param {Pin} pin
+ */
 export const pinText = ({x, y, color, size}) => (
   [x, y, color, ...(size ? [size] : [])].join(','));
 
 /**
+ * Reads what `pinText` wrote; null if the text is not a pin.
  * @param {string} text
  * @returns {Pin | null}
  */
@@ -53,11 +60,13 @@ export function parsePin(text) {
 }
 
 /**
- * What a link asks for, and what of it is missing or cannot be read; null
- * if it names no photograph.
- * @param {string} hash of the address
- * @param {{temperature: number, adjustments: Adjustments}} defaults
- * @returns {{wanted: Wanted, ignored: string[]} | null}
+ * Reads a link.
+ * @param {string} hash the part of the address that begins with '#'
+ * @param {{temperature: number, adjustments: Adjustments}} defaults values
+ *   of fields that are missing or cannot be read
+ * @returns {{wanted: Wanted, ignored: string[]} | null} the version that the
+ *   link describes, and the names of fields that are missing, unknown or cannot
+ *   be read; null if the link names no photograph
  */
 export function parseLink(hash, defaults) {
   const fields = new URLSearchParams(hash.replace(/^#/, ''));
@@ -66,6 +75,7 @@ export function parseLink(hash, defaults) {
   /** @type {string[]} */
   const ignored = [];
   /**
+   * Reads a number.
    * @param {string} name
    * @param {number} fallback
    * @param {(value: number) => boolean} isPossible
@@ -86,7 +96,7 @@ export function parseLink(hash, defaults) {
   const sample = number('sample', 0, isCount);
   const temperature = number('temperature', defaults.temperature, isPositive);
   const adjustments = {...defaults.adjustments};
-  // Links had the saturation only before there were the others.
+  // Links of older versions of the page have no adjustments but saturation.
   if (!fields.has('warmth')) {
     adjustments.saturation = number(
       'saturation', adjustments.saturation, isPositive);
@@ -116,19 +126,21 @@ export function parseLink(hash, defaults) {
 }
 
 /**
- * The command that writes the picture that is shown.
- * @param {string} name of the photograph's file
+ * Returns the command that writes the same picture on the command line.
+ * @param {string} name name of the photograph's file
  * @param {Recipe} recipe
  * @param {Adjustments} adjustments
  * @param {{name: string, defaults: {model: string, temperature: number,
  *   adjustments: Adjustments}}} model
  */
-export function commandFor(name, recipe, adjustments, {name: own, defaults}) {
+export function commandFor(
+  name, recipe, adjustments, {name: modelName, defaults},
+) {
   const {seed, sample, temperature, pins} = recipe;
   const path = name.startsWith('-') ? `./${name}` : name;
   const words = ['pic-jax', 'colorize', quoted(path), '-o', 'out',
     '--samples', String(sample)];
-  if (own !== defaults.model) words.push('--model', quoted(own));
+  if (modelName !== defaults.model) words.push('--model', quoted(modelName));
   if (seed) words.push('--seed', String(seed));
   if (temperature !== defaults.temperature) {
     words.push('--temperature', String(temperature));
@@ -137,12 +149,13 @@ export function commandFor(name, recipe, adjustments, {name: own, defaults}) {
   for (const [field, value] of Object.entries(adjustments)) {
     const key = /** @type {keyof Adjustments} */ (field);
     if (value !== defaults.adjustments[key]) {
-      // One word: a number below 0 is no option.
+      // With '=', because '-5' as a word of its own would look like an option.
       words.push(`--${field}=${value}`);
     }
   }
   return words.join(' ');
 }
 
+/** Quotes a word for the shell, if needed. */
 const quoted = (/** @type {string} */ text) => (
   /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

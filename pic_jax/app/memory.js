@@ -1,30 +1,42 @@
 // @ts-check
-// What stays in this browser: works by the sha256 of their photographs, and
-// steps in the history of the tab. Where a browser refuses, the page goes on.
+// Storage in the browser. Works and recent colours are in the local storage,
+// steps in the tab's session storage and history. If the browser refuses to
+// store something, the page goes on without it.
 
 import {isWork} from './work.js';
 
 /** @typedef {import('./state.js').Step} Step */
 /** @typedef {import('./work.js').Work} Work */
-/** @typedef {{name: string, model: string, work: Work, time: number}} Kept */
+/**
+ * A stored work, with the name of its photograph and the sha256 of the model.
+ * @typedef {{name: string, model: string, work: Work, time: number}} Kept
+ */
 
+// Keys of the storage. A work's key ends in the sha256 of its photograph.
 const PREFIX = 'pic_jax:work:', RECENT = 'pic_jax:colours';
-const STEPS = 'pic_jax:steps'; // of a tab
+const STEPS = 'pic_jax:steps';
+/** The largest numbers of works and of recent colours that are stored. */
 export const MAX_WORKS = 50, MAX_RECENT = 8;
+/** The shortest time between two writes to the history of the tab. */
 export const WRITE_EVERY_MS = 500;
-const MAX_STEPS = 20; // that survive a reload
+/** The largest number of steps that survive a reload. */
+const MAX_STEPS = 20;
 
-/** @param {() => void} fn */
+/**
+ * Runs a function that uses a storage, and returns whether it succeeded.
+ * @param {() => void} fn
+ */
 function tolerant(fn) {
   try {
     fn();
     return true;
   } catch {
-    return false; // no storage, a full one, or too many writes
+    return false; // there is no storage, it is full, or writes are too frequent
   }
 }
 
 /**
+ * Reads a JSON value from the local storage; null if there is none.
  * @param {string} key
  * @returns {any}
  */
@@ -36,6 +48,7 @@ function read(key) {
   }
 }
 
+/** Returns the keys of all stored works. */
 const keys = () => {
   try {
     return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
@@ -45,7 +58,7 @@ const keys = () => {
 };
 
 /**
- * Keeps a work; of all, the last `MAX_WORKS`.
+ * Stores a work, and removes the oldest ones beyond `MAX_WORKS`.
  * @param {string} sha256
  * @param {{name: string, model: string, work: Work}} kept
  */
@@ -60,7 +73,8 @@ export function remember(sha256, kept) {
 }
 
 /**
- * @param {string} sha256
+ * Returns the stored work of a photograph, if there is one.
+ * @param {string} sha256 of the photograph
  * @returns {Kept | null}
  */
 export function recall(sha256) {
@@ -68,6 +82,7 @@ export function recall(sha256) {
   return kept && isWork(kept.work) ? kept : null;
 }
 
+/** Removes all works and recent colours; returns how many works there were. */
 export function forgetAll() {
   const all = keys();
   for (const key of [...all, RECENT]) {
@@ -77,7 +92,7 @@ export function forgetAll() {
 }
 
 /**
- * Keeps the last steps of this tab for its next reload.
+ * Stores the last steps of this tab, so that they survive a reload.
  * @param {{steps: Step[], index: number}} timeline
  */
 export function rememberSteps({steps, index}) {
@@ -86,7 +101,10 @@ export function rememberSteps({steps, index}) {
     {steps: steps.slice(first, first + MAX_STEPS), index: index - first})));
 }
 
-/** @returns {{steps: Step[], index: number} | null} */
+/**
+ * Returns the stored steps of this tab, if there are any.
+ * @returns {{steps: Step[], index: number} | null}
+ */
 export function recallSteps() {
   try {
     const kept = JSON.parse(sessionStorage.getItem(STEPS) ?? 'null');
@@ -97,14 +115,20 @@ export function recallSteps() {
   }
 }
 
-/** @returns {string[]} */
+/**
+ * Returns the colours '#rrggbb' that were given to pins last.
+ * @returns {string[]}
+ */
 export function recentColours() {
   const colours = read(RECENT);
   return Array.isArray(colours)
     ? colours.filter((colour) => /^#[0-9a-f]{6}$/.test(colour)) : [];
 }
 
-/** @param {string} colour */
+/**
+ * Stores a colour '#rrggbb' as the most recent one.
+ * @param {string} colour
+ */
 export function rememberColour(colour) {
   const colours = [colour, ...recentColours().filter((one) => one !== colour)];
   tolerant(() => localStorage.setItem(
@@ -112,8 +136,9 @@ export function rememberColour(colour) {
 }
 
 /**
- * Steps as entries of the tab's history, at most one write in
- * `WRITE_EVERY_MS`: of several steps in that time the last one is written.
+ * Writes steps as entries of the tab's history, so the browser's Back button
+ * undoes them. There is at most one write in `WRITE_EVERY_MS`. If several steps
+ * are taken in that time, only the last one is written.
  */
 export class TabHistory {
   /** @param {Pick<History, 'pushState' | 'replaceState' | 'state'>} browser */
@@ -128,8 +153,10 @@ export class TabHistory {
   }
 
   /**
+   * Writes a step, now or soon.
    * @param {Step | null} step
-   * @param {boolean} adds whether this is a new entry
+   * @param {boolean} adds whether to add an entry instead of replacing the
+   *   present one
    */
   write(step, adds) {
     this.waiting = {step, adds: adds || (this.waiting?.adds ?? false)};
@@ -139,6 +166,7 @@ export class TabHistory {
     else this.timer = setTimeout(() => this.flush(), wait);
   }
 
+  /** Writes the step that is waiting, if there is one. */
   flush() {
     clearTimeout(this.timer);
     if (!this.waiting) return;
@@ -153,9 +181,10 @@ export class TabHistory {
   }
 
   /**
-   * An entry that the browser went to.
+   * Notes that the browser went to another entry.
    * @param {{step: Step | null, position: number} | null} entry
-   * @returns {{step: Step | null, isBack: boolean}}
+   * @returns {{step: Step | null, isBack: boolean}} the entry's step, and
+   *   whether the browser went back
    */
   arrive(entry) {
     clearTimeout(this.timer);

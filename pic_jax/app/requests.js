@@ -1,11 +1,12 @@
 // @ts-check
-// What the page asks the server for. Every failure is an Error with a line of
-// text and, if the server answered, its status.
+// The requests that the page sends to the server. Every failure is an `Error`
+// with a line of text, and an `AnswerError` if the server reported it.
 
 /** @typedef {import('./work.js').Recipe} Recipe */
 /** @typedef {import('./work.js').Pin} Pin */
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 
+/** An error that the server reported, with the HTTP status. */
 export class AnswerError extends Error {
   /**
    * @param {string} text
@@ -18,6 +19,7 @@ export class AnswerError extends Error {
 }
 
 /**
+ * Sends a request, and throws if it fails.
  * @param {string} path
  * @param {RequestInit} [options]
  */
@@ -27,17 +29,20 @@ async function answered(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (/** @type {Error} */ (error).name === 'AbortError') throw error;
-    throw new Error('The program does not answer: is it still running?');
+    throw new Error('The program does not answer. Is it still running?');
   }
   if (response.ok) return response;
   let text = `The program answered ${response.status}.`;
   try {
     text = (await response.json()).error;
-  } catch { /* the answer of a proxy */ }
+  } catch { /* not JSON, so a proxy answered */ }
   throw new AnswerError(text, response.status);
 }
 
-/** @type {(value: unknown, signal?: AbortSignal) => RequestInit} */
+/**
+ * Returns the options of a request whose body is JSON.
+ * @type {(value: unknown, signal?: AbortSignal) => RequestInit}
+ */
 const asJson = (value, signal) => ({
   method: 'POST',
   headers: {'Content-Type': 'application/json'},
@@ -45,27 +50,39 @@ const asJson = (value, signal) => ({
   signal,
 });
 
+/** Returns the facts about the model. */
 export async function model() {
   return (await answered('model')).json();
 }
 
-/** @type {(file: Blob, signal?: AbortSignal) => Promise<any>} */
+/**
+ * Uploads a photograph and returns the facts about it.
+ * @type {(file: Blob, signal?: AbortSignal) => Promise<any>}
+ */
 export async function open(file, signal) {
   return (await answered(
     'photographs', {method: 'POST', body: file, signal})).json();
 }
 
-/** @param {string} name */
+/**
+ * Returns the file of an example photograph.
+ * @param {string} name
+ */
 export async function example(name) {
   return (await answered(name)).blob();
 }
 
-/** @param {string} id */
+/**
+ * Returns the facts about a photograph that the server has opened.
+ * @param {string} id
+ */
 export async function describe(id) {
   return (await answered(`photographs/${id}`)).json();
 }
 
 /**
+ * Draws samples and yields an object for each one, as soon as it is drawn.
+ * Yields `{compiling: true}` first if the server has to compile the model.
  * @param {string} id
  * @param {Recipe[]} recipes
  * @param {AbortSignal} signal
@@ -90,7 +107,7 @@ export async function* draw(id, recipes, signal) {
 }
 
 /**
- * A part of a picture for the screen.
+ * Returns a picture for the screen, or a part of it.
  * @param {string} id
  * @param {{kind: string, recipe?: Recipe, adjustments?: Adjustments,
  *   box?: number[], width?: number}} asked
@@ -101,19 +118,26 @@ export async function view(id, asked, signal) {
     `photographs/${id}/view`, asJson(asked, signal))).blob();
 }
 
-/** @type {(id: string, asked: object) => Promise<any>} */
+/**
+ * Returns the colours for a pin at a spot.
+ * @type {(id: string, asked: object) => Promise<any>}
+ */
 export async function palette(id, asked) {
   return (await answered(`photographs/${id}/palette`, asJson(asked))).json();
 }
 
-/** @type {(id: string, recipes: Recipe[]) => Promise<number[]>} */
+/**
+ * Returns the indices of samples in an order in which each is most unlike the
+ * earlier ones.
+ * @type {(id: string, recipes: Recipe[]) => Promise<number[]>}
+ */
 export async function order(id, recipes) {
   return (await answered(
     `photographs/${id}/order`, asJson({recipes}))).json();
 }
 
 /**
- * The pins of a file, read as the command line reads it.
+ * Returns the pins in a file of hints for the command line.
  * @param {string} id
  * @param {File} file
  * @returns {Promise<{pins: Pin[], notes: string[]}>}
@@ -123,7 +147,10 @@ export async function readPins(id, file) {
     `photographs/${id}/pins`, {method: 'POST', body: file})).json();
 }
 
-/** @type {(id: string, asked: object) => Promise<Blob>} */
+/**
+ * Returns a file with versions at the photograph's size.
+ * @type {(id: string, asked: object) => Promise<Blob>}
+ */
 export async function save(id, asked) {
   return (await answered(`photographs/${id}/save`, asJson(asked))).blob();
 }

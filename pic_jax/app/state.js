@@ -1,5 +1,5 @@
 // @ts-check
-// What the page knows, in one place; `update` changes it and has it rendered.
+// The state of the page. `update` changes it and then renders the page.
 
 import {Timeline} from './timeline.js';
 
@@ -12,8 +12,9 @@ import {Timeline} from './timeline.js';
  * @property {string} name
  * @property {string} sha256
  * @property {boolean} reads_pins
- * @property {string[]} pin_sizes that this model's hints know
- * @property {boolean} scores_pins whether versions tell how well pins took
+ * @property {string[]} pin_sizes sizes of brushes that a pin may have
+ * @property {boolean} scores_pins whether the server scores how well a version
+ *   follows its pins
  * @property {number} max_bytes
  * @property {{model: string, temperature: number, pin_size: string,
  *   adjustments: Adjustments}} defaults
@@ -24,17 +25,31 @@ import {Timeline} from './timeline.js';
  * @property {string} sha256
  * @property {number} width
  * @property {number} height
- * @property {number} screen_width width of the picture that is shown whole
+ * @property {number} screen_width width in pixels of the picture that the
+ *   server renders for the whole photograph
  * @property {string[]} notes
  * @property {boolean} has_colours
  */
-/** A version as it was drawn; `cure` is a pin for where another ran over,
- *  `notes` are about its pins: first how many cells they give. */
-/** @typedef {{url: string, bits: number | null, taken: number | null,
- *   spill: number | null, cure: Pin | null, notes: string[]}} Picture */
-/** @typedef {{sha256: string, id: string, name: string, work: Work}} Step */
-/** What a colour looks like at its spot, and what a pin stores of it. */
-/** @typedef {{rgb: number[], pin: number[], share?: number}} Swatch */
+/**
+ * The small picture of a version, and what the server says about the version.
+ * @typedef {object} Picture
+ * @property {string} url
+ * @property {number | null} bits bits/dim by the model
+ * @property {number | null} taken 0..1, how fully pins took their colours
+ * @property {number | null} spill how much pins changed their surroundings
+ * @property {Pin | null} cure a pin that corrects a colour that ran over
+ * @property {string[]} notes about the pins; the first says how many cells
+ *   they colour
+ */
+/**
+ * A step that can be undone: a work and the photograph to which it belongs.
+ * @typedef {{sha256: string, id: string, name: string, work: Work}} Step
+ */
+/**
+ * A colour that is offered for a spot: its appearance there, and the colour
+ * that a pin stores.
+ * @typedef {{rgb: number[], pin: number[], share?: number}} Swatch
+ */
 /** @typedef {{likely: Swatch[], vivid: Swatch[], here: Swatch | null}}
  *   Palette */
 /** @typedef {{index: number, pin: Pin, palette: Palette | null,
@@ -45,24 +60,27 @@ export const state = {
   photo: /** @type {Photo | null} */ (null),
   name: 'photograph',
   work: /** @type {Work | null} */ (null),
-  /** Pictures by the keys of their recipes. */
+  /** Pictures of versions, by the keys of their recipes. */
   drawn: /** @type {Map<string, Picture>} */ (new Map()),
-  /** Recipes of the pictures that cards show, by the ids of versions. */
+  /** Recipes of the pictures that the cards show now, by ids of versions. */
   shown: /** @type {Map<number, Recipe>} */ (new Map()),
   /** Ids of versions, in the order in which they are shown. */
   sequence: /** @type {number[]} */ ([]),
   timeline: /** @type {Timeline<Step>} */ (new Timeline()),
-  /** Adjustments while a slider is dragged. */
+  /** Adjustments while one of their sliders is dragged. */
   live: /** @type {Adjustments | null} */ (null),
+  /** Temperature while its slider is dragged. */
   liveTemperature: /** @type {number | null} */ (null),
   chooser: /** @type {Chooser | null} */ (null),
-  /** Photographs that were given together. */
+  /** Photographs that were opened together. */
   strip: /** @type {{name: string, file: Blob, url: string}[]} */ ([]),
-  /** Versions that came and that are waited for. */
+  /** Numbers of versions that are drawn, and that were requested together. */
   progress: {done: 0, total: 0},
-  /** When the compiler began, ms; 0: it does not run. */
+  /** Time in ms at which a compilation began; 0 if none is running. */
   compilingSince: 0,
+  /** Whether a photograph is being uploaded. */
   isOpening: false,
+  /** Whether the photograph's own colours are shown for comparison. */
   showsOwn: false,
   message: {text: '', isBad: false},
 };
@@ -71,12 +89,18 @@ export const state = {
 let render = () => {};
 let isScheduled = false;
 
-/** @param {() => void} fn renders everything */
+/**
+ * Sets the function that renders the page.
+ * @param {() => void} fn
+ */
 export function onUpdate(fn) {
   render = fn;
 }
 
-/** @param {Partial<typeof state>} changes */
+/**
+ * Changes the state and schedules a rendering of the page.
+ * @param {Partial<typeof state>} changes
+ */
 export function update(changes = {}) {
   Object.assign(state, changes);
   if (isScheduled) return;
@@ -88,15 +112,16 @@ export function update(changes = {}) {
 }
 
 /**
+ * Shows a message; an empty text hides it.
  * @param {string} text
- * @param {boolean} isBad
+ * @param {boolean} isBad whether it is an error
  */
 export function say(text, isBad = false) {
   update({message: {text, isBad}});
 }
 
 /**
- * Runs what a person asked for; a failure is shown.
+ * Runs a function and shows its error, if it throws one.
  * @param {() => unknown} fn
  */
 export async function attempt(fn) {
@@ -108,12 +133,13 @@ export async function attempt(fn) {
   }
 }
 
-/** The photograph, the work and the model; they are there while one works. */
+/** Returns the photograph, the work and the model; throws if none is open. */
 export function current() {
   const {photo, work, model} = state;
   if (!photo || !work || !model) throw new Error('Open a photograph first.');
   return {photo, work, model};
 }
 
+/** Returns the adjustments that the page shows now. */
 export const adjustmentsNow = () => (
   state.live ?? /** @type {Work} */ (state.work).adjustments);

@@ -1,9 +1,13 @@
 // @ts-check
-// Steps that can be undone and done again.
+// Steps that can be undone and redone.
 
+/** The largest number of steps that are kept. */
 export const MAX_STEPS = 100;
 
-/** @template T */
+/**
+ * A list of steps, one of which is the present one.
+ * @template T
+ */
 export class Timeline {
   constructor() {
     /** @type {T[]} */
@@ -11,6 +15,7 @@ export class Timeline {
     this.index = -1;
   }
 
+  /** The present step; undefined if there is none. */
   get now() {
     return this.steps[this.index];
   }
@@ -24,7 +29,7 @@ export class Timeline {
   }
 
   /**
-   * Adds a finished step; what had been undone is gone.
+   * Adds a step and makes it the present one. Steps that were undone are lost.
    * @param {T} step
    */
   push(step) {
@@ -34,7 +39,7 @@ export class Timeline {
   }
 
   /**
-   * Puts a step in place of the present one.
+   * Replaces the present step.
    * @param {T} step
    */
   replace(step) {
@@ -42,11 +47,13 @@ export class Timeline {
     this.steps = this.steps.map((old, i) => (i === this.index ? step : old));
   }
 
+  /** Goes back one step, if possible, and returns the present step. */
   undo() {
     if (this.canUndo) this.index--;
     return this.now;
   }
 
+  /** Goes forward one step, if possible, and returns the present step. */
   redo() {
     if (this.canRedo) this.index++;
     return this.now;

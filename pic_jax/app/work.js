@@ -1,13 +1,17 @@
 // @ts-check
-// What a person has made of one photograph, and the steps that change it.
-// Every step takes a work and returns another one; none changes its argument.
+// A user's work on one photograph, and the functions that change it. Each takes
+// a work and returns a new one, and does not modify its arguments.
 
 /** @typedef {{x: number, y: number, color: string, size: string}} Pin */
 /**
+ * The settings from which a sample of a photograph can be drawn again.
  * @typedef {{seed: number, sample: number, temperature: number, pins: Pin[]}}
  *   Recipe
  */
-/** @typedef {{id: number, recipe: Recipe, kept: boolean}} Version */
+/**
+ * A version of the photograph; `kept` says whether it has a star.
+ * @typedef {{id: number, recipe: Recipe, kept: boolean}} Version
+ */
 /**
  * @typedef {{saturation: number, warmth: number, tint: number,
  *   strength: number}} Adjustments
@@ -15,19 +19,20 @@
 /**
  * @typedef {object} Work
  * @property {Version[]} versions
- * @property {number} chosen id of the version that is looked at, or -1
- * @property {number} nextId
- * @property {number} nextSample number of the sample that was never drawn
+ * @property {number} chosen id of the version in the large view, or -1
+ * @property {number} nextId id of the next version that is added
+ * @property {number} nextSample number of the first sample that was never drawn
  * @property {number} seed
  * @property {number} temperature
  * @property {Pin[]} pins
  * @property {Adjustments} adjustments
- * @property {string} order
+ * @property {string} order a value of the menu that orders the versions
  */
 
 export const MAX_VERSIONS = 200;
 
 /**
+ * Returns a work without versions.
  * @param {{temperature: number, adjustments: Adjustments}} defaults
  * @returns {Work}
  */
@@ -45,17 +50,23 @@ export function emptyWork({temperature, adjustments}) {
   };
 }
 
-/** @param {Recipe} recipe */
+/**
+ * Returns a text that is the same for equal recipes only.
+ * @param {Recipe} recipe
+ */
 export const keyOf = ({seed, sample, temperature, pins}) => JSON.stringify([
   seed, sample, temperature,
   pins.map(({x, y, color, size}) => [x, y, color, size])]);
 
-/** @param {Work} work */
+/**
+ * Returns the version in the large view, if there is one.
+ * @param {Work} work
+ */
 export const chosenOf = (work) => (
   work.versions.find(({id}) => id === work.chosen));
 
 /**
- * The recipe of a sample by the settings of the work.
+ * Returns the recipe of a sample with the present settings of a work.
  * @param {Work} work
  * @param {number} sample
  * @returns {Recipe}
@@ -64,7 +75,7 @@ const recipeOf = ({seed, temperature, pins}, sample) => (
   {seed, sample, temperature, pins});
 
 /**
- * Adds versions of samples that no version has, nor had.
+ * Adds versions of samples that were never drawn.
  * @param {Work} work
  * @param {number} count
  * @returns {Work}
@@ -84,9 +95,9 @@ export function add(work, count) {
 }
 
 /**
- * Puts other samples in place of all versions without a star.
+ * Replaces all versions without a star by versions of new samples.
  * @param {Work} work
- * @param {number} least how many versions there are afterwards, at least
+ * @param {number} least smallest number of versions afterwards
  * @returns {Work}
  */
 export function renew(work, least) {
@@ -99,8 +110,9 @@ export function renew(work, least) {
 }
 
 /**
- * Draws the same samples by the settings of the work. A version with a star
- * stays as it is; if it is the one that is looked at, a copy of it is drawn.
+ * Gives the present settings to all versions without a star. A version with a
+ * star does not change. If it is in the large view, and its settings differ, a
+ * copy with the present settings is added and takes its place there.
  * @param {Work} work
  * @returns {Work}
  */
@@ -121,30 +133,33 @@ export function redo(work) {
       versions.push({id: chosen, recipe, kept: false});
     }
   }
-  return {...work, versions: unlike(versions, chosen), nextId, chosen};
+  const distinct = withoutDuplicates(versions, chosen);
+  return {...work, versions: distinct, nextId, chosen};
 }
 
 /**
- * Leaves out a version without a star that has the recipe of another one.
+ * Leaves out each version without a star whose recipe another version has.
  * @param {Version[]} versions
- * @param {number} chosen
+ * @param {number} chosen id of the version in the large view, which stays
  */
-function unlike(versions, chosen) {
+function withoutDuplicates(versions, chosen) {
   return versions.filter((version) => {
-    const isDouble = versions.some((other) => other !== version
+    const isDuplicate = versions.some((other) => other !== version
       && (other.id === chosen || other.kept || other.id < version.id)
       && keyOf(other.recipe) === keyOf(version.recipe));
-    return version.kept || version.id === chosen || !isDouble;
+    return version.kept || version.id === chosen || !isDuplicate;
   });
 }
 
 /**
+ * Sets the pins and redraws the versions without a star.
  * @param {Work} work
  * @param {Pin[]} pins
  */
 export const setPins = (work, pins) => redo({...work, pins});
 
 /**
+ * Sets the temperature and redraws the versions without a star.
  * @param {Work} work
  * @param {number} temperature
  */
@@ -152,8 +167,9 @@ export const setTemperature = (work, temperature) => (
   redo({...work, temperature}));
 
 /**
+ * Gives a version a star, or takes it away.
  * @param {Work} work
- * @param {number} id
+ * @param {number} id of the version
  * @returns {Work}
  */
 export const toggleKept = (work, id) => ({
@@ -163,7 +179,8 @@ export const toggleKept = (work, id) => ({
 });
 
 /**
- * Adds the version that a link names, with a star, and looks at it.
+ * Shows the version that a link describes in the large view. If the work does
+ * not have it, adds it with a star.
  * @param {Work} work
  * @param {{seed: number, sample: number, temperature: number, pins: Pin[],
  *   adjustments: Adjustments}} wanted
@@ -173,9 +190,9 @@ export function addWanted(work, wanted) {
   const {seed, sample, temperature, pins, adjustments} = wanted;
   const after = {...work, seed, temperature, pins, adjustments};
   const recipe = recipeOf(after, sample);
-  const there = work.versions.find(
+  const existing = work.versions.find(
     (version) => keyOf(version.recipe) === keyOf(recipe));
-  if (there) return {...after, chosen: there.id};
+  if (existing) return {...after, chosen: existing.id};
   const id = work.nextId;
   const versions = [{id, recipe, kept: true}, ...work.versions];
   return {...after, versions, chosen: id, nextId: id + 1};
@@ -190,8 +207,8 @@ const isVersion = (/** @type {any} */ {id, recipe, kept}) => (
   && typeof kept === 'boolean' && recipe.pins.every(isPin));
 
 /**
- * Whether something that was kept by this or another version of the page is a
- * work.
+ * Returns whether a value is a valid work. A stored value may not be, because
+ * another version of the page may have written it.
  * @param {any} work
  * @returns {boolean}
  */
