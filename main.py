@@ -1,4 +1,4 @@
-"""Command line of training, evaluation, sampling and figures."""
+"""Command line for research: training, evaluation, sampling and figures."""
 
 import re
 import sys
@@ -9,100 +9,116 @@ from pic_jax import commands
 from pic_jax.runtime import compilation_cache, errors, freed_memory
 from pic_jax.saved import config_check, earlier_versions
 
-_MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'What to do.')
+_MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'Task to run.')
 flags.DEFINE_string(
-  'workdir', None, 'Folder of the run: checkpoints, logs, figures.'
+  'workdir', None, 'Folder of the run, with checkpoints, logs and figures.'
 )
 flags.DEFINE_string(
   'checkpoint',
   None,
-  'Trained model: cifar10 or photos (they come with this package), a workdir, '
-  'workdir@step or a .safetensors file; the default is --workdir. figures: '
-  'several, separated by commas, are compared.',
+  'Trained model: cifar10 or photos (which come with this package), a workdir, '
+  'workdir@step or a .safetensors file. The default is --workdir. figures: '
+  'several models to compare may be given, separated by commas.',
 )
 flags.DEFINE_string(
   'output',
   None,
-  'eval, describe, benchmark: also write the numbers to this JSON file; '
-  'sample, figures: folder for the pictures, default --workdir; export: '
-  '.safetensors file.',
+  'eval, describe, benchmark: JSON file to which the numbers are also written. '
+  'sample, figures: folder for the pictures; the default is --workdir. export: '
+  '.safetensors file to write.',
 )
 flags.DEFINE_integer(
-  'num_images', -1, 'eval: score the first test images only; -1: all.'
+  'num_images', -1, 'eval: number of test images to score; -1 for all.'
 )
 flags.DEFINE_integer(
   'num_sampled_images',
   0,
-  'eval: also draw and measure samples of the first test images; -1: all.',
+  'eval: number of test images of which samples are also drawn and measured; '
+  '-1 for all.',
 )
 flags.DEFINE_integer(
   'num_coded_images',
   0,
-  'eval: also code the first test images by a range coder; -1: all.',
+  'eval: number of test images that are also coded with a range coder; -1 for '
+  'all.',
 )
 flags.DEFINE_integer(
   'num_feature_images',
   0,
-  'eval: also the distance of samples of the first test images from training '
-  "images, in features of the model's backbone; -1: all.",
+  'eval: number of test images of which one sample each is also compared with '
+  "training images, by the distance in features of the model's backbone; "
+  '-1 for all.',
 )
 flags.DEFINE_string(
   'film',
   'clean',
-  'eval: show the images, and what is sampled, through one of the old films '
-  'of images/film.py.',
+  'eval: show the test images to the model as an old film recorded them. The '
+  'names of the films are in pic_jax/images/film.py.',
 )
 flags.DEFINE_string(
   'compare_with',
   '',
-  "figures: folders X,Y of other methods' pictures of the test images.",
+  "figures: folders of other methods' pictures of the test images, "
+  'separated by commas.',
 )
 flags.DEFINE_list(
   'recommend',
   [],
-  'export: how pic-jax should draw photographs with these weights, for '
-  'instance temperature=0.8,guidance=0.1; by default as before the export.',
+  'export: settings with which pic-jax samples from these weights by default, '
+  'for instance temperature=0.8,guidance=0.1. The default keeps those of the '
+  'model.',
 )
 flags.DEFINE_bool(
   'distributed',
   None,
-  'Join the other processes of a run; by default if a launcher is detected: '
-  'JAX_COORDINATOR_ADDRESS, Slurm, Open MPI, a TPU host.',
+  'Join the other processes of a run. By default a process does so if it finds '
+  'a launcher: JAX_COORDINATOR_ADDRESS, Slurm, Open MPI or a TPU host.',
 )
 
 
 def main(argv: list[str]) -> None:
-  """Dispatches on --mode; a user's mistake ends in one line."""
-  # Orbax logs every file, and a failure once per thread; `--verbosity=0` shows
-  # that.
+  """Runs the task of --mode, and reports a user's mistake in one line."""
+  # Orbax logs every file, and every failure once per thread. `--verbosity=0`
+  # shows these messages.
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.FATAL)
   freed_memory.keep()
-  # A benchmark times the compiler.
+  # A benchmark measures compile times, so it must not use the cache.
   if _MODE.value != 'benchmark':
     compilation_cache.enable()
   with errors.one_line():
     if len(argv) > 1:
       raise errors.UserError(
-        f'Unknown argument {argv[1]!r}; flags start with --.'
+        f'Unknown argument {argv[1]!r}. Flags start with --.'
       )
     sys.exit(commands.run(flags.FLAGS))
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags and loads the config file; a mistake ends with exit 2."""
+  """Parses the flags and loads the config file.
+
+  A mistake ends the process with exit code 2 and one line.
+
+  Args:
+    argv: the command line.
+
+  Returns:
+    The arguments that are not flags.
+  """
   with errors.one_line():
     try:
       rest = flags.FLAGS(argv)
       if flags.FLAGS.config is not None:
-        flags.FLAGS.config.keys()  # reports a file that was not found
+        # A file that does not exist is reported only on the first access.
+        flags.FLAGS.config.keys()
       return rest
-    except Exception as error:  # a config file may raise anything
-      # A KeyError quotes its text.
+    # A config file may raise any exception.
+    except Exception as error:
+      # The text of a KeyError would have quotes.
       text = error.args[0] if isinstance(error, KeyError) else str(error)
       text = ' '.join(str(text).split()) or type(error).__name__
       if "flag 'config." in text and flags.FLAGS['config'].value is None:
-        text += ': a field of a config needs --config=FILE.'
+        text += ': to set a field of a config, also give --config=FILE.'
       removed = earlier_versions.removed_flag(argv)
       if not removed:
         for name in re.findall(r'^--?config\.([\w.]+)', '\n'.join(argv), re.M):

@@ -1,6 +1,6 @@
 """Probabilistic Image Colorization (Royer et al. 2017) in JAX.
 
-For scripts: `from pic_jax import colorize`.
+Scripts that colour photographs use `from pic_jax import colorize`.
 """
 
 import importlib
@@ -9,6 +9,7 @@ __version__ = '0.1.0'
 
 
 def __getattr__(name):
-  if name == 'colorize':  # jax is imported only when it is asked for
+  # Imported on first use, because it imports jax.
+  if name == 'colorize':
     return importlib.import_module('pic_jax.photos.colorize')
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,4 +1,4 @@
-"""The command `pic-jax`, or `python -m pic_jax`."""
+"""Command line for photographs: `pic-jax`, or `python -m pic_jax`."""
 
 import argparse
 import collections
@@ -11,46 +11,54 @@ from typing import Any, NoReturn
 from pic_jax.photos import options
 from pic_jax.runtime import errors, paths
 
+# Exit codes, in addition to those of `runtime/errors.py`.
 SOME_FAILED, ALL_FAILED = 3, 4
 
 
 class _Parser(argparse.ArgumentParser):
-  """Reports a mistake in one line."""
+  """Parser that reports a mistake in one line."""
 
   def error(self, message: str) -> NoReturn:
     raise errors.UserError(f'{message} (see {self.prog} --help).')
 
 
 def _path(text: str) -> pathlib.Path:
+  """Converts an argument to a path, with `~` expanded."""
   return pathlib.Path(paths.expand(text))
 
 
 def _add_app(commands: Any) -> None:
-  """Adds `pic-jax app`."""
+  """Adds the command `app` to the parser."""
   app = commands.add_parser('app', help='serve a web page for colouring')
   options.add_to(app, options.Model)
   app.add_argument(
     '--host',
     default='127.0.0.1',
-    help='address to listen on (127.0.0.1: this machine only)',
+    help='address to listen on (default: 127.0.0.1, only for this machine)',
   )
   app.add_argument(
-    '--port', type=int, default=8000, help='0 takes any free port (8000)'
+    '--port',
+    type=int,
+    default=8000,
+    help='port to listen on; 0 for any free port (default: 8000)',
   )
   app.add_argument(
     '--allow',
     action='append',
     default=[],
     metavar='NAME',
-    help='a host name by which others reach this machine, or a proxy before '
-    'it; may be repeated',
+    help='host name by which browsers reach this machine, or a proxy in front '
+    'of it; may be repeated',
   )
   app.add_argument(
-    '--no-browser', action='store_true', help='do not open the page'
+    '--no-browser',
+    action='store_true',
+    help='do not open the page in a browser',
   )
 
 
 def _parser() -> argparse.ArgumentParser:
+  """Builds the parser of all commands."""
   parser = _Parser(prog='pic-jax', description='Colours grey photographs.')
   commands = parser.add_subparsers(dest='command', required=True)
   colorize = commands.add_parser(
@@ -61,42 +69,45 @@ def _parser() -> argparse.ArgumentParser:
     nargs='+',
     type=_path,
     metavar='INPUT',
-    help='a photograph, or a folder',
+    help='photograph, or folder of photographs',
   )
   colorize.add_argument(
     '-o',
     '--output',
     type=_path,
     default='colourised',
-    help='output folder (colourised)',
+    help='output folder (default: colourised)',
   )
   colorize.add_argument(
     '--hints',
     type=_path,
     metavar='FILE',
-    help='known colours of one photograph: a .csv of x,y,#rrggbb and maybe a '
-    'size S, M or L, or a picture of its size, transparent elsewhere',
+    help='known colours of one photograph: a .csv file with lines x,y,#rrggbb '
+    'or x,y,#rrggbb,SIZE (S, M or L), or a picture of the same size that is '
+    'transparent where colours are not known',
   )
   colorize.add_argument(
     '--shard',
     default='',
     metavar='N/COUNT',
-    help='colour only the Nth of COUNT shares, on as many machines; then run '
-    'the same command without it for report and page',
+    help='colour only the Nth of COUNT shares of the photographs. Use this to '
+    'share the work among machines. Then run the command once without --shard '
+    'to make the report and the page',
   )
   for fields in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, fields)
   _add_app(commands)
   commands.add_parser('models', help='list the published models')
   warm_up = commands.add_parser(
-    'warm-up', help='compile all shapes now, so that later starts are quick'
+    'warm-up',
+    help='compile the network for all image shapes, to make later starts quick',
   )
   options.add_to(warm_up, options.Model)
   return parser
 
 
 def _colorize(values: argparse.Namespace) -> int:
-  """Colours all inputs; returns the exit code."""
+  """Colours all inputs, and returns the exit code."""
   from pic_jax.photos import colorize, colorize_folder, folder_job, shards
   from pic_jax.runtime import compilation_cache, terminal
 
@@ -115,7 +126,9 @@ def _colorize(values: argparse.Namespace) -> int:
   report = colorize_folder.run(job, found, colorizer)
   terminal.say(_summary(report) or 'No photograph belongs to this shard.')
   if job.shard.part:
-    terminal.say('When all shards are done: the same command without --shard.')
+    terminal.say(
+      'When all shards are done, run the same command without --shard.'
+    )
   else:
     print(job.output / folder_job.PAGE)
   statuses = {entry['status'] for entry in report['files']}
@@ -139,7 +152,7 @@ def _serve_module() -> Any:
   """Imports the server of the page.
 
   Raises:
-    UserError: a package that it needs is not installed.
+    UserError: if a package that the server needs is not installed.
   """
   try:
     from pic_jax.app import serve
@@ -154,7 +167,7 @@ def _serve_module() -> Any:
 
 
 def _app(values: argparse.Namespace) -> int:
-  """Serves the page, until a signal ends it."""
+  """Serves the page until a signal ends the process."""
   serve = _serve_module()
   site = serve.boundary.Site(values.host, tuple(values.allow))
   serve.run(values.model, site, values.port, open_browser=not values.no_browser)
@@ -162,7 +175,7 @@ def _app(values: argparse.Namespace) -> int:
 
 
 def _warm_up(values: argparse.Namespace) -> int:
-  """Compiles what the page needs."""
+  """Compiles the programs that the page needs."""
   _serve_module().warm_up(values.model)
   return 0
 
@@ -180,14 +193,14 @@ def _models(values: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Parses and runs a command."""
+  """Parses the arguments, runs the command, and exits."""
   commands: dict[str, Any] = {
     'app': _app,
     'colorize': _colorize,
     'models': _models,
     'warm-up': _warm_up,
   }
-  # Names may hold bytes that the locale's encoding does not have.
+  # File names may hold bytes that the encoding of the terminal does not have.
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='backslashreplace')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')

@@ -1,6 +1,6 @@
-"""The modes of main.py; results go to stdout.
+"""The modes of main.py, which print their results to stdout.
 
-Modules are imported where they are needed, so that modes start quickly.
+Each function imports the modules that it needs, so every mode starts quickly.
 """
 
 import json
@@ -10,15 +10,15 @@ from typing import Any
 
 from pic_jax.runtime import errors, paths
 
-# Training images whose chroma the prior of guidance counts.
+# Number of training images whose colours are counted for the prior of guidance.
 NUM_PRIOR_IMAGES = 6000
 
 
 def check(values: Any) -> None:
-  """Checks the flags.
+  """Checks the flags that are paths.
 
   Raises:
-    UserError: a path is not one.
+    UserError: if a flag is not a path of the right kind.
   """
   for name in ('workdir', 'checkpoint', 'output'):
     given = getattr(values, name)
@@ -27,8 +27,8 @@ def check(values: Any) -> None:
     for path in paths.split(given) if name == 'checkpoint' else [given]:
       if not path or '://' in path:
         raise errors.UserError(
-          f'--{name} must be a path, got {path!r}; mount a bucket, for '
-          'instance with gcsfuse.'
+          f'--{name} must be a path, got {path!r}. Mount a bucket as a folder, '
+          'for instance with gcsfuse.'
         )
   is_report = values.mode in ('eval', 'describe', 'benchmark')
   if is_report and os.path.isdir(values.output or ''):
@@ -39,7 +39,11 @@ def check(values: Any) -> None:
 
 
 def _sources(values: Any) -> list[str]:
-  """Returns --checkpoint, else --workdir, which never is a published name."""
+  """Returns the models of --checkpoint, or else --workdir.
+
+  The workdir is returned with a leading './', so it is never mistaken for the
+  name of a published model.
+  """
   if not (values.checkpoint or values.workdir):
     raise errors.UserError(
       f'--mode={values.mode} needs --checkpoint or --workdir'
@@ -51,17 +55,24 @@ def _sources(values: Any) -> list[str]:
 
 
 def _source(values: Any) -> str:
-  """Returns the single one of `_sources`."""
-  found = _sources(values)
-  if len(found) > 1:
+  """Returns the only model of `_sources`.
+
+  Raises:
+    UserError: if there are several.
+  """
+  sources = _sources(values)
+  if len(sources) > 1:
     raise errors.UserError(
-      f'--mode={values.mode} takes one --checkpoint, got {",".join(found)}.'
+      f'--mode={values.mode} takes one --checkpoint, got {",".join(sources)}.'
     )
-  return found[0]
+  return sources[0]
 
 
 def _load_trained(values: Any) -> tuple[Any, Any, int]:
-  """Parameters, config and step of the one --checkpoint or --workdir."""
+  """Loads the averaged parameters, config and step of a trained model.
+
+  Data, evaluation and sampling of the config are those of --config, if given.
+  """
   from pic_jax.saved import trained_model
 
   params, config, step = trained_model.load_trained(_source(values))
@@ -70,7 +81,7 @@ def _load_trained(values: Any) -> tuple[Any, Any, int]:
 
 
 def _use_sections(values: Any, config: Any) -> None:
-  """Takes data, evaluation and sampling from --config, if it is given."""
+  """Replaces data, evaluation and sampling by those of --config, if given."""
   from pic_jax.saved import config_check
 
   if values.config is not None:
@@ -81,7 +92,10 @@ def _use_sections(values: Any, config: Any) -> None:
 
 
 def _show(values: Any, text: str, report: dict) -> None:
-  """Prints a result and writes --output, if set; process 0 only."""
+  """Prints a result and writes the report to --output, if set.
+
+  Only process 0 does so.
+  """
   from pic_jax.runtime import devices
 
   if not devices.is_main():
@@ -96,7 +110,7 @@ def _show(values: Any, text: str, report: dict) -> None:
 
 
 def train(values: Any) -> None:
-  """--mode=train."""
+  """Runs --mode=train."""
   from pic_jax.runtime import distributed
   from pic_jax.training import loop
 
@@ -111,7 +125,7 @@ def train(values: Any) -> None:
 
 
 def evaluate(values: Any) -> None:
-  """--mode=eval: bits/dim of the test split; samples and codes on request."""
+  """Runs --mode=eval: scores the test split, and samples of it on request."""
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import (
     code_length,
@@ -125,7 +139,7 @@ def evaluate(values: Any) -> None:
   film.check(values.film)
 
   params, config, step = _load_trained(values)
-  more = {
+  extra_modules = {
     module: num_images
     for module, num_images in (
       (sample_report, values.num_sampled_images),
@@ -134,28 +148,29 @@ def evaluate(values: Any) -> None:
     )
     if num_images
   }
-  for module in more:
-    module.check(config)  # before the long work
+  # Checked first, because scoring takes long.
+  for module in extra_modules:
+    module.check(config)
   source = input_pipeline.open_test(config)
   params = devices.replicate(params)
   report = likelihood.evaluate(
     config, params, source, num_images=values.num_images, film=values.film
   )
   text = likelihood.to_text(report)
-  for module, num_images in more.items():
-    seen = {'film': values.film} if module is sample_report else {}
-    found = module.measure(
-      config, params, source, num_images=num_images, **seen
+  for module, num_images in extra_modules.items():
+    kwargs = {'film': values.film} if module is sample_report else {}
+    extra_report = module.measure(
+      config, params, source, num_images=num_images, **kwargs
     )
-    report |= found
-    text += f'\n{module.to_text(found)}'
+    report |= extra_report
+    text += f'\n{module.to_text(extra_report)}'
   data, split = config.data.name, config.data.test_split
   report |= {'step': step, 'data': data, 'split': split}
   _show(values, f'{data} {split}, step {step}\n{text}', report)
 
 
 def sample(values: Any) -> None:
-  """--mode=sample: grids of grey | samples | original, test split."""
+  """Runs --mode=sample: writes sheets of grey | samples | original."""
   from pic_jax.sampling import sheets
   from pic_jax.saved import run_config
 
@@ -167,14 +182,14 @@ def sample(values: Any) -> None:
 
 
 def figures(values: Any) -> None:
-  """--mode=figures: those of the paper that the models can show."""
+  """Runs --mode=figures: writes those of the paper that the models can show."""
   from pic_jax.evaluation import figures
   from pic_jax.runtime import devices
   from pic_jax.saved import trained_model
 
   if devices.num_processes() > 1:
     raise errors.UserError(
-      '--mode=figures runs in one process: --nodistributed.'
+      '--mode=figures runs in one process only. Set --nodistributed.'
     )
   folder = pathlib.Path(values.output or values.workdir or '.') / 'figures'
   sources = _sources(values)
@@ -187,7 +202,7 @@ def figures(values: Any) -> None:
 
 
 def export(values: Any) -> None:
-  """--mode=export: averaged weights as one file."""
+  """Runs --mode=export: writes the averaged weights as one file."""
   from pic_jax.saved import recommended_sampling, trained_model, weights_file
 
   if not values.output:
@@ -196,7 +211,7 @@ def export(values: Any) -> None:
   for path in (output, output.with_suffix('.json')):
     if path.exists():
       raise errors.UserError(
-        f'{path} exists: remove it or choose another --output.'
+        f'{path} exists. Remove it, or choose another --output.'
       )
   params, config, step = _load_trained(values)
   if values.recommend:
@@ -207,7 +222,7 @@ def export(values: Any) -> None:
   if recommended.prior_exponent and prior is None:
     prior = _make_prior(config)
   with config.unlocked():
-    # Paths of this machine are of no use elsewhere.
+    # Paths of this machine are of no use elsewhere, so only names are kept.
     for name in ('init_from', 'backbone_weights'):
       config.training[name] = pathlib.Path(config.training[name]).name
     config.data.data_dir = pathlib.Path(config.data.data_dir).name
@@ -227,10 +242,13 @@ def export(values: Any) -> None:
 
 
 def _make_prior(config: Any) -> Any:
-  """The prior of colours of the training split, [64, 64].
+  """Computes the prior of colours from the training split.
+
+  Returns:
+    [64, 64] float32 log-probabilities; see `colour_prior`.
 
   Raises:
-    UserError: the training images cannot be opened.
+    UserError: if the training images cannot be opened.
   """
   import jax
   import numpy as np
@@ -251,7 +269,7 @@ def _make_prior(config: Any) -> Any:
 
 
 def describe(values: Any) -> None:
-  """--mode=describe: a config, or a checkpoint with digests of its arrays."""
+  """Runs --mode=describe on a config, or on a checkpoint with checksums."""
   from pic_jax.data import input_pipeline
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
@@ -269,16 +287,16 @@ def describe(values: Any) -> None:
     ]
   try:
     images = input_pipeline.open_images(config.data, config.data.train_split)
-    num_images, trouble = len(images), []
+    num_images, messages = len(images), []
   except errors.UserError as error:
-    num_images, trouble = None, [str(error)]
+    num_images, messages = None, [str(error)]
   report = description.run(config, num_images, values.workdir)
-  text = '\n'.join([description.to_text(report), *trouble, *lines])
+  text = '\n'.join([description.to_text(report), *messages, *lines])
   _show(values, text, report | saved)
 
 
 def benchmark(values: Any) -> None:
-  """--mode=benchmark: a config with initial weights, or a checkpoint."""
+  """Runs --mode=benchmark on a config with initial weights, or a checkpoint."""
   from pic_jax import benchmark
 
   params, config, step = None, values.config, None
@@ -302,10 +320,13 @@ MODES = {
 
 
 def run(values: Any) -> None:
-  """Runs the mode of the flags.
+  """Runs the mode that --mode names.
+
+  Args:
+    values: values of the flags of main.py.
 
   Raises:
-    UserError: a flag is wrong, or a package is missing.
+    UserError: if a flag is wrong, or a package is not installed.
   """
   try:
     _run(values)
@@ -313,12 +334,13 @@ def run(values: Any) -> None:
     if (error.name or 'pic_jax').startswith('pic_jax'):
       raise
     raise errors.UserError(
-      f"--mode={values.mode} needs {error.name}: pip install '.[train]' (Linux "
-      'and macOS; on Windows inside WSL 2).'
+      f"--mode={values.mode} needs {error.name}: pip install '.[train]' (on "
+      'Windows, inside WSL 2).'
     ) from None
 
 
 def _run(values: Any) -> None:
+  """Checks the flags and runs the mode."""
   from pic_jax.runtime import devices, distributed
   from pic_jax.saved import config_check
 
