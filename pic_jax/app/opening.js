@@ -1,5 +1,6 @@
 // @ts-check
-// Photographs as they come: chosen, dropped, pasted; alone, several, a folder.
+// Opening of photographs that the user chooses, drops or pastes: one, several,
+// or a folder.
 
 import {element, make, setAttributes, showList} from './dom.js';
 import * as requests from './requests.js';
@@ -9,14 +10,23 @@ const SUFFIXES = /\.(avif|bmp|gif|heic|heif|jpe?g|pgm|png|ppm|tiff?|webp)$/i;
 const MAX_FILES = 200, MAX_DEPTH = 4;
 const MAX_KEPT_BYTES = 300_000_000;
 
-/** Files in memory by their sha256, for a server that has forgotten them. */
+/**
+ * Files that were opened, by their sha256. They are uploaded again if the
+ * server has dropped them from its memory.
+ */
 const files = new Map();
 
-/** @param {string} sha256 */
+/**
+ * Returns the file of a photograph, if it is in memory.
+ * @param {string} sha256
+ */
 export const fileOf = (sha256) => /** @type {Blob | undefined} */ (
   files.get(sha256));
 
-/** @type {(sha256: string, file: Blob) => void} */
+/**
+ * Keeps a file, and drops the oldest ones beyond `MAX_KEPT_BYTES`.
+ * @type {(sha256: string, file: Blob) => void}
+ */
 function keep(sha256, file) {
   files.delete(sha256);
   files.set(sha256, file);
@@ -28,15 +38,18 @@ function keep(sha256, file) {
   }
 }
 
-/** @type {AbortController | null} */
+/**
+ * Aborts the upload that is running.
+ * @type {AbortController | null}
+ */
 let opening = null;
 
 /**
- * Opens a photograph; of several, the one that was asked for last.
+ * Uploads a photograph. A later call takes the place of an unfinished one.
  * @param {Blob} file
  * @param {string} name
- * @returns {Promise<import('./state.js').Photo | null>} null: another one was
- *   asked for meanwhile
+ * @returns {Promise<import('./state.js').Photo | null>} null if a later call
+ *   has taken its place
  */
 export async function openPhoto(file, name) {
   opening?.abort();
@@ -60,35 +73,41 @@ export async function openPhoto(file, name) {
 }
 
 /**
- * A copy: the file on the disk may be changed or removed later.
+ * Returns a copy of a file, because the file on the disk may be changed or
+ * removed later.
  * @param {Blob} file
  * @param {string} name
  */
 async function inMemory(file, name) {
   const most = state.model?.max_bytes ?? Infinity;
   if (file.size > most) {
-    throw new Error(`${name}: ${Math.ceil(file.size / 1e6)} MB, more than `
-      + `${most / 1e6} MB; scale it down.`);
+    throw new Error(`${name}: ${Math.ceil(file.size / 1e6)} MB are more than `
+      + `${most / 1e6} MB. Please scale the photograph down.`);
   }
   try {
     return new Blob([await file.arrayBuffer()], {type: file.type});
   } catch {
-    throw new Error(`${name} cannot be read: it is a folder, or was changed or `
-      + 'removed since it was chosen. Choose it again.');
+    throw new Error(`${name} cannot be read. It is a folder, or it was changed `
+      + 'or removed after it was chosen. Please choose it again.');
   }
 }
 
-/** @param {File} file */
+/**
+ * Returns whether a file seems to be a photograph.
+ * @param {File} file
+ */
 const isPhotograph = ({name, type}) => (
   type.startsWith('image/') || SUFFIXES.test(name));
 
 /**
- * Files of a drop, those of folders, too.
+ * Returns the files of a drop. If it has folders, returns all photographs in
+ * the folders and beside them.
  * @param {DataTransfer} transfer
  * @returns {Promise<File[]>}
  */
 export async function droppedFiles(transfer) {
-  const given = [...transfer.files]; // both are empty after the first wait
+  // Both lists must be read now, because they are empty after the first await.
+  const given = [...transfer.files];
   const entries = [...transfer.items].map(
     (item) => item.webkitGetAsEntry?.() ?? null);
   if (!entries.some((entry) => entry?.isDirectory)) return given;
@@ -110,6 +129,7 @@ export async function droppedFiles(transfer) {
 }
 
 /**
+ * Adds all files of a folder and its subfolders to `found`.
  * @type {(folder: FileSystemDirectoryEntry, found: File[], depth: number) =>
  *   Promise<void>}
  */
@@ -117,7 +137,7 @@ async function walk(folder, found, depth) {
   const reader = folder.createReader();
   /** @type {FileSystemEntry[]} */
   const entries = [];
-  for (;;) { // a reader gives a hundred at a time
+  for (;;) { // a reader returns about a hundred entries at a time
     const some = await new Promise(
       (resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) break;
@@ -137,7 +157,8 @@ async function walk(folder, found, depth) {
 }
 
 /**
- * Opens the first of these files; all of them stand in a strip.
+ * Opens the first photograph of these files. If there are several, shows all of
+ * them in a strip at the top of the page.
  * @param {File[]} given
  * @param {(file: Blob, name: string, note?: string) => Promise<void>} openFn
  */
@@ -153,12 +174,15 @@ export async function openFiles(given, openFn) {
   update({strip: several.slice(0, MAX_FILES).map((file) => ({
     name: file.name, file, url: URL.createObjectURL(file)}))});
   const note = several.length
-    ? `${several.length} photographs, one at a time: they stand above.`
+    ? `${several.length} photographs can be chosen at the top of the page.`
       + (left ? ` ${left} other files are left out.` : '') : '';
   await openFn(photographs[0], photographs[0].name, note);
 }
 
-/** @param {(file: Blob, name: string) => Promise<void>} openFn */
+/**
+ * Shows the strip of photographs that were opened together.
+ * @param {(file: Blob, name: string) => Promise<void>} openFn
+ */
 export function renderStrip(openFn) {
   const strip = element('strip');
   strip.hidden = !state.strip.length;

@@ -1,14 +1,20 @@
 // @ts-check
-// What a person takes away: files, pictures, a link.
+// Saving of pictures as files, and copying of pictures and links.
 
 import {linkTo} from './links.js';
 import * as requests from './requests.js';
 import {adjustmentsNow, current, say, state} from './state.js';
 import {pictureOf, shownVersion} from './versions.js';
 
-/** @typedef {<T>(fn: (id: string) => Promise<T>) => Promise<T>} About */
+/**
+ * A function that calls `fn` with the server's id of the open photograph.
+ * @typedef {<T>(fn: (id: string) => Promise<T>) => Promise<T>} About
+ */
 
-/** @type {(blob: Blob, name: string) => void} */
+/**
+ * Saves a file under a name.
+ * @type {(blob: Blob, name: string) => void}
+ */
 export function download(blob, name) {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);
@@ -17,19 +23,20 @@ export function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+/** Returns the version in the large view; throws if there is none. */
 function shown() {
   const version = shownVersion();
-  if (!version) throw new Error('No version is there yet.');
+  if (!version) throw new Error('There is no version yet.');
   return version;
 }
 
 /**
- * The version that is shown, at the photograph's size.
+ * Saves the version in the large view at the photograph's size.
  * @type {(about: About, format: string, beside: boolean) => Promise<void>}
  */
 export async function save(about, format, beside) {
   const {recipe, adjustments} = shown();
-  say('Making it at full size …');
+  say('Rendering the picture at full size …');
   const blob = await about((id) => requests.save(
     id, {recipes: [recipe], adjustments, format, beside}));
   const kind = beside ? '.before-and-after' : '';
@@ -44,7 +51,7 @@ const sizeText = () => {
 };
 
 /**
- * All versions with a star in one file.
+ * Saves all versions with a star as a zip file.
  * @type {(about: About, format: string) => Promise<void>}
  */
 export async function saveStarred(about, format) {
@@ -52,31 +59,36 @@ export async function saveStarred(about, format) {
   const starred = work.versions.filter(
     (version) => version.kept && pictureOf(version));
   if (!starred.length) {
-    throw new Error('No version has a star yet: press ☆ on those to keep.');
+    throw new Error('No version has a star yet. Press ☆ on the versions that '
+      + 'you want to save.');
   }
-  say(`Making ${starred.length} at full size …`);
+  say(`Rendering ${starred.length} versions at full size …`);
   const recipes = starred.map(({id, recipe}) => state.shown.get(id) ?? recipe);
   const blob = await about((id) => requests.save(id, {
     recipes, adjustments: adjustmentsNow(), format, beside: false,
     name: state.name}));
   download(blob, `${state.name}.zip`);
-  say(`Saved ${starred.length} as ${state.name}.zip.`);
+  say(`Saved ${starred.length} versions as ${state.name}.zip.`);
 }
 
-/** @param {About} about */
+/**
+ * Copies the picture in the large view to the clipboard.
+ * @param {About} about
+ */
 export async function copyImage(about) {
   const {recipe, adjustments} = shown();
   if (!navigator.clipboard || !('ClipboardItem' in window)) {
-    throw new Error('This browser copies pictures only on pages of this computer '
-      + 'or of secure sites: save it instead.');
+    throw new Error('This browser copies pictures only from pages of this '
+      + 'computer or of secure sites. Please save the picture instead.');
   }
-  say('Making it at full size …');
+  say('Rendering the picture at full size …');
   const blob = about((id) => requests.save(
     id, {recipes: [recipe], adjustments, format: 'png', beside: false}));
   await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
   say('The picture is copied.');
 }
 
+/** Copies a link to the version in the large view. */
 export async function copyLink() {
   const {photo, model} = current();
   const link = linkTo(location.origin + location.pathname, {
@@ -84,19 +96,20 @@ export async function copyLink() {
   if (await copyText(link)) {
     say('The link is copied. It does not contain the photograph.');
   } else {
-    say(`This browser does not copy by itself; the link is: ${link}`);
+    say(`This browser does not allow copying. The link is: ${link}`);
   }
 }
 
 /**
- * Copies a text; over plain http there is the older way only.
+ * Copies a text and returns whether that succeeded. Over plain http, browsers
+ * have only the older command `copy`.
  * @param {string} text
  */
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
-  } catch { /* no clipboard here, or it is refused */ }
+  } catch { /* there is no clipboard, or the browser refuses */ }
   const before = /** @type {HTMLElement | null} */ (document.activeElement);
   const area = document.createElement('textarea');
   area.value = text;

@@ -1,26 +1,37 @@
 // @ts-check
 // The large view: before and after with a divider between them, zoom and pan,
-// and a crosshair for those who have no pointer.
+// and a crosshair for users without a pointing device.
 
 import {element, setText} from './dom.js';
 
 const MAX_SCALE = 8;
-const TAP_PIXELS = 6; // a pointer that moves less has tapped
-const STEP = 0.02, FINE_STEP = 0.002; // of the crosshair, by what is visible
+/** A pointer that moves no farther than this has tapped. */
+const TAP_PIXELS = 6;
+/** Steps of the crosshair, as fractions of the visible part's sides. */
+const STEP = 0.02, FINE_STEP = 0.002;
 
 /** @type {(x: number, low: number, high: number) => number} */
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 
-/** @typedef {{start: number[], now: number[], isTouch: boolean,
- *   slides: boolean, marker: HTMLElement | null}} Pointer */
+/**
+ * A pressed pointer: where it was pressed and where it is now, on the stage;
+ * whether it moves the divider; and the marker of the pin that it moves.
+ * @typedef {{start: number[], now: number[], isTouch: boolean,
+ *   slides: boolean, marker: HTMLElement | null}} Pointer
+ */
 
+/**
+ * The large view. Positions (u, v) on the photograph are fractions of its width
+ * and height, and positions (x, y) on the stage are in pixels.
+ */
 export class Stage {
   constructor() {
     this.root = element('stage');
     this.sheet = element('sheet');
     this.divider = element('divider');
     this.cross = element('crosshair');
-    // Set by others; places are shares of width and height.
+    // Callbacks, which other modules set: the picture was moved or zoomed; a
+    // spot of the photograph was tapped; a pin's marker was tapped, or moved.
     this.onPlace = () => {};
     this.onTap = (/** @type {number} */ u, /** @type {number} */ v) => {};
     this.onMarkerTap = (/** @type {HTMLElement} */ marker) => {};
@@ -28,24 +39,28 @@ export class Stage {
       /** @type {number} */ u, /** @type {number} */ v,
       /** @type {boolean} */ isDone) => {};
     this.width = this.height = 1;
-    this.share = 0.2;
+    this.share = 0.2; // of the visible picture, left of the divider
     /** @type {Map<number, Pointer>} */
     this.pointers = new Map();
     this.hasMoved = false;
-    this.u = this.v = 0.5; // of the crosshair
+    this.u = this.v = 0.5; // the crosshair's position
     this.scale = 1;
-    this.x = this.y = 0; // of the picture's corner on the stage
+    this.x = this.y = 0; // the position of the picture's upper left corner
     new ResizeObserver(() => this.place()).observe(this.root);
     this.listen();
     this.listenToKeys();
   }
 
+  /** Shows the whole photograph. */
   reset() {
     this.scale = 1;
     this.x = this.y = 0;
   }
 
-  /** @type {(width: number, height: number) => void} */
+  /**
+   * Shows another photograph, of this size in pixels.
+   * @type {(width: number, height: number) => void}
+   */
   begin(width, height) {
     [this.width, this.height] = [width, height];
     this.root.style.aspectRatio = `${width} / ${height}`;
@@ -54,13 +69,13 @@ export class Stage {
     this.place();
   }
 
-  /** Pixels of the screen for each of the photograph, not zoomed. */
+  /** The size of a pixel of the photograph on the screen at scale 1. */
   get base() {
     const {clientWidth, clientHeight} = this.root;
     return Math.min(clientWidth / this.width, clientHeight / this.height);
   }
 
-  /** The visible part, in pixels of the photograph: left, top, right, bottom. */
+  /** The visible part: left, top, right, bottom in pixels of the photograph. */
   get box() {
     const side = this.base * this.scale;
     const {clientWidth, clientHeight} = this.root;
@@ -72,10 +87,12 @@ export class Stage {
     ];
   }
 
+  /** Puts the picture, the divider and the crosshair where they belong. */
   place() {
     const {clientWidth, clientHeight} = this.root;
     const width = this.width * this.base, height = this.height * this.base;
-    // A side that fits is centred; of one that does not, no edge comes in.
+    // A side that fits into the stage is centred. A longer side covers the
+    // stage from edge to edge.
     /** @type {(offset: number, side: number, room: number) => number} */
     const within = (offset, side, room) => (
       side <= room ? (room - side) / 2 : clamp(offset, room - side, 0));
@@ -102,7 +119,7 @@ export class Stage {
   }
 
   /**
-   * Where a place of the photograph is on the stage, for CSS.
+   * Returns the CSS position on the stage of a spot of the photograph.
    * @type {(u: number, v: number) => [string, string]}
    */
   onScreen(u, v) {
@@ -111,13 +128,16 @@ export class Stage {
       `${this.y + v * this.height * side}px`];
   }
 
-  /** The part of the stage, from left to right, that the picture covers. */
+  /** Returns the left and right edge of the picture's visible part. */
   visible() {
     const end = this.x + this.width * this.base * this.scale;
     return [Math.max(0, this.x), Math.min(this.root.clientWidth, end)];
   }
 
-  /** @param {number} x */
+  /**
+   * Moves the divider.
+   * @param {number} x on the stage
+   */
   slideTo(x) {
     const [left, right] = this.visible();
     this.share = clamp((x - left) / (right - left), 0, 1);
@@ -125,7 +145,7 @@ export class Stage {
   }
 
   /**
-   * Zooms so that what is at (x, y) of the stage stays there.
+   * Zooms around the point (x, y) of the stage.
    * @type {(factor: number, x: number, y: number) => void}
    */
   zoomBy(factor, x, y) {
@@ -136,19 +156,25 @@ export class Stage {
     this.place();
   }
 
-  /** @param {number} factor */
+  /**
+   * Zooms around the centre of the stage.
+   * @param {number} factor
+   */
   zoomCentre(factor) {
     this.zoomBy(factor, this.root.clientWidth / 2, this.root.clientHeight / 2);
   }
 
-  /** @param {{clientX: number, clientY: number}} event */
+  /**
+   * Returns a pointer's position on the stage.
+   * @param {{clientX: number, clientY: number}} event
+   */
   at(event) {
     const box = this.root.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
   /**
-   * A pointer's place on the photograph, as shares of its sides.
+   * Returns a pointer's position (u, v) on the photograph.
    * @param {{clientX: number, clientY: number}} event
    */
   on(event) {
@@ -166,7 +192,7 @@ export class Stage {
     root.addEventListener(
       'pointercancel', (event) => this.pointers.delete(event.pointerId));
     root.addEventListener('wheel', (event) => {
-      // The wheel scrolls the page, unless there is something to zoom out of.
+      // At scale 1 the wheel scrolls the page, unless Ctrl is pressed.
       if (!event.ctrlKey && !event.metaKey && this.scale === 1) return;
       event.preventDefault();
       const [x, y] = this.at(event);
@@ -204,7 +230,10 @@ export class Stage {
     });
   }
 
-  /** @type {([dx, dy]: number[], step: number) => void} */
+  /**
+   * Moves the crosshair, and announces its position in pixels.
+   * @type {([dx, dy]: number[], step: number) => void}
+   */
   moveCross([dx, dy], step) {
     const [left, top, right, bottom] = this.box;
     this.u = clamp(
@@ -217,7 +246,7 @@ export class Stage {
     setText(element('whereabouts'), `${x}, ${y}`);
   }
 
-  /** Moves the picture so that the crosshair is seen. */
+  /** Moves the picture until the crosshair is visible. */
   reveal() {
     const side = this.base * this.scale;
     const x = this.x + this.u * this.width * side;
@@ -262,7 +291,7 @@ export class Stage {
     } else if (pointer.slides) {
       this.slideTo(pointer.now[0]);
     } else if (this.scale === 1) {
-      // A finger on the picture scrolls the page.
+      // A finger scrolls the page instead, as the style sheet allows.
       if (!pointer.isTouch) this.slideTo(pointer.now[0]);
     } else {
       this.x += pointer.now[0] - before[0];
@@ -271,7 +300,10 @@ export class Stage {
     }
   }
 
-  /** @type {(moved: Pointer, before: number[]) => void} */
+  /**
+   * Zooms and moves the picture with two fingers.
+   * @type {(moved: Pointer, before: number[]) => void}
+   */
   pinch(moved, before) {
     const [other] = [...this.pointers.values()].filter((p) => p !== moved);
     const distance = (/** @type {number[]} */ [x, y]) => Math.hypot(

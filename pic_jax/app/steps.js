@@ -1,6 +1,6 @@
 // @ts-check
-// Steps that a person takes: each is drawn, kept in this browser, and can be
-// undone by buttons, keys, and the browser's Back.
+// Steps of the user's work. Each step is drawn, stored in this browser, and can
+// be undone with buttons, keys, and the browser's Back button.
 
 import {input} from './dom.js';
 import {remember, rememberSteps, TabHistory} from './memory.js';
@@ -9,26 +9,28 @@ import {current, say, state, update} from './state.js';
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {import('./state.js').Step} Step */
 
+/** Returns whether two JSON values are equal. */
 const same = (/** @type {unknown} */ a, /** @type {unknown} */ b) => (
   JSON.stringify(a) === JSON.stringify(b));
 
 export class Steps {
   /**
-   * @param {() => Promise<void>} draw
-   * @param {(step: Step) => Promise<void>} reopen makes the photograph of a
-   *   step the present one
+   * @param {() => Promise<void>} draw draws the versions that have no picture
+   * @param {(step: Step) => Promise<void>} reopen opens the photograph of a
+   *   step
    */
   constructor(draw, reopen) {
     this.draw = draw;
     this.reopen = reopen;
     this.tab = new TabHistory(history);
-    this.kind = ''; // of the last step
+    this.kind = ''; // kind of the last step, see `take`
   }
 
   /**
-   * Takes a finished step.
-   * @param {Work} work
-   * @param {string} kind a step of the same kind as the last one replaces it
+   * Adds a step and draws it.
+   * @param {Work} work the work after the step
+   * @param {string} kind kind of the step. A step replaces the last one if both
+   *   have the same kind, and the kind is not ''.
    */
   take(work, kind = '') {
     const {photo} = current();
@@ -51,7 +53,7 @@ export class Steps {
     return this.draw();
   }
 
-  /** Keeps the work in this browser. */
+  /** Stores the work in this browser. */
   keep() {
     const {model} = current();
     const step = state.timeline.now;
@@ -61,7 +63,10 @@ export class Steps {
     rememberSteps(state.timeline);
   }
 
-  /** @param {-1 | 1} by */
+  /**
+   * Undoes (-1) or redoes (1) a step.
+   * @param {-1 | 1} by
+   */
   async go(by) {
     const {timeline} = state;
     if (!(by < 0 ? timeline.canUndo : timeline.canRedo)) {
@@ -79,7 +84,7 @@ export class Steps {
   }
 
   /**
-   * Goes back, or on, to a step.
+   * Restores the work after a step.
    * @param {Step} step
    */
   async apply(step) {
@@ -100,16 +105,17 @@ export class Steps {
     const {step, isBack} = this.tab.arrive(entry);
     const {timeline} = state;
     if (!step) return;
-    if (same(step, timeline.now)) { // it was undone by a button before
+    if (same(step, timeline.now)) { // a button has gone to this step already
       if (isBack && this.tab.position > 0) history.back();
       return;
     }
-    const index = timeline.steps.findLastIndex((one) => same(one, step));
+    const index = timeline.steps.findLastIndex((other) => same(other, step));
     if (index >= 0) timeline.index = index;
     else timeline.push(step);
     await this.apply(step);
   }
 
+  /** Enables and disables the buttons. */
   render() {
     input('undo').disabled = !state.timeline.canUndo;
     input('redo').disabled = !state.timeline.canRedo;

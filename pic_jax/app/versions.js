@@ -1,5 +1,5 @@
 // @ts-check
-// The versions of a photograph: drawing them, ordering and showing them.
+// The list of versions: drawing, ordering and showing them.
 
 import {element, input, make, setAttributes, setText, showList} from './dom.js';
 import * as requests from './requests.js';
@@ -13,36 +13,45 @@ import {chosenOf, keyOf} from './work.js';
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {import('./state.js').Picture} Picture */
 
-const MAX_ASKED = 64; // versions of one request
-const MAX_DRAWN = 600; // small pictures that are kept
+/** The largest number of versions in a request. */
+const MAX_ASKED = 64;
+/** The largest number of small pictures that are kept. */
+const MAX_DRAWN = 600;
 
-/** @param {Version} version */
+/**
+ * Returns whether a version has not been drawn yet.
+ * @param {Version} version
+ */
 export const isWaiting = (version) => (
   !state.drawn.has(keyOf(version.recipe)));
 
 /**
- * The picture that a card shows: its own, or the one before it.
+ * Returns the picture that the card of a version shows. Until the version is
+ * drawn, this is the picture of its earlier recipe, if it had one.
  * @param {Version} version
  * @returns {Picture | undefined}
  */
 export function pictureOf(version) {
-  const own = state.drawn.get(keyOf(version.recipe));
-  const shown = state.shown.get(version.id);
-  return own ?? (shown && state.drawn.get(keyOf(shown)));
+  const picture = state.drawn.get(keyOf(version.recipe));
+  const earlier = state.shown.get(version.id);
+  return picture ?? (earlier && state.drawn.get(keyOf(earlier)));
 }
 
-/** The version that is looked at, as it is shown; null if none is. */
+/** Returns recipe and adjustments of the large view; null if it is empty. */
 export function shownVersion() {
   const chosen = state.work && chosenOf(state.work);
   const recipe = chosen && state.shown.get(chosen.id);
   return recipe ? {recipe, adjustments: adjustmentsNow()} : null;
 }
 
+/** The list of versions. */
 export class Versions {
   /**
-   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about asks the
-   *   server about the photograph
+   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
+   *   function with the server's id of the open photograph
    * @param {{choose: (id: number) => void, keep: (id: number) => void}} does
+   *   callbacks that show a version in the large view, and that give it a star
+   *   or take it away
    */
   constructor(about, {choose, keep}) {
     this.about = about;
@@ -51,13 +60,13 @@ export class Versions {
     this.drawing = null;
   }
 
-  /** Draws every version whose picture is not there. */
+  /** Draws all versions that have not been drawn yet. */
   async draw() {
     this.drawing?.abort();
     const drawing = this.drawing = new AbortController();
     const {work, photo} = current();
     this.settle();
-    // What is looked at comes first.
+    // The version in the large view is drawn first.
     const first = (/** @type {Version} */ version) => (
       Number(version.id !== work.chosen));
     const waiting = work.versions.filter(isWaiting).sort(
@@ -90,7 +99,10 @@ export class Versions {
     }
   }
 
-  /** @type {(version: Version, line: any) => void} */
+  /**
+   * Stores what the server sent for a version.
+   * @type {(version: Version, line: any) => void}
+   */
   receive(version, line) {
     state.drawn.set(keyOf(version.recipe), {
       url: `data:image/jpeg;base64,${line.picture}`,
@@ -104,7 +116,7 @@ export class Versions {
     this.settle();
   }
 
-  /** Forgets the oldest pictures that no card shows. */
+  /** Drops the oldest pictures that no card needs. */
   forget() {
     const needed = new Set([
       ...[...state.shown.values()].map(keyOf),
@@ -115,7 +127,7 @@ export class Versions {
     }
   }
 
-  /** Every card shows its own picture as soon as that is there. */
+  /** Chooses the picture that each card shows. */
   settle() {
     const {work} = current();
     const shown = new Map(state.shown);
@@ -123,17 +135,18 @@ export class Versions {
       if (!isWaiting(version)) {
         shown.set(version.id, version.recipe);
       } else if (!shown.has(version.id)) {
-        // A copy looks like the version that it is a copy of.
-        const like = work.versions.find((other) => other.id !== version.id
+        // A copy shows the picture of its original until it is drawn.
+        const original = work.versions.find((other) => other.id !== version.id
           && other.recipe.sample === version.recipe.sample
           && shown.has(other.id));
-        const recipe = like && shown.get(like.id);
+        const recipe = original && shown.get(original.id);
         if (recipe) shown.set(version.id, recipe);
       }
     }
     update({shown});
   }
 
+  /** Sorts the versions that are drawn, as the user has chosen. */
   async sort() {
     const {work} = current();
     const {order} = work;
@@ -150,10 +163,10 @@ export class Versions {
     } else if (order === 'pins') {
       by((picture) => (picture.spill ?? 0) / 100 - (picture.taken ?? 0));
     } else if (order === 'different' && versions.length) {
-      const some = versions.slice(0, MAX_ASKED);
+      const first = versions.slice(0, MAX_ASKED);
       const sequence = await this.about((id) => requests.order(
-        id, some.map(({recipe}) => recipe)));
-      versions.splice(0, some.length, ...sequence.map((i) => some[i]));
+        id, first.map(({recipe}) => recipe)));
+      versions.splice(0, first.length, ...sequence.map((i) => first[i]));
     }
     update({sequence: [...versions, ...waiting].map(({id}) => id)});
   }
@@ -165,13 +178,17 @@ export class Versions {
     return [...(state.work?.versions ?? [])].sort((a, b) => at(a) - at(b));
   }
 
-  /** @param {number} by */
+  /**
+   * Chooses the next (1) or the previous (-1) version.
+   * @param {number} by
+   */
   step(by) {
     const versions = this.inOrder;
     const index = versions.findIndex(({id}) => id === state.work?.chosen) + by;
     if (versions[index]) this.does.choose(versions[index].id);
   }
 
+  /** Shows the list, the progress and the remedy for pins. */
   render() {
     const {work} = current();
     const versions = this.inOrder;
@@ -185,7 +202,10 @@ export class Versions {
     renderCure(versions);
   }
 
-  /** @param {Version} version */
+  /**
+   * Makes the card of a version.
+   * @param {Version} version
+   */
   makeCard({id}) {
     const pick = make('button', {class: 'pick'}, make('canvas'));
     const keep = make('button', {class: 'keep'});
@@ -195,7 +215,10 @@ export class Versions {
       make('span', {class: 'bits'}));
   }
 
-  /** @type {(node: HTMLElement, version: Version, all: Version[]) => void} */
+  /**
+   * Shows a version in its card.
+   * @type {(node: HTMLElement, version: Version, all: Version[]) => void}
+   */
   showCard(node, version, all) {
     const {work, photo} = current();
     const picture = pictureOf(version);
@@ -215,52 +238,58 @@ export class Versions {
         isWaiting(version) ? 'is being drawn' : ''].filter(Boolean).join(', '),
     });
     canvas.hidden = !picture;
-    // Only the picture on the stage follows a slider that is dragged.
+    // While a slider is dragged, only the picture on the stage is adjusted.
     if (picture) attempt(() => paint(canvas, picture, work.adjustments));
     setText(label, `#${sample}`);
     setText(bits, pins || words);
     const number = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
-      + 'bits/dim by the model; less is more probable. ';
+      + 'bits/dim by the model; lower means more probable. ';
     bits.title = number + (pins
-      && 'How near to the colours of the pins came what lies around them: '
+      && 'How fully the surroundings of the pins took their colours: '
         + `${picture?.notes[0]}.`);
     setText(keep, kept ? '★' : '☆');
     setAttributes(keep, {
       'aria-pressed': String(kept),
       'aria-label': `Keep version ${sample}`,
-      'title': kept ? 'Stays when others are drawn' : 'Keep a copy',
+      'title': kept ? 'Stays when new versions are drawn' : 'Keep a copy',
     });
   }
 }
 
 /**
- * 'likely' or 'surprising', by the place among the versions that are there.
+ * Returns a word for how probable a version is among those that are drawn: one
+ * of 'likely', 'less likely' and 'surprising', or '' if it is not known.
  * @param {Picture | undefined} picture
  * @param {Version[]} all
  */
 function likeliness(picture, all) {
   const bits = all.map((version) => pictureOf(version)?.bits ?? null).filter(
-    (one) => one !== null);
+    (value) => value !== null);
   if (picture?.bits == null || bits.length < 2) return '';
-  const own = picture.bits;
-  const below = bits.filter((one) => one < own).length / (bits.length - 1);
-  if (below < 0.34) return 'likely';
-  return below < 0.67 ? 'less likely' : 'surprising';
+  const limit = picture.bits;
+  const numBelow = bits.filter((value) => value < limit).length;
+  const share = numBelow / (bits.length - 1);
+  if (share < 0.34) return 'likely';
+  return share < 0.67 ? 'less likely' : 'surprising';
 }
 
-/** @param {Picture | undefined} picture */
+/**
+ * Returns a text that says how fully pins took their colours.
+ * @param {Picture | undefined} picture
+ */
 const takenText = (picture) => (
   picture?.taken == null ? ''
     : `took pins ${Math.round(100 * picture.taken)} %`);
 
 /**
- * Tells what is new to those who do not see it.
+ * Announces news to users of screen readers.
  * @param {string} text
  */
 export function announce(text) {
   setText(element('news'), text);
 }
 
+/** Shows how many versions are drawn, or how long a compilation takes. */
 function renderProgress() {
   const {progress: {done, total}, compilingSince} = state;
   const bar = /** @type {HTMLProgressElement} */ (element('progress'));
@@ -284,7 +313,7 @@ function renderProgress() {
 let tick;
 
 /**
- * What to do where the colour of a pin ran over, or was not taken.
+ * Says what to do if the colour of a pin ran over, or was not taken.
  * @param {Version[]} versions
  */
 function renderCure(versions) {
@@ -294,7 +323,8 @@ function renderCure(versions) {
   const misses = picture?.taken != null && picture.taken < 0.4;
   const text = clash ? `${clash}.`
     : picture?.cure ? 'A pinned colour ran over to other things.'
-    : misses ? 'Not all of it took the colour: try size L, or a second pin.'
+    : misses ? 'A pin has coloured only a part of its surroundings. Try size L '
+      + 'or a second pin.'
       : '';
   element('cure').hidden = !text;
   element('cure-pin').hidden = !picture?.cure || Boolean(clash);

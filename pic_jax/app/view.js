@@ -1,7 +1,8 @@
 // @ts-check
-// The pictures on the stage. What is there at once: the grey photograph, and
-// the small picture of the version as its colours. What comes after: the
-// version rendered for this screen, whole, and the part that is zoomed into.
+// The pictures on the stage. At first the version is shown as the grey
+// photograph with the colours of the version's small picture. It is replaced by
+// the version as the server renders it for this screen. After a zoom, the
+// visible part is rendered again, at a higher resolution.
 
 import {adjust} from './colors.js';
 import {element} from './dom.js';
@@ -12,15 +13,18 @@ import {chosenOf, keyOf} from './work.js';
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 /** @typedef {import('./state.js').Picture} Picture */
 
+/** Wait after a move or zoom until the visible part is requested. */
 const CROP_AFTER_MS = 200;
-const MAX_KEPT = 16; // pictures of whole versions
-const LIVE_PIXELS = 100_000; // while a slider is dragged
+/** The largest number of pictures that each layer keeps. */
+const MAX_KEPT = 16;
+/** The largest number of pixels that are painted while a slider is dragged. */
+const LIVE_PIXELS = 100_000;
 
 /** @type {Map<string, Promise<HTMLImageElement>>} */
 const decoded = new Map();
 
 /**
- * The image of an address, decoded once.
+ * Returns the decoded image of an address. Recent images are kept.
  * @param {string} url
  */
 function imageOf(url) {
@@ -40,7 +44,7 @@ function imageOf(url) {
  * @param {HTMLCanvasElement} canvas
  * @param {Picture} picture
  * @param {Adjustments} adjustments
- * @param {number} [most] pixels that are painted
+ * @param {number} [most] largest number of pixels to paint
  */
 export async function paint(canvas, picture, adjustments, most = Infinity) {
   const wanted = `${picture.url.length}:${picture.url.slice(-60)}`
@@ -48,7 +52,7 @@ export async function paint(canvas, picture, adjustments, most = Infinity) {
   if (canvas.dataset.of === wanted) return;
   canvas.dataset.of = wanted;
   const image = await imageOf(picture.url);
-  if (canvas.dataset.of !== wanted) return; // others are wanted by now
+  if (canvas.dataset.of !== wanted) return; // a later call has taken over
   const {naturalWidth, naturalHeight} = image;
   const scale = Math.min(
     1, Math.sqrt(most / (naturalWidth * naturalHeight)));
@@ -68,9 +72,9 @@ export async function paint(canvas, picture, adjustments, most = Infinity) {
   canvas.dataset.painted = wanted;
 }
 
-/** A picture that is fetched for the screen, and the request for it. */
+/** An image on the stage, whose pictures the server renders. */
 class Layer {
-  /** @param {string} id of its image */
+  /** @param {string} id id of the image element */
   constructor(id) {
     this.image = /** @type {HTMLImageElement} */ (element(id));
     this.wanted = '';
@@ -78,7 +82,10 @@ class Layer {
     this.request = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
-    /** @type {Map<string, string>} addresses of pictures, the latest last */
+    /**
+     * Addresses of pictures by name, the latest one last.
+     * @type {Map<string, string>}
+     */
     this.kept = new Map();
     this.image.addEventListener('load', () => {
       this.image.hidden = this.image.dataset.of !== this.wanted;
@@ -86,10 +93,10 @@ class Layer {
   }
 
   /**
-   * Shows what `fetchFn` gets, as soon as it is there; nothing for ''.
-   * @param {string} wanted names it
+   * Fetches a picture, if it is not kept, and shows it.
+   * @param {string} wanted unique name of the picture; '' hides the image
    * @param {(signal: AbortSignal) => Promise<Blob>} fetchFn
-   * @param {number} wait milliseconds
+   * @param {number} wait time before the request in milliseconds
    */
   show(wanted, fetchFn, wait = 0) {
     if (wanted === this.wanted) return;
@@ -114,14 +121,20 @@ class Layer {
     }), wait);
   }
 
-  /** @type {(wanted: string, url: string) => void} */
+  /**
+   * Shows a picture that has been fetched.
+   * @type {(wanted: string, url: string) => void}
+   */
   put(wanted, url) {
     this.image.dataset.of = wanted;
     if (this.image.src === url) this.image.hidden = false;
     else this.image.src = url;
   }
 
-  /** @type {(box: number[], width: number, height: number) => void} */
+  /**
+   * Puts the image where a part of the photograph is.
+   * @type {(box: number[], width: number, height: number) => void}
+   */
   place([left, top, right, bottom], width, height) {
     Object.assign(this.image.style, {
       left: `${100 * left / width}%`,
@@ -132,11 +145,12 @@ class Layer {
   }
 }
 
+/** The pictures of the photograph and of the chosen version on the stage. */
 export class View {
   /**
    * @param {import('./stage.js').Stage} stage
-   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about asks the
-   *   server about the photograph
+   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
+   *   function with the server's id of the open photograph
    */
   constructor(stage, about) {
     this.stage = stage;
@@ -146,7 +160,7 @@ export class View {
     this.greyCrop = new Layer('grey-crop');
     this.exactCrop = new Layer('exact-crop');
     this.tint = /** @type {HTMLCanvasElement} */ (element('tint'));
-    // Below the colours of a small picture lies the grey one.
+    // The grey photograph, on which CSS puts the colours of `tint`.
     this.ground = /** @type {HTMLImageElement} */ (element('ground'));
     this.grey.image.addEventListener('load', () => {
       const {src, dataset} = this.grey.image;
@@ -157,6 +171,7 @@ export class View {
     });
   }
 
+  /** Shows the present version and settings. */
   render() {
     const {photo, work} = current();
     const name = photo.sha256;
@@ -173,7 +188,7 @@ export class View {
     this.tint.hidden = this.ground.dataset.of !== `${name}:grey`;
     const version = recipe ? keyOf(recipe) + JSON.stringify(adjustments) : '';
     const asked = {kind: 'version', recipe, adjustments};
-    // While a slider is dragged the small picture follows, and no other.
+    // While a slider is dragged, only the small picture is adjusted.
     const isStill = picture && !state.live;
     this.exact.show(isStill ? `${name}:${version}` : '', fetchFn(asked));
     if (picture) {
@@ -193,13 +208,14 @@ export class View {
   }
 
   /**
-   * The visible part, where the screen shows more than the whole picture has.
+   * Returns the visible part and its width on the screen. Returns null if the
+   * picture of the whole photograph has enough pixels for it.
    * @param {import('./state.js').Photo} photo
    */
-  crop({width, screen_width: has}) {
+  crop({width, screen_width: available}) {
     const {base, scale, box} = this.stage;
     const shown = base * scale * devicePixelRatio;
-    if (shown * width < 1.2 * has || has === width) return null;
+    if (shown * width < 1.2 * available || available === width) return null;
     return {box, width: Math.round(Math.min(1, shown) * (box[2] - box[0]))};
   }
 }
