@@ -1,7 +1,8 @@
 """Speed of training, evaluation and sampling with a config on this machine.
 
-Uses random images; programs are compiled first, and times are medians over
-repeats. Weights matter only for the number of passes of the parallel method.
+Images are random, and times are medians over repeats, without compilation. The
+weights matter only for the parallel method, whose number of passes depends on
+them.
 """
 
 import functools
@@ -21,21 +22,29 @@ from pic_jax.sampling import conditions, sample
 from pic_jax.saved import checkpoints, run_config
 from pic_jax.training import optimizers, train_step
 
-# Each call is repeated for at least this many seconds, in this many rounds.
-MIN_SECONDS, REPEATS = 0.2, 5
-# Keys of a row: heading and format in the table; null where it does not apply.
+# Every call is timed in this number of rounds.
+REPEATS = 5
+# In a round a call is repeated until about this many seconds have passed.
+MIN_SECONDS = 0.2
+# Keys of a row of the report, with their heading and format in the table. A
+# value that does not apply to a row is None.
 KEYS = {
-  'stage': ('stage', ''),  # train, eval, or a method of sampling
-  # Images on all local devices; of sampling, canvases on one device.
+  # 'train', 'eval', or a method of sampling.
+  'stage': ('stage', ''),
+  # Number of images on all local devices, or of canvases sampled on one device.
   'batch': ('batch', ''),
-  # Of one image or canvas. Core seconds are those of all threads.
+  # Seconds of one image or canvas. Core seconds are summed over all threads.
   'core_seconds': ('core s', '.5f'),
   'wall_seconds': ('wall s', '.5f'),
-  # Of sampling, for each canvas: passes of the decoder over the whole map.
+  # Time of sampling one canvas, in passes of the decoder over the whole map; of
+  # the parallel method their number.
   'decoder_passes': ('passes', '.2f'),
-  'gflop': ('GFLOP', '.3f'),  # of one image
-  'peak_mib': ('peak MiB', '.0f'),  # of the program, on one device
-  'compile_seconds': ('compile s', '.1f'),  # tracing included
+  # Operations for one image, in 10^9.
+  'gflop': ('GFLOP', '.3f'),
+  # Memory of the program on one device.
+  'peak_mib': ('peak MiB', '.0f'),
+  # Seconds of tracing and compiling.
+  'compile_seconds': ('compile s', '.1f'),
 }
 
 
@@ -47,17 +56,19 @@ def run(
   batches: Sequence[int] = (),
   canvases: Sequence[int] = (),
 ) -> dict[str, Any]:
-  """Measures all stages: minutes on two CPU cores.
+  """Measures all stages, which takes minutes on two CPU cores.
 
   Args:
-    config: checked.
-    params: of the model; None for those with which training starts.
-    step: of `params`.
-    batches: sizes for training and evaluation, rounded up to the devices.
-    canvases: sizes for sampling; default sizes for the device if empty.
+    config: config that `config_check.check` accepted.
+    params: parameters of the model; None for the initial parameters.
+    step: step of `params`, for the report.
+    batches: batch sizes for training and evaluation. They are rounded up to a
+      multiple of the number of devices. If empty, defaults for the device.
+    canvases: batch sizes for sampling. If empty, defaults for the device.
 
   Returns:
-    `rows`, each with all of `KEYS`, and what holds for all of them.
+    A report: `rows`, each with all `KEYS`, and versions, device, config and
+    other entries that hold for all rows.
   """
   on_cpu = jax.default_backend() == 'cpu'
   batches = batches or ([8] if on_cpu else [config.training.batch_size, 256])
@@ -66,7 +77,7 @@ def run(
   if params is None:
     lab = _random_images(config, 8)[1]
     params = parameters.initial(model, lab, config.training.seed)
-  params = jax.device_put(params)  # a checkpoint's are on the host
+  params = jax.device_put(params)
   rows = [row for size in batches for row in _batch_rows(config, params, size)]
   for size in canvases if model.has_decoder else ():
     rows += _sample_rows(config, params, size)
@@ -85,7 +96,7 @@ def run(
 def _random_images(
   config: ml_collections.ConfigDict, count: int
 ) -> tuple[np.ndarray, pic.LabBatch]:
-  """[count, H, W, 3] uint8, and the same, split."""
+  """Generates random images [count, H, W, 3] uint8, and splits them as well."""
   size = config.data.image_size
   rng = np.random.default_rng(0)
   rgb = rng.integers(0, 256, (count, size, size, 3), np.uint8)
@@ -95,7 +106,11 @@ def _random_images(
 def _batch_rows(
   config: ml_collections.ConfigDict, params: parameters.Params, batch: int
 ) -> Iterator[dict[str, Any]]:
-  """A step of training, and scores by both rules, on all local devices."""
+  """Measures training and evaluation on all local devices.
+
+  Yields:
+    The row of a training step, and that of scoring by all rules.
+  """
   optimizer = optimizers.make_optimizer(config)
   step = train_step.train_step_fn(
     run_config.build_model(config),
@@ -114,7 +129,8 @@ def _batch_rows(
     state, parts = step(state, *args)
     return parts
 
-  costs['gflop'] *= count / batch  # XLA counts what one device does
+  # XLA counts the operations of one device.
+  costs['gflop'] *= count / batch
   yield _row('train', batch, np.median(measure([call]), 0)[0], costs=costs)
   args = devices.replicate(params), rgb
   score = likelihood.score_fn(run_config.build_model(config))
@@ -127,9 +143,13 @@ def _batch_rows(
 def _sample_rows(
   config: ml_collections.ConfigDict, params: parameters.Params, batch: int
 ) -> Iterator[dict[str, Any]]:
-  """Two methods on one device; seconds include the embedding's pass.
+  """Measures the cached and the parallel method of sampling on one device.
 
-  The third, naive, is a whole pass for each pixel, by definition.
+  The times include the pass of the embedding. The naive method is not measured,
+  because it takes one whole pass of the decoder for each pixel.
+
+  Yields:
+    The row of each method.
   """
   model = run_config.build_model(config).clone(remat=False)
   net = model.build_decoder()
@@ -148,33 +168,43 @@ def _sample_rows(
   ) -> Any:
     return net.apply({'params': params}, chroma, embedding)
 
-  def ready(fn: Callable[..., Any], *args: Any) -> tuple:
+  def compile_call(fn: Callable[..., Any], *args: Any) -> tuple:
     fn, costs = _compile(fn, *args)
     return functools.partial(fn, *args), costs
 
   keys = jax.random.split(jax.random.key(0), batch)
-  prepare, costs = ready(prepare, params, lab.luminance, keys)
+  prepare, prepare_costs = compile_call(prepare, params, lab.luminance, keys)
   cond = prepare()
-  one_pass, _ = ready(one_pass, params['decoder'], cond.embedding, lab.chroma)
+  one_pass, _ = compile_call(
+    one_pass, params['decoder'], cond.embedding, lab.chroma
+  )
   for method in ('cached', 'parallel'):
     fill = functools.partial(sample.METHODS[method], model)
-    fill, more = ready(jax.jit(fill), params, cond)
+    fill, costs = compile_call(jax.jit(fill), params, cond)
     rounds = measure([fill, prepare, one_pass])
-    # The core seconds of an accelerator's host say nothing.
+    # With an accelerator, core seconds do not measure its work.
     seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
     passes = np.median(seconds[:, 0] / seconds[:, 2])
     passes = passes if method == 'cached' else fill()[2]
-    more |= {'decoder_passes': float(passes)}
-    more |= {'gflop': None}  # XLA counts the body of a loop once
-    more['peak_mib'] = max(more['peak_mib'], costs['peak_mib'])
-    more['compile_seconds'] += costs['compile_seconds']
-    yield _row(method, batch, np.median(rounds, 0)[:2].sum(0), costs=more)
+    costs['decoder_passes'] = float(passes)
+    # XLA counts the body of a loop only once, so its count is of no use here.
+    costs['gflop'] = None
+    costs['peak_mib'] = max(costs['peak_mib'], prepare_costs['peak_mib'])
+    costs['compile_seconds'] += prepare_costs['compile_seconds']
+    yield _row(method, batch, np.median(rounds, 0)[:2].sum(0), costs=costs)
 
 
 def _row(
   stage: str, batch: int, times: np.ndarray, *, costs: dict[str, Any]
 ) -> dict[str, Any]:
-  """A row with all `KEYS`, from wall and core seconds [2] of one batch."""
+  """Builds a row with all `KEYS`, and prints a line of progress.
+
+  Args:
+    stage: name of the stage.
+    batch: number of images or canvases in the batch.
+    times: [2] wall and core seconds of the batch.
+    costs: other entries of the row.
+  """
   wall, core = (float(t) / batch for t in times)
   terminal.say(f'{stage}, batch {batch}: {wall:.3g} s each')
   row = dict.fromkeys(KEYS) | {'stage': stage, 'batch': batch} | costs
@@ -184,11 +214,15 @@ def _row(
 def _compile(
   fn: Callable[..., Any], *args: Any
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-  """Compiles `fn` (from jit or pmap); also gives what a row says about it."""
+  """Compiles a function that was made by jit or pmap.
+
+  Returns:
+    The compiled function, and the entries of a row that describe it.
+  """
   start = time.perf_counter()
   compiled = fn.lower(*args).compile()
   seconds = time.perf_counter() - start
-  # Not the device's own count, which is one high-water mark of the process.
+  # Not the device's own statistics, whose peak is that of the whole process.
   memory = compiled.memory_analysis()
   peak = memory.argument_size_in_bytes + memory.output_size_in_bytes
   peak += memory.temp_size_in_bytes - memory.alias_size_in_bytes
@@ -200,11 +234,13 @@ def _compile(
 
 
 def measure(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
-  """Times calls in turns, so that other load meets all of them.
+  """Times calls in turns, so other load of the machine affects all of them.
+
+  An additional first round warms up. Its times determine how often each call is
+  repeated in a round.
 
   Returns:
-    [REPEATS, calls, 2]: wall and core seconds. A round before warms up, and
-    tells how often each call is repeated in its turn.
+    Wall and core seconds [`REPEATS`, calls, 2] of one execution of each call.
   """
 
   def clock(call: Callable[[], Any], num_calls: int) -> np.ndarray:
