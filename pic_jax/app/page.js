@@ -1,5 +1,5 @@
 // @ts-check
-// The page: opens photographs, and connects the parts.
+// The main module: creates and connects the parts of the page.
 
 import {element, input, setAttributes, setText} from './dom.js';
 import {commandFor, parseLink} from './links.js';
@@ -23,8 +23,9 @@ import * as works from './work.js';
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {keyof import('./work.js').Adjustments} AdjustmentName */
 
+/** The number of versions that are drawn at first, and by each request. */
 const NUM_VERSIONS = 4;
-/** Sliders of the adjustments, and how their numbers are written. */
+/** Each adjustment: id of its slider, its name, and the text of its value. */
 const SLIDERS = /** @type {[string, AdjustmentName, (x: number) => string][]} */ ([
   ['saturation', 'saturation', (x) => `${Math.round(100 * x)} %`],
   ['warmth', 'warmth', (x) => `${x > 0 ? '+' : ''}${x}`],
@@ -57,11 +58,15 @@ stage.onPlace = () => {
   view.render();
 };
 
-/** @type {ReturnType<typeof parseLink>} what a link asked for */
+/**
+ * A link whose photograph has not been opened yet.
+ * @type {ReturnType<typeof parseLink>}
+ */
 let link = null;
 
 /**
- * Asks about the photograph; opens it again if the server has forgotten it.
+ * Calls a function with the server's id of the open photograph. If the server
+ * has dropped the photograph from its memory, uploads it again.
  * @template T
  * @param {(id: string) => Promise<T>} fn
  */
@@ -73,29 +78,36 @@ async function about(fn) {
     const file = fileOf(photo.sha256);
     const {status} = /** @type {requests.AnswerError} */ (error);
     if (status !== 404) throw error;
-    if (!file) throw new Error(`The program has forgotten ${state.name}: open `
-      + 'it again, its pins and stars will be back.');
+    if (!file) throw new Error(forgotten(state.name));
     const again = await requests.open(file);
     photo.id = again.id;
     return fn(photo.id);
   }
 }
 
-/** @type {(file: Blob, name: string, note?: string) => Promise<void>} */
+/** @param {string} name name of the photograph */
+const forgotten = (name) => (
+  `The program no longer has ${name} in memory. Please open it again to get `
+  + 'its pins and stars back.');
+
+/**
+ * Opens a photograph and shows it.
+ * @type {(file: Blob, name: string, note?: string) => Promise<void>}
+ */
 async function openFile(file, name, note = '') {
   say(`Opening ${name} …`);
   const photo = await openPhoto(file, name);
   if (!photo) return;
   const {work, text} = workFor(photo);
   begin(photo, name);
-  // After `take`, which clears what was said before.
+  // The message comes after `take`, which clears earlier messages.
   const drawn = steps.take(work);
   say([note, text].filter(Boolean).join(' '));
   await drawn;
 }
 
 /**
- * The work that this photograph goes on with, and what to say of it.
+ * Returns the stored work of a photograph, or a new one, and a message.
  * @param {Photo} photo
  * @returns {{work: Work, text: string}}
  */
@@ -105,38 +117,46 @@ function workFor(photo) {
   let work = works.emptyWork(model.defaults), text = '';
   if (kept && kept.model === model.sha256) {
     work = kept.work;
-    text = 'Its pins, stars and settings are back. The menu ⋯ starts afresh.';
+    text = 'Its pins, stars and settings are back. To start again without '
+      + 'them, use the menu ⋯.';
   } else if (kept && kept.work.pins.length) {
     work = {...work, pins: model.reads_pins ? kept.work.pins : []};
-    text = 'Its pins are back; its versions were of another model.';
+    text = 'Its pins are back. Its versions were made with another model.';
   }
   if (link && link.wanted.photograph === photo.sha256) {
     work = works.addWanted(work, link.wanted);
     text = aboutLink(link);
     link = null;
   } else if (link) {
-    text = 'This is not the photograph of the link: open the right one to see '
-      + 'its version.';
+    text = 'This is not the photograph of the link. To see the version of the '
+      + 'link, open the right photograph.';
   }
   if (!work.versions.length) work = works.add(work, NUM_VERSIONS);
   return {work, text};
 }
 
-/** @param {NonNullable<typeof link>} given */
+/**
+ * Returns a message about what differs from the link; '' if nothing does.
+ * @param {NonNullable<typeof link>} given
+ */
 function aboutLink({wanted, ignored}) {
   const texts = [];
   if (wanted.model && wanted.model !== state.model?.sha256) {
-    texts.push('The link is about another model, maybe an earlier version: '
-      + 'these colours are not its. For its own, start the page with '
-      + '--model FILE.');
+    texts.push('The link was made with another model, maybe an earlier version '
+      + 'of this one, so the colours differ. To see the original colours, '
+      + 'start the page with that model (--model FILE).');
   }
   if (ignored.length) {
-    texts.push(`The link was cut or changed; not read: ${ignored.join(', ')}.`);
+    texts.push('The link was cut or changed. These fields were not read: '
+      + `${ignored.join(', ')}.`);
   }
   return texts.join(' ');
 }
 
-/** @type {(photo: Photo, name: string) => void} */
+/**
+ * Shows a photograph without versions.
+ * @type {(photo: Photo, name: string) => void}
+ */
 function begin(photo, name) {
   update({
     photo, name, showsOwn: false, chooser: null, live: null,
@@ -150,7 +170,10 @@ function begin(photo, name) {
   stage.begin(photo.width, photo.height);
 }
 
-/** @param {import('./state.js').Step} step */
+/**
+ * Opens the photograph of a step, and uploads it again if needed.
+ * @param {import('./state.js').Step} step
+ */
 async function reopen({sha256, id, name}) {
   let photo;
   try {
@@ -158,22 +181,22 @@ async function reopen({sha256, id, name}) {
   } catch (error) {
     const file = fileOf(sha256);
     if (/** @type {any} */ (error).status !== 404) throw error;
-    if (!file) {
-      throw new Error(`The program has forgotten ${name}: open it again, its `
-        + 'pins and stars will be back.');
-    }
+    if (!file) throw new Error(forgotten(name));
     photo = await requests.open(file);
   }
   begin(photo, name);
 }
 
-/** Reads the link in the address, and follows it if its photograph is open. */
+/**
+ * Reads the link in the address. Shows its version if the photograph is open,
+ * and asks for the photograph if not.
+ */
 async function followLink() {
   if (!state.model || location.hash.length < 2) return;
   const parsed = parseLink(location.hash, state.model.defaults);
   history.replaceState(history.state, '', location.pathname + location.search);
   if (!parsed) {
-    say('The link was cut: it names no photograph.', true);
+    say('The link is incomplete. It names no photograph.', true);
     return;
   }
   if (parsed.wanted.photograph === state.photo?.sha256) {
@@ -200,8 +223,8 @@ onUpdate(() => {
   if (link) {
     setText(/** @type {Node} */ (element('wanted').firstElementChild),
       `The link names version ${link.wanted.sample} of a photograph, but does `
-      + `not contain it. Open that photograph (sha256 ${link.wanted.photograph})`
-      + '.');
+      + 'not contain the photograph. Please open the photograph whose sha256 '
+      + `is ${link.wanted.photograph}.`);
   }
   renderStrip(openFile);
   for (const id of ['steps', 'other', 'afresh']) element(id).hidden = !work;
@@ -218,6 +241,7 @@ onUpdate(() => {
   renderSaving();
 });
 
+/** Shows the values of the sliders. */
 function renderSliders() {
   const {work, model} = current();
   const adjustments = adjustmentsNow();
@@ -228,17 +252,21 @@ function renderSliders() {
   }
   const temperature = state.liveTemperature ?? work.temperature;
   showSlider(input('temperature'), temperature, '',
-    `Temperature ${temperature.toFixed(2)}; the model’s own is `
+    `Temperature ${temperature.toFixed(2)}; the model recommends `
     + `${model.defaults.temperature}`);
   const isNeutral = JSON.stringify(work.adjustments)
     === JSON.stringify(model.defaults.adjustments);
   input('adjust-reset').disabled = isNeutral;
 }
 
-/** @type {(slider: HTMLInputElement, value: number, text: string, title: string) => void} */
+/**
+ * Shows the value of a slider.
+ * @type {(slider: HTMLInputElement, value: number, text: string,
+ *   title: string) => void}
+ */
 function showSlider(slider, value, text, title) {
   if (slider.valueAsNumber !== value) {
-    // What a link or the model asks for may lie beyond the usual range.
+    // The value of a link or a model may lie beyond the usual range.
     if (value > Number(slider.max)) slider.max = String(value);
     slider.value = String(value);
   }
@@ -247,6 +275,7 @@ function showSlider(slider, value, text, title) {
   if (output) setText(output, text);
 }
 
+/** Enables the buttons that save, and shows the command. */
 function renderSaving() {
   const shown = shownVersion();
   for (const id of ['save-png', 'save-jpg', 'copy-image', 'save-beside',
@@ -257,9 +286,12 @@ function renderSaving() {
     state.name, shown.recipe, shown.adjustments, state.model) : '');
 }
 
-// --- What a person does.
+// --- Events.
 
-/** @type {(id: string, event: string, fn: () => unknown) => void} */
+/**
+ * Calls a function at each event of an element, and shows its error, if any.
+ * @type {(id: string, event: string, fn: () => unknown) => void}
+ */
 const on = (id, event, fn) => element(id).addEventListener(
   event, () => attempt(fn));
 const take = (/** @type {Work} */ work, kind = '') => steps.take(work, kind);
@@ -286,8 +318,8 @@ on('more', 'click', () => {
   const {work} = current();
   const after = works.add(work, NUM_VERSIONS);
   if (after.versions.length === work.versions.length) {
-    throw new Error(`${works.MAX_VERSIONS} versions are all there can be: “New `
-      + 'versions” replaces those without a star.');
+    throw new Error(`There can be at most ${works.MAX_VERSIONS} versions. “New `
+      + 'versions” replaces all versions without a star.');
   }
   return take(after);
 });
@@ -302,7 +334,7 @@ on('afresh', 'click', () => {
 on('forget', 'click', () => {
   const count = forgetAll();
   closeMenus();
-  say(`Pins and stars of ${count} photographs are forgotten.`);
+  say(`The pins and stars of ${count} photographs are forgotten.`);
 });
 on('cure-pin', 'click', () => {
   const {work} = current();
@@ -316,7 +348,7 @@ on('pins-save', 'click', () => saving.download(
 on('pins-load', 'click', () => input('pins-file').click());
 on('pins-file', 'change', async () => {
   const [file] = input('pins-file').files ?? [];
-  // Read before it is let go of.
+  // Setting the value to '' releases the file, so it must be read before.
   if (file) await pins.load(file).finally(() => { input('pins-file').value = ''; });
 });
 for (const [id, does] of Object.entries({
@@ -352,6 +384,7 @@ on('temperature', 'change', () => {
 on('message-close', 'click', () => say(''));
 on('wanted-close', 'click', () => { link = null; update(); });
 
+/** Closes the open menus. */
 function closeMenus() {
   for (const menu of /** @type {NodeListOf<HTMLDetailsElement>} */ (
     document.querySelectorAll('.menu[open]'))) {
@@ -405,8 +438,8 @@ addEventListener('popstate', (event) => {
 });
 addEventListener('hashchange', () => attempt(followLink));
 
-/** After a reload: goes on with the last step of this tab. */
-async function goOn() {
+/** Restores the last step of this tab after a reload. */
+async function restoreStep() {
   const kept = recallSteps();
   const step = kept?.steps[kept.index] ?? history.state.step;
   if (!step) return;
@@ -425,5 +458,5 @@ attempt(async () => {
   const hasWork = history.state?.step;
   update({model: await requests.model()});
   await followLink();
-  if (!link && hasWork && !state.photo) await goOn();
+  if (!link && hasWork && !state.photo) await restoreStep();
 });

@@ -1,5 +1,5 @@
 // @ts-check
-// Pins: spots of the photograph whose colours a person knows.
+// Pins: spots of the photograph whose colours the user knows.
 
 import {adjust, fromHex, nameOf, toHex} from './colors.js';
 import {element, input, make, setAttributes, setText, showList} from './dom.js';
@@ -16,15 +16,17 @@ import {shownVersion} from './versions.js';
 
 const GREY = '#808080';
 const SIZES = /** @type {const} */ (['S', 'M', 'L']);
-const SIZE_KEY = 'pic_jax:size';
-const MOVED_AFTER_MS = 700; // by arrow keys
+const SIZE_KEY = 'pic_jax:size'; // in the local storage
+/** Wait after the last arrow key until a moved pin takes effect. */
+const MOVED_AFTER_MS = 700;
 
+/** The pins, and the dialog that chooses the colour of a pin. */
 export class Pins {
   /**
    * @param {import('./stage.js').Stage} stage
-   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about asks the
-   *   server about the photograph
-   * @param {(pins: Pin[]) => unknown} change takes a step to other pins
+   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
+   *   function with the server's id of the open photograph
+   * @param {(pins: Pin[]) => unknown} change callback that changes the pins
    */
   constructor(stage, about, change) {
     Object.assign(this, {stage, about, change});
@@ -33,7 +35,10 @@ export class Pins {
     this.change = change;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.moveTimer = undefined;
-    /** @type {{index: number, u: number, v: number} | null} */
+    /**
+     * The pin that is being moved, and its position (u, v) on the photograph.
+     * @type {{index: number, u: number, v: number} | null}
+     */
     this.dragged = null;
     stage.onTap = (u, v) => this.add(u, v);
     stage.onMarkerTap = (marker) => this.openAt(
@@ -67,19 +72,22 @@ export class Pins {
     element('dropper').hidden = !('EyeDropper' in window);
   }
 
-  /** The middle of a pin's pixel, as shares of the sides. */
+  /** Returns the position (u, v) of the centre of a pin's pixel. */
   place(/** @type {Pin} */ {x, y}) {
     const {width, height} = current().photo;
     return /** @type {const} */ ([(x + 0.5) / width, (y + 0.5) / height]);
   }
 
-  /** @type {(u: number, v: number) => {x: number, y: number}} */
+  /**
+   * Returns the pixel at a position on the photograph.
+   * @type {(u: number, v: number) => {x: number, y: number}}
+   */
   pixel(u, v) {
     const {width, height} = current().photo;
     return {x: Math.floor(u * width), y: Math.floor(v * height)};
   }
 
-  /** The size that was chosen last. */
+  /** The size of a new pin: the one that was chosen last. */
   get size() {
     const {pin_sizes: sizes, defaults} = current().model;
     try {
@@ -90,11 +98,14 @@ export class Pins {
     }
   }
 
-  /** @type {(u: number, v: number) => void} */
+  /**
+   * Opens the dialog for a new pin.
+   * @type {(u: number, v: number) => void}
+   */
   add(u, v) {
     const {model, work} = current();
     if (!model.reads_pins) {
-      say('This model reads no pins; `pic-jax models` names those that do.');
+      say('This model reads no pins. `pic-jax models` lists models that do.');
       return;
     }
     if (state.chooser) { // a tap beside the chooser only closes it
@@ -108,7 +119,7 @@ export class Pins {
   }
 
   /**
-   * Opens the chooser, and fills it with what is likely there.
+   * Opens the dialog for a pin, and asks the server for its colours.
    * @type {(index: number, pin: Pin, opener: HTMLElement | null) => void}
    */
   open(index, pin, opener) {
@@ -121,22 +132,23 @@ export class Pins {
     attempt(() => this.ask());
   }
 
+  /** Asks the server for the colours in the dialog. */
   async ask() {
-    const asked = state.chooser;
-    if (!asked) return;
-    const {pin, index} = asked;
+    const chooser = state.chooser;
+    if (!chooser) return;
+    const {pin, index} = chooser;
     const {work} = current();
     const shown = shownVersion();
     const recipes = [...state.shown.values()].filter(
       (recipe) => recipe !== shown?.recipe).slice(0, 31);
-    const found = await this.about((id) => requests.palette(id, {
+    const palette = await this.about((id) => requests.palette(id, {
       x: pin.x,
       y: pin.y,
       pins: work.pins.filter((_, i) => i !== index),
       recipes: shown ? [shown.recipe, ...recipes] : recipes,
     }));
     if (state.chooser?.pin !== pin) return;
-    update({chooser: {...asked, palette: found}});
+    update({chooser: {...chooser, palette}});
     queueMicrotask(() => {
       this.renderChooser();
       this.placeChooser();
@@ -147,17 +159,21 @@ export class Pins {
     });
   }
 
-  /** @type {(index: number, u: number, v: number, isDone: boolean) => void} */
+  /**
+   * Moves a pin.
+   * @type {(index: number, u: number, v: number, isDone: boolean) => void}
+   */
   drag(index, u, v, isDone) {
     this.dragged = isDone ? null : {index, u, v};
     const {work} = current();
     const at = this.pixel(u, v);
-    const fresh = state.chooser;
+    const {chooser} = state;
     if (!isDone) {
       this.placeMarkers();
-    } else if (fresh && index === fresh.index && !fresh.pin.color) {
-      // It has no colour yet: what is likely is another question now.
-      update({chooser: {...fresh, pin: {...fresh.pin, ...at}, palette: null}});
+    } else if (chooser && index === chooser.index && !chooser.pin.color) {
+      // The pin has no colour yet, and other colours are likely here.
+      update({chooser: {
+        ...chooser, pin: {...chooser.pin, ...at}, palette: null}});
       attempt(() => this.ask());
     } else {
       this.close();
@@ -166,7 +182,10 @@ export class Pins {
     }
   }
 
-  /** @param {string} color */
+  /**
+   * Gives the pin of the dialog a colour, and closes the dialog.
+   * @param {string} color
+   */
   async set(color) {
     const {chooser} = state;
     if (!chooser) return;
@@ -179,21 +198,25 @@ export class Pins {
     await this.change(pins);
   }
 
-  /** @param {string} size */
+  /**
+   * Gives the pin of the dialog a size.
+   * @param {string} size
+   */
   async resize(size) {
     const {chooser} = state;
     if (!chooser) return;
     try {
       localStorage.setItem(SIZE_KEY, size);
-    } catch { /* the next one has its own size again */ }
+    } catch { /* the next pin will have the default size */ }
     const pin = {...chooser.pin, size};
     update({chooser: {...chooser, pin}});
     const {work} = current();
     if (!pin.color) return;
     await this.change(
-      work.pins.map((one, i) => (i === chooser.index ? pin : one)));
+      work.pins.map((other, i) => (i === chooser.index ? pin : other)));
   }
 
+  /** Removes the pin of the dialog. */
   remove() {
     const {chooser} = state;
     if (!chooser) return undefined;
@@ -211,13 +234,14 @@ export class Pins {
   removeNearest() {
     const {work} = current();
     const {u, v, width, height} = this.stage;
-    const away = work.pins.map(({x, y}) => Math.hypot(
+    const distances = work.pins.map(({x, y}) => Math.hypot(
       x - u * width, y - v * height));
-    const index = away.indexOf(Math.min(...away));
+    const index = distances.indexOf(Math.min(...distances));
     if (index < 0) return undefined;
     return this.change(work.pins.filter((_, i) => i !== index));
   }
 
+  /** Closes the dialog, and moves the focus to where it was before. */
   close() {
     const {chooser} = state;
     if (!chooser) return;
@@ -231,7 +255,10 @@ export class Pins {
     });
   }
 
-  /** @param {number} index */
+  /**
+   * Moves the focus to the marker of a pin.
+   * @param {number} index
+   */
   focusOn(index) {
     this.render();
     const marker = /** @type {HTMLElement | null} */ (
@@ -239,17 +266,19 @@ export class Pins {
     (marker ?? element('crosshair')).focus();
   }
 
+  /** Lets the user pick a colour from the screen. */
   async pick() {
     const Dropper = /** @type {any} */ (window).EyeDropper;
     const {sRGBHex} = await new Dropper().open();
     await this.set(sRGBHex.toLowerCase());
   }
 
+  /** Shows the markers, the list of pins and the dialog. */
   render() {
     const {work, model} = current();
-    const fresh = state.chooser && !state.chooser.pin.color
+    const newPins = state.chooser && !state.chooser.pin.color
       ? [state.chooser.pin] : [];
-    const pins = [...work.pins, ...fresh].map((pin, index) => ({pin, index}));
+    const pins = [...work.pins, ...newPins].map((pin, index) => ({pin, index}));
     showList(element('markers'), pins, ({index}) => String(index),
       ({index}) => this.makeMarker(index),
       (node, {pin, index}) => {
@@ -274,6 +303,7 @@ export class Pins {
     this.renderChooser();
   }
 
+  /** Puts each marker where its pin is. */
   placeMarkers() {
     if (!state.photo || !state.work) return;
     const {work} = current();
@@ -289,10 +319,14 @@ export class Pins {
     }
   }
 
-  /** @param {number} index */
+  /**
+   * Makes the marker of a pin on the picture.
+   * @param {number} index
+   */
   makeMarker(index) {
     const marker = make('button', {class: 'pin'});
-    // Of keys and screen readers; pointers belong to the stage.
+    // The stage handles pointers. Clicks by keys and screen readers, whose
+    // `detail` is 0, are handled here.
     marker.addEventListener('click', (event) => {
       if (!event.detail) this.openAt(index, marker);
     });
@@ -314,7 +348,10 @@ export class Pins {
     return marker;
   }
 
-  /** @type {(index: number, move: number[], step: number) => void} */
+  /**
+   * Moves a pin by an arrow key.
+   * @type {(index: number, move: number[], step: number) => void}
+   */
   nudge(index, [dx, dy], step) {
     const pin = current().work.pins[index];
     if (!pin) return;
@@ -337,19 +374,26 @@ export class Pins {
     }, MOVED_AFTER_MS);
   }
 
-  /** @param {number} index */
+  /**
+   * Makes the button of a pin in the list.
+   * @param {number} index
+   */
   makeChip(index) {
     const chip = make('button', {class: 'chip'});
     chip.addEventListener('click', () => this.openAt(index, chip));
     return chip;
   }
 
-  /** @type {(index: number, opener: HTMLElement) => void} */
+  /**
+   * Opens the dialog for an existing pin.
+   * @type {(index: number, opener: HTMLElement) => void}
+   */
   openAt(index, opener) {
     const pin = current().work.pins[index];
     if (pin) this.open(index, pin, opener);
   }
 
+  /** Shows the dialog. */
   renderChooser() {
     const {chooser} = state;
     const dialog = element('chooser');
@@ -377,7 +421,10 @@ export class Pins {
     }
   }
 
-  /** @type {(id: string, swatches: Swatch[]) => void} */
+  /**
+   * Shows swatches as buttons in an element of the dialog.
+   * @type {(id: string, swatches: Swatch[]) => void}
+   */
   showSwatches(id, swatches) {
     showList(element(id), swatches, ({rgb, pin}) => toHex([...rgb, ...pin]),
       ({pin}) => {
@@ -389,7 +436,8 @@ export class Pins {
       (node, {rgb, pin, share}) => {
         const color = onScreen(rgb);
         const name = nameOf(onScreen(pin));
-        // In the corner, the hue itself: at a dark spot all look alike.
+        // The corner shows the colour of the pin, because at a dark spot all
+        // swatches look alike.
         node.style.background = 'linear-gradient(135deg, '
           + `${onScreen(pin)} 22%, ${color} 22%)`;
         const percent = share === undefined ? '' : `${Math.round(100 * share)} %`;
@@ -402,7 +450,10 @@ export class Pins {
       });
   }
 
-  /** Beside its spot, inside the window; on a phone at the lower edge (CSS). */
+  /**
+   * Puts the dialog beside its spot and inside the window. On a phone, the
+   * style sheet puts it at the lower edge.
+   */
   placeChooser() {
     if (!state.chooser) return;
     const dialog = element('chooser');
@@ -418,12 +469,15 @@ export class Pins {
     dialog.style.top = `${Math.max(10, top)}px`;
   }
 
-  /** The file that the command line reads. */
+  /** Returns the pins as a file of hints for the command line. */
   toCsv() {
     return `${current().work.pins.map(pinText).join('\n')}\n`;
   }
 
-  /** @param {File} file */
+  /**
+   * Replaces all pins by those of a file of hints.
+   * @param {File} file
+   */
   async load(file) {
     const {pins, notes} = await this.about((id) => requests.readPins(id, file));
     const drawn = this.change(pins);
@@ -434,7 +488,7 @@ export class Pins {
 }
 
 /**
- * A colour of a version as the adjustments show it.
+ * Returns a colour of a version, as '#rrggbb', after the present adjustments.
  * @param {number[]} rgb
  */
 function onScreen(rgb) {
@@ -443,7 +497,10 @@ function onScreen(rgb) {
   return toHex([...pixel.slice(0, 3)]);
 }
 
-/** @type {(pin: Pin, index: number) => string} */
+/**
+ * Describes a pin for screen readers.
+ * @type {(pin: Pin, index: number) => string}
+ */
 const describe = ({x, y, color, size}, index) => [
   `Pin ${index + 1}`, color ? nameOf(color) : 'without a colour',
   `at ${x}, ${y}`, size && `size ${size}`].filter(Boolean).join(', ');
