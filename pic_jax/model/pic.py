@@ -58,6 +58,19 @@ class LabBatch(NamedTuple):
   luminance_small: jax.Array
 
 
+class Embedded(NamedTuple):
+  """Outputs of the embedding network for a batch of images.
+
+  Attributes:
+    embedding: [B, h_0, w_0, E] float32.
+    features: feature maps of the backbone, which the finer levels read; empty
+      for a model without finer levels.
+  """
+
+  embedding: jax.Array
+  features: tuple[jax.Array, ...] = ()
+
+
 class Scores(NamedTuple):
   """Log-probabilities of a chroma map, and the outputs that give them.
 
@@ -349,10 +362,30 @@ class PIC(nn.Module):
     if self.levels:
       scores = self.score(luminance, chroma, train, hints=hints)
       return scores.theta, scores.embedding
-    embedded = self.embedding(luminance, train, hints)
+    embedding = self.embed(luminance, train, hints=hints).embedding
     if not self.has_decoder:
-      return embedded[..., : self.num_outputs], embedded
-    return self.decoder(chroma, embedded, train, hints), embedded
+      return embedding[..., : self.num_outputs], embedding
+    return self.decoder(chroma, embedding, train, hints), embedding
+
+  def embed(
+    self,
+    luminance: jax.Array,
+    train: bool = False,
+    *,
+    hints: jax.Array | None = None,
+  ) -> Embedded:
+    """Runs the embedding network alone.
+
+    Args:
+      luminance: [B, H, W, 1] in network units.
+      train: whether to apply dropout.
+      hints: [B, h_0, w_0, 3] known chroma on the coarsest grid, or None.
+    """
+    output = self.embedding(luminance, train, hints)
+    if not self.levels:
+      return Embedded(output)
+    embedding, features = output
+    return Embedded(embedding, tuple(features))
 
   def score(
     self,
@@ -361,6 +394,7 @@ class PIC(nn.Module):
     train: bool = False,
     *,
     hints: jax.Array | None = None,
+    embedded: Embedded | None = None,
   ) -> Scores:
     """Computes the log-probability of chroma given luminance, for every level.
 
@@ -372,16 +406,17 @@ class PIC(nn.Module):
       train: whether to apply dropout.
       hints: [B, h, w, 3] known chroma (see `hints`), or None. The
         log-probability of hinted values is not counted.
+      embedded: result of `embed` for this luminance and these hints, or None to
+        compute it here.
     """
     maps = levels.pyramid(chroma, hints, self.levels)
     coarse, coarse_hints = maps[0]
-    features = []
-    embedded = self.embedding(luminance, train, coarse_hints)
-    if self.levels:
-      embedded, features = embedded
-    theta = embedded[..., : self.num_outputs]
+    if embedded is None:
+      embedded = self.embed(luminance, train, hints=coarse_hints)
+    embedding, features = embedded
+    theta = embedding[..., : self.num_outputs]
     if self.has_decoder:
-      theta = self.decoder(coarse, embedded, train, coarse_hints)
+      theta = self.decoder(coarse, embedding, train, coarse_hints)
     log_prob = logistic_mixture.log_prob(
       theta, self.coarsest_luminance(luminance), coarse
     )
@@ -393,10 +428,10 @@ class PIC(nn.Module):
       log_probs.append(
         net(
           luminance,
-          embedded,
+          embedding,
           features,
           coarse=maps[level - 1],
           fine=maps[level],
         )
       )
-    return Scores(theta, embedded, tuple(log_probs))
+    return Scores(theta, embedding, tuple(log_probs))

@@ -37,9 +37,10 @@ class Programs:
         the weights were saved without a prior.
     """
     self._model, self._params, self._prior = model, params, prior
+    # Drawing and scoring share this program, so it is compiled once.
+    self._embed = devices.pmap(self._embed_fn)
     self._draw = devices.pmap(self._draw_fn)
     self._score = devices.pmap(self._score_fn)
-    self._expect = devices.pmap(self._expect_fn)
 
   def draw(
     self, inputs: list[network_size.NetworkInput], settings: options.Settings
@@ -65,8 +66,14 @@ class Programs:
       words = np.stack([key_words(x.grey_values) for x in padded])
       spec = self._sharded_spec(settings, padded)
       with self._first_use(grey_values.shape[2:], settings):
+        embedded, _ = self._embed(self._params, grey_values, spec.hints)
         drawn = self._draw(
-          self._params, grey_values, devices.shard(words), seed=seed, spec=spec
+          self._params,
+          grey_values,
+          devices.shard(words),
+          seed=seed,
+          spec=spec,
+          embedded=embedded,
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       found += zip(chroma[: len(group)], log_prob, strict=False)
@@ -86,11 +93,15 @@ class Programs:
     for first in range(0, len(inputs), count):
       group = inputs[first : first + count]
       padded = group + group[-1:] * (count - len(group))
+      grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
+      hints = self._shard_hints(padded)
+      embedded, _ = self._embed(self._params, grey_values, hints)
       scored = self._score(
         self._params,
-        devices.shard(np.stack([x.grey_values for x in padded])),
-        self._shard_hints(padded),
+        grey_values,
+        hints,
         chroma=devices.shard(np.stack([x.chroma for x in padded])),
+        embedded=embedded,
       )
       found += list(np.asarray(devices.unshard(scored))[: len(group)])
     return found
@@ -106,11 +117,16 @@ class Programs:
     """
     inputs = [network_input] * jax.local_device_count()
     grey_values = devices.shard(np.stack([x.grey_values for x in inputs]))
-    expected = self._expect(
+    (embedding, _), luminance = self._embed(
       self._params, grey_values, self._shard_hints(inputs)
     )
-    theta, luminance = map(np.asarray, devices.unshard(expected))
-    return theta[0], luminance[0]
+    theta = embedding[..., : self._model.num_outputs]
+    side = 1 << self._model.levels  # every cell of the finest map has a mixture
+    theta, luminance = (
+      np.asarray(x)[0, 0].repeat(side, 0).repeat(side, 1)
+      for x in (theta, luminance)
+    )
+    return theta, luminance
 
   def _first_use(
     self, shape: tuple[int, ...], settings: options.Settings
@@ -199,6 +215,7 @@ class Programs:
     *,
     seed: jax.Array,
     spec: conditions.SamplingSpec,
+    embedded: pic.Embedded,
   ) -> tuple[jax.Array, jax.Array]:
     """Draws samples on one device; see `draw`.
 
@@ -208,6 +225,7 @@ class Programs:
       words: [b, 4] uint32, see `key_words`.
       seed: the user's seed.
       spec: settings of the samples.
+      embedded: see `_embed_fn`.
 
     Returns:
       Lab chroma [b, S, h, w, 2], and log-probabilities [b, S, h, w] in nats.
@@ -218,34 +236,37 @@ class Programs:
       )
     )(words)
     luminance = _network_luminance(grey_values)
-    drawn = sample.draw(self._model, params, luminance, keys=keys, spec=spec)
+    drawn = sample.draw(
+      self._model,
+      params,
+      luminance,
+      keys=keys,
+      spec=spec,
+      embedded=embedded,
+    )
     chroma = color.round_chroma(color.chroma_from_network(drawn.chroma))
     return chroma, drawn.log_prob
 
-  def _expect_fn(
+  def _embed_fn(
     self,
     params: parameters.Params,
     grey_values: jax.Array,
     hints: jax.Array | None,
-  ) -> tuple[jax.Array, jax.Array]:
-    """Predicts on one device; see `expect`.
+  ) -> tuple[pic.Embedded, jax.Array]:
+    """Runs the embedding network on one device.
 
     Returns:
-      Mixture outputs [b, h, w, P], and luminance [b, h, w, 1].
+      Its outputs, and luminance [b, h_0, w_0, 1] of the decoder's cells, in
+      network units.
     """
     luminance = _network_luminance(grey_values)
-    model = self._model
-    embedding = model.build_embedding().apply(
-      {'params': params['embedding']},
+    embedded = self._model.apply(
+      {'params': params},
       luminance,
-      hints=finer_levels.hint_pyramid(hints, model.levels)[0],
+      hints=finer_levels.hint_pyramid(hints, self._model.levels)[0],
+      method='embed',
     )
-    theta = embedding[..., : model.num_outputs]
-    side = 1 << model.levels  # every cell of the finest map has a mixture
-    return tuple(
-      x.repeat(side, 1).repeat(side, 2)
-      for x in (theta, model.coarsest_luminance(luminance))
-    )
+    return embedded, self._model.coarsest_luminance(luminance)
 
   def _score_fn(
     self,
@@ -254,6 +275,7 @@ class Programs:
     hints: jax.Array | None,
     *,
     chroma: jax.Array,
+    embedded: pic.Embedded,
   ) -> jax.Array:
     """Scores Lab integers [b, h, w, 2] on one device; see `score`.
 
@@ -265,7 +287,12 @@ class Programs:
     if not self._model.has_likelihood:
       return jnp.full(chroma.shape[:-1], jnp.nan)
     found = self._model.apply(
-      {'params': params}, luminance, chroma, hints=hints, method='score'
+      {'params': params},
+      luminance,
+      chroma,
+      hints=hints,
+      embedded=embedded,
+      method='score',
     )
     return found.on_finest_grid(hints)
 

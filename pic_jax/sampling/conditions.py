@@ -262,6 +262,7 @@ def prepare(
   *,
   keys: jax.Array,
   spec: SamplingSpec,
+  embedded: pic.Embedded | None = None,
 ) -> SamplerInputs:
   """Computes the inputs of a sampling method.
 
@@ -269,15 +270,16 @@ def prepare(
     model, params, luminance, keys: see `sample.draw`.
     spec: settings. Unlike those of `sample.draw`, its hints [B, h_0, w_0, 3]
       must be on the decoder's grid, which is that of the coarsest map.
+    embedded: see `sample.draw`.
 
   Raises:
     ValueError: if `spec` has guidance and the embedding has no likelihood.
   """
   hints, guidance = spec.hints, spec.guidance
-  net, features = model.build_embedding(gives_features=model.levels > 0), ()
-  embedding = net.apply({'params': params['embedding']}, luminance, hints=hints)
-  if model.levels:
-    embedding, features = embedding
+  if embedded is None:
+    embedded = model.apply(
+      {'params': params}, luminance, hints=hints, method='embed'
+    )
   small = model.coarsest_luminance(luminance)
   shape = (*small.shape[1:3], model.num_components + 2)
   noise = spec.temperature * draw_noise(keys, spec.samples, shape)
@@ -285,11 +287,11 @@ def prepare(
   if hints is not None:
     hints = jnp.repeat(hints, repeats, 0)
   inputs = SamplerInputs(
-    embedding,
+    embedded.embedding,
     jnp.repeat(small, repeats, 0),
     noise,
     hints,
-    features=tuple(features),
+    features=embedded.features,
   )
   if guidance is None or not model.has_decoder:
     return inputs

@@ -181,6 +181,7 @@ def draw(
   *,
   keys: jax.Array,
   spec: conditions.SamplingSpec,
+  embedded: pic.Embedded | None = None,
 ) -> Samples:
   """Draws colourisations of grey images, with their log-probabilities.
 
@@ -193,6 +194,8 @@ def draw(
     luminance: [B, H, W, 1] in network units.
     keys: [B] PRNG keys, one per image; sample s uses `fold_in(key, s)`.
     spec: settings. Its hints [B, h, w, 3] are on the finest grid.
+    embedded: result of `PIC.embed` for this luminance and these hints, or None
+      to compute it here.
 
   Raises:
     ValueError: if the method is unknown, or if guidance is wanted and the
@@ -205,7 +208,12 @@ def draw(
   model = model.clone(remat=False)
   hints = levels.hint_pyramid(spec.hints, model.levels)
   inputs = conditions.prepare(
-    model, params, luminance, keys=keys, spec=spec.replace(hints=hints[0])
+    model,
+    params,
+    luminance,
+    keys=keys,
+    spec=spec.replace(hints=hints[0]),
+    embedded=embedded,
   )
   fill = METHODS[spec.method] if model.has_decoder else feed_forward
   canvas, log_prob, num_passes = fill(model, params, inputs)
