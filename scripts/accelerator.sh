@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Measures and trains the paper's CIFAR-10 model on this machine's accelerator:
-# benchmark, training, evaluation, samples and published weights.
+# Trains the paper's CIFAR-10 model on this machine's accelerator. Before that
+# it runs the benchmark; after it, it evaluates, samples and exports the
+# weights.
 #
 #   scripts/accelerator.sh WORKDIR [STEPS]
 #
-# STEPS defaults to the paper's 117188. Stopped and started again, it resumes.
+# STEPS is the number of training steps, by default the paper's 117188. If the
+# script is stopped, start it again with the same arguments to resume.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 workdir=${1:?usage: scripts/accelerator.sh WORKDIR [STEPS]}

@@ -1,39 +1,41 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU slice of many hosts.
+# Trains on a Cloud TPU slice with several hosts.
 #
 #   scripts/tpu_pod.sh [--dry-run] create|setup|run|logs|stop|delete [FLAGS]
 #
-#   create   Makes the machines. FLAGS go on to gcloud, e.g. --spot.
+#   create   Creates the machines. FLAGS are passed to gcloud, e.g. --spot.
 #   setup    Copies the code to all workers and installs it, or updates it.
 #   run      Starts the training on all workers; the same command resumes it.
-#            FLAGS go on to main.py, e.g. --config.training.batch_size=256.
+#            FLAGS are passed to main.py, e.g. --config.training.batch_size=256.
 #   logs     Follows the log of worker 0.
 #   stop     Sends SIGTERM to the training and waits until it has saved.
-#   delete   Removes the machines. FLAGS go on to gcloud, e.g. --quiet.
+#   delete   Deletes the machines. FLAGS are passed to gcloud, e.g. --quiet.
 #
-# --dry-run prints the commands instead. Environment variables (defaults):
+# --dry-run prints the commands instead of running them. Environment variables
+# (defaults in parentheses):
 #
 #   NAME              name of the TPU (pic-jax)
-#   PROJECT           Google Cloud project (gcloud's own)
-#   ZONE              where (europe-west4-b)
-#   ACCELERATOR_TYPE  which and how many chips (v5litepod-32)
-#   VERSION           software of the machines (v2-alpha-tpuv5-lite)
-#   REPO              git URL to clone (none: copies this folder as it is)
+#   PROJECT           Google Cloud project (the default project of gcloud)
+#   ZONE              zone of the machines (europe-west4-b)
+#   ACCELERATOR_TYPE  type and number of chips (v5litepod-32)
+#   VERSION           software version of the machines (v2-alpha-tpuv5-lite)
+#   REPO              git URL to clone (by default this folder is copied)
 #   CONFIG            config file (configs/cifar10.py)
-#   WORKDIR           folder of the run: a disk or a mounted bucket that the
-#                     workers share (none: run needs it)
-#   DATA_DIR          folder of the data, likewise (the config's)
+#   WORKDIR           folder of the run, on a disk or in a mounted bucket that
+#                     all workers share (no default; `run` needs it)
+#   DATA_DIR          folder of the data, also shared (that of the config)
 set -euo pipefail
 
 NAME=${NAME:-pic-jax}
 ZONE=${ZONE:-europe-west4-b}
-# What finds the training on a worker. After a reboot its number may be another
-# process's, so that the command is compared too.
+# Arguments of pgrep and pkill that find the training on a worker. After a
+# reboot another process may have its number, so the command is compared as
+# well.
 TRAINING='-F pic_jax.pid -f main.py'
 
 fail() { echo "tpu_pod.sh: $*" >&2; exit 2; }
 
-# Runs a command, or prints it so that a shell can read it back.
+# Runs a command; with --dry-run, prints it with the quotes that a shell needs.
 execute() {
   [[ -n $dry_run ]] || { "$@"; return; }
   local word line='' quote="'\\''"
@@ -49,7 +51,7 @@ tpu() {
     ${PROJECT:+--project="$PROJECT"}
 }
 
-# Runs the command $2 in the home folder of worker $1, a number or `all`.
+# Runs the command $2 in the home folder of worker $1 (a number, or `all`).
 on_worker() { tpu ssh "$NAME" --worker="$1" --command="$2"; }
 
 setup() {
@@ -63,7 +65,7 @@ setup() {
     on_worker all \
       'rm -rf pic_jax && mkdir pic_jax && tar -xzf pic_jax.tar.gz -C pic_jax'
   fi
-  # The machines' own Python may be too old; uv brings one.
+  # The Python of the machines may be too old, so uv installs another one.
   on_worker all "set -e
 curl -LsSf https://astral.sh/uv/install.sh | sh
 .local/bin/uv venv --clear --python=3.12 pic_jax_venv
@@ -77,7 +79,7 @@ run() {
   flags=$(printf ' %q' --config="${CONFIG:-configs/cifar10.py}" \
     --workdir="$WORKDIR" ${DATA_DIR:+--config.data.data_dir="$DATA_DIR"} "$@")
   on_worker all "if pgrep $TRAINING >/dev/null 2>&1; then
-  echo 'The training runs already.' >&2
+  echo 'The training is already running.' >&2
   exit 1
 fi
 cd pic_jax || exit
@@ -87,7 +89,7 @@ echo \$! >../pic_jax.pid"
 }
 
 dry_run=
-for argument in "$@"; do # --dry-run may stand anywhere
+for argument in "$@"; do # --dry-run may be anywhere
   shift
   if [[ $argument == --dry-run ]]; then dry_run=yes
   else set -- "$@" "$argument"; fi
@@ -102,7 +104,7 @@ case $command in
   run) run "$@" ;;
   logs) on_worker 0 'tail -n 100 -F pic_jax.log' ;;
   stop)
-    on_worker all "pkill -TERM $TRAINING 2>/dev/null || echo 'Nothing runs.'
+    on_worker all "pkill -TERM $TRAINING 2>/dev/null || echo 'No training runs.'
 while pgrep $TRAINING >/dev/null 2>&1; do sleep 1; done" ;;
   delete) tpu delete "$NAME" "$@" ;;
   *)

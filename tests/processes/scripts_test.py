@@ -164,7 +164,7 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
     assert time.monotonic() < deadline
     time.sleep(0.05)
   second = bash(env, TPU_POD, 'run')
-  assert second.returncode == 1 and 'runs already' in second.stderr
+  assert second.returncode == 1 and 'already running' in second.stderr
   stopped = bash(env, TPU_POD, 'stop')
   assert stopped.returncode == 0 and stopped.stdout == ''
   assert log.read_text().splitlines() == [
@@ -172,7 +172,7 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
     f"<--workdir={env['WORKDIR']}><--config.data.name=it's $HOME>",
     'saved',
   ]
-  assert bash(env, TPU_POD, 'stop').stdout == 'Nothing runs.\n'
+  assert bash(env, TPU_POD, 'stop').stdout == 'No training runs.\n'
 
 
 @pytest.mark.parametrize('status', [0, 1, 2, 137, 143])
