@@ -67,7 +67,7 @@ _KINDS = {
   int: (numbers.Integral, 'a whole number'),
   float: (numbers.Real, 'a number'),
   float | None: (numbers.Real | None, 'a number'),
-  str: (str, 'a text'),
+  str: (str, 'text'),
 }
 
 
