@@ -6,6 +6,7 @@ overwrites other files.
 """
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -272,6 +273,9 @@ def _should_colour(run: FolderRun, result: folder_job.Result) -> bool:
   if max(len(os.fsencode(path.name)) for path in targets) > MAX_NAME_BYTES:
     run.fail(result, 'its name is too long for the names of outputs.')
     return False
+  if is_same:
+    for path in targets:
+      _remove_empty(run.job.output / path)
   existing = [
     path for path in targets if os.path.lexists(run.job.output / path)
   ]
@@ -293,6 +297,13 @@ def _should_colour(run: FolderRun, result: folder_job.Result) -> bool:
     run.say(result, 'its outputs exist already')
     return False
   return True
+
+
+def _remove_empty(path: pathlib.Path) -> None:
+  """Removes an output without contents, which a power failure may leave."""
+  with contextlib.suppress(OSError):
+    if path.is_file() and not path.stat().st_size:
+      path.unlink()
 
 
 def _difference(earlier: dict[str, Any], result: folder_job.Result) -> str:

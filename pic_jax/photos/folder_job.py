@@ -262,7 +262,9 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   for path in (output / JOURNAL, *shards.journals(output, JOURNAL)):
     if not path.exists():
       continue
-    for line in path.read_text(encoding='utf-8').splitlines():
+    # A disk that lost its power may have left anything in the last lines.
+    text = path.read_text(encoding='utf-8', errors='replace')
+    for line in text.splitlines():
       try:
         entry = json.loads(line)
         name = entry['file']

@@ -91,7 +91,7 @@ def take_over(folder: pathlib.Path, journal: str, partial: str) -> None:
     partial: name of its folder of unfinished files.
   """
   for path in journals(folder, journal):
-    text = path.read_text(encoding='utf-8')
+    text = path.read_text(encoding='utf-8', errors='replace')
     with (folder / journal).open('a', encoding='utf-8') as file:
       with errors.naming(file.name):
         # Line breaks, because a killed process may have left half a line.

@@ -123,6 +123,19 @@ def test_a_second_run_makes_only_what_is_missing(colorizer, folder):
   assert page.count('<figure>') == 3 * 4
 
 
+def test_what_a_power_failure_left_empty_is_made_again(colorizer, folder):
+  run(colorizer, folder)
+  before = contents(folder / 'out')
+  (folder / 'out' / '1.png.0.png').write_bytes(b'')
+  (folder / 'out' / '1.png.1.png').write_bytes(b'')
+  with (folder / 'out' / folder_job.JOURNAL).open('ab') as journal:
+    journal.write(b'{"file": "2.\xff\0\0\0')
+  entries = run(colorizer, folder)
+  statuses = [entries[f'{n}.png']['status'] for n in range(3)]
+  assert statuses == ['skipped', 'done', 'skipped']
+  assert contents(folder / 'out') == before
+
+
 def test_single_samples_are_made_by_their_numbers(colorizer, folder):
   run(colorizer, folder, settings=options.Settings(num_samples=4))
   four = contents(folder / 'out')
