@@ -5,6 +5,7 @@ import dataclasses
 import ipaddress
 import json
 import re
+import time
 import traceback
 import urllib.parse
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from pic_jax.runtime import errors
 MAX_REQUEST_BYTES = 1_000_000
 # Longest wait for the next part of a body.
 SILENT_SECONDS = 30.0
+# Slowest body, in bytes per second after those seconds.
+LEAST_RATE = 1000
 # Headers of every response.
 HEADERS = (
   (b'cache-control', b'no-store'),
@@ -174,18 +177,25 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
   Raises:
     TooLargeError: if it has more than `max_bytes` bytes.
-    SilentError: if no part of it arrives for `SILENT_SECONDS`.
+    SilentError: if no part of it arrives for `SILENT_SECONDS`, or less than
+      `LEAST_RATE` afterwards.
   """
   parts, length = [], 0
+  start = time.monotonic()
   stream = request.stream()
   while True:
+    allowed = SILENT_SECONDS + length / LEAST_RATE + start - time.monotonic()
     try:
-      part = await asyncio.wait_for(anext(stream), SILENT_SECONDS)
+      part = await asyncio.wait_for(
+        anext(stream), min(SILENT_SECONDS, max(0.0, allowed))
+      )
     except StopAsyncIteration:
       break
-    except TimeoutError:  # a client that is gone must not block other uploads
+    # A client that is gone or too slow must not block other uploads.
+    except TimeoutError:
       raise SilentError(
-        f'No data arrived for {SILENT_SECONDS:g} s. Please send it again.'
+        f'No data, or too little, arrived for {SILENT_SECONDS:g} s. Please '
+        'send it again.'
       ) from None
     length += len(part)
     if length > max_bytes:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+import time
 import zipfile
 
 import numpy as np
@@ -670,6 +671,35 @@ def test_who_falls_silent_in_the_middle_of_a_file_keeps_nobody_waiting(
     answer = connection.getresponse()
     assert answer.status == 408 and b'send it again' in answer.read()
     connection.close()
+
+
+def test_who_sends_drop_by_drop_keeps_nobody_waiting(client, monkeypatch):
+  monkeypatch.setattr(boundary, 'SILENT_SECONDS', 1.0)
+  slow = []
+  for _ in range(server.MAX_UPLOADS):
+    slow.append(http.client.HTTPConnection('127.0.0.1', client.port, 120))
+    slow[-1].putrequest('POST', '/photographs')
+    slow[-1].putheader('Content-Length', '1000')
+    slow[-1].endheaders(b'x')
+  stop = threading.Event()
+
+  def drip():
+    while not stop.wait(0.2):
+      for connection in slow:
+        with contextlib.suppress(OSError):
+          connection.send(b'x')
+
+  thread = threading.Thread(target=drip)
+  thread.start()
+  start = time.monotonic()
+  try:
+    assert client.ask('POST', '/photographs', b'')[0] == 422
+    assert time.monotonic() - start < 60
+  finally:
+    stop.set()
+    thread.join()
+    for connection in slow:
+      connection.close()
 
 
 def test_a_format_that_is_too_small_is_said(client, monkeypatch):
