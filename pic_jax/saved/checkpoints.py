@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -108,6 +109,10 @@ class Saver:
       'provenance': provenance(),
     }
     self._directory.mkdir(parents=True, exist_ok=True)
+    # A process that was killed while saving left a checkpoint's worth of disk;
+    # Orbax removes it only if the same step is saved again.
+    for path in self._directory.glob('*.orbax-checkpoint-tmp*'):
+      shutil.rmtree(path, ignore_errors=True)
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(

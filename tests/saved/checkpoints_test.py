@@ -249,6 +249,18 @@ def test_other_names_beside_checkpoints_are_left_alone(run):
   leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
 
 
+def test_what_a_kill_left_unfinished_is_removed_by_the_next_save(run):
+  workdir, config, states = run
+  for name in ('4.orbax-checkpoint-tmp', '5.orbax-checkpoint-tmp-17'):
+    shutil.copytree(workdir / 'checkpoints/3', workdir / 'checkpoints' / name)
+  (workdir / 'checkpoints' / '3.damaged.17').mkdir()
+  saver = checkpoints.Saver(str(workdir), config, max_to_keep=2)
+  saver.save(states[3].replace(step=np.int32(6)))
+  saver.close()
+  names = {path.name for path in (workdir / 'checkpoints').iterdir()}
+  assert names == {'3', '6', '3.damaged.17'}
+
+
 def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(run, monkeypatch):
   def fail(path):
     raise OSError(errno.ESTALE, 'Stale file handle', str(path))
