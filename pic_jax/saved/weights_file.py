@@ -20,6 +20,7 @@ from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import earlier_versions, recommended_sampling, run_config
 
 SUFFIX = '.safetensors'
+LFS = b'version https://git-lfs'
 # Metadata key of the prior of colours, by which guidance divides.
 PRIOR_KEY = 'colour_prior'
 # Folder of the models that come with this package. Each has a card, NAME.md.
@@ -114,6 +115,11 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
     ValueError,  # from json and int
     safetensors.SafetensorError,
   ) as error:
+    with contextlib.suppress(OSError), open(path, 'rb') as found:
+      if found.read(len(LFS)) == LFS:
+        raise errors.RunError(
+          f'{path}: a pointer of Git LFS; fetch it: `git lfs pull`.'
+        ) from None
     raise errors.RunError(
       f'{path}: not a file of weights of pic_jax ({error}).'
     ) from None

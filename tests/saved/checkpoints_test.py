@@ -366,6 +366,13 @@ def test_other_files_are_no_weights(tmp_path):
     weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), step=0)
 
 
+def test_a_pointer_in_place_of_weights_is_named(tmp_path):
+  path = tmp_path / 'w.safetensors'
+  path.write_text('version https://git-lfs.github.com/spec/v1\nsize 9\n')
+  with pytest.raises(errors.RunError, match='git lfs pull'):
+    trained_model.load_trained(str(path))
+
+
 def test_weights_that_float16_does_not_hold_are_not_written(tmp_path):
   params = {'head': {'V': np.float32([1.0, 7e4])}}
   path = tmp_path / 'w.safetensors'
