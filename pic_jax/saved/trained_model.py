@@ -135,12 +135,24 @@ def _load_workdir(
 
   restored = checkpoints.restore(workdir, step)
   if restored is None:
-    raise errors.RunError(
-      f'{workdir} has no checkpoint. The published models are '
-      f'{", ".join(weights_file.published())}.'
-    )
+    published = ', '.join(weights_file.published())
+    instead = f'The published models are {published}.'
+    if found := _workdir_around(pathlib.Path(workdir)):
+      instead = f'It is inside a workdir: did you mean {found}?'
+    raise errors.RunError(f'{workdir} has no checkpoint. {instead}')
   tree, meta = restored
   return tree, run_config.stored(meta['config'], workdir), int(meta['step'])
+
+
+def _workdir_around(path: pathlib.Path) -> str:
+  """Returns the source for a path inside a workdir, else ''."""
+  if not path.exists():
+    return ''
+  if path.name in (run_config.CONFIG_FILE, run_config.CHECKPOINTS):
+    return str(path.parent)
+  if path.name.isdecimal() and path.parent.name == run_config.CHECKPOINTS:
+    return f'{path.parent.parent}@{path.name}'
+  return ''
 
 
 def load_config(source: str) -> ml_collections.ConfigDict:

@@ -319,6 +319,18 @@ def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
     trained_model.load_trained(str(tmp_path / 'empty'))
 
 
+@pytest.mark.parametrize(
+  'name', ['config.json', 'checkpoints', 'checkpoints/3']
+)
+def test_a_path_inside_a_workdir_names_the_workdir(name, run):
+  workdir = run[0]
+  (workdir / 'config.json').touch()
+  with pytest.raises(errors.RunError) as error:
+    trained_model.load_trained(f'{workdir / name}/')
+  assert f'did you mean {workdir}' in str(error.value)
+  assert ('@3' in str(error.value)) == name.endswith('3')
+
+
 def test_a_misfit_lists_at_most_twelve_lines(run):
   tree, _ = checkpoints.restore(str(run[0]))
   parameter_check.check_fit(tree['params'], tree['params'], 'here')
