@@ -62,7 +62,7 @@ def train_and_evaluate(
     The final state, replicated over the local devices.
 
   Raises:
-    Stopped: if SIGTERM or SIGINT was received. The state is saved before.
+    Stopped: if a signal asked the run to stop. The state is saved before.
     UserError: if the workdir or the data set does not fit the config.
     RunError: if the loss or the gradient is not finite in many steps in a row,
       the device is out of memory, a checkpoint cannot be written or read, or
