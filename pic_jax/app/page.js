@@ -44,6 +44,8 @@ const versions = new Versions(about, {
 const steps = new Steps(() => versions.draw(), reopen);
 const pins = new Pins(stage, about, (list) => {
   const {work} = current();
+  // The first pin also orders the versions by how well they follow their pins,
+  // unless the user has chosen another order.
   const isFirst = !work.pins.length && list.length > 0;
   const {order} = work;
   const ordered = {...work,
@@ -351,7 +353,7 @@ on('pins-file', 'change', async () => {
   // Setting the value to '' releases the file, so it must be read before.
   if (file) await pins.load(file).finally(() => { input('pins-file').value = ''; });
 });
-for (const [id, does] of Object.entries({
+for (const [id, action] of Object.entries({
   'save-png': () => saving.save(about, 'png', false),
   'save-jpg': () => saving.save(about, 'jpg', false),
   'save-beside': () => saving.save(about, 'jpg', true),
@@ -361,7 +363,7 @@ for (const [id, does] of Object.entries({
 })) {
   on(id, 'click', () => {
     closeMenus();
-    return does();
+    return action();
   });
 }
 for (const [id, name] of SLIDERS) {

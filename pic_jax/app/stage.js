@@ -184,6 +184,7 @@ export class Stage {
       (y - this.y) / (side * this.height)];
   }
 
+  /** Listens to pointers, the wheel and the zoom buttons. */
   listen() {
     const {root} = this;
     root.addEventListener('pointerdown', (event) => this.press(event));
@@ -203,6 +204,7 @@ export class Stage {
       'click', () => this.zoomCentre(1 / 1.5));
   }
 
+  /** Listens to keys on the divider and on the crosshair. */
   listenToKeys() {
     this.divider.addEventListener('keydown', (event) => {
       const step = {ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1}[
@@ -256,7 +258,10 @@ export class Stage {
     this.place();
   }
 
-  /** @param {PointerEvent} event */
+  /**
+   * Begins a tap, a drag or a pinch.
+   * @param {PointerEvent} event
+   */
   press(event) {
     const target = /** @type {Element} */ (event.target);
     if (event.button || target.closest('#zoom')) return;
@@ -272,7 +277,10 @@ export class Stage {
     this.hasMoved = this.pointers.size > 1 || slides;
   }
 
-  /** @param {PointerEvent} event */
+  /**
+   * Moves a pin, the divider or the picture.
+   * @param {PointerEvent} event
+   */
   move(event) {
     const pointer = this.pointers.get(event.pointerId);
     if (!pointer) return;
@@ -314,7 +322,10 @@ export class Stage {
     this.zoomBy(distance(moved.now) / Math.max(1, distance(before)), x, y);
   }
 
-  /** @param {PointerEvent} event */
+  /**
+   * Ends a drag, or reports a tap.
+   * @param {PointerEvent} event
+   */
   release(event) {
     const pointer = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);

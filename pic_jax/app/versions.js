@@ -49,13 +49,13 @@ export class Versions {
   /**
    * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
    *   function with the server's id of the open photograph
-   * @param {{choose: (id: number) => void, keep: (id: number) => void}} does
-   *   callbacks that show a version in the large view, and that give it a star
+   * @param {{choose: (id: number) => void, keep: (id: number) => void}} handlers
+   *   functions that show a version in the large view, and that give it a star
    *   or take it away
    */
   constructor(about, {choose, keep}) {
     this.about = about;
-    this.does = {choose, keep};
+    this.handlers = {choose, keep};
     /** @type {AbortController | null} */
     this.drawing = null;
   }
@@ -67,10 +67,10 @@ export class Versions {
     const {work, photo} = current();
     this.settle();
     // The version in the large view is drawn first.
-    const first = (/** @type {Version} */ version) => (
+    const rank = (/** @type {Version} */ version) => (
       Number(version.id !== work.chosen));
     const waiting = work.versions.filter(isWaiting).sort(
-      (a, b) => first(a) - first(b));
+      (a, b) => rank(a) - rank(b));
     let done = 0;
     update({progress: {done, total: waiting.length}});
     try {
@@ -173,9 +173,11 @@ export class Versions {
 
   /** Versions in the order in which they are shown. */
   get inOrder() {
-    const place = new Map(state.sequence.map((id, index) => [id, index]));
-    const at = (/** @type {Version} */ {id}) => place.get(id) ?? 1e9 + id;
-    return [...(state.work?.versions ?? [])].sort((a, b) => at(a) - at(b));
+    const positions = new Map(state.sequence.map((id, index) => [id, index]));
+    const position = (/** @type {Version} */ {id}) => (
+      positions.get(id) ?? 1e9 + id); // new versions come last
+    return [...(state.work?.versions ?? [])].sort(
+      (a, b) => position(a) - position(b));
   }
 
   /**
@@ -185,7 +187,7 @@ export class Versions {
   step(by) {
     const versions = this.inOrder;
     const index = versions.findIndex(({id}) => id === state.work?.chosen) + by;
-    if (versions[index]) this.does.choose(versions[index].id);
+    if (versions[index]) this.handlers.choose(versions[index].id);
   }
 
   /** Shows the list, the progress and the remedy for pins. */
@@ -209,8 +211,8 @@ export class Versions {
   makeCard({id}) {
     const pick = make('button', {class: 'pick'}, make('canvas'));
     const keep = make('button', {class: 'keep'});
-    pick.addEventListener('click', () => this.does.choose(id));
-    keep.addEventListener('click', () => this.does.keep(id));
+    pick.addEventListener('click', () => this.handlers.choose(id));
+    keep.addEventListener('click', () => this.handlers.keep(id));
     return make('li', {class: 'sample'}, pick, make('b'), keep,
       make('span', {class: 'bits'}));
   }
@@ -319,6 +321,7 @@ let tick;
 function renderCure(versions) {
   const chosen = versions.find(({id}) => id === state.work?.chosen);
   const picture = chosen && !isWaiting(chosen) ? pictureOf(chosen) : undefined;
+  // The second note, if there is one, says which pins lie in the same cell.
   const [, clash] = picture?.notes ?? [];
   const misses = picture?.taken != null && picture.taken < 0.4;
   const text = clash ? `${clash}.`

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pic_jax.runtime import terminal
 
 FOLDER = pathlib.Path(os.path.expanduser('~'), '.cache', 'pic_jax')
+# Size of the cache above which old files are deleted.
 MAX_BYTES = 1 << 30
+# Environment variable by which a user chooses another folder.
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
+# Flags that `compile_quickly` sets.
 XLA_FLAGS = '--xla_backend_optimization_level=1'
+# Device files that show that there is an accelerator.
 ACCELERATORS = ('/dev/nvidia[0-9]*', '/dev/kfd', '/dev/accel*', '/dev/vfio/*')
 # Programs that this process has used, as passed to `first_use`.
 _used: set[str] = set()
@@ -24,7 +28,7 @@ def enable() -> None:
 
   if os.environ.get(VARIABLE) or jax.config.jax_compilation_cache_dir:
     return
-  if not FOLDER.is_absolute():  # a user without a home, as in many containers
+  if not FOLDER.is_absolute():  # no home folder, as in many containers
     return
   jax.config.update('jax_compilation_cache_dir', str(FOLDER))
   prune(FOLDER, MAX_BYTES)
@@ -45,12 +49,12 @@ def compile_quickly() -> None:
 def first_use(program: str, text: str) -> Iterator[None]:
   """Prints a line if a program has not been compiled on this machine yet.
 
-  Used as the context of the program's first call. An empty file in the cache
-  records that the program has been compiled.
+  The first call of the program must be inside this context. Afterwards an empty
+  file in the cache records that the program has been compiled.
 
   Args:
-    program: text that identifies the program, with everything that it depends
-      on.
+    program: text that identifies the program and everything that its compiled
+      form depends on.
     text: line that tells the user why they have to wait.
   """
   import jax
@@ -71,7 +75,7 @@ def first_use(program: str, text: str) -> Iterator[None]:
 
 
 def prune(folder: pathlib.Path, max_bytes: int) -> None:
-  """Deletes the least recently used files until `max_bytes` are not exceeded.
+  """Deletes the least recently used files of a cache that is too large.
 
   Args:
     folder: folder of the cache; it may be missing.

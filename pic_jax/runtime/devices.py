@@ -25,7 +25,8 @@ def check() -> None:
   """
   try:
     jax.devices()
-  except (RuntimeError, AssertionError) as error:  # `cuda` raises the latter
+  # JAX raises an AssertionError for 'cuda' and a RuntimeError for other kinds.
+  except (RuntimeError, AssertionError) as error:
     asked = os.environ.get('JAX_PLATFORMS', '')
     reason = str(error).partition(' (')[0] or 'there is no such device'
     raise errors.UserError(
@@ -115,7 +116,7 @@ def fetch(tree: Any) -> Any:
 
 
 def is_main() -> bool:
-  """Returns whether this process writes files and results, as only one does."""
+  """Returns whether this is the process that writes files and results."""
   return jax.process_index() == 0
 
 
@@ -131,7 +132,11 @@ def round_up(batch_size: int) -> int:
 
 
 def broadcast(tree: Any) -> Any:
-  """Returns process 0's arrays on all processes; shapes must be equal."""
+  """Returns the arrays of process 0, on all processes.
+
+  Args:
+    tree: arrays, which must have the same shapes on all processes.
+  """
   if jax.process_count() == 1:
     return tree
   return multihost_utils.broadcast_one_to_all(tree)

@@ -8,7 +8,7 @@ import sys
 from pic_jax.runtime import errors
 
 # Environment variables that a user sets to start the processes by hand.
-# `ADDRESS` is host:port of process 0, and JAX reads it without our help.
+# `ADDRESS` holds host:port of process 0, and JAX itself reads it.
 ADDRESS = 'JAX_COORDINATOR_ADDRESS'
 # Argument of `jax.distributed.initialize` -> variable that holds its value.
 BY_HAND = {'num_processes': 'JAX_NUM_PROCESSES', 'process_id': 'JAX_PROCESS_ID'}
@@ -20,7 +20,12 @@ HEARTBEAT_SECONDS = 100
 
 
 def _launcher() -> str:
-  """Returns the sign that there are several processes; '' if there is none."""
+  """Detects whether this process is one of several.
+
+  Returns:
+    Text that says how several processes were detected, or '' if the process
+    seems to be alone.
+  """
   if os.environ.get(ADDRESS):
     return f'{ADDRESS} is set'
   for name, variable in LAUNCHERS.items():
@@ -33,7 +38,10 @@ def _launcher() -> str:
 
 
 def _by_hand() -> dict[str, int]:
-  """Returns the arguments of `initialize` that the variables `BY_HAND` hold.
+  """Reads the variables `BY_HAND`.
+
+  Returns:
+    Arguments of `jax.distributed.initialize`.
 
   Raises:
     UserError: if a variable is not set to a number.

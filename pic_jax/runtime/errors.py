@@ -58,9 +58,9 @@ def fail(code: int, message: object) -> None:
 
 
 def in_one_line(text: object) -> str:
-  """Returns a text with line breaks, control characters and bad bytes escaped.
+  """Makes a text printable on one line.
 
-  Bad bytes are bytes that are not UTF-8.
+  Line breaks, control characters and bytes that are not UTF-8 are escaped.
   """
   text = str(text)
   # In an ASCII locale, Python turns the other letters of a file name into
@@ -137,7 +137,7 @@ def one_line() -> Iterator[None]:
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
   except (MemoryError, RuntimeError) as error:
-    # JAX raises a RuntimeError of this text on all devices.
+    # JAX reports missing device memory by a RuntimeError with this text.
     is_memory = isinstance(error, MemoryError)
     if not is_memory and 'RESOURCE_EXHAUSTED' not in str(error):
       raise

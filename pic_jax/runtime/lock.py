@@ -261,9 +261,10 @@ def _is_touched(folder: pathlib.Path, path: pathlib.Path) -> bool:
   age = _now(folder) - touched
   if age > -STALE_SECONDS:
     return age < STALE_SECONDS
-  # The clock was set back, or the holder's is ahead: only waiting tells.
+  # The holder's clock is ahead, or the clock was set back, so the age says
+  # nothing.
   print(
-    f'{path} was touched in the future: waiting {STALE_SECONDS:g} s to see '
+    f'{path} was touched in the future. Waiting {STALE_SECONDS:g} s to see '
     'whether its holder still touches it.',
     file=sys.stderr,
   )

@@ -305,7 +305,8 @@ def _newer_orbax(meta: dict[str, Any]) -> str:
     meta: description of the checkpoint.
 
   Returns:
-    Name and version of the package, or '' if the installed one is as new.
+    Name and version of the package, or '' if the installed version is not
+    older.
   """
 
   def numbers(version: str) -> list[int]:

@@ -13,11 +13,13 @@ from pic_jax.runtime import fields
 class Data:
   """Images for training and evaluation."""
 
-  # Name of a tensorflow-datasets data set, 'folder', 'array' or 'patches'.
+  # Name of a tensorflow-datasets data set, or one of 'folder', 'array' and
+  # 'patches' (see `data.sources`).
   name: str = fields.declare('cifar10')
   # Folder that holds the images, arrays or data sets. '' is the default folder
   # of tensorflow-datasets.
   data_dir: str = fields.declare('')
+  # Splits may be parts of a split, such as 'train[:90%]'.
   train_split: str = fields.declare('train')
   # Split that is scored during training, for choosing settings.
   validation_split: str = fields.declare('train')
@@ -36,7 +38,8 @@ class Data:
   # Smallest side of the random crops of training images, as a fraction of the
   # image's side. 1 means that images are not cropped.
   smallest_crop: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
-  # Fraction of training images that are shown as random old film shows them.
+  # Fraction of training images that are changed to look like old film, see
+  # `images.film`.
   film_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
   # Number of unreadable images that a run tolerates. -1 is the default: 1 % of
   # the training images, none in evaluation.
@@ -49,8 +52,8 @@ class Data:
 class Optimizer:
   """Optimiser (paper sec. 3.3)."""
 
-  # 'muon' trains the directions of hidden kernels by Muon, and all other
-  # parameters by Adam.
+  # 'muon' trains the directions of weight-normalised hidden kernels by Muon,
+  # and all other parameters by Adam.
   name: str = fields.declare('adam', ('adam', 'muon'))
   # Initial learning rate of Adam (paper sec. 3.3).
   learning_rate: float = fields.declare(1e-3)
@@ -64,7 +67,7 @@ class Optimizer:
   # Decay rates of Adam's two moments (paper sec. 3.3).
   b1: float = fields.declare(0.95, fields.ABOVE_0_TO_1)
   b2: float = fields.declare(0.9995, fields.ABOVE_0_TO_1)
-  # Decay of the averaged parameters per step (authors' code).
+  # Decay rate of the moving average of the parameters (authors' code).
   ema_decay: float = fields.declare(0.999, fields.ABOVE_0_TO_1)
 
 
@@ -86,7 +89,7 @@ class Training:
   backbone_weights: str = fields.declare('')
   log_every_steps: int = fields.declare(100)
   checkpoint_every_steps: int = fields.declare(2000)
-  # Number of checkpoints that are kept: the last ones.
+  # Number of the most recent checkpoints that are kept.
   num_checkpoints: int = fields.declare(3)
   # 0 or a negative number means never. Both are allowed, because older versions
   # did not check these fields.

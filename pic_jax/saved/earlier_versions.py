@@ -62,6 +62,7 @@ def upgrade(sections: dict[str, Any]) -> None:
         'Please remove the former.'
       )
     model['chroma_filter'] = chroma_filter
+  # Before this field existed, the factor was the product of the strides.
   strides = [stride for _, stride, _, _ in model['embedding_stages']]
   model.setdefault('chroma_factor', math.prod(strides))
   is_median = model.pop('point_estimate', '') == 'median'
