@@ -73,7 +73,8 @@ def convolve(
   # The default precision is bfloat16 on TPU and TF32 on GPU.
   precision = 'highest' if x.dtype == jnp.float32 else None
   if kernel.shape[:2] == (1, 1) and stride == 1:
-    # XLA's gradient of a 1x1 convolution takes 2.4 times as long on CPU.
+    # On CPU the gradient of a 1x1 convolution takes 2.4 times as long as that
+    # of a matrix product.
     return jnp.dot(x, kernel[0, 0], precision=precision)
   if winograd.should_use(x, kernel, padding, stride=stride, dilation=dilation):
     sides = winograd.explicit_sides(padding, dilation)
@@ -98,7 +99,7 @@ def parameter(
 ) -> jax.Array:
   """Returns a parameter as `Module.param` does, but does not check its shape.
 
-  The check of flax traces `init_fn` for every parameter at every application,
+  That check traces `init_fn` for every parameter whenever the model is applied,
   which adds a second to each start. It is not needed, because the shapes of
   loaded parameters are compared with those of the model when they are loaded.
   """
