@@ -20,9 +20,10 @@ MAX_COLOURS = 3
 MIN_SHARE = 0.05
 # Distance in (a, b) up to which colours count as similar, Lab units.
 RADIUS = 16.0
-# Number of vivid colours, and the angle in (a, b) of the first, a red.
+# Number of vivid colours.
 NUM_HUES = 12
-FIRST_HUE = 40.0  # degrees
+# Angle in the (a, b) plane of the first vivid colour, a red, in degrees.
+FIRST_HUE = 40.0
 # Values of L among which the colour stored in a pin is chosen. At smaller or
 # larger L, sRGB has few saturated colours.
 PIN_LUMINANCES = np.arange(30.0, 91.0, 5.0, np.float32)

@@ -251,13 +251,16 @@ class Studio:
 
   @property
   def _saturation(self) -> float:
-    """The saturation that the model recommends, initial value of the slider."""
+    """The saturation that the model recommends; the slider starts there."""
     return self._colorizer.recommended.saturation
 
   def _shown(self, chroma: np.ndarray) -> np.ndarray:
-    """Returns sampled chroma [..., 2], Lab units, as the page first shows it.
+    """Multiplies chroma by the recommended saturation, as the page shows it.
 
-    The colours of pins are meant at this saturation.
+    The colours of pins are colours of a picture at this saturation.
+
+    Args:
+      chroma: [..., 2] sampled chroma, Lab units.
     """
     return self._saturation * chroma
 

@@ -49,9 +49,9 @@ export class Versions {
   /**
    * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
    *   function with the server's id of the open photograph
-   * @param {{choose: (id: number) => void, keep: (id: number) => void}} handlers
-   *   functions that show a version in the large view, and that give it a star
-   *   or take it away
+   * @param {{choose: (id: number) => void,
+   *   keep: (id: number) => void}} handlers functions that show a version in
+   *   the large view, and that give it a star or take it away
    */
   constructor(about, {choose, keep}) {
     this.about = about;

@@ -1,8 +1,8 @@
 // @ts-check
-// The pictures on the stage. At first the version is shown as the grey
-// photograph with the colours of the version's small picture. It is replaced by
-// the version as the server renders it for this screen. After a zoom, the
-// visible part is rendered again, at a higher resolution.
+// The pictures on the stage. The first picture of a version is the grey
+// photograph with the colours of the version's small picture. It is shown until
+// the server has rendered the version at the resolution of this screen. After a
+// zoom, the server renders the visible part again, at a higher resolution.
 
 import {adjust} from './colors.js';
 import {element} from './dom.js';
