@@ -260,7 +260,7 @@ def test_another_model_in_the_same_workdir_is_refused(finished):
   config = config.copy_and_resolve_references()
   config.model.gated = False
   config.optimizer.name = 'adam'
-  with pytest.raises(errors.UserError, match="gated: True .* 'muon' there"):
+  with pytest.raises(errors.UserError, match="gated: stored True.* 'muon'"):
     loop.train_and_evaluate(config, str(workdir))
 
 
