@@ -23,7 +23,7 @@ from pic_jax.runtime import errors
 MAX_REQUEST_BYTES = 1_000_000
 # Longest wait for the next part of a body.
 SILENT_SECONDS = 30.0
-# Slowest body, in bytes per second after those seconds.
+# Smallest mean rate of a body in bytes per second, after `SILENT_SECONDS`.
 LEAST_RATE = 1000
 # Headers of every response.
 HEADERS = (
@@ -49,7 +49,7 @@ class TooLargeError(ValueError):
 
 
 class SilentError(TimeoutError):
-  """A request whose body stopped arriving."""
+  """A request whose body stopped arriving, or arrives too slowly."""
 
 
 # HTTP status for each type of exception that a request may raise.
@@ -177,8 +177,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
   Raises:
     TooLargeError: if it has more than `max_bytes` bytes.
-    SilentError: if no part of it arrives for `SILENT_SECONDS`, or less than
-      `LEAST_RATE` afterwards.
+    SilentError: if no part of it arrives for `SILENT_SECONDS`, or if it arrives
+      more slowly than `LEAST_RATE` allows.
   """
   parts, length = [], 0
   start = time.monotonic()

@@ -17,10 +17,9 @@ class StopRequested(BaseException):
 class Signals:
   """Context in which SIGTERM, SIGINT and SIGHUP are only recorded.
 
-  A closed terminal or a lost connection sends SIGHUP; `nohup` ignores it.
-
   The work looks at `received` and stops when its state can be saved. A second
-  SIGINT ends the process at once.
+  SIGINT ends the process at once. A closed terminal or a lost connection sends
+  SIGHUP, which has no effect on a process that `nohup` started.
 
   Attributes:
     received: number of the last signal, or None.

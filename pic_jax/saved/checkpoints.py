@@ -109,8 +109,9 @@ class Saver:
       'provenance': provenance(),
     }
     self._directory.mkdir(parents=True, exist_ok=True)
-    # A process that was killed while saving left a checkpoint's worth of disk;
-    # Orbax removes it only if the same step is saved again.
+    # A process that was killed while it saved has left a temporary folder as
+    # large as a checkpoint. Orbax removes it only if the same step is saved
+    # again.
     for path in self._directory.glob('*.orbax-checkpoint-tmp*'):
       shutil.rmtree(path, ignore_errors=True)
     self._manager = ocp.CheckpointManager(

@@ -138,14 +138,22 @@ def _load_workdir(
     published = ', '.join(weights_file.published())
     instead = f'The published models are {published}.'
     if found := _workdir_around(pathlib.Path(workdir)):
-      instead = f'It is inside a workdir: did you mean {found}?'
+      instead = f'It is inside a workdir. Did you mean {found}?'
     raise errors.RunError(f'{workdir} has no checkpoint. {instead}')
   tree, meta = restored
   return tree, run_config.stored(meta['config'], workdir), int(meta['step'])
 
 
 def _workdir_around(path: pathlib.Path) -> str:
-  """Returns the source for a path inside a workdir, else ''."""
+  """Returns the workdir of a path, if the path is a part of one.
+
+  Args:
+    path: path without a checkpoint.
+
+  Returns:
+    The workdir for its config or its folder of checkpoints, 'workdir@step' for
+    the folder of one checkpoint, or '' for any other path.
+  """
   if not path.exists():
     return ''
   if path.name in (run_config.CONFIG_FILE, run_config.CHECKPOINTS):

@@ -20,6 +20,7 @@ from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import earlier_versions, recommended_sampling, run_config
 
 SUFFIX = '.safetensors'
+# First bytes of the text file that Git LFS puts in place of a large file.
 LFS = b'version https://git-lfs'
 # Metadata key of the prior of colours, by which guidance divides.
 PRIOR_KEY = 'colour_prior'
@@ -118,7 +119,7 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
     with contextlib.suppress(OSError), open(path, 'rb') as found:
       if found.read(len(LFS)) == LFS:
         raise errors.RunError(
-          f'{path}: a pointer of Git LFS; fetch it: `git lfs pull`.'
+          f'{path} is a pointer of Git LFS. Fetch the file with `git lfs pull`.'
         ) from None
     raise errors.RunError(
       f'{path}: not a file of weights of pic_jax ({error}).'
