@@ -31,10 +31,10 @@ from pic_jax.saved import run_config
 NUM_VALUES = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
 STEPS_PER_UNIT = logistic_mixture.STEPS_PER_UNIT
-# Function that codes or decodes symbols: it takes their probabilities [N, ...,
-# S] and their position, and returns the symbols [N, ...]. A position is (row,
-# col, channel) in the coarsest map, or (level, index of the symbol in a cell)
-# for all cells of a finer level.
+# Function that codes or decodes symbols. It takes their probabilities
+# [N, ..., S] and their position, and returns the symbols [N, ...]. A position
+# is (row, col, channel) in the coarsest map; for all cells of a finer level it
+# is (level, index of the symbol in a cell).
 SymbolFn = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 
@@ -232,7 +232,7 @@ class Coder:
     """Visits the pixels in order and asks the host for their symbols.
 
     Returns:
-      The chroma [B, h, w, 2] that the symbols are, in network units.
+      The chroma [B, h, w, 2] of these symbols, in network units.
     """
     net = self._model.build_embedding(gives_features=True)
     embedded = net.apply({'params': params['embedding']}, luminance)
@@ -277,5 +277,5 @@ def to_text(report: dict[str, Any]) -> str:
   return (
     f'{report["num_coded_images"]} images coded in {report["code_bytes"]:,} '
     f'bytes, {report["likelihood_bytes"]:,.1f} by the likelihood; '
-    f'{report["num_decoded_exactly"]} decoded bit by bit'
+    f'{report["num_decoded_exactly"]} decoded exactly'
   )

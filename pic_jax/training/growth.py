@@ -105,6 +105,7 @@ class _Growth:
         'block there to copy.'
       )
     result = {}
+    # concat-ELU doubles the inputs; a gated block has a gate for each value.
     twice = (width, width)
     outputs = twice if self.after.gated else (width,)
     for name in before:
@@ -154,8 +155,8 @@ class _Growth:
         else part
         for name, part in old['backbone'].items()
       }
-    # The kernel of hints already has the new width if the trained model had no
-    # hints, so that it was only now added.
+    # If the trained model has no hints, `parameters.completed` has added their
+    # kernel with the new width already.
     if 'hints' in old:
       missing = width[1] - old['hints'].shape[-1]
       result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))

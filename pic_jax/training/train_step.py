@@ -93,7 +93,7 @@ class Recipe(NamedTuple):
       `classification_head.class_weights`. None for other heads.
     film_share: share of the images that are shown through old film; see `film`.
     frozen: names of the networks (keys of the parameters) that do not learn.
-    levels_taught: [B] numbers of finer levels that each row of the global batch
+    levels_taught: [B] number of finer levels that each row of the global batch
       teaches; None if every row teaches all levels.
   """
 
