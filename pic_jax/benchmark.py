@@ -36,8 +36,8 @@ KEYS = {
   # Seconds of one image or canvas. Core seconds are summed over all threads.
   'core_seconds': ('core s', '.5f'),
   'wall_seconds': ('wall s', '.5f'),
-  # Time of sampling one canvas, in passes of the decoder over the whole map; of
-  # the parallel method their number.
+  # Time of sampling a canvas, divided by that of one pass of the decoder over
+  # the whole map. For the parallel method, its number of passes.
   'decoder_passes': ('passes', '.2f'),
   # Operations for one image, in 10^9.
   'gflop': ('GFLOP', '.3f'),

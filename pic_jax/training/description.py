@@ -29,7 +29,7 @@ class Layer:
     name: 'network/layer'.
     operation: kind of the layer, for instance '3x3 conv / 2' (with a stride of
       2) or 'gated block'.
-    resolution: (h, w) of the output; of a block, of its first convolution.
+    resolution: (h, w) of the output.
     width: number of output channels.
     dilation: largest dilation of its convolutions.
     num_parameters: number of parameters.
@@ -118,7 +118,8 @@ def _count(
       operation = 'gated block' if block.gated else 'block'
     name = '/'.join(path)
   layer = table.setdefault(path, Layer(name, operation, (0, 0), 0, 1, 0, 0))
-  # Of the backbone the last convolution counts, of a block the first one.
+  # The size of the output is that of the last convolution of the backbone, but
+  # of the first one of a block.
   if operation == 'backbone' or not layer.width:
     layer.resolution, layer.width = shape[1:3], width
   layer.dilation = max(layer.dilation, dilation)
