@@ -327,7 +327,7 @@ def test_a_path_inside_a_workdir_names_the_workdir(name, run):
   (workdir / 'config.json').touch()
   with pytest.raises(errors.RunError) as error:
     trained_model.load_trained(f'{workdir / name}/')
-  assert f'did you mean {workdir}' in str(error.value)
+  assert f'Did you mean {workdir}' in str(error.value)
   assert ('@3' in str(error.value)) == name.endswith('3')
 
 
