@@ -102,6 +102,7 @@ class Saver:
       max_to_keep: number of checkpoints to keep.
       data: fingerprint of the training images.
     """
+    self._workdir, self._max_to_keep = workdir, max_to_keep
     self._directory = pathlib.Path(workdir).absolute() / run_config.CHECKPOINTS
     self._description = {
       'config': run_config.to_json(config),
@@ -117,7 +118,7 @@ class Saver:
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=max_to_keep,
+        max_to_keep=None,  # `_remove_old` does it, and may fail
         multiprocessing_options=_only_this_process(),
         create=False,  # if True, Orbax waits for all processes
       ),
@@ -144,6 +145,8 @@ class Saver:
       meta=ocp.args.JsonSave(meta | {'digest': digests.digest_json(meta)}),
     )
     try:
+      self._manager.wait_until_finished()
+      self._remove_old()
       saved = self._manager.save(step, args=args, force=True)
     except Exception as error:
       raise errors.RunError(self._failure(error)) from error
@@ -158,10 +161,27 @@ class Saver:
     """
     try:
       self._manager.wait_until_finished()
+      self._remove_old()
     except Exception as error:
       raise errors.RunError(self._failure(error)) from error
     finally:
       self._manager.close()
+
+  def _remove_old(self) -> None:
+    """Removes all but the last checkpoints.
+
+    One that cannot be removed is named in a warning and tried again later: on
+    network disks, another process that reads it is enough.
+    """
+    for step in saved_steps(self._workdir)[: -self._max_to_keep]:
+      try:
+        shutil.rmtree(self._directory / str(step))
+      except OSError as error:
+        print(
+          f'WARNING: the old checkpoint {self._directory / str(step)} cannot '
+          f'be removed ({error.strerror}).',
+          file=sys.stderr,
+        )
 
   def _failure(self, error: Exception) -> str:
     """Returns the message for an error that Orbax raised during a save."""

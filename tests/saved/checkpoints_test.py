@@ -261,6 +261,30 @@ def test_what_a_kill_left_unfinished_is_removed_by_the_next_save(run):
   assert names == {'3', '6', '3.damaged.17'}
 
 
+def test_an_old_checkpoint_that_cannot_be_removed_ends_no_run(
+  run, monkeypatch, capsys
+):
+  workdir, config, states = run
+  rmtree = shutil.rmtree
+
+  def fail(path, *args, **kwargs):
+    if str(path).endswith('checkpoints/2'):
+      raise OSError(errno.ENOTEMPTY, 'Directory not empty', str(path))
+    rmtree(path, *args, **kwargs)
+
+  monkeypatch.setattr(shutil, 'rmtree', fail)
+  saver = checkpoints.Saver(str(workdir), config, max_to_keep=2)
+  for step in (4, 5):
+    saver.save(states[3].replace(step=np.int32(step)))
+  saver.close()
+  assert checkpoints.saved_steps(workdir) == [2, 4, 5]
+  assert 'checkpoints/2 cannot be removed' in capsys.readouterr().err
+  monkeypatch.undo()
+  saver = checkpoints.Saver(str(workdir), config, max_to_keep=2)
+  saver.close()
+  assert checkpoints.saved_steps(workdir) == [4, 5]
+
+
 def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(run, monkeypatch):
   def fail(path):
     raise OSError(errno.ESTALE, 'Stale file handle', str(path))
