@@ -86,11 +86,8 @@ def _draw(
   """Computes what `draw_and_score` yields, except 'index', for a batch.
 
   Args:
-    params: parameters of the model.
     rgb: [b, H, W, 3] uint8.
     indices: [b] indices of the images in their source.
-    model: model that draws the samples.
-    sampling: the sampling section of a config.
   """
   lab = model.split_lab(rgb)
   keys = sample.image_keys(sampling.seed, indices)

@@ -188,19 +188,7 @@ def _train(
   actions: periodic.Periodic,
   stop: signals.Signals,
 ) -> train_step.TrainState:
-  """Runs the loop.
-
-  Args:
-    config: config of the run.
-    state: initial state, on the host.
-    step_fn: training step, not yet compiled.
-    source: training images.
-    actions: periodic actions.
-    stop: handler of signals.
-
-  Returns:
-    The final state, replicated over the local devices.
-  """
+  """Runs the loop from a state on the host to the final, replicated state."""
   training, step = config.training, int(state.step)
   state = devices.replicate(state)
   keys = devices.replicate(jax.random.key(training.seed))

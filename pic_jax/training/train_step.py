@@ -156,8 +156,7 @@ def loss_fn(
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
   """Builds the loss: mean bits/dim, and the weighted auxiliary loss.
 
-  The auxiliary loss is the bits/dim of the embedding's own mixture. A head
-  without a likelihood has a loss of its own (`heads.Head.loss`).
+  The auxiliary loss is the bits/dim of the embedding's own mixture.
 
   Returns:
     A function of (params, rgb [B, H, W, 3] uint8, dropout_key) that returns the
@@ -168,8 +167,8 @@ def loss_fn(
     params: parameters.Params, rgb: jax.Array, dropout_key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
-    film_key = jax.random.fold_in(dropout_key, 2)
-    lab = _split_with_film(model, recipe, rgb, key=film_key)
+    key = jax.random.fold_in(dropout_key, 2)
+    lab = _split_with_film(model, recipe, rgb, key=key)
     hint_map = None
     if model.hint_share:
       key = jax.random.fold_in(dropout_key, 1)
@@ -206,8 +205,7 @@ def loss_fn(
       parts['embedding_bits_per_dim'] = _embedding_bits(
         model, scores, lab, hint_map=hint_map
       )
-      # With levels the decoder's bits are divided by 4**levels as many values.
-      # Dividing the embedding's bits alike keeps their ratio.
+      # This keeps the ratio to the decoder's bits the same as without levels.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}
