@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import jax
 import pytest
@@ -88,4 +89,19 @@ def test_flags_of_the_user_and_accelerators_stay_as_they_are(monkeypatch):
   assert 'XLA_FLAGS' not in os.environ
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
   compilation_cache.compile_quickly()
-  assert os.environ['XLA_FLAGS'] == compilation_cache.XLA_FLAGS
+  assert compilation_cache.XLA_FLAGS in os.environ['XLA_FLAGS']
+
+
+@pytest.mark.parametrize(
+  ('version', 'is_known'), [('0.10.2', 1), ('0.20.0', 0)]
+)
+def test_versions_of_jaxlib_get_only_flags_that_they_know(
+  version, is_known, monkeypatch
+):
+  monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
+  monkeypatch.delenv('XLA_FLAGS', raising=False)
+  monkeypatch.setattr(metadata, 'version', lambda name: version)
+  compilation_cache.compile_quickly()
+  flags = os.environ['XLA_FLAGS'].split()
+  assert (compilation_cache.OLD_EMITTERS in flags) == is_known
+  monkeypatch.delenv('XLA_FLAGS')
