@@ -10,12 +10,10 @@ from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, Self, TypeVar, dataclass_transform
 
 import jax
-from jax.nn import (
-  elu as elu,
-  initializers as initializers,
-  relu6 as relu6,
-  sigmoid as sigmoid,
-)
+from jax.nn import elu as elu
+from jax.nn import initializers as initializers
+from jax.nn import relu6 as relu6
+from jax.nn import sigmoid as sigmoid
 
 _Call = TypeVar('_Call', bound=Callable[..., Any])
 _Module = TypeVar('_Module', bound=Module)
