@@ -8,7 +8,7 @@ import grain
 import ml_collections
 import numpy as np
 
-from pic_jax.data import fingerprints, sources, unreadable
+from pic_jax.data import fingerprints, image_source, sources, unreadable
 from pic_jax.images import resizing
 from pic_jax.runtime import errors, terminal
 
@@ -18,7 +18,7 @@ MEMORY_LIMIT_BYTES = 2 << 30
 
 def open_images(
   config: ml_collections.ConfigDict, split: str
-) -> Sequence[np.ndarray]:
+) -> image_source.ListedSource:
   """Opens a split of a data set, without reading its images.
 
   Args:
@@ -40,7 +40,7 @@ def open_images(
 
 def open_source(
   config: ml_collections.ConfigDict, split: str, is_training: bool = False
-) -> Sequence[np.ndarray]:
+) -> image_source.ImageSource:
   """Opens a split of a data set, and reads it into memory if it is small.
 
   A damaged or missing item raises `UnreadableError`. There may be
@@ -62,18 +62,18 @@ def open_source(
   )
 
 
-def open_test(config: ml_collections.ConfigDict) -> Sequence[np.ndarray]:
+def open_test(config: ml_collections.ConfigDict) -> image_source.ImageSource:
   """Opens the test split of a config; see `open_source`."""
   return open_source(config.data, config.data.test_split)
 
 
 def _decoded(
   config: ml_collections.ConfigDict,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   split: str,
   *,
   is_training: bool,
-) -> Sequence[np.ndarray]:
+) -> image_source.ImageSource:
   """Reads a source into memory if it is small; see `open_source`."""
   if isinstance(source, sources.ArraySource):
     return source
@@ -96,7 +96,7 @@ class TrainingImages(NamedTuple):
     fingerprint: fingerprint of their names and sizes; see `fingerprints`.
   """
 
-  images: Sequence[np.ndarray]
+  images: image_source.ImageSource
   fingerprint: dict[str, Any]
 
 
@@ -148,7 +148,7 @@ def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
 
 
 def _gather(
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   read_fn: Callable[[int, int, int], np.ndarray],
 ) -> Callable[[int, int, tuple[np.ndarray, np.ndarray]], np.ndarray]:
   """Builds the function that reads, crops and flips the images of a batch.
@@ -198,7 +198,7 @@ class _Joined:
 
 
 def _batches(
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   batch_size: int,
   seed: int,
   *,
@@ -235,7 +235,7 @@ def _batches(
 
 
 def train_dataset(
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   batch_size: int,
   seed: int,
   *,
@@ -307,7 +307,7 @@ def train_batches(
 
 
 def eval_batches(
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   batch_size: int,
   num_images: int = -1,
   *,
@@ -349,7 +349,7 @@ def eval_batches(
     yield np.stack([blank if x is None else x for x in images]), indices, mask
 
 
-def _shape_of(source: Sequence[np.ndarray]) -> tuple[int, ...]:
+def _shape_of(source: image_source.ImageSource) -> tuple[int, ...]:
   """Returns the shape [H, W, 3] of the first readable image."""
   for index in range(len(source)):
     with contextlib.suppress(unreadable.UnreadableError):

@@ -13,11 +13,12 @@ import pathlib
 import re
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 import numpy as np
 
-from pic_jax.data import unreadable
+from pic_jax.data import image_source, unreadable
 from pic_jax.images import image_files, resizing
 from pic_jax.runtime import errors, terminal
 
@@ -117,7 +118,8 @@ class TfdsSource:
     if data_dir:
       prepare += f' --data_dir={data_dir}'
     try:
-      self._source = tfds.data_source(
+      # Its type allows for a tree of sources, which several splits would give.
+      self._source: Any = tfds.data_source(
         name, split=split, data_dir=data_dir, download=False
       )
     except Exception as error:
@@ -244,7 +246,9 @@ class Mixture:
     ends: index after the last image of each source.
   """
 
-  def __init__(self, parts: Sequence[Sequence], shares: Sequence[float]):
+  def __init__(
+    self, parts: Sequence[image_source.ImageSource], shares: Sequence[float]
+  ):
     self.shares = tuple(shares)
     self.ends = tuple(itertools.accumulate(len(part) for part in parts))
     self._parts = parts

@@ -1,10 +1,10 @@
 """Tolerance for pictures of a data set that cannot be read, up to a limit."""
 
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 
+from pic_jax.data import image_source
 from pic_jax.runtime import errors, terminal
 
 # Default of `data.max_unreadable` for a training split: one picture in
@@ -33,7 +33,7 @@ class Tolerant:
   """Wraps a source, and limits the number of its unreadable pictures."""
 
   def __init__(
-    self, source: Sequence[np.ndarray], max_unreadable: int, text: str
+    self, source: image_source.ImageSource, max_unreadable: int, text: str
   ):
     """Wraps a source.
 
@@ -82,7 +82,7 @@ class Tolerant:
       f'WARNING: {reason} {self._text} ({count} of at most {self._limit}).'
     )
 
-  def decoded(self, size: int) -> Sequence[np.ndarray]:
+  def decoded(self, size: int) -> image_source.ImageSource:
     """Reads all pictures into memory.
 
     Returns:

@@ -7,7 +7,7 @@ and decoding must run the same compiled program at the same batch size on the
 same machine: the last bits of a convolution depend on all of these.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 from jax.experimental import io_callback
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import image_source, input_pipeline
 from pic_jax.evaluation import level_code, likelihood
 from pic_jax.model import (
   incremental_decoder,
@@ -79,7 +79,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 def measure(
   config: ml_collections.ConfigDict,
   params: parameters.Params,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   *,
   num_images: int,
 ) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Coder:
 
     self._stream = constriction.stream
     self._model = model
-    self._symbol_fn: SymbolFn | None = None
+    self._symbol_fn: SymbolFn  # set by `_run`
     self._walk = jax.jit(self._walk_fn)
 
   def encode(

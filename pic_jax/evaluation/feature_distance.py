@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import image_source, input_pipeline
 from pic_jax.evaluation import likelihood
 from pic_jax.model import (
   backbone_embedding,
@@ -174,7 +174,7 @@ def _features_of_sets(
 def measure(
   config: ml_collections.ConfigDict,
   params: parameters.Params,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   *,
   num_images: int,
 ) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def measure(
   reference = features_of_all(
     jax.device_put(devices.fetch(params)), [training[index] for index in chosen]
   )
-  report = {'num_feature_images': len(found['originals_taps'])}
+  report: dict[str, Any] = {'num_feature_images': len(found['originals_taps'])}
   for name in SETS:
     for part in PARTS:
       report[f'{name}_distance_{part}'] = distance(
@@ -224,7 +224,7 @@ def measure(
 
 def to_text(report: dict[str, Any]) -> str:
   """Formats the report as a table."""
-  rows = [('feature distance', 'taps', 'head')]
+  rows: list[tuple[str, ...]] = [('feature distance', 'taps', 'head')]
   for name in SETS:
     values = (report[f'{name}_distance_{part}'] for part in PARTS)
     rows.append((name, *(f'{value:.2f}' for value in values)))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import image_source, input_pipeline, sources
 from pic_jax.evaluation import metrics
 from pic_jax.images import color, image_files, resizing
 from pic_jax.model import levels, logistic_mixture, parameters, pic
@@ -28,7 +28,7 @@ FigureInputs = dict[str, Any]
 def draw_and_score(
   config: ml_collections.ConfigDict,
   params: parameters.Params,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   *,
   indices: Sequence[int],
 ) -> Iterator[FigureInputs]:
@@ -96,7 +96,7 @@ def _draw(
     model, params, lab.luminance, keys=keys, spec=spec
   ).chroma
   flat = jnp.full_like(
-    lab.luminance, color.luminance_to_network(FLAT_LUMINANCE)
+    lab.luminance, color.luminance_to_network(jnp.asarray(FLAT_LUMINANCE))
   )
   inputs = {
     'grey': pictures.grey_picture(model, lab),
@@ -179,7 +179,8 @@ def pictures_of_others(
   """
   if not folders:
     return {}
-  if config.data.name != 'folder':
+  source = input_pipeline.open_images(config.data, config.data.test_split)
+  if not isinstance(source, sources.FolderSource):
     raise errors.UserError(
       '--compare_with needs a folder of photographs, `data.name=folder`, '
       f'got {config.data.name!r}.'
@@ -192,7 +193,6 @@ def pictures_of_others(
     files[name] = {path.stem: path for path in paths}
     files[name] |= {path.name: path for path in paths}
   found = {}
-  source = input_pipeline.open_images(config.data, config.data.test_split)
   for index, photograph in enumerate(source.files):
     if len(found) == config.sampling.num_images:
       break

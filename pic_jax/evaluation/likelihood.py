@@ -1,14 +1,15 @@
 """Held-out bits/dim of chroma given luminance (paper sec. 4.1 and 4.2)."""
 
 import functools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import image_source, input_pipeline
 from pic_jax.images import film as old_film
 from pic_jax.model import logistic_mixture, parameters, pic, winograd
 from pic_jax.runtime import devices
@@ -17,7 +18,7 @@ from pic_jax.saved import run_config
 
 def score_images(
   score_fn: Callable[[np.ndarray, np.ndarray], dict[str, jax.Array]],
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   batch_size: int,
   *,
   num_images: int,
@@ -90,7 +91,7 @@ def level_scores(
   dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
   bits = [logistic_mixture.bits_per_image(x) for x in found.level_log_probs]
   coarsest = model.coarsest(lab)
-  scores = {'bits_per_dim': sum(bits) / dims}
+  scores = {'bits_per_dim': functools.reduce(operator.add, bits) / dims}
   scores |= {f'level_{i}_bits_per_dim': x / dims for i, x in enumerate(bits)}
   scores['coarsest_bits_per_dim'] = bits[0] / coarsest.chroma[0].size
   if model.embedding_has_likelihood:
@@ -119,6 +120,8 @@ def split_through_film(
   lab = model.split_lab(rgb)
   if film == 'clean':
     return lab
+  if indices is None:
+    raise ValueError(f'Film {film!r} needs the `indices` of the images.')
   keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), indices)
   luminance = jax.vmap(
     lambda image, key: old_film.fixed_film(film, image[None], key)[0]
@@ -152,10 +155,10 @@ def score_fn(
     params: parameters.Params, rgb: jax.Array, indices: jax.Array | None = None
   ) -> dict[str, jax.Array]:
     lab = split_through_film(model, rgb, film, indices=indices)
-    if not model.has_likelihood:
+    head_loss = model.build_head().loss
+    if head_loss is not None:
       theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
-      loss = model.build_head().loss(theta, lab.chroma)
-      return {'loss': loss.mean((1, 2))}
+      return {'loss': head_loss(theta, lab.chroma).mean((1, 2))}
     with winograd.allowed():
       found = model.apply(
         {'params': params}, lab.luminance, lab.chroma, method='score'
@@ -182,7 +185,7 @@ def score_fn(
 def evaluate(
   config: ml_collections.ConfigDict,
   params: parameters.Params,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   *,
   num_images: int = -1,
   film: str = 'clean',

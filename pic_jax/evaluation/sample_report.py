@@ -1,12 +1,11 @@
 """Report of all metrics of samples, for --mode=eval (paper sec. 4)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
+from pic_jax.data import image_source
 from pic_jax.evaluation import (
   calibration,
   like_cells,
@@ -80,7 +79,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 def measure(
   config: ml_collections.ConfigDict,
   params: parameters.Params,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   *,
   num_images: int,
   film: str = 'clean',

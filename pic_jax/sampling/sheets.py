@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import input_pipeline
+from pic_jax.data import image_source, input_pipeline
 from pic_jax.images import image_files, tiling
 from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, terminal
@@ -44,7 +44,7 @@ def draw_rows(
   params: parameters.Params,
   rgb: np.ndarray,
   *,
-  indices: Sequence[int],
+  indices: Sequence[int] | np.ndarray,
   sampling: ml_collections.ConfigDict,
 ) -> np.ndarray:
   """Colourises the grey versions of images.
@@ -70,7 +70,7 @@ def draw_rows(
 def draw_batches(
   model: pic.PIC,
   params: parameters.Params,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   *,
   sampling: ml_collections.ConfigDict,
 ) -> Iterator[np.ndarray]:

@@ -1,12 +1,11 @@
 """Frequencies of colours in training data (Zhang et al. 2016, sec. 2.2)."""
 
 import contextlib
-from collections.abc import Sequence
 
 import jax
 import numpy as np
 
-from pic_jax.data import unreadable
+from pic_jax.data import image_source, unreadable
 from pic_jax.images import color
 from pic_jax.model import classification_head, pic
 
@@ -17,7 +16,7 @@ CHUNK = 250
 
 
 def class_weights(
-  model: pic.PIC, source: Sequence[np.ndarray]
+  model: pic.PIC, source: image_source.ImageSource
 ) -> np.ndarray | None:
   """Computes the weights of the colour bins from the first training images.
 
@@ -37,7 +36,7 @@ def class_weights(
     return classification_head.count(color.chroma_from_network(lab.chroma))
 
   total = min(len(source), MAX_IMAGES)
-  counts = 0
+  counts = np.zeros(len(classification_head.bins()), np.int64)
   for first in range(0, total, CHUNK):
     images = []
     for index in range(first, min(first + CHUNK, total)):

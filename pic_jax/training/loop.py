@@ -4,14 +4,15 @@ import collections
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import grain
 import jax
 import ml_collections
 import numpy as np
 
-from pic_jax.data import fingerprints, input_pipeline
+from pic_jax.data import fingerprints, image_source, input_pipeline, sources
 from pic_jax.model import pic
 from pic_jax.runtime import devices, errors, lock, signals, terminal
 from pic_jax.saved import checkpoints, config_check, run_config
@@ -109,7 +110,7 @@ def train_and_evaluate(
 def _recipe(
   config: ml_collections.ConfigDict,
   model: pic.PIC,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
 ) -> train_step.Recipe:
   """Builds the settings of the training step."""
   return train_step.Recipe(
@@ -122,14 +123,14 @@ def _recipe(
 
 
 def _levels_taught(
-  config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
+  config: ml_collections.ConfigDict, source: image_source.ImageSource
 ) -> np.ndarray | None:
   """Computes how many finer levels each row of a global batch teaches.
 
   Returns:
     Numbers [B]; None if all rows teach all levels.
   """
-  if not config.data.mixture:
+  if not isinstance(source, sources.Mixture):
     return None
   num_levels = config.model.levels
   # A row of `data.mixture` may have the number as a fifth entry.
@@ -169,7 +170,7 @@ def _is_finished(
 
 def _open_validation(
   config: ml_collections.ConfigDict,
-) -> Sequence[np.ndarray]:
+) -> image_source.ImageSource:
   """Opens the validation split, or () if training does not use it.
 
   It is opened before training starts, so a wrong split ends the run at once.
@@ -184,7 +185,7 @@ def _train(
   state: train_step.TrainState,
   step_fn: Callable[..., Any],
   *,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
   actions: periodic.Periodic,
   stop: signals.Signals,
 ) -> train_step.TrainState:
@@ -239,8 +240,8 @@ def _train(
 
 
 def _dataset(
-  config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
-) -> Sequence[np.ndarray]:
+  config: ml_collections.ConfigDict, source: image_source.ImageSource
+) -> grain.MapDataset:
   """Builds the batches of this process, indexed by step."""
   return input_pipeline.train_dataset(
     source,

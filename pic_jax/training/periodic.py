@@ -2,13 +2,14 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
+from pic_jax.data import image_source
 from pic_jax.evaluation import likelihood
 from pic_jax.images import image_files, tiling
 from pic_jax.model import pic
@@ -30,7 +31,7 @@ class Periodic:
     workdir: str,
     model: pic.PIC,
     *,
-    validation: Sequence[np.ndarray],
+    validation: image_source.ImageSource,
     data: dict[str, Any] | None = None,
   ):
     """Opens the logs.
@@ -79,7 +80,7 @@ class Periodic:
     rate_fn = optimizers.learning_rate_fn(
       self._config, self._config.optimizer.learning_rate
     )
-    rate = float(rate_fn(step))
+    rate = float(np.asarray(rate_fn(step)))
     self.log.scalars(step, values | rates | {'learning_rate': rate})
     terminal.say(
       f'step {step}/{training.num_steps}: '

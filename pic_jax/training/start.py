@@ -1,6 +1,5 @@
 """Initial state of training: resumed, from trained weights, or from scratch."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import flax.serialization
@@ -9,7 +8,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from pic_jax.data import fingerprints, input_pipeline
+from pic_jax.data import fingerprints, image_source, input_pipeline
 from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import (
@@ -109,7 +108,7 @@ def init_from(
   model: pic.PIC,
   shapes: Any,
   *,
-  images: Sequence[np.ndarray],
+  images: image_source.ImageSource,
 ) -> Any:
   """Loads the averaged parameters of `training.init_from`, a trained model.
 
@@ -160,7 +159,7 @@ def _sizes(params: parameters.Params) -> Any:
 def fresh(
   config: ml_collections.ConfigDict,
   model: pic.PIC,
-  source: Sequence[np.ndarray],
+  source: image_source.ImageSource,
 ) -> Any:
   """Initialises parameters: random directions, gains and biases from data.
 
@@ -179,7 +178,7 @@ def fresh(
 
 
 def _first_batch(
-  config: ml_collections.ConfigDict, source: Sequence[np.ndarray]
+  config: ml_collections.ConfigDict, source: image_source.ImageSource
 ) -> np.ndarray:
   """Returns the first global batch, the same for any number of hosts.
 
