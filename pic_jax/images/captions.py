@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-from PIL import Image, IptcImagePlugin
+from PIL import Image, ImageFile, IptcImagePlugin
 
 RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 META = 'adobe:ns:meta/'
@@ -76,7 +76,7 @@ for _prefix, _uri in {**NAMESPACES, 'rdf': RDF, 'x': META}.items():
   ElementTree.register_namespace(_prefix, _uri)
 
 
-def read(image: Image.Image, notes: list[str]) -> dict[str, Any]:
+def read(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
   """Reads the captions, authors and rights that are not in EXIF.
 
   Damaged metadata is ignored.
@@ -186,7 +186,7 @@ def _remove_coordinates(element: ElementTree.Element) -> None:
 
 
 def _properties(
-  image: Image.Image, found: dict[str, Any]
+  image: ImageFile.ImageFile, found: dict[str, Any]
 ) -> dict[str, list[str]]:
   """Collects the values of IPTC, PNG texts and comment, keyed by XMP name."""
   properties: dict[str, list[str]] = {}

@@ -16,7 +16,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import (
+  Image,
+  ImageFile,
+  PngImagePlugin,
+  TiffImagePlugin,
+  UnidentifiedImageError,
+)
 
 from pic_jax.images import encoding, jpeg_end, low_bytes, metadata, to_srgb
 from pic_jax.runtime import errors, whole_file
@@ -25,7 +31,9 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
 SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
 HEIF_SUFFIXES = ('.heic', '.heif')
 # Advice on files that cannot be read, by suffix.
-REMEDIES = dict.fromkeys(HEIF_SUFFIXES, '`pip install pillow-heif` reads them')
+REMEDIES: dict[str, str] = dict.fromkeys(
+  HEIF_SUFFIXES, '`pip install pillow-heif` reads them'
+)
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
@@ -156,7 +164,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     _plain_errors(max_pixels),
     Image.open(io.BytesIO(data), formats=formats) as image,
   ):
-    if image.format == 'TIFF':
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
       _seek_largest(image, notes)
       _refuse_raw(image)
     for width, height in _sizes(image):
@@ -166,7 +174,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     low_bytes.load(image, data)
     convert = to_srgb.eight_bits
     if image.mode.startswith('I'):
-      low, high = image.getextrema() if image.mode == 'I' else (0, 0)
+      low, high = np.array(image.getextrema() if image.mode == 'I' else (0, 0))
       if low < 0 or high > 65535:
         raise errors.RunError(
           '32-bit pixel values; save it with 16 bits per channel.'
@@ -263,8 +271,8 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
       'no readable JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF; save it as PNG.'
     ) from None
   except Image.DecompressionBombError as error:
-    count = int(re.search(r'\d+', str(error))[0])
-    raise errors.RunError(_too_large(f'{count:,}', max_pixels)) from None
+    count, *_ = re.findall(r'\d+', str(error))
+    raise errors.RunError(_too_large(f'{int(count):,}', max_pixels)) from None
   except MemoryError:  # sizes are checked before: it says nothing of the file
     raise errors.DiskError('not enough memory to read it.') from None
   # The decoders raise a dozen more kinds on damaged files, from SyntaxError
@@ -280,7 +288,9 @@ def _too_large(size: str, max_pixels: int) -> str:
   return f'{size} pixels, more than the limit of {max_pixels:,}; scale it down.'
 
 
-def _seek_largest(image: Image.Image, notes: list[str]) -> None:
+def _seek_largest(
+  image: TiffImagePlugin.TiffImageFile, notes: list[str]
+) -> None:
   """Moves to the largest page, because the first may be a thumbnail."""
   sizes = []
   with contextlib.suppress(Exception):  # a later page is damaged
@@ -293,7 +303,7 @@ def _seek_largest(image: Image.Image, notes: list[str]) -> None:
     notes.append(f'page {largest + 1} of {len(sizes)}, the largest')
 
 
-def _refuse_raw(image: Image.Image) -> None:
+def _refuse_raw(image: TiffImagePlugin.TiffImageFile) -> None:
   """Refuses a preview: the photograph itself is in a part that is not read."""
   tags = image.tag_v2
   is_preview = tags.get(SUBFILE_TYPE, 0) & REDUCED and SUB_IFDS in tags
@@ -304,17 +314,18 @@ def _refuse_raw(image: Image.Image) -> None:
     )
 
 
-def _sizes(image: Image.Image) -> list[tuple[int, int]]:
+def _sizes(image: ImageFile.ImageFile) -> list[tuple[int, int]]:
   """Returns (width, height) of the picture and, for a TIFF file, of a tile.
 
   A tile may be larger than the picture.
   """
-  if image.format != 'TIFF':
+  if not isinstance(image, TiffImagePlugin.TiffImageFile):
     return [image.size]
-  return [image.size, tuple(image.tag_v2.get(tag, 1) for tag in TILE_SIZE)]
+  width, height = (image.tag_v2.get(tag, 1) for tag in TILE_SIZE)
+  return [image.size, (width, height)]
 
 
-def _check_samples(image: Image.Image, notes: list[str]) -> None:
+def _check_samples(image: ImageFile.ImageFile, notes: list[str]) -> None:
   """Refuses pixel formats that Pillow misreads, and mends transparency.
 
   A note is added if pixels are read with fewer bits.
@@ -330,12 +341,14 @@ def _check_samples(image: Image.Image, notes: list[str]) -> None:
     # Pillow scales grey values to 0..255, but not the transparent value.
     image.info['transparency'] = key * GREY_FACTORS[args]
   bits = 16 if ';16' in str(args) else 8
-  if image.format == 'TIFF':
+  is_in_planes = False
+  if isinstance(image, TiffImagePlugin.TiffImageFile):
+    is_in_planes = image.tag_v2.get(PLANES) == 2
     bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
   if bits > 8 and not image.mode.startswith('I'):
     if isinstance(key, tuple):
       image.info['transparency'] = tuple((value + 128) // 257 for value in key)
-    elif image.format == 'TIFF' and image.tag_v2.get(PLANES) == 2:
+    elif is_in_planes:
       raise errors.RunError(
         '16-bit colours in separate planes; save it as PNG.'
       )
@@ -352,7 +365,8 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
 
 def _count_frames(image: Image.Image) -> str:
   with contextlib.suppress(Exception):  # a later frame is damaged
-    return f'first of {image.n_frames} frames'
+    if count := getattr(image, 'n_frames', None):
+      return f'first of {count} frames'
   return 'first of several frames'
 
 

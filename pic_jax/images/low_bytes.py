@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pic_jax.images import to_srgb
 
@@ -13,7 +13,7 @@ _NATIVE = {'little': 'L', 'big': 'B'}[sys.byteorder]
 _OTHER = {'L': 'B', 'B': 'L'}
 
 
-def load(image: Image.Image, data: bytes) -> None:
+def load(image: ImageFile.ImageFile, data: bytes) -> None:
   """Loads a picture, and rounds colours of 16 bits per channel to 8 bits.
 
   Pillow itself drops the low bytes. They are read by decoding the file a second
@@ -32,7 +32,7 @@ def load(image: Image.Image, data: bytes) -> None:
   image.load()
   if not is_cut:
     return
-  with Image.open(io.BytesIO(data), formats=(image.format,)) as low:
+  with Image.open(io.BytesIO(data), formats=(image.format or '',)) as low:
     low.seek(image.tell())
     low.tile = [tile._replace(args=_swapped(tile.args)) for tile in low.tile]
     for rows in to_srgb.strips(image.height, image.width):

@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from pic_jax.images import captions
 
@@ -41,7 +41,7 @@ INCH, CENTIMETRE = 2, 3  # values of ResolutionUnit
 MAX_BYTES = 65_533  # largest EXIF data in a JPEG
 
 
-def extract(image: Image.Image, notes: list[str]) -> dict[str, Any]:
+def extract(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
   """Extracts description, author, rights, camera, dates and resolution.
 
   Damaged metadata is ignored.
@@ -67,7 +67,9 @@ def extract(image: Image.Image, notes: list[str]) -> dict[str, Any]:
         kept[tag] = text.encode()
     kept.update({tag: _as_stored(exif[tag]) for tag in KEPT if tag in exif})
     inner = exif.get_ifd(ExifTags.IFD.Exif)
-    dates = {tag: inner[tag] for tag in KEPT_OF_EXIF if tag in inner}
+    dates: dict[int, Any] = {
+      tag: inner[tag] for tag in KEPT_OF_EXIF if tag in inner
+    }
     if dates:
       kept.get_ifd(ExifTags.IFD.Exif).update(dates)
     if len(data := kept.tobytes()) <= MAX_BYTES and (len(kept) or dates):

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from pic_jax.runtime import errors
 
@@ -32,7 +32,7 @@ def sixteen_bits(
   if 'transparency' in image.info:
     visible = values != image.info['transparency']
     alpha = np.where(visible, np.uint8(255), np.uint8(0))
-  if image.format == 'TIFF':
+  if isinstance(image, TiffImagePlugin.TiffImageFile):
     if image.tag_v2.get(BITS_PER_SAMPLE) == (12,):
       values = np.round(values * (65535 / 4095)).astype(np.uint16)
     # White is 0. Pillow inverts such pictures only if they have up to 8 bits.
@@ -227,9 +227,15 @@ def _to_srgb_fn(
 def _space_of(icc: bytes) -> str:
   """Returns the colour space of a profile, '' if it is damaged."""
   try:
-    return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space
+    return _open(icc)[1]
   except Exception:  # as in `_transform`
     return ''
+
+
+def _open(icc: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
+  """Opens a colour profile; also returns its colour space, '' if unknown."""
+  profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+  return profile, getattr(profile.profile, 'xcolor_space', '')
 
 
 def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:
@@ -247,8 +253,7 @@ def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:
   """
   # Damaged profiles raise OSError, TypeError, ValueError and more.
   try:
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    found = profile.profile.xcolor_space
+    profile, found = _open(icc)
     if found == space:
       return ImageCms.buildTransform(
         profile,
