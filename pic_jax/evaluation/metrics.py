@@ -1,5 +1,8 @@
 """Metrics that compare samples and pictures with originals (paper sec. 4)."""
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,7 +121,7 @@ def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
   while target.shape[1] % 2 == target.shape[2] % 2 == 0:
     chroma, target = halve(chroma), halve(target)
     scores.append(energy_score(chroma, target))
-  return sum(scores) / len(scores)
+  return functools.reduce(operator.add, scores) / len(scores)
 
 
 def psnr(rgb: jax.Array, target: jax.Array) -> jax.Array:

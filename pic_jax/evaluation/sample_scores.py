@@ -110,7 +110,7 @@ def score_likelihood(
   size = lab.chroma[0].size
   noise = jax.vmap(
     lambda key: jax.random.uniform(
-      jax.random.fold_in(key, TRANSFORM_STREAM), size
+      jax.random.fold_in(key, TRANSFORM_STREAM), (size,)
     )
   )(keys).reshape(lab.chroma.shape)
   transformed = calibration.transform(

@@ -5,6 +5,8 @@ defined as in scikit-image. All code is float32 jax.numpy, for use inside and
 outside compiled programs.
 """
 
+from typing import Any, overload
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,7 @@ def _apply_matrix(matrix: np.ndarray, x: jax.Array) -> jax.Array:
   )
 
 
-def rgb_to_lab(rgb: jax.Array) -> jax.Array:
+def rgb_to_lab(rgb: jax.Array | np.ndarray) -> jax.Array:
   """Converts sRGB to CIE Lab.
 
   Args:
@@ -181,7 +183,11 @@ def check_filter(chroma_filter: str) -> None:
     )
 
 
-def subsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
+@overload
+def subsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array: ...
+@overload
+def subsample(x: np.ndarray, factor: int, chroma_filter: str) -> np.ndarray: ...
+def subsample(x: Any, factor: int, chroma_filter: str) -> Any:
   """Reduces the resolution (paper sec. 3.3, "Spatial chromatic subsampling").
 
   Args:

@@ -9,6 +9,7 @@ side is 256.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 
 import jax
@@ -77,9 +78,12 @@ def blur(x: jax.Array, sigma: jax.Array) -> jax.Array:
     widths[axis] = (RADIUS, RADIUS)
     padded = jnp.pad(x, widths, 'edge')
     size = x.shape[axis]
-    x = sum(
-      weight / total * jax.lax.slice_in_dim(padded, i, i + size, axis=axis)
-      for i, weight in enumerate(weights)
+    x = functools.reduce(
+      operator.add,
+      (
+        weight / total * jax.lax.slice_in_dim(padded, i, i + size, axis=axis)
+        for i, weight in enumerate(weights)
+      ),
     )
   return x
 

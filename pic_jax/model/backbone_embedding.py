@@ -1,6 +1,7 @@
 """Features of a pretrained ImageNet classifier, projected to the embedding."""
 
 import functools
+import operator
 from typing import Any
 
 import flax.linen as nn
@@ -71,7 +72,7 @@ class BackboneEmbedding(nn.Module):
     backbone = efficientnet_lite0.EfficientNetLite0(
       self.num_frozen, self.dtype, name='efficientnet_lite0'
     )
-    total = 0.0
+    projected = []
     features = backbone(luminance)
     for index, x in enumerate(features):
       x = x.astype(jnp.float32)
@@ -85,8 +86,8 @@ class BackboneEmbedding(nn.Module):
       )
       # Coarse feature maps have many channels, so they are enlarged only after
       # the projection.
-      total = total + to_grid(project(x).astype(jnp.float32), shape)
-    return total, features
+      projected.append(to_grid(project(x).astype(jnp.float32), shape))
+    return functools.reduce(operator.add, projected), features
 
 
 def build(model: nn.Module) -> BackboneEmbedding | None:

@@ -6,6 +6,7 @@ and one of b. Here these two are the margins of one histogram.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 
 import jax
@@ -54,13 +55,14 @@ def _squared_distances(chroma: jax.Array) -> jax.Array:
     chroma: [..., 2] in Lab units.
   """
   centres = bins()
-  return sum(
+  in_a, in_b = (
     jnp.square(
       chroma[..., channel, None]
       - centres[:, channel].reshape((1,) * (chroma.ndim - 1) + (-1,))
     )
     for channel in range(2)
   )
+  return in_a + in_b
 
 
 def soft_targets(chroma: jax.Array) -> jax.Array:
@@ -75,10 +77,11 @@ def soft_targets(chroma: jax.Array) -> jax.Array:
   negative, nearest = jax.lax.top_k(-_squared_distances(chroma), NUM_NEAREST)
   weights = jax.nn.softmax(negative / (2 * SOFT_SIGMA**2), -1)
   # One after another, because all at once need `NUM_NEAREST` times the memory.
-  return sum(
+  shares = (
     weights[..., i, None] * jax.nn.one_hot(nearest[..., i], len(bins()))
     for i in range(NUM_NEAREST)
   )
+  return functools.reduce(operator.add, shares)
 
 
 def class_weights(

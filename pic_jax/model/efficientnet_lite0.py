@@ -8,6 +8,7 @@ no ReLU6. Every convolution is padded as TensorFlow's 'SAME'.
 """
 
 import functools
+import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -109,10 +110,11 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   Returns:
     [B, ceil(H / stride), ceil(W / stride), C].
   """
-  y = 0.0
-  for i, j, part in _shifts(x, kernel.shape[0], stride):
-    y = y + part * kernel[None, None, i, j]
-  return y
+  products = (
+    part * kernel[None, None, i, j]
+    for i, j, part in _shifts(x, kernel.shape[0], stride)
+  )
+  return functools.reduce(operator.add, products)
 
 
 def _depthwise_forward(
@@ -144,11 +146,13 @@ def _depthwise_backward(
   befores = [_padding(side, size, stride)[0] for side in (height, width)]
   sides = [(size - 1 - before, before) for before in befores]
   spread = jnp.pad(spread, ((0, 0), *sides, (0, 0)))
-  grad_x = 0.0
-  for i in range(size):
-    for j in range(size):
-      tap = kernel[None, None, size - 1 - i, size - 1 - j]
-      grad_x = grad_x + spread[:, i : i + height, j : j + width] * tap
+  products = (
+    spread[:, i : i + height, j : j + width]
+    * kernel[None, None, size - 1 - i, size - 1 - j]
+    for i in range(size)
+    for j in range(size)
+  )
+  grad_x = functools.reduce(operator.add, products)
   grad_kernel = jnp.stack(
     [(part * grad).sum((0, 1, 2)) for _, _, part in _shifts(x, size, stride)]
   )
@@ -212,6 +216,7 @@ class Layer(nn.Module):
     if self.is_grey and x.shape[-1] == 1:
       kernel = kernel.sum(2, keepdims=True)
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+    y: jax.Array
     if self.is_depthwise:
       y = depthwise(x, kernel, self.stride)
     else:
@@ -244,25 +249,32 @@ class EfficientNetLite0(nn.Module):
       4, 8, 16, 32 and 32. The last one is the output of the head.
     """
 
-    def layer(name: str, features: int, *args: int, **kwargs: Any) -> Layer:
+    def layer(name: str, features: int, **kwargs: Any) -> Layer:
       frozen = is_frozen(name, self.num_frozen)
       kwargs |= {'is_frozen': frozen, 'dtype': self.dtype, 'name': name}
-      return Layer(features, *args, **kwargs)
+      return Layer(features, **kwargs)
 
     # The network was trained on (g - 127) / 128, where g = 127.5 (x + 1) is the
     # grey value 0..255 and x the luminance in network units.
     x = (127.5 * luminance + 0.5) / 128.0
-    x = nn.relu6(layer('stem', STEM_WIDTH, 3, 2, is_grey=True)(x))
+    stem = layer('stem', STEM_WIDTH, kernel_size=3, stride=2, is_grey=True)
+    x = nn.relu6(stem(x))
     features = []
     for index, block in enumerate(blocks()):
       before, name = x, f'block_{index:02d}'
       wide = block.width_in * block.expansion
       if block.expansion > 1:
         x = nn.relu6(layer(f'{name}_expand', wide)(x))
-      size, stride = block.kernel_size, block.stride
-      y = layer(f'{name}_depthwise', wide, size, stride, is_depthwise=True)(x)
-      x = layer(f'{name}_project', block.width)(nn.relu6(y))
-      if stride == 1 and block.width_in == block.width:
+      depthwise_layer = layer(
+        f'{name}_depthwise',
+        wide,
+        kernel_size=block.kernel_size,
+        stride=block.stride,
+        is_depthwise=True,
+      )
+      y = nn.relu6(depthwise_layer(x))
+      x = layer(f'{name}_project', block.width)(y)
+      if block.stride == 1 and block.width_in == block.width:
         x = x + before
       if index in TAPS:
         features.append(x)

@@ -57,7 +57,7 @@ class EmbeddingNet(nn.Module):
     luminance: jax.Array,
     train: bool = False,
     hints: jax.Array | None = None,
-  ) -> tuple[jax.Array, list[jax.Array]] | jax.Array:
+  ) -> Any:
     """Computes the embedding of grey images.
 
     Args:

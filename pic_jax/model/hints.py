@@ -60,9 +60,10 @@ def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   # have almost equal scores, so they become known together. Flat draws compile
   # faster, see `logistic_mixture.noise`.
   shape = height + 1, width + 1
-  score = jax.random.uniform(keys[3], shape[0] * shape[1]).reshape(shape)
+  score = jax.random.uniform(keys[3], (shape[0] * shape[1],)).reshape(shape)
   score = score[rows][:, columns]
-  score += 1e-4 * jax.random.uniform(keys[4], score.size).reshape(score.shape)
+  noise = jax.random.uniform(keys[4], (score.size,)).reshape(score.shape)
+  score += 1e-4 * noise
   num_unknown = jnp.maximum(1, height * width - count.astype(int))
   return score >= jnp.sort(score.ravel())[num_unknown]
 

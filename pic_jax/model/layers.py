@@ -4,7 +4,9 @@ The parametrisation is that of Salimans & Kingma 2016. The block and the shifts
 of the two streams are those of Salimans et al. 2017.
 """
 
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -155,14 +157,14 @@ class WeightNormConv(nn.Module):
     Returns:
       [B, H', W', features].
     """
-    maps = [x.astype(self.dtype) for x in maps]
-    *inner, width = itertools.accumulate(x.shape[-1] for x in maps)
+    inputs = [x.astype(self.dtype) for x in maps]
+    *inner, width = itertools.accumulate(x.shape[-1] for x in inputs)
 
     def convolve_fn(kernel: jax.Array) -> jax.Array:
       # Each map has its own part of the kernel, because concatenating the maps
       # would copy them.
       parts = jnp.split(kernel, inner, 2)
-      return sum(
+      outputs = (
         convolve(
           x,
           part,
@@ -170,8 +172,9 @@ class WeightNormConv(nn.Module):
           stride=self.stride,
           dilation=self.dilation,
         )
-        for x, part in zip(maps, parts, strict=True)
+        for x, part in zip(inputs, parts, strict=True)
       )
+      return functools.reduce(operator.add, outputs)
 
     if self.has_variable('constants', 'kernel'):
       kernel = self.get_variable('constants', 'kernel')

@@ -197,8 +197,10 @@ class LevelNet(nn.Module):
     Returns:
       [N, h, w] nats.
     """
-    shape = coarse.chroma.shape[1:3]
-    context = self.context(luminance, embedding, shape, features=features)
+    _, height, width, _ = coarse.chroma.shape
+    context = self.context(
+      luminance, embedding, (height, width), features=features
+    )
     return self.log_prob(context, coarse, fine)
 
   def log_prob(

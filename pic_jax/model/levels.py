@@ -116,7 +116,9 @@ class LevelMap(NamedTuple):
   hints: jax.Array | None
 
 
-def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
+def hint_pyramid(
+  hints: jax.Array | None, num_levels: int
+) -> list[jax.Array | None]:
   """Converts hints to the hints of all levels.
 
   Args:
@@ -129,7 +131,8 @@ def hint_pyramid(hints: jax.Array | None, num_levels: int) -> list:
   """
   maps = [hints]
   for _ in range(num_levels):
-    maps.insert(0, None if hints is None else coarsen_hints(maps[0]))
+    hints = None if hints is None else coarsen_hints(hints)
+    maps.insert(0, hints)
   return maps
 
 
@@ -174,7 +177,7 @@ def on_finest_grid(
   is_unknown = jnp.ones((len(coarsest), height, width))
   if hints is not None:
     is_unknown = 1.0 - hints[..., 2]
-  total = 0.0
+  total = jnp.zeros_like(is_unknown)
   for log_prob, side in zip(log_probs, sides, strict=True):
     squares = is_unknown.reshape(
       len(coarsest), height // side, side, width // side, side

@@ -319,7 +319,7 @@ def sample(  # noqa: PLR0917  documented in docs/api.md
   def chosen(x: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x, component, -1)  # [..., 1]
 
-  def channel(index: int, offset: jax.Array) -> jax.Array:
+  def channel(index: int, offset: float | jax.Array) -> jax.Array:
     scale = jnp.exp(chosen(mixture.log_scales[..., index, :]))
     value = (
       chosen(mixture.means[..., index, :])

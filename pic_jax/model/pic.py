@@ -9,6 +9,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pic_jax.images import color
 from pic_jax.model import (
@@ -229,7 +230,7 @@ class PIC(nn.Module):
     )
 
   @nn.nowrap
-  def split_lab(self, rgb: jax.Array) -> LabBatch:
+  def split_lab(self, rgb: jax.Array | np.ndarray) -> LabBatch:
     """Splits images into condition and target (paper sec. 3.1, 3.3).
 
     Args:
@@ -289,7 +290,7 @@ class PIC(nn.Module):
       )
     strides = math.prod(stride for _, stride, _, _ in self.embedding_stages)
     return embedding_net.EmbeddingNet(
-      stages=tuple(tuple(stage) for stage in self.embedding_stages),
+      stages=tuple((*stage,) for stage in self.embedding_stages),
       features=self.embedding_features,
       reads_hints=self.hint_share > 0,
       pooling=self.coarsest_factor // strides,

@@ -12,6 +12,7 @@ times as large before its products, and F(4x4, 3x3) is ten times less accurate.
 import contextlib
 import contextvars
 import functools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,28 +26,28 @@ TILE, WINDOW = 4, 6
 # and of the products to the output. They interpolate polynomials at the points
 # 0, 1, -1, 1/2, -2 and infinity. With the point 2 in place of 1/2, errors are
 # 1.5 times as large (Barabasz et al. 2020).
-INPUT = np.float32([  # product, row of the window
+INPUT = np.array([  # product, row of the window
   [1, -3 / 2, -2, 3 / 2, 1, 0],
   [0, -1, 1 / 2, 5 / 2, 1, 0],
   [0, 1, -5 / 2, 1 / 2, 1, 0],
   [0, -2, -1, 2, 1, 0],
   [0, 1 / 2, -1, -1 / 2, 1, 0],
   [0, 1, -3 / 2, -2, 3 / 2, 1],
-])  # fmt: skip
-KERNEL = np.float32([  # product, row of the kernel
+], np.float32)  # fmt: skip
+KERNEL = np.array([  # product, row of the kernel
   [1, 0, 0],
   [1 / 3, 1 / 3, 1 / 3],
   [-1 / 3, 1 / 3, -1 / 3],
   [-16 / 15, -8 / 15, -4 / 15],
   [1 / 15, -2 / 15, 4 / 15],
   [0, 0, 1],
-])  # fmt: skip
-OUTPUT = np.float32([  # row of the tile, product
+], np.float32)  # fmt: skip
+OUTPUT = np.array([  # row of the tile, product
   [1, 1, 1, 1, 1, 0],
   [0, 1, -1, 1 / 2, -2, 0],
   [0, 1, 1, 1 / 4, 4, 0],
   [0, 1, -1, 1 / 8, -8, 1],
-])  # fmt: skip
+], np.float32)  # fmt: skip
 
 # Smaller convolutions are not faster with this algorithm. The limits were
 # measured with gradients on one AVX-512 core, for maps of 16 x 16. In a batch
@@ -132,8 +133,8 @@ def explicit_sides(padding: str | Sequence[Pair], dilation: int) -> Sides:
   if isinstance(padding, str):
     each = {'SAME': dilation, 'VALID': 0}[padding]
     return Sides((each, each), (each, each), dilation)
-  rows, columns = padding
-  return Sides(tuple(rows), tuple(columns), dilation)
+  (above, below), (left, right) = padding
+  return Sides((above, below), (left, right), dilation)
 
 
 def _num_tiles(height: int, dilation: int) -> int:
@@ -145,7 +146,9 @@ def _num_tiles(height: int, dilation: int) -> int:
   return -(-height // (TILE * dilation))
 
 
-def _combine(factors: Sequence | jax.Array, maps: Sequence) -> jax.Array:
+def _combine(
+  factors: np.ndarray | jax.Array, maps: Sequence[jax.Array] | jax.Array
+) -> jax.Array:
   """Adds up maps, each multiplied by its factor.
 
   Args:
@@ -155,8 +158,10 @@ def _combine(factors: Sequence | jax.Array, maps: Sequence) -> jax.Array:
   """
   if isinstance(factors, np.ndarray):
     pairs = [(f, x) for f, x in zip(factors, maps, strict=True) if f]
-    return sum(x if f == 1.0 else f * x for f, x in pairs)
-  return sum(factors[i] * x for i, x in enumerate(maps))
+    products = [x if f == 1.0 else f * x for f, x in pairs]
+  else:
+    products = [factors[i] * x for i, x in enumerate(maps)]
+  return functools.reduce(operator.add, products)
 
 
 def _convolve_columns(
@@ -207,7 +212,9 @@ def _merge(x: jax.Array) -> jax.Array:
   return x.reshape(len(x), -1, *x.shape[3:])
 
 
-def _spread(matrix: np.ndarray, maps: Sequence, num_tiles: int) -> jax.Array:
+def _spread(
+  matrix: np.ndarray, maps: Sequence[jax.Array] | jax.Array, num_tiles: int
+) -> jax.Array:
   """Computes the rows of all tiles, which are sums of products.
 
   Args:
@@ -220,10 +227,11 @@ def _spread(matrix: np.ndarray, maps: Sequence, num_tiles: int) -> jax.Array:
   """
   batch, rows, width, channels = maps[0].shape
   shape = (batch, num_tiles, 1, rows // num_tiles, width, channels)
-  return sum(
-    matrix[:, a].reshape(1, 1, TILE, 1, 1, 1) * maps[a].reshape(shape)
+  products = (
+    maps[a].reshape(shape) * matrix[:, a].reshape(1, 1, TILE, 1, 1, 1)
     for a in range(WINDOW)
   )
+  return functools.reduce(operator.add, products)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -262,7 +270,8 @@ def _forward(
   windows = _windows(padded)
 
   def product_fn(
-    input_factors: jax.Array, kernel_factors: jax.Array
+    input_factors: np.ndarray | jax.Array,
+    kernel_factors: np.ndarray | jax.Array,
   ) -> jax.Array:
     row = _combine(input_factors, windows)
     return _convolve_columns(
@@ -309,15 +318,14 @@ def _backward(
   dy = dy.reshape(batch, num_tiles, TILE, dilation, width, features)
   tiles = [_merge(dy[:, :, i]) for i in range(TILE)]
   flipped = kernel[:, ::-1].swapaxes(2, 3)
-  padding = tuple(2 * dilation - side for side in sides.columns)
+  left, right = (2 * dilation - side for side in sides.columns)
 
   def gradients_fn(_: None, factors: tuple) -> tuple[None, tuple]:
     input_factors, kernel_factors, output_factors = factors
     row = _combine(input_factors, windows)
     d_product = _combine(output_factors, tiles)
-    d_row = _convolve_columns(
-      d_product, _combine(kernel_factors, flipped), padding, dilation=dilation
-    )
+    taps = _combine(kernel_factors, flipped)
+    d_row = _convolve_columns(d_product, taps, (left, right), dilation=dilation)
     d_product = d_product.reshape(-1, features)
     starts = range(0, 3 * dilation, dilation)
     columns = [row[:, :, i : i + width].reshape(-1, channels) for i in starts]
@@ -331,13 +339,13 @@ def _backward(
   )
   # The last rows of a window are also the first rows of the next window.
   overlap = np.pad(INPUT[:, TILE:], ((0, 0), (0, 2 * TILE - WINDOW)))
-  dx = sum(
+  own, next_tile = (
     jnp.pad(
       _spread(matrix.T, d_rows, num_tiles), ((0, 0), sides, *((0, 0),) * 4)
     )
     for matrix, sides in ((INPUT[:, :TILE], (0, 1)), (overlap, (1, 0)))
   )
-  dx = dx.reshape(batch, -1, *dx.shape[4:])
+  dx = (own + next_tile).reshape(batch, -1, *own.shape[4:])
   first = sides.rows[0]
   rows = height + 2 * dilation - sum(sides.rows)
   d_kernel = jnp.tensordot(KERNEL.T, d_kernels, 1, precision='highest')

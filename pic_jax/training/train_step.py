@@ -1,6 +1,7 @@
 """The state of training and one step of it (paper sec. 3.3, eq. 3)."""
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -182,10 +183,10 @@ def loss_fn(
       hints=hint_map,
       rngs={'dropout': dropout_key},
     )
-    if not model.has_likelihood:
+    head_loss = model.build_head().loss
+    if head_loss is not None:
       theta, _ = apply_fn()
-      loss_fn = model.build_head().loss
-      total = loss_fn(theta, lab.chroma, recipe.class_weights).mean()
+      total = head_loss(theta, lab.chroma, recipe.class_weights).mean()
       return total, {'loss': total}
     with winograd.allowed():
       scores = apply_fn(method='score')
@@ -193,13 +194,13 @@ def loss_fn(
     num_unknown = jnp.full(len(rgb), float(height * width))
     if hint_map is not None:
       num_unknown = (1.0 - hint_map[..., 2]).sum((1, 2))
-    parts, total = {}, 0.0
+    parts: dict[str, jax.Array] = {}
     for level, bits in enumerate(_level_bits(scores, num_unknown)):
       # The bits of a frozen decoder are left out, which saves their gradients.
       if level or 'decoder' not in recipe.frozen:
         weights = _row_weights(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
-    total = sum(parts.values())
+    total = functools.reduce(operator.add, parts.values(), jnp.zeros(()))
     parts = {'bits_per_dim': total} | (parts if model.levels else {})
     if model.embedding_loss_weight and 'embedding' not in recipe.frozen:
       parts['embedding_bits_per_dim'] = _embedding_bits(
