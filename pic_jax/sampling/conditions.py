@@ -12,8 +12,7 @@ from pic_jax.model import colour_prior, logistic_mixture, parameters, pic
 from pic_jax.model import hints as hint_maps
 
 
-@flax.struct.dataclass
-class Guidance:
+class Guidance(flax.struct.PyTreeNode):
   """Lets the embedding's likelihood choose among the decoder's candidates.
 
   The decoder proposes m candidates for each pixel. Candidate c is kept with a
@@ -52,14 +51,13 @@ class Guidance:
       [...] float32, in nats.
     """
     log_prob = logistic_mixture.log_prob(theta, luminance, chroma)
-    if self.prior is not None:
+    if self.prior is not None and self.prior_exponent is not None:
       prior = colour_prior.log_prob(self.prior, chroma)
       log_prob = log_prob - self.prior_exponent * prior
     return self.strength * log_prob
 
 
-@flax.struct.dataclass
-class SamplingSpec:
+class SamplingSpec(flax.struct.PyTreeNode):
   """Settings of sampling.
 
   Attributes:
@@ -183,6 +181,20 @@ def _draw_candidate_noise(
   return drawn[..., 1:], drawn[..., 0]
 
 
+class Choice(NamedTuple):
+  """Inputs of the choice among the decoder's candidates.
+
+  Attributes:
+    guidance: settings of guidance.
+    embedding_theta: [N, h, w, P] raw mixture outputs of the embedding.
+    noise: [m, N, h, w] Gumbel noise.
+  """
+
+  guidance: Guidance
+  embedding_theta: jax.Array
+  noise: jax.Array
+
+
 class SamplerInputs(NamedTuple):
   """Inputs of a sampling method.
 
@@ -195,11 +207,7 @@ class SamplerInputs(NamedTuple):
     noise: [N, h, w, K + 2] noise, already multiplied by the temperature; with
       guidance [m, N, h, w, K + 2] for m candidates per pixel.
     hints: [N, h, w, 3] known chroma, or None.
-    embedding_theta: [N, h, w, P] raw mixture outputs of the embedding, or None
-      without guidance.
-    choice_noise: [m, N, h, w] Gumbel noise of the choice among the candidates,
-      or None without guidance.
-    guidance: settings of guidance, or None for exact samples.
+    choice: inputs of guidance, or None for exact samples.
     features: feature maps of the backbone, which the finer levels read.
   """
 
@@ -207,9 +215,7 @@ class SamplerInputs(NamedTuple):
   luminance: jax.Array
   noise: jax.Array
   hints: jax.Array | None = None
-  embedding_theta: jax.Array | None = None
-  choice_noise: jax.Array | None = None
-  guidance: Guidance | None = None
+  choice: Choice | None = None
   features: tuple[jax.Array, ...] = ()
 
   def repeated_embedding(self) -> jax.Array:
@@ -227,20 +233,22 @@ class SamplerInputs(NamedTuple):
     Returns:
       [N, ..., 2] chroma in network units. Pixels with a hint get its value.
     """
-    if self.embedding_theta is None:
+    if self.choice is None:
       chroma = logistic_mixture.sample(
         theta, self.luminance[index], self.noise[index]
       )
     else:
-      chroma = self._sample_with_guidance(theta, index)
+      chroma = self._sample_with_guidance(theta, index, self.choice)
     if self.hints is None:
       return chroma
     return hint_maps.put(chroma, self.hints[index])
 
-  def _sample_with_guidance(self, theta: jax.Array, index: tuple) -> jax.Array:
+  def _sample_with_guidance(
+    self, theta: jax.Array, index: tuple, choice: Choice
+  ) -> jax.Array:
     """Samples candidates and keeps one; see `Guidance` and `sample`."""
     luminance = self.luminance[index]
-    embedding_theta = self.embedding_theta[index]
+    embedding_theta = choice.embedding_theta[index]
     candidates = jax.vmap(
       lambda noise: logistic_mixture.sample(theta, luminance, noise[index])
     )(self.noise)  # [m, N, ..., 2]
@@ -248,9 +256,10 @@ class SamplerInputs(NamedTuple):
     # softmax(score).
     score = jax.vmap(
       lambda chroma, gumbel: (
-        self.guidance.score(embedding_theta, luminance, chroma) + gumbel[index]
+        choice.guidance.score(embedding_theta, luminance, chroma)
+        + gumbel[index]
       )
-    )(candidates, self.choice_noise)
+    )(candidates, choice.noise)
     best = score.argmax(0)[None, ..., None]
     return jnp.take_along_axis(candidates, best, 0)[0]
 
@@ -276,22 +285,22 @@ def prepare(
     ValueError: if `spec` has guidance and the embedding has no likelihood.
   """
   hints, guidance = spec.hints, spec.guidance
-  if embedded is None:
-    embedded = model.apply(
-      {'params': params}, luminance, hints=hints, method='embed'
-    )
+  embedding, features = embedded or model.apply(
+    {'params': params}, luminance, hints=hints, method='embed'
+  )
   small = model.coarsest_luminance(luminance)
-  shape = (*small.shape[1:3], model.num_components + 2)
+  _, height, width, _ = small.shape
+  shape = (height, width, model.num_components + 2)
   noise = spec.temperature * draw_noise(keys, spec.samples, shape)
   repeats = len(noise) // len(small)
   if hints is not None:
     hints = jnp.repeat(hints, repeats, 0)
   inputs = SamplerInputs(
-    embedded.embedding,
+    embedding,
     jnp.repeat(small, repeats, 0),
     noise,
     hints,
-    features=embedded.features,
+    features=features,
   )
   if guidance is None or not model.has_decoder:
     return inputs
@@ -313,7 +322,5 @@ def prepare(
   return inputs._replace(
     # The first candidate is the sample without guidance.
     noise=(spec.temperature * candidate_noise).at[0].set(noise),
-    embedding_theta=embedding_theta,
-    choice_noise=choice_noise,
-    guidance=guidance,
+    choice=Choice(guidance, embedding_theta, choice_noise),
   )

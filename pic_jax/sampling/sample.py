@@ -224,7 +224,7 @@ def draw(
   if model.levels:
     if spec.hints is not None:
       repeats = len(canvas) // len(luminance)
-      hints = [jnp.repeat(x, repeats, 0) for x in hints]
+      hints = [x if x is None else jnp.repeat(x, repeats, 0) for x in hints]
     noise = refinement.draw_noise(
       model,
       keys,
@@ -294,7 +294,8 @@ def sample_independently(
   Returns:
     [B, S, h, w, 2] chroma in network units, on the integer grid.
   """
-  shape = (*theta.shape[1:3], theta.shape[-1] // 8 + 2)
+  _, height, width, num_outputs = theta.shape
+  shape = (height, width, num_outputs // 8 + 2)
   noise = conditions.draw_noise(keys, num_samples, shape)
   return jax.vmap(
     lambda noise: logistic_mixture.sample(theta, luminance, noise, temperature),

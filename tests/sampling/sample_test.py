@@ -147,7 +147,7 @@ def test_guidance_chooses_the_same_candidate_whatever_the_method():
       spec=conditions.SamplingSpec(2, guidance=conditions.Guidance(5, 1)),
     )
   )
-  assert one.choice_noise is None and one.noise.shape == (6, 5, 7, 4)
+  assert one.choice is None and one.noise.shape == (6, 5, 7, 4)
   scores = []
   for strength in (0.0, 5.0):
     (naive, cached, parallel), own = by_strength(strength)
@@ -170,11 +170,11 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
     embedding=theta,
     luminance=jnp.zeros((1, 1, pixels, 1)),
     noise=noise,
-    embedding_theta=theta,
-    choice_noise=logistic_mixture.noise(
-      jax.random.key(0), (2, 1, 1, pixels, 3)
-    )[..., 0],
-    guidance=conditions.Guidance(0.5),
+    choice=conditions.Choice(
+      conditions.Guidance(0.5),
+      theta,
+      logistic_mixture.noise(jax.random.key(0), (2, 1, 1, pixels, 3))[..., 0],
+    ),
   )
   chroma = inputs.sample(theta)
   candidates = [
