@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import io
 import os
 import pathlib
 import sys
@@ -202,7 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
   }
   # File names may hold bytes that the encoding of the terminal does not have.
   for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(errors='backslashreplace')
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='backslashreplace')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   with errors.one_line():
     values = _parser().parse_args(arguments)

@@ -77,16 +77,18 @@ def run(
   if params is None:
     lab = _random_images(config, 8)[1]
     params = parameters.initial(model, lab, config.training.seed)
-  params = jax.device_put(params)
-  rows = [row for size in batches for row in _batch_rows(config, params, size)]
+  on_device = jax.device_put(params)
+  rows = [
+    row for size in batches for row in _batch_rows(config, on_device, size)
+  ]
   for size in canvases if model.has_decoder else ():
-    rows += _sample_rows(config, params, size)
+    rows += _sample_rows(config, on_device, size)
   return checkpoints.provenance() | {
     'system': platform.platform(),
     'device': jax.local_devices()[0].device_kind,
     'num_devices': jax.local_device_count(),
     'dtype': model.compute_dtype.name,
-    'num_parameters': sum(x.size for x in jax.tree.leaves(params)),
+    'num_parameters': sum(x.size for x in jax.tree.leaves(on_device)),
     'step': step,
     'config': config.to_dict(),
     'rows': rows,

@@ -274,11 +274,9 @@ def describe(values: Any) -> None:
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
 
-  config, source = values.config, None
+  config, saved, lines = values.config, {}, []
   if config is None or values.checkpoint:
     source = _source(values)
-  saved, lines = {}, []
-  if source:
     tree, stored_config, step = trained_model.load(source)
     config = config or stored_config
     saved = {'step': step, 'sha256': digests.digest_state(tree)}

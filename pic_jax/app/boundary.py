@@ -141,7 +141,7 @@ class SameSite:
 
     async def send_with_headers(message: Message) -> None:
       if message['type'] == 'http.response.start':
-        message |= {'headers': [*message['headers'], *HEADERS]}
+        message['headers'] = [*message['headers'], *HEADERS]
       await send(message)
 
     await app(scope, receive, send_with_headers)

@@ -86,7 +86,7 @@ def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
     notes=photograph.notes,
     network_input=dataclasses.replace(network_input, luminance=luminance),
     small_luminance=luminance_of(
-      np.atleast_3d(resizing.limit_long_side(screen, SMALL_SIDE))
+      np.atleast_3d(np.asarray(resizing.limit_long_side(screen, SMALL_SIDE)))
     ),
   )
 
@@ -98,7 +98,7 @@ def on_screen(photograph: image_files.Photograph) -> np.ndarray:
     Array of pixels over white, uint8 [H, W, C].
   """
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
-  return np.atleast_3d(resizing.limit_long_side(rgb, SCREEN_SIDE))
+  return np.atleast_3d(np.asarray(resizing.limit_long_side(rgb, SCREEN_SIDE)))
 
 
 def luminance_of(rgb: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ NUM_HUES = 12
 FIRST_HUE = 40.0
 # Values of L among which the colour stored in a pin is chosen. At smaller or
 # larger L, sRGB has few saturated colours.
-PIN_LUMINANCES = np.arange(30.0, 91.0, 5.0, np.float32)
+PIN_LUMINANCES = np.arange(30.0, 91.0, 5.0, dtype=np.float32)
 # Each bin of (a, b) has 4 x 4 integer values.
 VALUES_PER_BIN = 4
 NUM_BINS = 256 // VALUES_PER_BIN

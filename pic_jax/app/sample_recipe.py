@@ -54,7 +54,9 @@ class Recipe:
   def settings(self) -> options.Settings:
     """Returns the settings for `Colorizer.draw`, without the pins."""
     return options.Settings(
-      samples=[self.sample], seed=self.seed, temperature=self.temperature
+      samples=options.Numbers([self.sample]),
+      seed=self.seed,
+      temperature=self.temperature,
     )
 
 
@@ -69,7 +71,7 @@ def adjustments_from_json(fields: dict[str, Any]) -> adjustments.Adjustments:
     LookupError, TypeError, ValueError: if a field is missing or wrong.
   """
   names = [field.name for field in dataclasses.fields(adjustments.Adjustments)]
-  given = {name: float(fields[name]) for name in names}
+  given: dict[str, Any] = {name: float(fields[name]) for name in names}
   return options.Settings(**given).adjustments
 
 
@@ -93,8 +95,8 @@ def pins_from_json(pins: Any) -> Pins:
     if size not in hint_points.SIZES:
       raise ValueError(f'a size must be S, M, L or empty, got {size!a:.20}.')
     x, y = operator.index(pin['x']), operator.index(pin['y'])
-    rgb = tuple(bytes.fromhex(color[1:]))
-    points.append(hint_points.Point(x, y, rgb, size))
+    red, green, blue = bytes.fromhex(color[1:])
+    points.append(hint_points.Point(x, y, (red, green, blue), size))
   return tuple(points)
 
 

@@ -110,7 +110,9 @@ class Studio:
       blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
       network_input = self._colorizer.to_network_size(blank)
       with self._compiling('draw', network_input):
-        self._colorizer.draw([network_input], options.Settings(samples=[0]))
+        self._colorizer.draw(
+          [network_input], options.Settings(samples=options.Numbers([0]))
+        )
       self._expect(network_input)
     terminal.say('Ready. No photograph has to wait for the compiler.')
 
@@ -289,7 +291,9 @@ class Studio:
       scores and 'notes'; and a small JPEG without adjustments.
     """
     sample_set = self._draw(opened, recipe)
-    numbers = {'bits_per_dim': drawn_samples.finite(sample_set.bits_per_dim[0])}
+    numbers: dict[str, Any] = {
+      'bits_per_dim': drawn_samples.finite(sample_set.bits_per_dim[0])
+    }
     if recipe.pins:
       numbers |= self._pin_scores(opened, recipe, sample_set.chroma[0])
       numbers['notes'] = sample_set.network_input.hint_notes
@@ -363,7 +367,7 @@ class Studio:
       rgb, window = self._part(opened, asked)
       luminance = opened_photograph.luminance_of(rgb)
     part = dataclasses.replace(opened.network_input, luminance=luminance)
-    if asked.kind == 'grey':
+    if asked.recipe is None:  # 'grey'
       return encode('JPEG', network_size.grey_picture(part))
     chroma = self._draw(opened, asked.recipe).chroma[0]
     rgb, _ = self._colorizer.render(

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 
@@ -56,7 +56,7 @@ class Worker:
     while self._jobs or time.monotonic() - self._last < seconds:
       time.sleep(seconds / 10)
 
-  async def results(self, steps: Iterator[Any]) -> AsyncIterator[Any]:
+  async def results(self, steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """Runs a job and yields the result of each step.
 
     If the caller closes this generator, the remaining steps are not run.

@@ -78,8 +78,9 @@ def _num_images(step: int, batch_sizes: dict[float, int]) -> int:
   """
   total = previous = 0
   for last, batch_size in batch_sizes.items():
-    total += batch_size * max(0, min(step, last) - previous)
-    previous = last
+    end = int(min(step, last))  # the last one is infinite
+    total += batch_size * max(0, end - previous)
+    previous = end
   return total
 
 

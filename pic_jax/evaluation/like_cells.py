@@ -117,7 +117,7 @@ def mean_excess(values: np.ndarray, name: str) -> dict[str, Any]:
     `name`; and, if N > 1, its standard error over images, `<name>_stderr`.
   """
   sums, counts = values.T
-  report = {f'{name}_pairs': int(counts.sum())}
+  report: dict[str, float] = {f'{name}_pairs': int(counts.sum())}
   if counts.any():
     report[name] = mean = float(sums.sum() / counts.sum())
     if len(values) > 1:  # error of a ratio of means (Cochran 1977, eq. 2.39)

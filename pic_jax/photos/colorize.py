@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -54,7 +55,7 @@ def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
   """
   if saturation in (0.0, 1.0):
     return hints
-  chroma = color.chroma_from_network(hints[..., :2]) / saturation
+  chroma = color.chroma_from_network(jnp.asarray(hints[..., :2])) / saturation
   chroma = color.chroma_to_network(color.round_chroma(chroma))
   is_known = hints[..., 2:] > 0
   return np.concatenate([np.where(is_known, chroma, 0), hints[..., 2:]], -1)
@@ -288,11 +289,14 @@ class Colorizer:
     """
     if not self.model.hint_share:
       raise errors.UserError('This model reads no hints.')
-    is_file = isinstance(hints, str | os.PathLike)
-    read_fn = hint_files.read if is_file else hint_files.from_points
     size = size or network_input.luminance.shape
     luminance, cell_side = self.brush_luminance(network_input)
-    known = read_fn(hints, size, luminance, cell_side=cell_side)
+    if isinstance(hints, str | os.PathLike):
+      known = hint_files.read(hints, size, luminance, cell_side=cell_side)
+    else:
+      known = hint_files.from_points(
+        hints, size, luminance, cell_side=cell_side
+      )
     return dataclasses.replace(
       network_input,
       hints=_before_saturation(known.cells, saturation),
@@ -349,7 +353,10 @@ class Colorizer:
     for number in numbers:
       # One sample at a time, because the values of anchors differ by sample.
       one_sample = dataclasses.replace(
-        settings, samples=[number], rank='none', num_candidates=0
+        settings,
+        samples=options.Numbers([number]),
+        rank='none',
+        num_candidates=0,
       )
       (plain,) = self._programs.draw([plain_input], one_sample)
       anchored = hint_files.anchored(
@@ -374,12 +381,14 @@ class Colorizer:
       is not run.
     """
     bits: list[float | None] = [None] * len(inputs)
-    coloured = [
-      i
+    coloured = {
+      i: network_input.chroma
       for i, network_input in enumerate(inputs)
       if network_input.chroma is not None
-    ]
-    scored = self._programs.score([inputs[i] for i in coloured])
+    }
+    scored = self._programs.score(
+      [inputs[i] for i in coloured], list(coloured.values())
+    )
     for i, log_prob in zip(coloured, scored, strict=True):
       bits[i] = float(drawn_samples.bits_per_dim(inputs[i], log_prob[None])[0])
     return bits

@@ -123,7 +123,8 @@ def bits_text(bits: list[float | None]) -> str:
   Returns:
     '2.50 bits/dim' if both ends are the same, '' if a value is missing.
   """
-  if None in bits:
+  known = [x for x in bits if x is not None]
+  if len(known) < len(bits):
     return ''
-  ends = sorted({f'{min(bits):.2f}', f'{max(bits):.2f}'})
+  ends = sorted({f'{min(known):.2f}', f'{max(known):.2f}'})
   return f'{" to ".join(ends)} bits/dim'

@@ -134,7 +134,7 @@ def prepare(
     _interpolate(x, 1, columns, total=width, cell_parts=cell_parts)
     for x in maps
   ]
-  return Maps(*wide, cell_parts)
+  return Maps(*wide, cell_parts=cell_parts)
 
 
 def upsample_rows(

@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from pic_jax.images import any_shape, color, image_files
@@ -48,7 +49,7 @@ def _encode(
     notes: further notes for the user.
   """
   given = mask[..., None].astype(np.float32)
-  values = color.chroma_to_network(color.round_chroma(chroma))
+  values = color.chroma_to_network(color.round_chroma(jnp.asarray(chroma)))
   count = f'{mask.sum()} of {mask.size} cells are known from hints'
   return KnownCells(
     np.concatenate([given * np.asarray(values), given], -1), (count, *notes)
@@ -133,10 +134,10 @@ def strokes_of(
     if cell in last_in_cell and checked[last_in_cell[cell]].rgb != point.rgb:
       clashes.append((checked[last_in_cell[cell]], point))
     last_in_cell[cell] = number
-  strokes = [
-    brush.Stroke(*pixels[i], tuple(chroma[i]), checked[i].size)
-    for i in last_in_cell.values()
-  ]
+  strokes = []
+  for number in last_in_cell.values():
+    (row, column), (a, b) = pixels[number], chroma[number]
+    strokes.append(brush.Stroke(row, column, (a, b), checked[number].size))
   notes = []
   if clashes:
     height, width = (
@@ -254,7 +255,8 @@ def anchored(
   """Turns the anchors of a photograph into hints.
 
   Args:
-    network_input: photograph with hints and anchors.
+    network_input: photograph with hints and anchors. Without them it is
+      returned unchanged.
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
@@ -262,7 +264,9 @@ def anchored(
     with their chroma in `plain`, unless they had hints before.
   """
   hints, mask = network_input.hints, network_input.anchors
-  chroma = np.asarray(color.chroma_to_network(np.float32(plain)))
+  if hints is None or mask is None:
+    return network_input
+  chroma = np.asarray(color.chroma_to_network(jnp.asarray(plain, jnp.float32)))
   known = np.concatenate([chroma, np.ones_like(chroma[..., :1])], -1)
   is_added = mask & (hints[..., 2] == 0)
   return dataclasses.replace(

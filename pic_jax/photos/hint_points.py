@@ -67,7 +67,8 @@ def _rgb_of(value: Any) -> tuple[int, int, int]:
     )
   if any(c != int(c) for c in channels):
     raise ValueError(f'its colour must be whole numbers, {text}')
-  return tuple(int(c) for c in channels)
+  red, green, blue = map(int, channels)
+  return red, green, blue
 
 
 def check(points: Iterable[Point | tuple]) -> list[Point]:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -94,8 +95,9 @@ def _pad(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def _resize(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   """Scales [H, W] float32 or [H, W, 3] uint8 to `shape`, rows and columns."""
+  rows, columns = shape
   image = Image.fromarray(x)
-  return np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS))
+  return np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS))
 
 
 def _is_toned(lab: np.ndarray) -> bool:
@@ -152,7 +154,10 @@ def to_network_size(
     return NetworkInput(luminance, grey_values, shape, None, is_toned)
   chroma = color.subsample(lab[None, ..., 1:], factor, chroma_filter)
   return NetworkInput(
-    luminance, grey_values, shape, np.asarray(color.round_chroma(chroma))[0]
+    luminance,
+    grey_values,
+    shape,
+    np.asarray(color.round_chroma(jnp.asarray(chroma)))[0],
   )
 
 

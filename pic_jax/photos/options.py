@@ -71,6 +71,7 @@ _KINDS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
 class _Checked:
   """Base class of options that raise `UserError` for impossible values."""
 
@@ -87,13 +88,13 @@ class _Checked:
           f'`{field.name}` must be one of {", ".join(about["choices"])}, got '
           f'{value!r}.'
         )
-      is_limited = about['at_least'] is not None and value is not None
-      most = 2**31 - 1 if about['at_most'] is None else about['at_most']
-      if is_limited and not about['at_least'] <= value <= most:
-        shown = '2**31 - 1' if most == 2**31 - 1 else most
+      least, most = about['at_least'], about['at_most']
+      if least is None or value is None:
+        continue
+      if not least <= value <= (2**31 - 1 if most is None else most):
+        shown = '2**31 - 1' if most is None else most
         raise errors.UserError(
-          f'`{field.name}` must be from {about["at_least"]} to {shown}, got '
-          f'{value}.'
+          f'`{field.name}` must be from {least} to {shown}, got {value}.'
         )
 
 
@@ -232,7 +233,7 @@ def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
         'choices': field.metadata['choices'],
         'help': f'{field.metadata["help"]} ({default})',
       }
-      if not field.metadata['choices']:
+      if isinstance(kind, type) and not field.metadata['choices']:
         about['metavar'] = kind.__name__.upper()
     parser.add_argument(f'--{field.name.replace("_", "-")}', **about)
 

@@ -8,6 +8,7 @@ import contextlib
 import fractions
 import functools
 import hashlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,11 +80,14 @@ class Programs:
       found += zip(chroma[: len(group)], log_prob, strict=False)
     return found
 
-  def score(self, inputs: list[network_size.NetworkInput]) -> list[np.ndarray]:
-    """Computes the likelihood of the original chroma of photographs.
+  def score(
+    self, inputs: list[network_size.NetworkInput], chroma: list[np.ndarray]
+  ) -> list[np.ndarray]:
+    """Computes the likelihood of chroma of photographs.
 
     Args:
-      inputs: colour photographs with `grey_values` of one shape.
+      inputs: photographs with `grey_values` of one shape.
+      chroma: Lab integers [h, w, 2] for each photograph, padded.
 
     Returns:
       For each photograph, log-probabilities [h, w] in nats, padded.
@@ -96,11 +100,13 @@ class Programs:
       grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
       hints = self._shard_hints(padded)
       embedded, _ = self._embed(self._params, grey_values, hints)
+      own = chroma[first : first + count]
+      own = own + own[-1:] * (count - len(group))
       scored = self._score(
         self._params,
         grey_values,
         hints,
-        chroma=devices.shard(np.stack([x.chroma for x in padded])),
+        chroma=devices.shard(np.stack(own)),
         embedded=embedded,
       )
       found += list(np.asarray(devices.unshard(scored))[: len(group)])
@@ -158,22 +164,22 @@ class Programs:
     count = len(inputs)
     numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
 
-    def each(value: float) -> np.ndarray:
-      return np.full(count, value, np.float32)
+    def each(value: Any, dtype: type = np.float32) -> Any:
+      return np.stack([np.asarray(value, dtype)] * count)
 
     guidance = None  # compiles the program without candidates
     if settings.guidance:
       guidance = conditions.Guidance(each(settings.guidance))
       if settings.prior_exponent:
         guidance = guidance.replace(
-          prior=np.tile(self._required_prior(), (count, 1, 1)),
+          prior=each(self._required_prior()),
           prior_exponent=each(settings.prior_exponent),
         )
     fine_temperature = None
     if self._model.levels:
       fine_temperature = each(settings.fine_temperature)
     return conditions.SamplingSpec(
-      samples=np.tile(numbers.astype(np.uint32), (count, 1)),
+      samples=each(numbers, np.uint32),
       temperature=each(settings.temperature),
       guidance=guidance,
       hints=self._shard_hints(inputs),
@@ -196,9 +202,7 @@ class Programs:
       )
     return self._prior
 
-  def _shard_hints(
-    self, inputs: list[network_size.NetworkInput]
-  ) -> np.ndarray | None:
+  def _shard_hints(self, inputs: list[network_size.NetworkInput]) -> Any:
     """Returns hints for the devices; None if the model does not use hints."""
     if not self._model.hint_share:
       return None

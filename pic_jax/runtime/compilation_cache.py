@@ -13,6 +13,8 @@ from pic_jax.runtime import terminal
 FOLDER = pathlib.Path(os.path.expanduser('~'), '.cache', 'pic_jax')
 # Size of the cache above which old files are deleted.
 MAX_BYTES = 1 << 30
+# JAX's option for the folder.
+OPTION = 'jax_compilation_cache_dir'
 # Environment variable by which a user chooses another folder.
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 # Flags that `compile_quickly` sets. An XLA that does not know a flag ends the
@@ -30,11 +32,11 @@ def enable() -> None:
   """Turns the cache on and prunes it, unless the user has configured one."""
   import jax
 
-  if os.environ.get(VARIABLE) or jax.config.jax_compilation_cache_dir:
+  if os.environ.get(VARIABLE) or getattr(jax.config, OPTION):
     return
   if not FOLDER.is_absolute():  # no home folder, as in many containers
     return
-  jax.config.update('jax_compilation_cache_dir', str(FOLDER))
+  jax.config.update(OPTION, str(FOLDER))
   prune(FOLDER, MAX_BYTES)
 
 
@@ -72,7 +74,7 @@ def first_use(program: str, text: str) -> Iterator[None]:
     yield
     return
   name = hashlib.sha256(f'{jax.__version__} {program}'.encode()).hexdigest()
-  folder = jax.config.jax_compilation_cache_dir
+  folder = getattr(jax.config, OPTION)
   mark = pathlib.Path(folder) / f'used_{name[:16]}' if folder else None
   if mark is None or not mark.exists():
     terminal.say(text)

@@ -4,6 +4,7 @@ import glob
 import importlib.util
 import os
 import sys
+from typing import Any
 
 from pic_jax.runtime import errors
 
@@ -81,7 +82,7 @@ def join_processes(asked: bool | None) -> None:
   # JAX's own handler of SIGTERM would replace that of `signals.Signals`, which
   # lets all processes stop after the same step.
   jax.config.update('jax_enable_preemption_service', False)
-  by_hand = _by_hand() if os.environ.get(ADDRESS) else {}
+  by_hand: dict[str, Any] = _by_hand() if os.environ.get(ADDRESS) else {}
   why = launcher or '--distributed'
   try:
     jax.distributed.initialize(

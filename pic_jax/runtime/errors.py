@@ -119,6 +119,8 @@ def one_line() -> Iterator[None]:
     try:
       yield
     except SystemExit as end:
+      if isinstance(end.code, str):
+        raise  # Python prints it
       code = end.code
     with naming('standard output'):
       sys.stdout.flush()  # reports a full disk now, not at exit

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 
 class StopRequested(BaseException):
@@ -35,7 +36,7 @@ class Signals:
     self.received: int | None = None
     self._is_alone = is_alone
     self._interruptible = False
-    self._before: dict[int, signal.Handlers] = {}
+    self._before: dict[int, Any] = {}
 
   def __enter__(self) -> 'Signals':
     for name in ('SIGTERM', 'SIGINT', 'SIGHUP'):

@@ -121,7 +121,7 @@ def _count(
   # The size of the output is that of the last convolution of the backbone, but
   # of the first one of a block.
   if operation == 'backbone' or not layer.width:
-    layer.resolution, layer.width = shape[1:3], width
+    layer.resolution, layer.width = (shape[1], shape[2]), width
   layer.dilation = max(layer.dilation, dilation)
   layer.num_parameters += num_parameters
   multiply_adds = kernel * shape[1] * shape[2]

@@ -144,9 +144,9 @@ class _Growth:
       width, depth = (before[0], after[0]), (before[2], after[2])
       _check_not_less(f'The width of {field}', *width)
       _check_not_less(f'The number of blocks of {field}', *depth)
-      names = [[f'{prefix}_block_{i}' for i in range(n)] for n in depth]
+      names = _numbered(f'{prefix}_block', depth)
       result[prefix] = self.conv(old[prefix], inputs, (width,))
-      result |= self.blocks(old, tuple(names), width, conditioning=())
+      result |= self.blocks(old, names, width, conditioning=())
       inputs = (width,)
     if 'backbone' in old:
       result['backbone'] = {
@@ -177,9 +177,9 @@ class _Growth:
       ('down', embedding, False),
       ('down_right', (width, width, *embedding), True),
     ):
-      names = [[f'{stream}_blocks_{i}' for i in range(n)] for n in depth]
+      names = _numbered(f'{stream}_blocks', depth)
       result |= self.blocks(
-        old, tuple(names), width, conditioning=conditioning, is_read=is_read
+        old, names, width, conditioning=conditioning, is_read=is_read
       )
     outputs = (old['head']['g'].size, self.after.num_outputs)
     _check_equal('The number of outputs of the decoder', *outputs)
@@ -204,7 +204,7 @@ class _Growth:
         'log_slope': zeros,
         'nothing': zeros,
       }
-    result = {
+    result: dict[str, Any] = {
       'queries_and_keys': self.conv(
         old['queries_and_keys'], (embedding, embedding), (keys, keys)
       ),
@@ -223,6 +223,12 @@ class _Growth:
     )
     result['log_slope'][:before] += np.log(slopes[0] / slopes[1][:before])
     return result
+
+
+def _numbered(name: str, depth: tuple[int, int]) -> tuple[list[str], list[str]]:
+  """Names of the blocks before and after."""
+  before, after = ([f'{name}_{i}' for i in range(n)] for n in depth)
+  return before, after
 
 
 def _check_not_less(what: str, before: int, after: int) -> None:

@@ -40,33 +40,34 @@ class Log:
 
   def scalars(self, step: int, values: dict[str, Any]) -> None:
     """Appends one line of JSON and the TensorBoard scalars of a step."""
-    if self._file is None:
+    if self._file is None or self._board is None:
       return
     with errors.naming(self._workdir):
       self._file.write(json.dumps({'step': step, **values}) + '\n')
       self._file.flush()
       for name, value in values.items():
         if isinstance(value, int | float):
-          self._show(step, summary.scalar(name, value))
+          self._board.write_event(_event(step, summary.scalar(name, value)))
       self._board.flush()
 
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
     """Shows a picture [H, W, 3] uint8 in TensorBoard."""
     if self._board is not None:
       with errors.naming(self._workdir):
-        self._show(step, summary.image(name, rgb, dataformats='HWC'))
+        image = summary.image(name, rgb, dataformats='HWC')
+        self._board.write_event(_event(step, image))
         self._board.flush()
 
   def close(self) -> None:
     """Closes the files."""
-    if self._file is not None:
+    if self._file is not None and self._board is not None:
       with errors.naming(self._workdir):
         self._file.close()
         self._board.close()
 
-  def _show(self, step: int, content: Any) -> None:
-    event = event_pb2.Event(summary=content, step=step, wall_time=time.time())
-    self._board.write_event(event)
+
+def _event(step: int, content: Any) -> event_pb2.Event:
+  return event_pb2.Event(summary=content, step=step, wall_time=time.time())
 
 
 class Meter:
