@@ -72,7 +72,7 @@ def test_functions_stay_short(path):
       length = node.end_lineno - node.lineno + 1
       if ast.get_docstring(node):  # a good one costs nothing
         length -= node.body[0].end_lineno - node.body[0].lineno + 1
-      assert length <= 50, f'{node.name} has {length} lines'
+      assert length <= 60, f'{node.name} has {length} lines'
 
 
 def test_only_devices_knows_how_work_is_mapped():

@@ -17,6 +17,10 @@ MAX_BYTES = 1 << 30
 OPTION = 'jax_compilation_cache_dir'
 # Environment variable by which a user chooses another folder.
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
+# Seconds of compilation from which JAX keeps a program. By default it is 1, and
+# a quick machine would compile the same programs at every start.
+MIN_SECONDS = 0.1
+MIN_SECONDS_OPTION = 'jax_persistent_cache_min_compile_time_secs'
 # Flags that `compile_quickly` sets. An XLA that does not know a flag ends the
 # process, so the second one is only for versions of jaxlib that were tried.
 XLA_FLAGS = '--xla_backend_optimization_level=1'
@@ -32,6 +36,8 @@ def enable() -> None:
   """Turns the cache on and prunes it, unless the user has configured one."""
   import jax
 
+  if MIN_SECONDS_OPTION.upper() not in os.environ:
+    jax.config.update(MIN_SECONDS_OPTION, MIN_SECONDS)
   if os.environ.get(VARIABLE) or getattr(jax.config, OPTION):
     return
   if not FOLDER.is_absolute():  # no home folder, as in many containers

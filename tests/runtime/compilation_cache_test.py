@@ -38,9 +38,11 @@ def test_a_user_without_a_home_has_no_cache(tmp_path):
     'from pic_jax.runtime import compilation_cache\n'
     'compilation_cache.enable()\n'
     'print(jax.config.jax_compilation_cache_dir)\n'
+    'print(jax.config.jax_persistent_cache_min_compile_time_secs)\n'
   )
   env = {name: x for name, x in os.environ.items() if name != 'HOME'}
   env.pop(compilation_cache.VARIABLE, None)
+  env.pop(compilation_cache.MIN_SECONDS_OPTION.upper(), None)
   result = subprocess.run(
     [sys.executable, '-c', code],
     cwd=tmp_path,
@@ -49,7 +51,7 @@ def test_a_user_without_a_home_has_no_cache(tmp_path):
     text=True,
     check=False,
   )
-  assert (result.stdout, result.stderr) == ('None\n', '')
+  assert (result.stdout, result.stderr) == ('None\n0.1\n', '')
   assert not list(tmp_path.iterdir())
 
 
