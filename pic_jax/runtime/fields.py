@@ -1,4 +1,4 @@
-"""Dataclass fields that are declared with the values that they may hold."""
+"""Declaration of dataclass fields together with the values that they allow."""
 
 import dataclasses
 import math
@@ -8,49 +8,51 @@ from typing import Any, NamedTuple
 from pic_jax.runtime import errors
 
 
-class Range(NamedTuple):
-  """A set of allowed numbers.
+class NumberRule(NamedTuple):
+  """Rule that says which numbers a field may hold.
 
   Attributes:
     text: description of the numbers for error messages, such as 'positive'.
-    contains: function that returns whether a number is allowed.
+    allows: function that returns whether a number is allowed.
   """
 
   text: str
-  contains: Callable[[float], bool]
+  allows: Callable[[float], bool]
 
 
-def at_least(least: float) -> Range:
-  """Returns the range of numbers that are not smaller than `least`."""
-  return Range(f'at least {least}', lambda x: x >= least)
+def at_least(least: float) -> NumberRule:
+  """Returns the rule that a number is not smaller than `least`."""
+  return NumberRule(f'at least {least}', lambda x: x >= least)
 
 
-def between(least: float, most: float) -> Range:
-  """Returns the range of numbers from `least` to `most`, both included."""
-  return Range(f'from {least} to {most}', lambda x: least <= x <= most)
+def between(least: float, most: float) -> NumberRule:
+  """Returns the rule that a number is from `least` to `most`, inclusive."""
+  return NumberRule(f'from {least} to {most}', lambda x: least <= x <= most)
 
 
-POSITIVE = Range('positive', lambda x: x > 0)
+POSITIVE = NumberRule('positive', lambda x: x > 0)
 NOT_NEGATIVE = at_least(0)
-FROM_0_TO_1 = Range('in [0, 1]', lambda x: 0 <= x <= 1)
-ABOVE_0_TO_1 = Range('in (0, 1]', lambda x: 0 < x <= 1)
-FROM_0_BELOW_1 = Range('in [0, 1)', lambda x: 0 <= x < 1)
-SEED = Range('from 0 to 2**31 - 1', lambda x: 0 <= x < 2**31)
-COUNT = Range('positive, or -1 for all', lambda x: x == -1 or x > 0)
-ANY = Range('any number', lambda x: True)
+FROM_0_TO_1 = NumberRule('in [0, 1]', lambda x: 0 <= x <= 1)
+ABOVE_0_TO_1 = NumberRule('in (0, 1]', lambda x: 0 < x <= 1)
+FROM_0_BELOW_1 = NumberRule('in [0, 1)', lambda x: 0 <= x < 1)
+SEED = NumberRule('from 0 to 2**31 - 1', lambda x: 0 <= x < 2**31)
+COUNT = NumberRule('positive, or -1 for all', lambda x: x == -1 or x > 0)
+ANY = NumberRule('any number', lambda x: True)
 
 
-def declare(default: Any, allowed: Range | Iterable[str] | None = None) -> Any:
+def declare(
+  default: Any, allowed: NumberRule | Iterable[str] | None = None
+) -> Any:
   """Declares a dataclass field with its default and its allowed values.
 
   Args:
     default: default value. Its type is the type that `check` requires.
-    allowed: a range of numbers, or the allowed strings. None allows any value
-      of the type, except that numbers must be positive.
+    allowed: rule for a number, or the allowed strings. None means positive for
+      a number, and no restriction for any other type.
   """
   if allowed is None:
     is_number = isinstance(default, int | float)
-    # An empty tuple means that `check` looks at the type only.
+    # An empty tuple means that `check` tests only the type.
     allowed = POSITIVE if is_number and not isinstance(default, bool) else ()
   return dataclasses.field(default=default, metadata={'allowed': allowed})
 
@@ -64,7 +66,7 @@ def check(name: str, value: Any, declared: dataclasses.Field) -> None:
     declared: the field's declaration, which `declare` returned.
 
   Raises:
-    UserError: if the value has another type than the default, or is not
+    UserError: if the value does not have the type of the default, or is not
       allowed.
   """
   expected = type(declared.default)
@@ -76,10 +78,10 @@ def check(name: str, value: Any, declared: dataclasses.Field) -> None:
       f'`{name}` must be of type {expected.__name__}, got {value!r}.'
     )
   allowed = declared.metadata['allowed']
-  if isinstance(allowed, Range):
+  if isinstance(allowed, NumberRule):
     if not math.isfinite(value):
       raise errors.UserError(f'`{name}` must be finite, got {value}.')
-    if not allowed.contains(value):
+    if not allowed.allows(value):
       raise errors.UserError(f'`{name}` must be {allowed.text}, got {value}.')
   elif allowed and value not in allowed:
     raise errors.UserError(
