@@ -44,7 +44,8 @@ class Data:
   # Number of unreadable images that a run tolerates. -1 is the default: 1 % of
   # the training images, none in evaluation.
   max_unreadable: int = fields.declare(
-    -1, fields.Range('at least 0, or -1 for the default', lambda x: x >= -1)
+    -1,
+    fields.NumberRule('at least 0, or -1 for the default', lambda x: x >= -1),
   )
 
 
