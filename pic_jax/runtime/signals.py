@@ -41,8 +41,13 @@ class Signals:
   def __enter__(self) -> 'Signals':
     for name in ('SIGTERM', 'SIGINT', 'SIGHUP'):
       number = getattr(signal, name, None)  # Windows has no SIGHUP
-      if number and signal.getsignal(number) != signal.SIG_IGN:
-        self._before[number] = signal.signal(number, self._handle)
+      if number is None:
+        continue
+      # A shell lets the jobs that a script starts with `&` ignore SIGINT, but
+      # they must save on it as well.
+      if name == 'SIGHUP' and signal.getsignal(number) == signal.SIG_IGN:
+        continue  # `nohup`
+      self._before[number] = signal.signal(number, self._handle)
     return self
 
   def __exit__(self, *_: object) -> None:

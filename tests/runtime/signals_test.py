@@ -37,6 +37,17 @@ def test_a_hangup_is_a_request_to_stop_unless_it_is_ignored():
     signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupt_counts_where_a_script_let_it_be_ignored():
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+  try:
+    with signals.Signals() as stops:
+      os.kill(os.getpid(), signal.SIGINT)
+    assert stops.received == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+  finally:
+    signal.signal(signal.SIGINT, before)
+
+
 def test_interruptible_work_is_broken_off_at_once():
   with signals.Signals() as stops:
     with pytest.raises(signals.StopRequested), stops.interruptible():
