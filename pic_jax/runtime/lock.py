@@ -184,6 +184,12 @@ def _create(
       except FileExistsError:
         _refuse_held(folder, path)
     stack.callback(_release, path, text)
+    # Starts before the checks below, which may take longer than STALE_SECONDS.
+    stop = threading.Event()
+    stack.callback(stop.set)
+    threading.Thread(
+      target=_beat, args=(path, text, stop), name='lock', daemon=True
+    ).start()
     for excluded_path in excluded:
       _refuse_held(folder, excluded_path)
   except OSError as error:
@@ -192,13 +198,6 @@ def _create(
       'no second run writes to it.',
       file=sys.stderr,
     )
-    return
-  stop = threading.Event()
-  thread = threading.Thread(
-    target=_beat, args=(path, text, stop), name='lock', daemon=True
-  )
-  thread.start()
-  stack.callback(stop.set)
 
 
 def _release(path: pathlib.Path, text: str) -> None:

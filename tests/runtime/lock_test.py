@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -137,6 +138,29 @@ def test_a_lock_from_the_future_is_held_only_if_it_is_touched(
   else:
     with lock.hold(tmp_path):
       assert json.loads(path.read_text())['pid'] == os.getpid()
+
+
+def test_who_waits_for_an_excluded_lock_keeps_its_own_alive(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(lock, 'fcntl', None)
+  monkeypatch.setattr(lock, 'HEARTBEAT_SECONDS', 0.02)
+  path = tmp_path / '.lock.held'
+  path.write_text(json.dumps({'host': 'elsewhere', 'pid': 1, 'start': '2026'}))
+  future = time.time() + 1e6
+  os.utime(path, (future, future))
+  own = tmp_path / '.lock.3of16.held'
+
+  def sleep(_):
+    os.utime(own, (0, 0))
+    deadline = time.monotonic() + 20
+    while own.stat().st_mtime == 0:
+      assert time.monotonic() < deadline
+      threading.Event().wait(0.02)
+
+  monkeypatch.setattr(lock.time, 'sleep', sleep)
+  with lock.hold(tmp_path, '3of16'):
+    assert not path.exists()
 
 
 def test_a_holder_shows_that_it_lives(tmp_path, monkeypatch):
