@@ -155,8 +155,8 @@ class _Growth:
         else part
         for name, part in old['backbone'].items()
       }
-    # If the trained model has no hints, `parameters.completed` has added their
-    # kernel with the new width already.
+    # If the trained model has no hints, `parameters.with_hint_kernel` has added
+    # their kernel with the new width already.
     if 'hints' in old:
       missing = width[1] - old['hints'].shape[-1]
       result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))
