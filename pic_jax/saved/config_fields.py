@@ -42,7 +42,7 @@ class Data:
   # `images.film`.
   film_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
   # Number of unreadable images that a run tolerates. -1 is the default: 1 % of
-  # the training images, none in evaluation.
+  # the training images, but at least 10; none in evaluation.
   max_unreadable: int = fields.declare(
     -1,
     fields.NumberRule('at least 0, or -1 for the default', lambda x: x >= -1),
