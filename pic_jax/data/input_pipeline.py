@@ -103,8 +103,8 @@ class TrainingImages(NamedTuple):
 def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
   """Opens `data.train_split` and the data sets of `data.mixture`.
 
-  A row of the mixture is (share, name, data_dir, split). An empty data_dir
-  stands for `data.data_dir`.
+  A row of the mixture is (share, name, data_dir, split), and maybe a number of
+  levels, which is not used here. An empty data_dir stands for `data.data_dir`.
 
   Args:
     config: the data section of a config.
@@ -115,7 +115,7 @@ def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
   rows = [(1.0, config.name, config.data_dir, config.train_split)]
   rows += [tuple(row) for row in config.mixture]
   parts, listing = [], []
-  for _, name, data_dir, split in rows:
+  for _, name, data_dir, split, *_ in rows:
     part = config.copy_and_resolve_references()
     part.name, part.data_dir = name, data_dir or config.data_dir
     source = open_images(part, split)

@@ -233,6 +233,9 @@ def test_an_array_is_read_from_its_file(tmp_path):
   assert len(both) == 13 and both.shares == (0.75, 0.25)
   np.testing.assert_array_equal(both[12], wide[4])
   np.testing.assert_array_equal(both[8], tiny.images(9, 16, 16)[8])
+  config.mixture = ((0.25, 'array', '', 'wide[1:]', 0),)  # teaches no level
+  again = input_pipeline.open_training(config)
+  np.testing.assert_array_equal(again.images[12], wide[4])
 
 
 def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
