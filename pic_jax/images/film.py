@@ -1,11 +1,14 @@
 """Simulation of old film and scanners.
 
-Most grey photographs are old. Their film was hardly sensitive to red, and they
-have grain, blur, fading and a tone curve. `random_film` is an augmentation for
+Most grey photographs are old. They show grain, blur, fading and a tone curve,
+and old film was hardly sensitive to red. `random_film` is an augmentation for
 training, and `FIXED` has eight films for evaluation.
 
-`random_film` gives sizes of blur and grain in pixels of a picture whose short
-side is 256.
+In `random_film`, the sizes of blur and grain refer to a picture whose short
+side has 256 pixels. They are scaled to the actual picture.
+
+In this file, `luminance` is L (0..100). A linear intensity (CIE Y) is called
+`intensity`.
 """
 
 import functools
@@ -20,7 +23,7 @@ from pic_jax.images import color
 from pic_jax.runtime import errors
 
 # Sensitivities of films to linear red, green and blue.
-PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # as in the definition of luminance
+PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # as CIE Y
 ORTHOCHROMATIC = (0.03, 0.55, 0.42)
 BLUE_SENSITIVE = (0.0, 0.1, 0.9)
 REFERENCE_SIDE = 256
@@ -166,26 +169,31 @@ def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
     return (uniform(0.0, 1.0) < probability).astype(jnp.float32)
 
   scale = _scale(rgb.shape)
-  # Any mixture of the three films, from panchromatic to blue-sensitive.
+  # Each picture has a random position between panchromatic (0), orthochromatic
+  # (1) and blue-sensitive (2). The two nearest films are interpolated.
   position = uniform(0.0, 2.0)
   films = jnp.array([PANCHROMATIC, ORTHOCHROMATIC, BLUE_SENSITIVE])
-  weights = jnp.maximum(
+  film_weights = jnp.maximum(
     0.0, 1.0 - jnp.abs(position - jnp.arange(3.0).reshape(1, 1, 3))
   )
-  weights = jnp.einsum('bif,fc->bic', weights, films, precision='highest')
-  x = lightness((linear_rgb(rgb) * weights[:, :, None, :]).sum(-1))
+  sensitivities = jnp.einsum(
+    'bif,fc->bic', film_weights, films, precision='highest'
+  )
+  x = lightness((linear_rgb(rgb) * sensitivities[:, :, None, :]).sum(-1))
   x = blur(x, is_applied(0.6) * uniform(0.3, 2.6) * scale)
   contrast = jnp.exp(uniform(-0.5, 0.55))
   gamma = jnp.exp(uniform(-0.35, 0.35))
   x = 100.0 * (jnp.clip(x, 0.0, 100.0) / 100.0 + 1e-4) ** gamma
   x = (x - 50.0) * contrast + 50.0 + uniform(-8.0, 8.0)
   x = vignette(x, is_applied(0.3) * uniform(0.0, 0.5))
-  grain = jax.random.normal(next(keys), x.shape)
-  size = uniform(0.4, 1.8) * scale
-  # Standard deviation of white noise after a blur of this size.
-  blurred_deviation = 1.0 / jnp.sqrt(1.0 + 4.0 * np.pi * size**2)
-  deviation = is_applied(0.7) * uniform(0.0, 1.0) ** 2 * 5.0  # of grain in L
-  grain = deviation * blur(grain, size) / blurred_deviation
+  noise = jax.random.normal(next(keys), x.shape)
+  grain_sigma = uniform(0.4, 1.8) * scale
+  # Approximate standard deviation of unit white noise after a Gaussian blur
+  # with this sigma.
+  blurred_deviation = 1.0 / jnp.sqrt(1.0 + 4.0 * np.pi * grain_sigma**2)
+  # Standard deviation of the grain in units of L.
+  grain_deviation = is_applied(0.7) * uniform(0.0, 1.0) ** 2 * 5.0
+  grain = grain_deviation * blur(noise, grain_sigma) / blurred_deviation
   x = jnp.clip(x + grain, 0.0, 100.0)
   low, high = uniform(0.0, 20.0), uniform(76.0, 100.0)
   x = low + (high - low) / 100.0 * x
@@ -196,14 +204,14 @@ def random_film(key: jax.Array, rgb: jax.Array) -> jax.Array:
 def through_film(
   key: jax.Array, rgb: jax.Array, luminance: jax.Array, *, share: float
 ) -> jax.Array:
-  """Replaces the luminance of some pictures by that on random old films.
+  """Re-renders the luminance of some pictures as if shot on random old films.
 
   Args:
-    key: PRNG key; it determines the pictures and their films.
+    key: PRNG key, which determines the chosen pictures and their films.
     rgb: [B, H, W, 3] uint8.
-    luminance: [B, H, W, 1] L in 0..100, without film.
-    share: fraction of the B pictures that are replaced. It is rounded to a
-      whole number of pictures, so that films are computed only for them.
+    luminance: [B, H, W, 1] L in 0..100 of `rgb`, without film.
+    share: fraction of the B pictures that are re-rendered. `share * B` is
+      rounded to a fixed count, so only that many pictures are rendered.
 
   Returns:
     [B, H, W, 1] L in 0..100.
@@ -216,18 +224,26 @@ def through_film(
   return luminance.at[chosen].set(random_film(film_key, rgb[chosen]))
 
 
-def _blurred_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
-  """Adds noise of deviation 9, blurred by 0.7 pixels, to L [B, H, W]."""
+def _add_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
+  """Adds blurred noise to L [B, H, W].
+
+  The noise has a standard deviation of 9 before the blur, whose sigma is 0.7
+  pixels.
+  """
   noise = 9.0 * jax.random.normal(key, luminance.shape)
   return luminance + blur(noise, jnp.full((1, 1, 1), 0.7))
 
 
-def _exposed(
-  weights: tuple[float, ...],
+def _film_with_sensitivities(
+  sensitivities: tuple[float, ...],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """Returns a look (see `FIXED`) for film with these sensitivities only."""
+  """Returns an entry of `FIXED` for a film without grain, blur or fading.
+
+  Args:
+    sensitivities: the film's sensitivities to linear red, green and blue.
+  """
   return lambda rgb, key: lightness(
-    (linear_rgb(rgb) * jnp.array(weights).reshape(1, 1, 1, 3)).sum(-1)
+    (linear_rgb(rgb) * jnp.array(sensitivities).reshape(1, 1, 1, 3)).sum(-1)
   )
 
 
@@ -237,21 +253,23 @@ def _clean(rgb: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def _old(rgb: jax.Array, key: jax.Array) -> jax.Array:
-  """Renders an orthochromatic film that is blurred, grainy and faded."""
-  soft = blur(_exposed(ORTHOCHROMATIC)(rgb, key), jnp.full((1, 1, 1), 0.8))
-  return 15.0 + 0.65 * _blurred_grain(key, soft)
+  """Renders pictures on a blurred, grainy and faded orthochromatic film."""
+  sharp = _film_with_sensitivities(ORTHOCHROMATIC)(rgb, key)
+  soft = blur(sharp, jnp.full((1, 1, 1), 0.8))
+  return 15.0 + 0.65 * _add_grain(key, soft)
 
 
-# Looks for evaluation. Each is a function of rgb [B, 128, 128, 3] uint8 and a
-# PRNG key, and returns L [B, 128, 128].
+# Films for evaluation, keyed by name. Each is a function of rgb [B, H, W, 3]
+# uint8, whose short side has about `FIXED_SIDE` pixels, and a PRNG key. It
+# returns L [B, H, W], not clipped.
 FIXED = {
   'clean': _clean,
   'blurred': lambda rgb, key: blur(_clean(rgb, key), jnp.full((1, 1, 1), 1.0)),
-  'grain': lambda rgb, key: _blurred_grain(key, _clean(rgb, key)),
+  'grain': lambda rgb, key: _add_grain(key, _clean(rgb, key)),
   'faded': lambda rgb, key: 15.0 + 0.65 * _clean(rgb, key),
   'harsh': lambda rgb, key: (_clean(rgb, key) - 50.0) * 1.6 + 50.0,
-  'orthochromatic': _exposed(ORTHOCHROMATIC),
-  'blue_sensitive': _exposed(BLUE_SENSITIVE),
+  'orthochromatic': _film_with_sensitivities(ORTHOCHROMATIC),
+  'blue_sensitive': _film_with_sensitivities(BLUE_SENSITIVE),
   'old': _old,
 }
 FIXED_SIDE = 128
@@ -272,22 +290,30 @@ def check(name: str) -> None:
 def fixed_film(name: str, rgb: jax.Array, key: jax.Array) -> jax.Array:
   """Renders pictures as photographed on one of the films of `FIXED`.
 
-  The films are rendered with a short side of `FIXED_SIDE` pixels and enlarged,
-  so that models of all input sizes are compared on the same pictures.
+  The pictures are reduced by f = max(1, min(H, W) // FIXED_SIDE), rendered and
+  enlarged again, so that models of all input sizes are compared on the same
+  pictures. 'clean' leaves their size unchanged.
 
   Args:
     name: key of `FIXED`.
-    rgb: [B, H, W, 3] uint8. H and W are multiples of `FIXED_SIDE`, or both are
-      smaller than it.
+    rgb: [B, H, W, 3] uint8. H and W must be multiples of f.
     key: PRNG key of the grain.
 
   Returns:
     [B, H, W, 1] L in 0..100.
+
+  Raises:
+    UserError: if H or W is not a multiple of f.
   """
   if name == 'clean':
     return _clean(rgb, key)[..., None]
   height, width = rgb.shape[1:3]
   factor = max(1, min(height, width) // FIXED_SIDE)
+  if height % factor or width % factor:
+    raise errors.UserError(
+      f'With `film` {name!r}, both sides of the pictures must be multiples of '
+      f'{factor}, got {height} x {width}.'
+    )
   small = color.subsample(rgb.astype(jnp.float32), factor, 'area')
   luminance = FIXED[name](jnp.round(small).astype(jnp.uint8), key)
   luminance = jnp.clip(luminance, 0.0, 100.0)[..., None]

@@ -79,3 +79,11 @@ def test_fixed_films_look_alike_at_any_size(name):
   halved = color.subsample(at_large, 2, 'area')
   # Enlarging by a cubic keeps the means of squares but at sharp edges.
   assert float(jnp.abs(halved - at_small).mean()) < 1.5
+
+
+def test_fixed_films_need_sides_that_are_multiples_of_the_factor():
+  key = jax.random.key(3)
+  rgb = jnp.zeros((1, 384, 513, 3), jnp.uint8)
+  assert film.fixed_film('faded', rgb, key).shape == (1, 384, 513, 1)
+  with pytest.raises(ValueError, match='multiples of 3, got 384 x 512'):
+    film.fixed_film('faded', rgb[:, :, :512], key)
