@@ -1,10 +1,9 @@
 """Causal convolution, with one definition for training and sampling.
 
-The input is processed in blocks. A block is the whole map in training, and one
-row (down stream) or one pixel (down-right stream) in sampling. The streams are
-those of Salimans et al. 2017, sec. 2. For each block the layer convolves the
-receptive field of the block, which consists of earlier values from a cache, the
-values of the block, and zero padding.
+In training, the layer convolves the whole map at once. In sampling, it
+convolves one row (down stream) or one pixel (down-right stream) at a time, and
+reads earlier values from a cache. Values outside the map are zero. The two
+streams are described in Salimans et al. 2017, sec. 2.
 """
 
 import jax
@@ -21,9 +20,9 @@ class CausalConv(layers.WeightNormConv):
 
   * `__call__` takes whole maps.
   * After `start`, `__call__` takes one row after another.
-  * After `start`, `start_row` begins each row and `pixel` takes its pixels. The
-    kernel is then applied in two parts: its upper rows once per row, for all
-    columns; its last row once per pixel.
+  * After `start`, `start_row` begins each row and `pixel` takes one pixel after
+    another. `start_row` applies the upper rows of the kernel to all columns,
+    and `pixel` applies the last row of the kernel.
 
   The cache of N canvases is private to this class. It starts as zeros, which
   serve as zero padding:
@@ -44,7 +43,7 @@ class CausalConv(layers.WeightNormConv):
     """Convolves [B, rows, w, C] to [B, rows, w, features].
 
     Args:
-      x: the whole map without a cache, the next rows with one.
+      x: the whole map before `start`, and the next rows after it.
     """
     num_above = self.kernel_size[0] - 1
     x = x.astype(self.dtype)
@@ -53,8 +52,8 @@ class CausalConv(layers.WeightNormConv):
       x = jnp.concatenate([self.get_variable('cache', 'history'), x], 1)
       self.put_variable('cache', 'history', x[:, x.shape[1] - num_above :])
       return super().__call__(x)
-    # The convolution pads. With `jnp.pad` its gradient would be computed for
-    # the larger, padded map.
+    # The convolution itself pads. After `jnp.pad`, the gradient with respect to
+    # its input would be computed for the larger, padded map.
     sides = ((num_above, 0), (self.left, self.right))
     return super().__call__(x, padding=sides)
 

@@ -5,6 +5,11 @@ down stream, which sees the rows above, and a down-right stream, which also sees
 the pixels to the left. `CausalDecoder.__call__` runs both on whole maps.
 `incremental_decoder.decode` runs the same methods row by row and pixel by
 pixel, with cached activations.
+
+theta is the output of the network, not its weights: for each pixel, the
+parameters of the distribution of its chroma. The canvas is the map that the
+network reads: the true chroma in training and evaluation, and in sampling the
+chroma that has been sampled so far.
 """
 
 import functools
@@ -23,7 +28,7 @@ class CausalDecoder(nn.Module):
   Attributes:
     features: number of channels F of every convolution (160 in the paper).
     num_blocks: number of residual blocks in each stream (4 in the paper).
-    num_outputs: width P of theta.
+    num_outputs: number P of values of theta for each pixel.
     attention_heads: number of heads of the attention to earlier pixels, which
       is added to the input of the down-right stream; 0 for no attention.
     gated: see `GatedBlock`.
@@ -46,8 +51,8 @@ class CausalDecoder(nn.Module):
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
-    # These three read the canvas in float32. Rounding it to bfloat16 makes the
-    # model 0.006 bits/dim worse.
+    # The three input layers read the canvas in float32. Rounding the canvas to
+    # bfloat16 makes the model 0.006 bits/dim worse.
     conv = functools.partial(causal_conv.CausalConv, self.features)
     self.above_input = conv((2, 3))
     self.row_input = conv((1, 3))
@@ -87,11 +92,13 @@ class CausalDecoder(nn.Module):
     train: bool = False,
     hints: jax.Array | None = None,
   ) -> jax.Array:
-    """Predicts every pixel of whole maps from the pixels before it.
+    """Predicts theta for all pixels in one parallel pass.
+
+    The prediction for a pixel depends only on the pixels before it in raster
+    order and, with attention, on hints.
 
     Args:
-      canvas: [B, h, w, C] in network units. The output for a pixel depends only
-        on pixels before it in raster order and, with attention, on hints.
+      canvas: [B, h, w, C] in network units.
       embedding: [B, h, w, E].
       train: whether to apply dropout.
       hints: [B, h, w, 3] known chroma for the attention, or None.
@@ -99,9 +106,9 @@ class CausalDecoder(nn.Module):
     Returns:
       theta [B, h, w, P] float32.
     """
-    down, down_right = self.rows_in(canvas)
+    down, down_right = self.convolve_rows(canvas)
     down_right = layers.shift_down(down_right)
-    down_right += layers.shift_right(self.pixel_input(self._input(canvas)))
+    down_right += layers.shift_right(self.pixel_input(self._with_ones(canvas)))
     if self.attention_heads:
       down_right += self.attention(canvas, embedding, hints)
     conditioning = [block.condition(embedding) for block in self.down_blocks]
@@ -112,38 +119,40 @@ class CausalDecoder(nn.Module):
     ]
     return self.down_right_stack(down_right, conditioning, train)
 
-  def _input(self, canvas: jax.Array) -> jax.Array:
+  def _with_ones(self, canvas: jax.Array) -> jax.Array:
     return layers.append_ones(canvas)
 
-  def rows_in(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def convolve_rows(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Convolves rows of the canvas for the inputs of the two streams.
 
-    The results are inputs of the next row, but are not shifted yet. The shift
-    comes after the bias, so the first row of a shifted map is exactly 0.
+    Row i of the result feeds row i + 1; the caller shifts it down. Because the
+    shift follows the bias, row 0 receives exact zeros, not the bias.
 
     Args:
       canvas: [B, rows, w, C] in network units.
 
     Returns:
-      Inputs of the down and of the down-right stream, [B, rows, w, F] each.
+      Two arrays [B, rows, w, F]: one for the input of the down stream, and one
+      for the input of the down-right stream.
     """
-    canvas = self._input(canvas)
+    canvas = self._with_ones(canvas)
     return self.above_input(canvas), self.row_input(canvas)
 
-  def pixel_in(self, canvas: jax.Array, col: jax.Array) -> jax.Array:
-    """Writes a pixel, and computes its contribution to its right neighbour.
+  def write_pixel(self, canvas: jax.Array, col: jax.Array) -> jax.Array:
+    """Stores a pixel and returns what its right neighbour receives from it.
 
-    With attention this includes the contribution of the whole row so far.
+    The pixel is stored in the caches. With attention, the result includes the
+    neighbour's attention to all pixels of the row so far.
 
     Args:
-      canvas: [N, 1, 1, C] the pixel in network units.
+      canvas: [N, 1, 1, C] values of the pixel in network units.
       col: column of the pixel.
 
     Returns:
-      [N, 1, 1, F] contribution to the neighbour's input of the down-right
-      stream.
+      [N, 1, 1, F] term to add to the down-right stream's input at the next
+      pixel.
     """
-    right = self.pixel_input.pixel(self._input(canvas), col)
+    right = self.pixel_input.pixel(self._with_ones(canvas), col)
     if self.attention_heads:
       right += self.attention.pixel(canvas, col)
     return right
@@ -155,7 +164,7 @@ class CausalDecoder(nn.Module):
 
     Args:
       x: [B, rows, w, F] input of the first block.
-      conditioning: [B, rows, w, F] for each block.
+      conditioning: one array [B, rows, w, F] for each block.
       train: whether to apply dropout.
 
     Returns:
@@ -179,7 +188,7 @@ class CausalDecoder(nn.Module):
 
     Args:
       x: [B, h, w, F] input of the first block; h = w = 1 if `col` is given.
-      conditioning: array in the shape of `x` for each block.
+      conditioning: one array for each block, with the shape of `x`.
       train: whether to apply dropout.
       col: column of the pixel, or None for whole maps.
 
@@ -206,9 +215,9 @@ class CausalDecoder(nn.Module):
       hints: [B, h, w, 3] known chroma for the attention, or None.
 
     Returns:
-      The conditioning [B, h, w, F] of each block, as one list for the down
-      stream and one for the down-right stream. `start_row` later adds the
-      output of the down stream to the second.
+      Two lists, for the down stream and for the down-right stream, with the
+      conditioning [B, h, w, F] of each block. `start_row` later adds the
+      projected output of the down stream to the down-right list.
     """
     width = embedding.shape[2]
     self.above_input.start(num_canvases, width, by_pixel=False)
@@ -242,15 +251,15 @@ class CausalDecoder(nn.Module):
     """Computes the parts of a row that do not depend on its own pixels.
 
     Args:
-      down, down_right: [N, 1, w, F] results of `rows_in` for the row above; 0
-        for row 0.
-      down_conditioning, down_right_conditioning: [N, 1, w, F] for each block,
-        this row of the lists that `start` returned.
+      down, down_right: [N, 1, w, F] results of `convolve_rows` for the row
+        above; zeros for row 0.
+      down_conditioning, down_right_conditioning: one [N, 1, w, F] array per
+        block: the current row of each array from `start`, repeated from B to N.
 
     Returns:
-      The input [N, 1, w, F] of the down-right stream, without the contributions
-      that `pixel_in` returns, and the conditioning [N, 1, w, F] of each of its
-      blocks.
+      Two items: the input [N, 1, w, F] of the down-right stream, without the
+      terms that `write_pixel` returns; and a list with the conditioning
+      [N, 1, w, F] of each block of the down-right stream.
     """
     maps = self.down_stack(down, down_conditioning)
     self.pixel_input.start_row()

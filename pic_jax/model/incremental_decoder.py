@@ -41,10 +41,10 @@ def decode(
     embedding: [B, h, w, E].
     pixel_fn: function of (theta [N, P], row, col) that returns the values
       [N, C] of the pixel in network units, and any arrays to collect.
-    num_samples: number S of canvases for each image. The N = B S canvases have
-      those of one image next to each other.
-    hints: [B, h, w, 3] known chroma for the attention, or None. `pixel_fn` must
-      return their values for hinted pixels.
+    num_samples: number S of canvases for each image. The canvases of an image
+      are adjacent among the N = B S canvases.
+    hints: [B, h, w, 3] known chroma for the attention, or None. For hinted
+      pixels, `pixel_fn` must return the known chroma.
 
   Returns:
     The canvases [N, h, w, C], and the collected arrays, each [h, w, ...].
@@ -93,16 +93,16 @@ def _row_step(
   """Fills one row; a step of `lax.scan`.
 
   Args:
-    carry: the cache, and the contributions [N, 1, w, F] of the row above to the
-      inputs of the down and of the down-right stream.
-    xs: index of the row, and for either stream the conditioning [B, 1, w, F] of
-      each block.
+    carry: (cache, down, down_right). The last two are [N, 1, w, F], and the
+      terms that the row above adds to the inputs of the two streams.
+    xs: index of the row, and for each of the two streams a list with the
+      conditioning [B, 1, w, F] of each block.
     step_fn: see `StepFn`.
     pixel_fn, num_samples: see `decode`.
 
   Returns:
-    The carry for the next row, and the values [N, w, C] of this row with its
-    collected arrays [w, ...].
+    The carry for the next row, and a pair: the values [N, w, C] of this row and
+    the collected arrays [w, ...].
   """
   cache, down, down_right = carry
   row, *conditioning = xs
@@ -127,7 +127,9 @@ def _row_step(
     (jnp.arange(down.shape[2]), *by_column),
   )
   values = jnp.moveaxis(values, 0, 1)  # [N, w, C]
-  (down, down_right), cache = step_fn(cache, values[:, None], method='rows_in')
+  (down, down_right), cache = step_fn(
+    cache, values[:, None], method='convolve_rows'
+  )
   return (cache, down, down_right), (values, collected)
 
 
@@ -137,17 +139,18 @@ def _pixel_step(
   """Fills one pixel; a step of `lax.scan`.
 
   Args:
-    carry: the cache, and the contribution [N, 1, 1, F] of the pixels to the
-      left to the input of the down-right stream.
-    xs: column of the pixel, the contribution [N, 1, 1, F] of the rows above,
-      and the conditioning [N, 1, 1, F] of each block.
+    carry: (cache, from_left). `from_left` [N, 1, 1, F] is the term that the
+      pixels to the left add to the input of the down-right stream.
+    xs: column of the pixel, the term [N, 1, 1, F] that the rows above add to
+      the same input, and a list with the conditioning [N, 1, 1, F] of each
+      block.
     step_fn: see `StepFn`.
     pixel_fn: see `decode`.
     row: index of the row.
 
   Returns:
-    The carry for the next pixel, and the values [N, C] of this pixel with its
-    collected arrays.
+    The carry for the next pixel, and a pair: the values [N, C] of this pixel
+    and the collected arrays.
   """
   cache, from_left = carry
   col, from_above, conditioning = xs
@@ -160,6 +163,6 @@ def _pixel_step(
   )
   values, collected = pixel_fn(theta[:, 0, 0], row, col)
   from_left, cache = step_fn(
-    cache, values[:, None, None], col, method='pixel_in'
+    cache, values[:, None, None], col, method='write_pixel'
   )
   return (cache, from_left), (values, collected)
