@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# IEC 61966-2-1, linear sRGB -> XYZ, each row divided by the D65 white point,
-# so that white is (1, 1, 1).
-WHITE_D65 = np.array([0.95047, 1.0, 1.08883])
+WHITE_D65 = np.array([0.95047, 1.0, 1.08883])  # XYZ, for the 2 degree observer
+# IEC 61966-2-1 matrix from linear sRGB to XYZ, normalised so that D65 white is
+# (1, 1, 1).
 RGB_TO_XYZ = (
   np.array(
     [
@@ -74,12 +74,12 @@ def _lab_to_linear(lab: jax.Array) -> jax.Array:
     lab: [..., 3] in Lab units.
 
   Returns:
-    [..., 3] float32; values outside [0, 1] mean that sRGB has no such colour.
+    [..., 3] float32, with values outside [0, 1] for colours outside sRGB.
   """
   lab = jnp.asarray(lab, jnp.float32)
   y = (lab[..., 0] + 16.0) / 116.0
-  # A dark colour with a large b would have a negative z. scikit-image also
-  # clips it to 0.
+  # z would be negative for a dark colour with a large b. scikit-image also
+  # clips z to 0.
   z = jnp.maximum(y - lab[..., 2] / 200.0, 0.0)
   f = jnp.stack([y + lab[..., 1] / 500.0, y, z], -1)
   cube_root_min = CUBE_ROOT_SLOPE * CUBE_ROOT_MIN + CUBE_ROOT_OFFSET
@@ -99,7 +99,7 @@ def is_in_gamut(lab: jax.Array) -> jax.Array:
     [...] bool.
   """
   linear = _lab_to_linear(lab)
-  # A third of the smallest step of 8-bit sRGB, which is that next to black.
+  # A third of the smallest step of 8-bit sRGB, from black to the next value.
   tolerance = 1e-4
   return ((linear > -tolerance) & (linear < 1.0 + tolerance)).all(-1)
 
@@ -125,8 +125,8 @@ def lab_to_rgb(lab: jax.Array) -> jax.Array:
 def eight_bit_luminance(luminance: jax.Array) -> jax.Array:
   """Rounds L to the grey values of an 8-bit image, round(2.55 L) / 2.55.
 
-  Most sRGB triples differ in float32 L. Without rounding, L would reveal to the
-  network the colour that it has to predict.
+  Nearly every sRGB colour has its own float32 L, so unrounded L would give away
+  the colour to be predicted.
 
   Args:
     luminance: [...] float32, L in 0..100.
@@ -153,8 +153,8 @@ def _chroma_offset(ndim: int) -> jax.Array:
 
 def chroma_to_network(chroma: jax.Array) -> jax.Array:
   """Maps (a, b) [..., 2] in Lab units to ((a - 0.5), (b + 0.5)) / 127.5."""
-  # A product, because XLA replaces some divisions by products. Results with and
-  # without `jit` would then be rounded differently.
+  # Multiply instead of dividing: under `jit`, XLA may turn a division into a
+  # multiplication, which rounds differently.
   return (chroma + _chroma_offset(chroma.ndim)) * (1.0 / 127.5)
 
 
@@ -200,7 +200,8 @@ def subsample(x: Any, factor: int, chroma_filter: str) -> Any:
     [B, H / factor, W / factor, C].
 
   Raises:
-    ValueError: if the filter is unknown or a side is not a multiple.
+    ValueError: if the filter is unknown, or H or W is not a multiple of
+      `factor`.
   """
   check_filter(chroma_filter)
   batch, height, width, channels = x.shape
@@ -222,7 +223,7 @@ def _interpolation_matrix(
 ) -> np.ndarray:
   """Returns weights [size * factor, size] for linear interpolation.
 
-  Beyond the outermost values, the nearest one is repeated.
+  Positions beyond the outermost values take the nearest value.
   """
   origin = 0.0 if chroma_filter == 'point' else (factor - 1) / 2
   position = (np.arange(size * factor) - origin) / factor
@@ -233,7 +234,7 @@ def _interpolation_matrix(
 
 
 def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
-  """Upsamples linearly, with each value at the position given by the filter.
+  """Upsamples maps by linear interpolation.
 
   *Differs from* the authors' code, whose upsampled chroma is shifted by up to
   factor - 1 pixels at the right and bottom edges.
@@ -241,8 +242,9 @@ def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
   Args:
     x: [B, h, w, C], any unit.
     factor: number of pixels per value in each direction.
-    chroma_filter: filter that made `x`. A value belongs to the first pixel of
-      its square for 'point', and to the centre of the square for 'area'.
+    chroma_filter: filter that made `x`. It determines where in its square of
+      pixels a value lies: at the first pixel for 'point', and in the centre for
+      'area'.
 
   Returns:
     [B, h * factor, w * factor, C].
