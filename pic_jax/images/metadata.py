@@ -8,9 +8,10 @@ from PIL import ExifTags, Image, ImageFile
 from pic_jax.images import captions
 
 _BASE = ExifTags.Base
-# EXIF tags that outputs keep. The orientation is not among them, because
+# EXIF tags that outputs keep. An EXIF block has main tags (IFD 0) and a nested
+# block, the Exif IFD, with more tags. The orientation is not kept, because
 # outputs are upright.
-KEPT = (
+KEPT_MAIN_TAGS = (
   _BASE.ImageDescription,
   _BASE.Make,
   _BASE.Model,
@@ -24,13 +25,13 @@ KEPT = (
   _BASE.XPKeywords,
   _BASE.XPSubject,
 )
-KEPT_OF_EXIF = (
+KEPT_EXIF_IFD_TAGS = (
   _BASE.UserComment,
   _BASE.DateTimeOriginal,
   _BASE.DateTimeDigitized,
   _BASE.OffsetTimeOriginal,
 )
-# EXIF tags for the texts of a PNG, keyed by name.
+# EXIF tags for the text chunks of a PNG, keyed by the keyword of the chunk.
 PNG_TEXTS = {
   'Description': _BASE.ImageDescription,
   'Author': _BASE.Artist,
@@ -51,8 +52,9 @@ def extract(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
     notes: list to which notes for the user are appended.
 
   Returns:
-    `exif` (bytes), `dpi` (horizontal and vertical dots per inch) and the
-    entries of `captions.read`, each only if the file has it.
+    Dict with the keys `exif` (bytes), `dpi` (horizontal and vertical dots per
+    inch) and the keys that `captions.read` returns. A key is missing if the
+    file does not have that metadata.
   """
   kept = Image.Exif()
   found: dict[str, Any] = captions.read(image, notes)
@@ -65,29 +67,38 @@ def extract(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
     for name, tag in PNG_TEXTS.items():
       if isinstance(text := image.info.get(name), str):
         kept[tag] = text.encode()
-    kept.update({tag: _as_stored(exif[tag]) for tag in KEPT if tag in exif})
+    kept.update(
+      {tag: _as_stored(exif[tag]) for tag in KEPT_MAIN_TAGS if tag in exif}
+    )
     inner = exif.get_ifd(ExifTags.IFD.Exif)
-    dates: dict[int, Any] = {
-      tag: inner[tag] for tag in KEPT_OF_EXIF if tag in inner
+    kept_inner: dict[int, Any] = {
+      tag: inner[tag] for tag in KEPT_EXIF_IFD_TAGS if tag in inner
     }
-    if dates:
-      kept.get_ifd(ExifTags.IFD.Exif).update(dates)
-    if len(data := kept.tobytes()) <= MAX_BYTES and (len(kept) or dates):
+    if kept_inner:
+      kept.get_ifd(ExifTags.IFD.Exif).update(kept_inner)
+    if len(data := kept.tobytes()) <= MAX_BYTES and (len(kept) or kept_inner):
       found['exif'] = data
   return found
 
 
 def _as_stored(value: Any) -> Any:
-  """Undoes Pillow's decoding as Latin-1, since it would encode as ASCII."""
+  """Returns text as its original bytes.
+
+  Pillow decodes EXIF text as Latin-1 but would write it as ASCII. Values that
+  are not text are returned unchanged.
+  """
   return value.encode('latin-1') if isinstance(value, str) else value
 
 
 def _dots_per_inch(image: Image.Image) -> tuple[float, float]:
   """Returns horizontal and vertical resolution in dots per inch.
 
-  A missing or impossible resolution raises an exception of any kind.
+  Raises:
+    Exception: if the resolution is missing or impossible. The type is not
+      specified, so the caller catches all exceptions.
   """
-  # For a JPEG without a resolution, Pillow reports 72. EXIF may have another.
+  # For a JPEG whose header has no resolution, Pillow reports 72 dots per inch.
+  # EXIF may have the true resolution.
   is_jpeg = image.format in ('JPEG', 'MPO')
   is_invented = is_jpeg and not image.info.get('jfif_unit')
   if 'dpi' in image.info and not is_invented:
