@@ -30,7 +30,7 @@ def _path(text: str) -> pathlib.Path:
 
 def _add_app(commands: Any) -> None:
   """Adds the command `app` to the parser."""
-  app = commands.add_parser('app', help='serve a web page for colouring')
+  app = commands.add_parser('app', help='serve a web app for colouring')
   options.add_to(app, options.Model)
   app.add_argument(
     '--host',
@@ -48,13 +48,13 @@ def _add_app(commands: Any) -> None:
     action='append',
     default=[],
     metavar='NAME',
-    help='host name by which browsers reach this machine, or a proxy in front '
-    'of it; may be repeated',
+    help='also accept requests for this host name (of this machine or of a '
+    'proxy in front of it); may be repeated',
   )
   app.add_argument(
     '--no-browser',
     action='store_true',
-    help='do not open the page in a browser',
+    help='do not open the web app in a browser',
   )
 
 
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     metavar='N/COUNT',
     help='colour only the Nth of COUNT shares of the photographs. Use this to '
     'share the work among machines. Then run the command once without --shard '
-    'to make the report and the page',
+    'to make the report and the contact sheet',
   )
   for fields in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, fields)
@@ -112,7 +112,7 @@ def _colorize(values: argparse.Namespace) -> int:
   from pic_jax.photos import colorize, colorize_folder, folder_job, shards
   from pic_jax.runtime import compilation_cache, terminal
 
-  compilation_cache.compile_quickly()
+  compilation_cache.prefer_fast_compilation()
 
   job = folder_job.Job(
     inputs=tuple(values.inputs),
@@ -126,12 +126,12 @@ def _colorize(values: argparse.Namespace) -> int:
   colorizer = colorize.Colorizer.load(values.model)
   report = colorize_folder.run(job, found, colorizer)
   terminal.say(_summary(report) or 'No photograph belongs to this shard.')
-  if job.shard.part:
+  if job.shard.file_tag:
     terminal.say(
       'When all shards are done, run the same command without --shard.'
     )
   else:
-    print(job.output / folder_job.PAGE)
+    print(job.output / folder_job.CONTACT_SHEET)
   statuses = {entry['status'] for entry in report['files']}
   if statuses == {'failed'}:
     return ALL_FAILED
@@ -139,9 +139,9 @@ def _colorize(values: argparse.Namespace) -> int:
 
 
 def _summary(report: dict[str, Any]) -> str:
-  """Formats the number of photographs of each status."""
+  """Formats how many photographs were coloured, left unchanged or failed."""
   counts = collections.Counter(entry['status'] for entry in report['files'])
-  texts = {'done': 'coloured', 'skipped': 'left as it is', 'failed': 'failed'}
+  texts = {'done': 'coloured', 'skipped': 'left unchanged', 'failed': 'failed'}
   return ', '.join(
     f'{counts[status]} {text}'
     for status, text in texts.items()
@@ -150,7 +150,7 @@ def _summary(report: dict[str, Any]) -> str:
 
 
 def _serve_module() -> Any:
-  """Imports the server of the page.
+  """Imports the server of the web app.
 
   Raises:
     UserError: if a package that the server needs is not installed.
@@ -163,12 +163,12 @@ def _serve_module() -> Any:
     ) from None
   from pic_jax.runtime import compilation_cache
 
-  compilation_cache.compile_quickly()
+  compilation_cache.prefer_fast_compilation()
   return serve
 
 
 def _app(values: argparse.Namespace) -> int:
-  """Serves the page until a signal ends the process."""
+  """Serves the web app until a signal ends the process."""
   serve = _serve_module()
   site = serve.boundary.Site(values.host, tuple(values.allow))
   serve.run(values.model, site, values.port, open_browser=not values.no_browser)
@@ -176,7 +176,7 @@ def _app(values: argparse.Namespace) -> int:
 
 
 def _warm_up(values: argparse.Namespace) -> int:
-  """Compiles the programs that the page needs."""
+  """Compiles the network for every image shape that the web app uses."""
   _serve_module().warm_up(values.model)
   return 0
 

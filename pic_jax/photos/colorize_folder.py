@@ -152,13 +152,13 @@ def run(
   output = job.output
   output.mkdir(parents=True, exist_ok=True)
   with (
-    lock.hold(output, job.shard.part),
+    lock.hold(output, job.shard.file_tag),
     job.journal.open('a', encoding='utf-8') as journal,
   ):
     # Marks a folder of outputs, also if only shards write to it.
     (output / folder_job.JOURNAL).touch()
-    if not job.shard.part:
-      shards.take_over(output, folder_job.JOURNAL, folder_job.PARTIAL)
+    if not job.shard.file_tag:
+      shards.merge_journals(output, folder_job.JOURNAL, folder_job.PARTIAL)
     folder_job.check_case(job, found)
     shutil.rmtree(job.partial, ignore_errors=True)
     job.partial.mkdir()
@@ -180,14 +180,14 @@ def run(
     'left_out': [str(path) for path in found.left_out],
     'files': [dataclasses.asdict(result) for result in files],
   }
-  if job.shard.part:  # a later run without a shard writes the report
+  if job.shard.file_tag:  # a later run without a shard writes the report
     return report
   whole_file.write_text(
     output / folder_job.REPORT, json.dumps(report, indent=2) + '\n'
   )
   entries = folder_job.read_journal(output)
   page = contact_sheet.to_html([entries[name] for name in sorted(entries)])
-  whole_file.write_text(output / folder_job.PAGE, page)
+  whole_file.write_text(output / folder_job.CONTACT_SHEET, page)
   return report
 
 

@@ -15,7 +15,7 @@ from pic_jax.saved import earlier_versions
 
 JOURNAL = '.pic_jax.jsonl'  # its existence marks a folder of outputs
 PARTIAL = '.partial'  # folder of files that are being written
-REPORT, PAGE = 'report.json', 'contact_sheet.html'
+REPORT, CONTACT_SHEET = 'report.json', 'contact_sheet.html'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Job:
   @property
   def journal(self) -> pathlib.Path:
     """Path of the journal of this run."""
-    return self.output / self.shard.rename(JOURNAL)
+    return self.output / self.shard.tagged_name(JOURNAL)
 
   @property
   def partial(self) -> pathlib.Path:
     """Path of the folder of files that this run has not finished."""
-    return self.output / self.shard.rename(PARTIAL)
+    return self.output / self.shard.tagged_name(PARTIAL)
 
   def targets(self, name: str) -> list[pathlib.Path]:
     """Returns the outputs of a photograph, relative to the output folder.
@@ -179,7 +179,7 @@ def _refuse_foreign_files(job: Job) -> None:
   """
   if (job.output / JOURNAL).exists():
     return
-  names = (PARTIAL, REPORT, PAGE)
+  names = (PARTIAL, REPORT, CONTACT_SHEET)
   for name in names[: 1 if job.file_options.overwrite else None]:
     if os.path.lexists(job.output / name):
       raise errors.UserError(
@@ -253,7 +253,7 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Reads the last entry of each photograph from all journals of a folder.
 
   Journals of shards are read last. They are newer than the journal of the whole
-  folder, because `shards.take_over` moves their entries to it.
+  folder, because `shards.merge_journals` moves their entries to it.
 
   Returns:
     Entries, which are `Result`s as dicts, keyed by `file`.
@@ -270,5 +270,5 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
         name = entry['file']
       except (ValueError, TypeError, KeyError):
         continue  # half a line of a killed process, or of another program
-      entries[name] = earlier_versions.journal_entry(entry)
+      entries[name] = earlier_versions.upgrade_journal_entry(entry)
   return entries

@@ -1,4 +1,4 @@
-"""Shards, which are parts of a folder of photographs for several machines.
+"""Shards: the shares of a folder's photographs that several machines colour.
 
 The hash of a photograph's name determines its shard, so the machines need not
 communicate. Each shard has its own lock, journal and folder of unfinished
@@ -28,8 +28,8 @@ class Shard:
   count: int = 1
 
   @property
-  def part(self) -> str:
-    """Text in the names of the shard's files; '' if it is all photographs."""
+  def file_tag(self) -> str:
+    """Text in the names of the shard's files, '' for all photographs."""
     return f'{self.index}of{self.count}' if self.count > 1 else ''
 
   def has(self, name: str) -> bool:
@@ -37,13 +37,15 @@ class Shard:
     digest = hashlib.sha256(os.fsencode(name)).digest()
     return int.from_bytes(digest[:8], 'big') % self.count == self.index - 1
 
-  def rename(self, name: str) -> str:
-    """Adds the shard to the name of a file, such as 'a.b' -> 'a.3of16.b'."""
-    if not self.part:
+  def tagged_name(self, name: str) -> str:
+    """Adds the tag to the name of a file, such as 'a.b' -> 'a.3of16.b'."""
+    if not self.file_tag:
       return name
     stem, dot, suffix = name.rpartition('.')
     return (
-      f'{stem}.{self.part}.{suffix}' if stem else f'{dot}{suffix}.{self.part}'
+      f'{stem}.{self.file_tag}.{suffix}'
+      if stem
+      else f'{dot}{suffix}.{self.file_tag}'
     )
 
 
@@ -71,30 +73,31 @@ def journals(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 
   Args:
     folder: folder of outputs.
-    name: name of the journal of a run without a shard.
+    name: name of the journal in a run without a shard.
   """
   stem, _, suffix = name.rpartition('.')
   found = folder.glob(f'{stem}.*of*.{suffix}')
   return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
 
-def take_over(folder: pathlib.Path, journal: str, partial: str) -> None:
+def merge_journals(folder: pathlib.Path, journal: str, partial: str) -> None:
   """Appends the journals of all shards to the journal of the whole folder.
 
-  Other files of shards are removed. The process must hold the lock of the whole
-  folder. If it is killed meanwhile, some entries are there twice, which does no
+  Also deletes the shards' journals, lock files and folders of unfinished files.
+  Finished outputs stay. The process must hold the lock of the whole folder. If
+  it is killed meanwhile, the journal may have some entries twice, which does no
   harm.
 
   Args:
     folder: folder of outputs.
-    journal: name of the journal of the whole folder.
-    partial: name of its folder of unfinished files.
+    journal: name of the journal in a run without a shard.
+    partial: name of the folder for unfinished files in a run without a shard.
   """
   for path in journals(folder, journal):
     text = path.read_text(encoding='utf-8', errors='replace')
     with (folder / journal).open('a', encoding='utf-8') as file:
       with errors.naming(file.name):
-        # Line breaks, because a killed process may have left half a line.
+        # The line breaks end a line that a killed process left unfinished.
         file.write(f'\n{text}\n')
     path.unlink()
   for path in folder.glob(f'{partial}.*of*'):

@@ -21,8 +21,9 @@ VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 # a quick machine would compile the same programs at every start.
 MIN_SECONDS = 0.1
 MIN_SECONDS_OPTION = 'jax_persistent_cache_min_compile_time_secs'
-# Flags that `compile_quickly` sets. An XLA that does not know a flag ends the
-# process, so the second one is only for versions of jaxlib that were tried.
+# Flags that `prefer_fast_compilation` sets. XLA ends the process at a flag that
+# it does not know, so the second flag is only for versions of jaxlib that were
+# tried.
 XLA_FLAGS = '--xla_backend_optimization_level=1'
 OLD_EMITTERS = '--xla_cpu_use_fusion_emitters=false'
 HAS_OLD_EMITTERS = ('0.10.',)
@@ -46,13 +47,13 @@ def enable() -> None:
   prune(FOLDER, MAX_BYTES)
 
 
-def compile_quickly() -> None:
-  """Makes XLA compile with less effort if this machine has no accelerator.
+def prefer_fast_compilation() -> None:
+  """Sets flags so that XLA compiles faster, if there is no accelerator.
 
-  A lower level of optimisation saves two seconds at the first photograph on
-  some processors, and makes sampling slower by a tenth. The older emitters of
-  kernels compile a third faster, and their kernels are as fast. Must be called
-  before JAX starts. Does nothing if the user has set XLA_FLAGS.
+  A lower optimisation level saves two seconds at the first photograph on some
+  processors, and makes sampling a tenth slower. XLA's older kernel emitters
+  compile a third faster than the new ones, and their kernels run as fast. Must
+  be called before JAX starts. Does nothing if the user has set XLA_FLAGS.
   """
   if 'XLA_FLAGS' in os.environ or any(map(glob.glob, ACCELERATORS)):
     return

@@ -9,9 +9,9 @@ from typing import Any
 
 from pic_jax.runtime import errors
 
-# Config fields that were removed, by section. The fields of `evaluation` became
-# flags, and the other fields have no effect any more, except that `recommended`
-# reads `photo_*`.
+# Config fields that were removed, keyed by section. The fields of `evaluation`
+# became flags. The fields of the other sections have no effect any more. Only
+# `recommended` still reads `photo_*`.
 REMOVED = {
   'optimizer': ('eps',),
   'training': ('accumulation_steps', 'heartbeat_seconds', 'rebalancing_share'),
@@ -28,7 +28,7 @@ REMOVED = {
 def recommended(sections: dict[str, Any]) -> dict[str, float]:
   """Returns the recommended sampling settings of an old stored config.
 
-  Old configs held them as fields `sampling.photo_*`.
+  Old configs held these settings in the fields `sampling.photo_*`.
 
   Args:
     sections: stored config as a dict of sections.
@@ -51,7 +51,7 @@ def upgrade(sections: dict[str, Any]) -> None:
     sections: stored config as a dict of sections, which is changed in place.
 
   Raises:
-    UserError: if a field is given by its old and by its new name.
+    UserError: if a field is given under both its old and its new name.
   """
   data, model = sections['data'], sections['model']
   if 'chroma_filter' in data:
@@ -62,7 +62,7 @@ def upgrade(sections: dict[str, Any]) -> None:
         'Please remove the former.'
       )
     model['chroma_filter'] = chroma_filter
-  # Before this field existed, the factor was the product of the strides.
+  # Configs without `chroma_factor` used the product of the strides.
   strides = [stride for _, stride, _, _ in model['embedding_stages']]
   model.setdefault('chroma_factor', math.prod(strides))
   is_median = model.pop('point_estimate', '') == 'median'
@@ -73,17 +73,17 @@ def upgrade(sections: dict[str, Any]) -> None:
       sections.get(section, {}).pop(name, None)
 
 
-_PHOTOGRAPHS = 'Use `pic-jax colorize INPUT... -o OUT` (or `python -m pic_jax`)'
-# Flags that were removed, without dashes, and a sentence that tells the user
-# what to do instead.
+_USE_PIC_JAX = 'Use `pic-jax colorize INPUT... -o OUT` (or `python -m pic_jax`)'
+# Sentences that tell the user what to do instead of using a removed flag, keyed
+# by the flag without dashes.
 REMOVED_FLAGS = {
-  'mode=colorize': _PHOTOGRAPHS,
+  'mode=colorize': _USE_PIC_JAX,
   **dict.fromkeys(
     ('input', 'recursive', 'num_samples', 'seed', 'temperature', 'saturation')
     + ('rank', 'num_candidates', 'format'),
-    _PHOTOGRAPHS,
+    _USE_PIC_JAX,
   ),
-  'overwrite': f'{_PHOTOGRAPHS}; with --mode=export, use another --output',
+  'overwrite': f'{_USE_PIC_JAX}; with --mode=export, use another --output',
   'upsampling': 'The method is always guided upsampling',
   'max_pixels': 'The limit is always 64 million pixels',
   'batch_size': 'Each device colours one photograph at a time',
@@ -114,7 +114,7 @@ def removed_flag(argv: Sequence[str]) -> str:
   """Returns a message about the first removed flag; '' if there is none.
 
   Args:
-    argv: command line.
+    argv: arguments of the command line.
   """
   for argument in argv:
     if argument.startswith('-'):
@@ -125,10 +125,10 @@ def removed_flag(argv: Sequence[str]) -> str:
   return ''
 
 
-def journal_entry(entry: dict[str, Any]) -> dict[str, Any]:
-  """Adds the newer fields to an entry of a folder's journal.
+def upgrade_journal_entry(entry: dict[str, Any]) -> dict[str, Any]:
+  """Returns a copy of the entry with defaults for the fields that it lacks.
 
   Args:
-    entry: one line of the journal that `colorize_folder` keeps.
+    entry: parsed line of the journal that `colorize_folder` keeps.
   """
   return {'pictures': [], 'reason': ''} | entry

@@ -76,7 +76,8 @@ def test_shards_make_what_one_run_makes(colorizer, tmp_path):
   assert all(entry['samples'] for entry in report['files'])
   assert outputs_of(tmp_path / 'out') == outputs_of(tmp_path / 'whole')
   pages = [
-    (tmp_path / name / folder_job.PAGE).read_text() for name in ('out', 'whole')
+    (tmp_path / name / folder_job.CONTACT_SHEET).read_text()
+    for name in ('out', 'whole')
   ]
   assert pages[0] == pages[1]
   left = {path.name for path in (tmp_path / 'out').glob('.*')}

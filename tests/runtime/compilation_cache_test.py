@@ -83,14 +83,14 @@ def test_a_first_use_is_said_once(tmp_path, cache, monkeypatch, capsys):
 def test_flags_of_the_user_and_accelerators_stay_as_they_are(monkeypatch):
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
   monkeypatch.setenv('XLA_FLAGS', '--of_the_user')
-  compilation_cache.compile_quickly()
+  compilation_cache.prefer_fast_compilation()
   assert os.environ['XLA_FLAGS'] == '--of_the_user'
   monkeypatch.delenv('XLA_FLAGS')
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', (__file__,))
-  compilation_cache.compile_quickly()
+  compilation_cache.prefer_fast_compilation()
   assert 'XLA_FLAGS' not in os.environ
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
-  compilation_cache.compile_quickly()
+  compilation_cache.prefer_fast_compilation()
   assert compilation_cache.XLA_FLAGS in os.environ['XLA_FLAGS']
 
 
@@ -103,7 +103,7 @@ def test_versions_of_jaxlib_get_only_flags_that_they_know(
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
   monkeypatch.delenv('XLA_FLAGS', raising=False)
   monkeypatch.setattr(metadata, 'version', lambda name: version)
-  compilation_cache.compile_quickly()
+  compilation_cache.prefer_fast_compilation()
   flags = os.environ['XLA_FLAGS'].split()
   assert (compilation_cache.OLD_EMITTERS in flags) == is_known
   monkeypatch.delenv('XLA_FLAGS')
