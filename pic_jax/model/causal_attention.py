@@ -16,12 +16,13 @@ import numpy as np
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import layers
 
-# Number of channels of a query or a key, for each head.
+# Number of channels of each query and each key, per head.
 KEY_FEATURES = 16
-# Factor that brings chroma, mostly within +-0.2 in network units, to about +-1.
+# Chroma is mostly within +-0.2 in network units. This factor scales it to
+# about +-1.
 VALUE_SCALE = 5.0
-# Initial decrease of the logits per pixel of distance, for the first and the
-# last head.
+# Initial decrease of the logits per pixel of distance, for the first and for
+# the last head. The heads between them are evenly spaced.
 SLOPES = (0.02, 0.52)
 # Number of channels that are averaged: a, b, their squares, and the constant 1.
 NUM_VALUES = 5
@@ -59,7 +60,8 @@ class CausalAttention(nn.Module):
 
   Cache of N canvases:
     row: [] int32, index of the next row.
-    canvas: [N, h, w, 2] the finished rows; elsewhere hints, or zeros.
+    canvas: [N, h, w, 2] chroma of the finished rows. The other rows hold hints,
+      and zeros where there is no hint.
     pixels: [N, w, 2] the current row, valid up to the last written pixel.
     weights: [B, heads, w, w] attention weights between the pixels of the
       current row.
@@ -78,7 +80,7 @@ class CausalAttention(nn.Module):
     )
     self.log_sharpness = self._head_parameter('log_sharpness')
     self.log_slope = self._head_parameter('log_slope')
-    # Bias of the logit of attending to nothing.
+    # Logit bias for attending to nothing.
     self.nothing = self._head_parameter('nothing')
     self.project = layers.WeightNormConv(self.features)
 
@@ -102,8 +104,8 @@ class CausalAttention(nn.Module):
       hints: [B, h, w, 3] known chroma (see `hints`), or None.
 
     Returns:
-      [B, h, w, features]. Pixels without anything to attend to get the bias of
-      the projection.
+      [B, h, w, features]. A pixel that has nothing to attend to gets only the
+      bias of the projection.
     """
     batch, height, width, _ = canvas.shape
     queries, keys = self._queries_and_keys(embedding)

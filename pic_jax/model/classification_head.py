@@ -2,7 +2,7 @@
 
 Zhang et al. give rare colours a larger weight and take the annealed mean.
 Larsson et al. use no weights and take the medians of two histograms, one of a
-and one of b. Here these two are the margins of one histogram.
+and one of b. Here the two histograms are marginals of one joint histogram.
 """
 
 import functools
@@ -76,7 +76,8 @@ def soft_targets(chroma: jax.Array) -> jax.Array:
   """
   negative, nearest = jax.lax.top_k(-_squared_distances(chroma), NUM_NEAREST)
   weights = jax.nn.softmax(negative / (2 * SOFT_SIGMA**2), -1)
-  # One after another, because all at once need `NUM_NEAREST` times the memory.
+  # The bins are added one after another, because adding all of them at once
+  # would need `NUM_NEAREST` times the memory.
   shares = (
     weights[..., i, None] * jax.nn.one_hot(nearest[..., i], len(bins()))
     for i in range(NUM_NEAREST)
@@ -187,16 +188,16 @@ def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
   Returns:
     [...] Lab units.
   """
-  margin_centres, index = np.unique(centres, return_inverse=True)
-  to_margin = np.eye(len(margin_centres), dtype=np.float32)[index]
-  margin = _product(probabilities, to_margin)
-  before = jnp.cumsum(margin, -1) - margin  # probability of all lower bins
+  marginal_centres, index = np.unique(centres, return_inverse=True)
+  to_marginal = np.eye(len(marginal_centres), dtype=np.float32)[index]
+  marginal = _product(probabilities, to_marginal)
+  before = jnp.cumsum(marginal, -1) - marginal  # probability of all lower bins
   # The median lies in the last bin with less than one half before it.
   median_bin = (before < 0.5).sum(-1, keepdims=True) - 1
   fraction = (0.5 - jnp.take_along_axis(before, median_bin, -1)) / jnp.maximum(
-    jnp.take_along_axis(margin, median_bin, -1), 1e-12
+    jnp.take_along_axis(marginal, median_bin, -1), 1e-12
   )
-  start = jnp.asarray(margin_centres)[median_bin] - 0.5 * BIN_SIDE
+  start = jnp.asarray(marginal_centres)[median_bin] - 0.5 * BIN_SIDE
   return (start + BIN_SIDE * fraction)[..., 0]
 
 

@@ -1,9 +1,9 @@
 """Prior of colours, a smoothed histogram of training chroma.
 
 Guidance should measure how well a colour fits the picture. The embedding's
-likelihood alone prefers grey, because grey is common. Divided by a power of the
-prior, it measures how much the picture speaks for a colour, not how common the
-colour is.
+likelihood alone prefers grey, because grey is common. The likelihood divided by
+a power of the prior measures how much the picture suggests a colour, and not
+how common the colour is.
 """
 
 import base64
@@ -30,9 +30,9 @@ def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
     chroma: batches of chroma [..., 2] in network units.
 
   Returns:
-    [64, 64] float32 log-probabilities. Entry (i, j) is that of a single pair of
-    grid values (a, b), which is the same for all 4 x 4 pairs of the bin. The
-    probabilities of all 256 x 256 pairs add up to 1.
+    [64, 64] float32 log-probabilities. Entry (i, j) belongs to a bin of 4 x 4
+    pairs of grid values (a, b). It is the log-probability of each single pair
+    in the bin. The probabilities of all 256 x 256 pairs add up to 1.
   """
   counts = np.zeros((NUM_BINS, NUM_BINS))
   for batch in chroma:

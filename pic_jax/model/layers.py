@@ -27,10 +27,10 @@ Padding = str | Sequence[tuple[int, int]]
 
 
 def concat_elu(x: jax.Array) -> jax.Array:
-  """Concatenates the ELU of x and that of -x: [..., C] -> [..., 2 C]."""
-  # Both halves share one exponential, which takes a third of the time of two
-  # ELUs. Its argument is not written as -|x|, because the gradient of |x| at 0
-  # is 0.
+  """Concatenates ELU(x) and ELU(-x): [..., C] -> [..., 2 C]."""
+  # Both halves share one exponential, so this takes a third of the time of two
+  # ELUs. The argument of the exponential is not written as -|x|, because the
+  # gradient of |x| at 0 is 0.
   positive = x > 0
   negative = jnp.exp(jnp.where(positive, -x, x)) - 1.0
   halves = jnp.where(positive, x, negative), jnp.where(positive, negative, -x)
@@ -40,7 +40,7 @@ def concat_elu(x: jax.Array) -> jax.Array:
 def append_ones(x: jax.Array) -> jax.Array:
   """Appends a channel of ones: [..., C] -> [..., C + 1].
 
-  Where the map is padded with zeros, this channel shows where it ends.
+  After padding with zeros, this channel marks the pixels inside the map.
   """
   return jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
 
@@ -75,8 +75,8 @@ def convolve(
   # The default precision is bfloat16 on TPU and TF32 on GPU.
   precision = 'highest' if x.dtype == jnp.float32 else None
   if kernel.shape[:2] == (1, 1) and stride == 1:
-    # On CPU the gradient of a 1x1 convolution takes 2.4 times as long as that
-    # of a matrix product.
+    # On CPU, the gradient of a 1x1 convolution takes 2.4 times as long as the
+    # gradient of the equivalent matrix product.
     return jnp.dot(x, kernel[0, 0], precision=precision)
   if winograd.should_use(x, kernel, padding, stride=stride, dilation=dilation):
     sides = winograd.explicit_sides(padding, dilation)
@@ -101,9 +101,9 @@ def parameter(
 ) -> jax.Array:
   """Returns a parameter as `Module.param` does, but does not check its shape.
 
-  That check traces `init_fn` for every parameter whenever the model is applied,
-  which adds a second to each start. It is not needed, because the shapes of
-  loaded parameters are compared with those of the model when they are loaded.
+  Flax's check traces `init_fn` for every parameter whenever the model is
+  applied, which adds a second to each start. It is not needed, because loading
+  parameters compares their shapes with the shapes of the model.
   """
   if module.has_variable('params', name):
     return module.get_variable('params', name)
@@ -121,8 +121,8 @@ class WeightNormConv(nn.Module):
   If the collection `params` is mutable, g and b are initialised from data
   (ibid., sec. 3). The input is convolved with V / ||V||, and g and b are set so
   that every output channel has mean `init_mean` and standard deviation
-  `init_scale` over this batch. *Differs from* the authors' code, which lost
-  this step; the paper has it.
+  `init_scale` over this batch. *Differs from* the authors' code, which lacks
+  this step although the paper has it.
 
   Attributes:
     features: number of output channels.
@@ -193,13 +193,13 @@ class WeightNormConv(nn.Module):
     return convolve_fn(kernel) + channels_last(b)
 
   def _initialize_from_data(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Sets g and b [features] from the output y of the directions alone.
+    """Sets g and b so that the output has the initial mean and deviation.
 
     Args:
       y: [B, H', W', features] input convolved with V / ||V||.
 
     Returns:
-      g and b.
+      g and b, [features] each.
     """
     deviation = jnp.sqrt(y.var((0, 1, 2)) + VARIANCE_EPSILON)
     g = jnp.asarray(self.init_scale, jnp.float32) / deviation
@@ -225,7 +225,7 @@ class WeightNormConv(nn.Module):
 
 
 class GatedBlock(nn.Module):
-  """Residual block of paper sec. 3.3 (with `gated=False` of sec. 4.4).
+  """Residual block of paper sec. 3.3, or of sec. 4.4 if not gated.
 
   The residual branch has concat-ELU, 3x3 convolution, addition of the projected
   conditioning, concat-ELU, dropout and a second 3x3 convolution. If gated, the

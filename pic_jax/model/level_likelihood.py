@@ -1,7 +1,7 @@
 """Likelihood of a finer level given the next coarser one; see `levels`.
 
-The factors come in the order q, x0, x1, x2, x3. Each value x has an interval of
-possible values, with which the values after it can still reach the sum.
+The factors come in the order q, x0, x1, x2, x3. Each value x is limited to an
+interval from which the values after it can still reach the sum of the cell.
 """
 
 from typing import NamedTuple
@@ -35,8 +35,8 @@ class Cells(NamedTuple):
   Attributes:
     coarse: [..., h, w, 2] coarse values, integers 0..R - 1.
     smooth: [..., h, w, 4, 2] first guess of the fine values. It is the
-      interpolated coarse map, shifted so that the mean of each cell is its
-      coarse value.
+      interpolated coarse map, shifted so that the mean of each cell equals the
+      cell's coarse value.
     has_hint: [..., h, w, 1] whether a cell contains a hint, so that its sum is
       not constrained.
   """
@@ -83,8 +83,8 @@ class Mixture(NamedTuple):
 def unpack(theta: jax.Array) -> Mixture:
   """Splits raw outputs theta [..., 6 K] into the parts of a mixture.
 
-  Their order is: K logits, K means of a, K means of b, K log-scales of a, K
-  log-scales of b, and K coeffs, which pass through tanh.
+  The order of the outputs is: K logits, K means of a, K means of b, K
+  log-scales of a, K log-scales of b, and K coeffs, which pass through tanh.
   """
   lead, theta = theta.shape[:-1], theta.astype(jnp.float32)
   logits, means, log_scales, coeffs = jnp.split(
@@ -124,7 +124,7 @@ def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
 
 
 class Interval(NamedTuple):
-  """Possible values of a fine value, as numbers on the scale 0..R - 1.
+  """Interval of the integers 0..R - 1 that a fine value may take.
 
   Attributes:
     low, high: [..., 2] lowest and highest possible value, integers.
@@ -214,12 +214,12 @@ def _interval(
   has_hint: jax.Array,
   num_values: int,
 ) -> Interval:
-  """Limits the next value, so that the values after it can reach the sum.
+  """Computes the interval of a value from which the sum can be reached.
 
   Args:
-    remaining_sum: [..., 2] sum of the next value and the values after it.
-    num_after: number of values after the next one.
-    guess: [..., 2] first guess of the next value.
+    remaining_sum: [..., 2] sum of this value and the values after it.
+    num_after: number of values after this value.
+    guess: [..., 2] first guess of this value.
     has_hint: [..., 1] whether the cell contains a hint. The value is then only
       limited to 0..R - 1.
     num_values: R.
@@ -234,7 +234,7 @@ def _interval(
 def first_interval(
   cells: Cells, offset: jax.Array, num_values: int = levels.NUM_VALUES
 ) -> Interval:
-  """Limits x0 given the offsets q.
+  """Computes the interval of x0 given the offsets q.
 
   Args:
     cells: the coarse map.
@@ -258,12 +258,12 @@ def second_intervals(
   x0: jax.Array,
   num_values: int = levels.NUM_VALUES,
 ) -> tuple:
-  """Limits x1, x2 and x3.
+  """Computes the intervals of x1, x2 and x3.
 
-  The difference between the remaining sum and that of `cells.smooth` is shared
-  equally among the first guesses of the remaining values. The guess of x2 also
-  moves with the difference between x1 and its guess; the network learns how
-  far.
+  The first guesses of the remaining values start at `cells.smooth`. The
+  difference between their sum and the remaining sum is shared equally among
+  them. The guess of x2 also moves with the difference between x1 and its guess.
+  The network learns how far it moves.
 
   Args:
     theta: [..., `SECOND_OUTPUTS`] raw outputs of the second stage.

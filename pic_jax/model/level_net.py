@@ -45,7 +45,8 @@ class LevelNet(nn.Module):
     features: number of channels F of every convolution.
     num_blocks: number of residual blocks in each stage.
     gated: whether the blocks have the gating non-linearity (paper sec. 4.4).
-    dtype: dtype of the convolutions within blocks; their sum is float32.
+    dtype: dtype of the convolutions within blocks. The sums of the residual
+      blocks are float32.
   """
 
   features: int
@@ -98,10 +99,10 @@ class LevelNet(nn.Module):
 
     Args:
       luminance: [B, H, W, 1] in network units.
-      embedding: [B, h', w', E], on the grid of the coarse map or a coarser one.
+      embedding: [B, h', w', E], on the coarse grid or on a coarser grid.
       shape: (h, w) of the coarse map.
-      features: feature maps of a backbone. Only those on the grid of the coarse
-        map and on that of the fine map are read.
+      features: feature maps of a backbone. Only feature maps on the coarse or
+        on the fine grid are read.
 
     Returns:
       [B, h, w, F] float32.
@@ -188,7 +189,7 @@ class LevelNet(nn.Module):
     coarse: levels.LevelMap,
     fine: levels.LevelMap,
   ) -> jax.Array:
-    """Computes `log_prob` and the `context` that it needs.
+    """Computes the context and then the log-probability; see `log_prob`.
 
     Args:
       luminance, embedding, features: see `context`.
@@ -249,8 +250,8 @@ class LevelNet(nn.Module):
       hints: [N, 2 h, 2 w, 3] of the finer map, or None.
 
     Returns:
-      The finer map [N, 2 h, 2 w, 2] in network units, and the log-probability
-      [N, h, w] of each of its 2 x 2 cells, in nats.
+      The finer map [N, 2 h, 2 w, 2] in network units; and the log-probability
+      [N, h, w] of each 2 x 2 cell of this map, in nats.
     """
     cells = level_likelihood.prepare(levels.from_network(coarse), hints)
     cell_hints = None if hints is None else levels.to_cells(hints)

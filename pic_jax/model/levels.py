@@ -9,9 +9,9 @@ p(fine | L) = p(coarse | L) p(fine | coarse, L) holds exactly.
 
 q is drawn first, from a categorical distribution. Then x0, x1 and x2 are drawn
 from mixtures of discretised logistics. They determine x3, which costs no bits.
-A value can only be one with which the remaining values still reach the sum. The
-lowest and the highest of these possible values take the tails of the logistics,
-as the ends of the grid do in `logistic_mixture`.
+Each value is limited to the integers from which the remaining values can still
+reach the sum. The lowest and the highest of these integers take the tails of
+the logistics, as the ends of the grid do in `logistic_mixture`.
 
 In cells that contain a hint the sum is not constrained. Their coarse value is
 the rounded mean of their hints, and all values that are not hints, including
@@ -85,8 +85,8 @@ def coarsen(chroma: jax.Array) -> jax.Array:
 def coarsen_hints(hints: jax.Array) -> jax.Array:
   """Converts hints of a level to hints of the next coarser level.
 
-  A coarse value is known if any of its four fine values is. It is then the
-  rounded mean of the known ones.
+  If any of its four fine values is known, a coarse value is known. It is the
+  rounded mean of the known fine values.
 
   Args:
     hints: [B, 2 h, 2 w, 3].
@@ -163,9 +163,10 @@ def on_finest_grid(
   """Spreads log-probabilities evenly over the finest pixels they belong to.
 
   Args:
-    log_probs: log-probabilities in nats. The first array is that of the
-      coarsest map, [B, h_0, w_0]. Then follows, for each finer level, the array
-      of its 2 x 2 cells, on the grid of the next coarser level.
+    log_probs: log-probabilities in nats. The first array [B, h_0, w_0] belongs
+      to the coarsest map. Each further array belongs to a finer level. It has
+      one entry for each 2 x 2 cell of the level, so it has the grid of the next
+      coarser level.
     hints: [B, h, w, 3] of the finest map, or None; hinted pixels get 0.
 
   Returns:

@@ -19,8 +19,8 @@ LOG_SCALE_MIN = -7.0
 STEPS_PER_UNIT = logistic_window.STEPS_PER_UNIT
 # The highest grid value, in steps. The lowest is its negative.
 HALF_RANGE = 127.5
-# Values of theta at the start of training. They give a better first guess than
-# the uniform distribution, which costs 8 bits/dim.
+# Log-scales and range of the means at the start of training. They are a better
+# first guess than the uniform distribution, which costs 8 bits/dim.
 INITIAL_LOG_SCALE = -3.0
 INITIAL_MEAN_SPREAD = 0.25
 
@@ -86,7 +86,7 @@ def initial_theta(num_components: int) -> tuple[float, ...]:
 def conditional_means(
   mixture: Mixture, luminance: jax.Array, a: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Computes the means of a given L, and those of b given L and a.
+  """Computes the means of a (given L) and the means of b (given L and a).
 
   Args:
     mixture: parameters of the mixture.
@@ -246,7 +246,7 @@ def bits_per_dim(
 ) -> jax.Array:
   """Converts log-probabilities to bits per chroma value.
 
-  Without hints these are -sum(log_prob) / (ln 2 * h * w * 2).
+  Without hints the result is -sum(log_prob) / (ln 2 * h * w * 2).
 
   Args:
     log_prob: [..., h, w] in nats.
@@ -306,8 +306,9 @@ def sample(  # noqa: PLR0917  documented in docs/api.md
     theta: [..., P] raw outputs.
     luminance: [..., 1] in network units.
     noise: [..., K + 2], see `noise`.
-    temperature: factor of all noise, both that which chooses the component and
-      that of its logistics; 1 samples from the model, 0 gives `mode`.
+    temperature: factor of all noise, that is, of the noise that selects the
+      component and of the noise of its logistics. 1 samples from the model, and
+      0 gives `mode`.
 
   Returns:
     [..., 2] chroma in network units, on the integer grid.
@@ -327,8 +328,8 @@ def sample(  # noqa: PLR0917  documented in docs/api.md
       + offset
       + scale * noise[..., index - 2, None]
     )
-    # Not a division, because XLA turns divisions into products in some programs
-    # and not in others, which would change the last bit.
+    # Multiply instead of dividing: XLA turns divisions into multiplications in
+    # some programs but not in others, which would change the last bit.
     return nearest_grid_values(value) * (1.0 / STEPS_PER_UNIT)
 
   a = channel(0, 0.0)

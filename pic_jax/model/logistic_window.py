@@ -50,8 +50,8 @@ def log_window(
   Args:
     centred: [...] centres of the windows minus the means, in steps.
     log_scales: [...] log-scales of the logistics, in network units.
-    is_lowest: [...] whether the window extends to minus infinity, as that of
-      the lowest grid value does.
+    is_lowest: [...] whether the window extends to minus infinity, as the window
+      of the lowest grid value does.
     is_highest: [...] whether the window extends to plus infinity.
 
   Returns:

@@ -85,11 +85,11 @@ def initial(
 def with_levels(
   model: pic.PIC, params: Params, batch: pic.LabBatch, *, seed: int
 ) -> Params:
-  """Initialises the finer levels for which there are no parameters.
+  """Initialises the finer levels that do not have parameters yet.
 
   Args:
     model: the network.
-    params: parameters of the network, without those of some finer levels.
+    params: parameters of the network. Some finer levels may be missing.
     batch: first global batch, which sets the gains and biases of these levels.
     seed: seed of the random directions of these levels.
 
@@ -130,9 +130,9 @@ def _draw_direction(
   """Draws the directions of a kernel; returns 0 for gains and biases."""
   if len(leaf.shape) == 1:
     return np.zeros(leaf.shape, np.float32)
-  # The deviation is that of the published code. Adam's steps do not grow with
-  # the length of the directions, so directions of deviation 1 hardly turn. That
-  # costs 0.2 bits/dim after 1,000 steps.
+  # The standard deviation comes from the published code. Adam's steps do not
+  # grow with the length of the directions, so directions with a standard
+  # deviation of 1 would hardly turn. That costs 0.2 bits/dim after 1,000 steps.
   deviation = np.float32(layers.DIRECTION_STDDEV)
   return deviation * rng.standard_normal(leaf.shape, np.float32)
 

@@ -29,9 +29,9 @@ from pic_jax.runtime import fields
 # Initial standard deviation of theta. It is small, so theta is nearly constant
 # over the map at the start of training.
 HEAD_SCALE = 0.1
-# Functions that build a head, by the name of the head. With 'decoder', theta is
-# the output of the decoder; with all other heads, theta is the first P channels
-# of the embedding.
+# Functions that build a head, keyed by the name of the head. With 'decoder',
+# theta is the output of the decoder; with all other heads, theta is the first P
+# channels of the embedding.
 HEADS = {
   'decoder': logistic_mixture.build_head,
   'mixture': logistic_mixture.build_head,
@@ -49,8 +49,8 @@ class LabBatch(NamedTuple):
     chroma: [B, h, w, 2] on the integer grid. It is both the canvas that the
       decoder reads and the target of the exact likelihood.
     chroma_unrounded: [B, h, w, 2] target of the likelihood by the paper's rule.
-    luminance_small: [B, h, w, 1] luminance on the chroma grid, on which the
-      means of the mixture depend.
+    luminance_small: [B, h, w, 1] luminance on the chroma grid. The means of the
+      mixture depend on it.
   """
 
   luminance: jax.Array
@@ -73,15 +73,16 @@ class Embedded(NamedTuple):
 
 
 class Scores(NamedTuple):
-  """Log-probabilities of a chroma map, and the outputs that give them.
+  """Log-probabilities of a chroma map, and the outputs that determine them.
 
   Attributes:
     theta: [B, h_0, w_0, P] raw outputs of the head, on the coarsest grid.
     embedding: [B, h_0, w_0, E].
-    level_log_probs: log-probabilities in nats. The first array is that of the
-      coarsest map, [B, h_0, w_0]. Then follows, for each finer level, the array
-      of its 2 x 2 cells, on the grid of the next coarser level. Hinted values
-      contribute 0. The sum of all arrays is the log-probability of the map.
+    level_log_probs: log-probabilities in nats. The first array [B, h_0, w_0]
+      belongs to the coarsest map. Each further array belongs to a finer level.
+      It has one entry for each 2 x 2 cell of the level, so it has the grid of
+      the next coarser level. Hinted values contribute 0. The sum of all arrays
+      is the log-probability of the map.
   """
 
   theta: jax.Array
@@ -101,19 +102,19 @@ class Scores(NamedTuple):
 class PIC(nn.Module):
   """Embedding network and autoregressive decoder.
 
-  The fields are those of `config.model`. Heads other than 'decoder' have no
-  decoder and predict every pixel independently. They train the same embedding
-  network with the losses of other methods, for comparison.
+  The fields are exactly the fields of `config.model`. Heads other than
+  'decoder' have no decoder and predict every pixel independently. They train
+  the same embedding network with the losses of other methods, for comparison.
 
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
     embedding_features: width E of the embedding, at least the width P of theta.
     chroma_factor: side of the image divided by the side of the (finest) chroma
       map. `chroma_factor` * 2 ** `levels` must be a multiple of the product of
-      the embedding's strides. If it is a larger multiple, means over squares of
-      pixels supply the remaining factor. They are taken before the last stage,
-      or, with a backbone, before the first stage; then only the backbone sees
-      all pixels.
+      the embedding's strides. If it is larger than this product, means over
+      squares of pixels supply the remaining factor. Without a backbone they are
+      taken before the last stage. With a backbone they are taken before the
+      first stage, so only the backbone sees all pixels.
     backbone: 'efficientnet_lite0', whose features are added to the last stage,
       or 'none'.
     frozen_parts: number of the backbone's 17 parts that are not trained,
@@ -124,7 +125,7 @@ class PIC(nn.Module):
       decoder predicts. Each doubles the height and the width; 0 for none (the
       paper).
     level_features: channels of the networks of the finer levels.
-    level_blocks: residual blocks in each of their two stages.
+    level_blocks: residual blocks in each of the two stages of such a network.
     chroma_filter: filter that reduces chroma to the chroma grid, 'point' or
       'area', see `color.subsample`.
     decoder_features: channels of the decoder.
@@ -136,8 +137,9 @@ class PIC(nn.Module):
       sec. 4.4), in all networks.
     dropout_rate: dropout rate of the residual blocks during training, in the
       embedding and the decoder.
-    embedding_loss_weight: weight of the auxiliary likelihood, for which the
-      first P channels of the embedding are a mixture of their own; 0 for none.
+    embedding_loss_weight: weight of the auxiliary likelihood, which takes the
+      first P channels of the embedding as the parameters of a mixture; 0 for no
+      auxiliary likelihood.
     hint_share: share of training images with hints, see `hints`. If it is 0,
       the model cannot read hints.
     remat: whether the backward pass recomputes each block's activations to save
@@ -399,7 +401,7 @@ class PIC(nn.Module):
   ) -> Scores:
     """Computes the log-probability of chroma given luminance, for every level.
 
-    The rule is the exact one, `logistic_mixture.log_prob`.
+    The chroma is scored by the exact rule, `logistic_mixture.log_prob`.
 
     Args:
       luminance: [B, H, W, 1] in network units.
