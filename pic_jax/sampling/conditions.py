@@ -16,11 +16,10 @@ class Guidance(flax.struct.PyTreeNode):
   """Lets the embedding's likelihood choose among the decoder's candidates.
 
   The decoder proposes m candidates for each pixel. Candidate c is kept with a
-  probability proportional to p_embedding(c) ** strength.
-  The embedding predicts every pixel from the whole luminance, and not from
-  sampled pixels, so it keeps the decoder's errors from adding up from pixel to
-  pixel. A strength of 0 or a single candidate gives exact samples of the
-  decoder.
+  probability proportional to p_embedding(c) ** strength. The embedding predicts
+  every pixel from the whole luminance, and not from sampled pixels, so it keeps
+  the decoder's errors from adding up from pixel to pixel. A strength of 0 or a
+  single candidate gives exact samples of the decoder.
 
   With a prior (see `colour_prior`) the probability is proportional to
   (p_embedding(c) / p_prior(c) ** prior_exponent) ** strength.
@@ -70,12 +69,12 @@ class SamplingSpec(flax.struct.PyTreeNode):
       (fixed-point iteration over whole maps), or 'naive' (the whole decoder
       for every pixel).
     fine_temperature: temperature of the finer levels; None for `temperature`.
-    coarse_hints: whether hints fix the coarsest map only. Each of its cells
-      that contains hints gets their mean. The finer levels are then sampled
-      without hints, so their values may differ from the hints. If False, every
-      hinted value appears unchanged in the sampled map. Either way the
-      log-probability of hinted values is not counted. A model without finer
-      levels ignores this setting.
+    coarse_hints: whether hints fix only the coarsest map. A cell of this map
+      that contains hints gets the mean of these hints. The finer levels are
+      then sampled without hints, so their values may differ from the hints. If
+      False, every hinted value appears unchanged in the sampled map. In both
+      cases the log-probability of hinted values is not counted. A model without
+      finer levels ignores this setting.
   """
 
   samples: int | jax.Array = 1
@@ -157,7 +156,7 @@ def _draw_candidate_noise(
   *,
   num_candidates: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """Draws the noise of m candidates and of the choice among them.
+  """Draws the noise of m candidates and the noise of the choice among them.
 
   Both kinds of noise of candidate i come from `fold_in(key of the sample, i)`.
 
@@ -219,7 +218,7 @@ class SamplerInputs(NamedTuple):
   features: tuple[jax.Array, ...] = ()
 
   def repeated_embedding(self) -> jax.Array:
-    """Returns the embedding of each canvas, [N, h, w, E]."""
+    """Repeats the embedding of each image for its canvases, [N, h, w, E]."""
     repeats = len(self.luminance) // len(self.embedding)
     return jnp.repeat(self.embedding, repeats, 0)
 
@@ -277,8 +276,8 @@ def prepare(
 
   Args:
     model, params, luminance, keys: see `sample.draw`.
-    spec: settings. Unlike those of `sample.draw`, its hints [B, h_0, w_0, 3]
-      must be on the decoder's grid, which is that of the coarsest map.
+    spec: settings. The hints [B, h_0, w_0, 3] must be on the decoder's grid
+      (the grid of the coarsest map), unlike the hints for `sample.draw`.
     embedded: see `sample.draw`.
 
   Raises:

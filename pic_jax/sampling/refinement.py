@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from pic_jax.model import level_sampling, parameters, pic
 from pic_jax.sampling import conditions
 
-# Level k folds `LEVEL_STREAM` + k into a sample's key. Candidates of guidance
-# fold in 0, 1, ..., so the noise of a level is independent of theirs.
+# Level k folds `LEVEL_STREAM` + k into a sample's key. The candidates of
+# guidance fold in 0, 1, ..., so levels and candidates have independent noise.
 LEVEL_STREAM = 2**31
 
 
@@ -82,12 +82,14 @@ def refine(
     canvas: [N, h_0, w_0, 2] coarsest maps in network units, on the integer
       grid.
     inputs: the other inputs of the finer levels.
-    hints: for each finer level, the hints [N, h, w, 3] of its map, or None.
+    hints: one entry for each finer level: the hints [N, h, w, 3] of its map, or
+      None.
 
   Returns:
-    Finest maps [N, h, w, 2] in network units, on the integer grid, and for
-    each finer level the log-probabilities of its 2 x 2 cells in nats. The
-    latter are arrays [N, h', w'] on the grid of the next coarser level.
+    Two items: the finest maps [N, h, w, 2] in network units, on the integer
+    grid; and a list with one array [N, h', w'] for each finer level, the
+    log-probabilities of its 2 x 2 cells in nats. The array has the grid of the
+    next coarser level.
   """
   log_probs = []
   for level, (noise, level_hints) in enumerate(

@@ -1,9 +1,9 @@
 """Sampling of colourisations from p(X^ab | X^L) (paper sec. 3.2).
 
-The three methods draw from the same distribution. Noise is drawn once for each
-(image key, sample, pixel), and values are rounded to the integer grid before
-the decoder reads them. In float32 the same key therefore gives the same canvas
-with every method, in every batch and at every position in it.
+The three `METHODS` draw from the same distribution. Noise is drawn once for
+each (image key, sample, pixel), and values are rounded to the integer grid
+before the decoder reads them. In float32 the same key therefore gives the same
+canvas with every method, in every batch and at every position in the batch.
 `conditions` applies temperature and guidance; `refinement` samples the finer
 levels.
 """
@@ -44,11 +44,11 @@ class Samples(NamedTuple):
 
   Attributes:
     chroma: [B, S, h, w, 2] in network units, on the integer grid.
-    log_prob: [B, S, h, w] in nats, 0 where hints fix the chroma. NaN for heads
-      without a likelihood, and for decoders run by another method than
-      'cached'.
+    log_prob: [B, S, h, w] in nats, 0 where hints fix the chroma. It is NaN for
+      heads without a likelihood, and for a decoder that was run with a method
+      other than 'cached'.
     num_passes: number of passes over whole maps that the decoder made; 0 for
-      'cached', which runs it pixel by pixel.
+      'cached', which runs the decoder pixel by pixel.
   """
 
   chroma: jax.Array
@@ -59,7 +59,7 @@ class Samples(NamedTuple):
 def cached(
   model: pic.PIC, params: parameters.Params, inputs: conditions.SamplerInputs
 ) -> tuple:
-  """Samples one pixel after another; every layer computes each of them once.
+  """Samples one pixel after another; every layer computes every pixel once.
 
   Returns:
     Canvases [N, h, w, 2], their log-probabilities [N, h, w], and 0, the number
@@ -142,8 +142,8 @@ def parallel(
 
   start = jnp.zeros((num_canvases, height, width, 2))
   canvas, _, num_passes = jax.lax.while_loop(
-    # Weights that are not finite give NaN, which never equals itself: only the
-    # bound on the number of passes ends the loop then.
+    # Weights that are not finite give NaN, which never equals itself. Then only
+    # the limit on the number of passes ends the loop.
     lambda carry: carry[1] & (carry[2] <= height * width),
     passes,
     (start, jnp.array(True), 0),
@@ -185,8 +185,8 @@ def draw(
 ) -> Samples:
   """Draws colourisations of grey images, with their log-probabilities.
 
-  Guidance changes which samples are drawn. Their log-probabilities are still
-  those of the decoder without guidance.
+  Guidance changes which samples are drawn. Their log-probabilities are always
+  computed without guidance.
 
   Args:
     model: the network.
@@ -198,7 +198,7 @@ def draw(
       to compute it here.
 
   Raises:
-    ValueError: if the method is unknown, or if guidance is wanted and the
+    ValueError: if the method is unknown, or if `spec` has guidance and the
       embedding has no likelihood.
   """
   if spec.method not in METHODS:

@@ -109,14 +109,14 @@ def save(
   """Colourises test images, and saves one sheet for each batch.
 
   Each row of a sheet shows the grey image, its samples and the original. Only
-  one batch is in memory at a time, whatever the number of images.
+  one batch is in memory at a time.
 
   Args:
     model: the network.
     params: averaged parameters of the network.
-    config: the run's config; `sampling.num_images` says how many images.
+    config: the run's config. `sampling.num_images` is the number of images.
     step: training step of the parameters, for the names of the files.
-    folder: folder in which `samples/` is made.
+    folder: folder in which the folder `samples/` is created.
 
   Yields:
     The path of each sheet after it is written, on the main host only.
