@@ -18,8 +18,8 @@ class Adjustments:
 
   Attributes:
     saturation: factor by which the chroma is multiplied.
-    warmth: light from bluish (-100) to yellowish (100).
-    tint: light from greenish (-100) to magenta (100).
+    warmth: colour of the light, from bluish (-100) to yellowish (100).
+    tint: colour of the light, from greenish (-100) to magenta (100).
     strength: factor of the adjusted chroma, from 0 (grey) to 1.
   """
 

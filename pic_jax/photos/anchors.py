@@ -1,21 +1,21 @@
 """Anchors, which are cells that keep their chroma when hints are added.
 
-A hint for one object can change the colours of others. For example, a hint for
-a red boat can make the sea red. Therefore each sample is first drawn without
-hints. With hints it is drawn again, and keeps the first chroma in scattered
-cells, the anchors, that are far from all hints.
+A hint for one object can change the colours of other objects. For example, a
+hint for a red boat can make the sea red. Therefore each sample is first drawn
+without hints. Then it is drawn again with hints, and keeps the chroma of the
+first sample in the anchors. These are scattered cells far from all hints.
 """
 
 import numpy as np
 
 from pic_jax.photos import brush
 
-# Anchors stand on a grid with GRID squares along the short side of the map. In
-# each direction, one of STEP squares is an anchor.
+# Anchors lie on a grid with GRID squares along the short side of the map. In
+# each direction, one in STEP squares is an anchor.
 GRID = 16
 STEP = 3
 # A cell at a smaller distance (`brush.distances`) from a hint may belong to the
-# hint's object, so it is no anchor.
+# hint's object, so it is not an anchor.
 FAR = 62.0
 
 

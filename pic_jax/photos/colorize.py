@@ -232,8 +232,8 @@ class Colorizer:
   def hint_saturation(self, settings: options.Settings) -> float:
     """Returns the saturation at which results have the colours of hints.
 
-    It is the model's recommended saturation, or 1 for exact samples. If the
-    user chooses another saturation, it adjusts the whole picture, including the
+    It is the model's recommended saturation, or 1 for exact samples. Another
+    saturation that the user chooses adjusts the whole picture, including the
     colours of hints.
     """
     return 1.0 if settings.exact else self.recommended.saturation
@@ -276,7 +276,7 @@ class Colorizer:
       network_input: the photograph.
       hints: points, or the path of a file; see `hint_files.read`.
       size: height and width of the picture to whose pixels the points refer; by
-        default those of `network_input`.
+        default the size of `network_input.luminance`.
       saturation: saturation at which results have the colours of the hints.
 
     Returns:

@@ -41,10 +41,10 @@ class _Task:
   """A photograph that is waiting to be coloured.
 
   Attributes:
-    result: its result so far.
+    result: the result so far.
     photograph: the decoded file.
     network_input: the photograph, prepared for the network.
-    start: time at which its file was opened, in seconds.
+    start: time at which the file was opened, in seconds.
   """
 
   result: folder_job.Result
@@ -59,7 +59,8 @@ class FolderRun:
   Attributes:
     job: the job.
     colorizer: the model.
-    settings: settings of the samples, completed by the model's own.
+    settings: settings of the samples, completed with the recommended values of
+      the model.
     adjustments: adjustments of the coloured photographs.
     made_with: everything that determines outputs, except the photograph.
     journal_entries: last entry of each photograph in the journals of earlier
@@ -79,8 +80,8 @@ class FolderRun:
     complete = colorizer.complete(job.settings)
     self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
-    # Makes the settings comparable with those of journals: numbers are a list,
-    # and newer settings are left out if they are not used.
+    # Makes the settings comparable with the settings in journals, where numbers
+    # are a list and newer settings are left out if they are not used.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
@@ -121,7 +122,10 @@ class FolderRun:
     return entry if entry.get('status') in ('started', 'done') else {}
 
   def fail(self, result: folder_job.Result, reason: str) -> None:
-    """Records that a photograph failed, unless it has earlier outputs."""
+    """Reports that a photograph failed.
+
+    The failure is written to the journal only if there are no earlier outputs.
+    """
     result.status, result.reason = 'failed', reason
     if not self.earlier_entry(result):
       self.log(result)
@@ -155,7 +159,7 @@ def run(
     lock.hold(output, job.shard.file_tag),
     job.journal.open('a', encoding='utf-8') as journal,
   ):
-    # Marks a folder of outputs, also if only shards write to it.
+    # This file marks a folder of outputs, even if only shards write to it.
     (output / folder_job.JOURNAL).touch()
     if not job.shard.file_tag:
       shards.merge_journals(output, folder_job.JOURNAL, folder_job.PARTIAL)
@@ -186,8 +190,8 @@ def run(
     output / folder_job.REPORT, json.dumps(report, indent=2) + '\n'
   )
   entries = folder_job.read_journal(output)
-  page = contact_sheet.to_html([entries[name] for name in sorted(entries)])
-  whole_file.write_text(output / folder_job.CONTACT_SHEET, page)
+  sheet = contact_sheet.to_html([entries[name] for name in sorted(entries)])
+  whole_file.write_text(output / folder_job.CONTACT_SHEET, sheet)
   return report
 
 
@@ -198,7 +202,7 @@ def _colour_all(
 
   Args:
     run: state of the run.
-    photographs: path and name of each.
+    photographs: path and name of each photograph.
   """
   found = []
   waiting = collections.defaultdict(list)
@@ -307,7 +311,7 @@ def _remove_empty(path: pathlib.Path) -> None:
 
 
 def _difference(earlier: dict[str, Any], result: folder_job.Result) -> str:
-  """Explains why existing outputs differ from those of this run.
+  """Says how existing outputs differ from the outputs of this run.
 
   Args:
     earlier: journal entry of the existing outputs; {} if there is none.

@@ -13,10 +13,10 @@ import numpy as np
 from pic_jax.images import resizing
 from pic_jax.runtime import whole_file
 
-THUMBNAILS = 'thumbnails'  # folder beside the page
+THUMBNAILS = 'thumbnails'  # folder next to the contact sheet
 THUMBNAIL_SIDE = 512  # pixels of the longer side
 
-_PAGE = pathlib.Path(__file__).with_suffix('.html')
+_TEMPLATE = pathlib.Path(__file__).with_suffix('.html')
 
 
 def _text(text: Any) -> str:
@@ -34,7 +34,7 @@ def picture(
   """Writes a thumbnail of a picture.
 
   Args:
-    folder: path of the folder of the page.
+    folder: path of the folder that holds the contact sheet.
     name: unique name of the picture, which determines the thumbnail's name.
     rgb: [H, W, 3] or [H, W, 1] uint8.
     caption: text below the picture.
@@ -68,13 +68,13 @@ def _figure(picture: dict[str, Any]) -> str:
 
 
 def to_html(entries: list[dict[str, Any]]) -> str:
-  """Renders the page.
+  """Renders the contact sheet.
 
   Args:
     entries: a dict for each photograph, with its name `file`, and `pictures`.
       If it failed, `pictures` is empty, and `reason` is shown. A picture is a
       dict of `caption`, `thumbnail`, `width` and `height`. It may also have
-      `file`, the path of the full picture relative to the page.
+      `file`, the path of the full picture relative to the contact sheet.
   """
   sections = []
   for entry in entries:
@@ -85,5 +85,5 @@ def to_html(entries: list[dict[str, Any]]) -> str:
     sections.append(
       f'<section>\n<h2>{_text(entry["file"])}</h2>\n{body}\n</section>\n'
     )
-  page = string.Template(_PAGE.read_text(encoding='utf-8'))
-  return page.substitute(sections=''.join(sections))
+  template = string.Template(_TEMPLATE.read_text(encoding='utf-8'))
+  return template.substitute(sections=''.join(sections))

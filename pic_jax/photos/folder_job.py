@@ -29,7 +29,7 @@ class Job:
     file_options: options for reading and writing files.
     hints: path of a file of hints, if there is only one photograph; None for no
       hints.
-    shard: part of the photographs that this run colours.
+    shard: share of the photographs that this run colours.
   """
 
   inputs: tuple[pathlib.Path, ...]
@@ -52,8 +52,8 @@ class Job:
   def targets(self, name: str) -> list[pathlib.Path]:
     """Returns the outputs of a photograph, relative to the output folder.
 
-    Their names consist of the whole name of the input, a number and the format.
-    So they do not depend on other photographs in its folder.
+    The name of an output consists of the whole name of the photograph, a number
+    and the format, so it does not depend on other photographs in the folder.
     """
     return [
       pathlib.Path(f'{name}.{index}.{self.file_options.format}')
@@ -86,7 +86,7 @@ class Found:
 
 @dataclasses.dataclass
 class Result:
-  """Result for one photograph, for the journal, the report and the page.
+  """Result for one photograph, for journal, report and contact sheet.
 
   Attributes:
     file: name of the photograph, with which the names of its outputs begin.
@@ -101,7 +101,7 @@ class Result:
       photograph has no colours.
     difference: mean distance of two samples in (a, b), in Lab units.
     seconds: time that the photograph took.
-    pictures: pictures on the page, see `contact_sheet.to_html`.
+    pictures: pictures on the contact sheet, see `contact_sheet.to_html`.
   """
 
   file: str
@@ -174,8 +174,8 @@ def find(job: Job) -> Found:
 def _refuse_foreign_files(job: Job) -> None:
   """Refuses a folder with files that a job would overwrite but did not write.
 
-  A folder with a journal is accepted. With `overwrite`, a report and a page are
-  also accepted.
+  A folder with a journal is accepted. With `overwrite`, a report and a contact
+  sheet are also accepted.
   """
   if (job.output / JOURNAL).exists():
     return

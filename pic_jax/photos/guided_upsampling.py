@@ -1,7 +1,8 @@
 """Upsampling of chroma along the edges of a photograph, strip by strip.
 
 The network produces chroma on a small grid (paper sec. 3.3). The photograph has
-luminance at full resolution, and its sides need not be multiples of the grid's.
+luminance at full resolution, and its sides need not be multiples of the sides
+of the grid.
 As in the guided filter (He et al. 2013; He & Sun 2015), chroma is locally a
 linear function of luminance, which is fitted on the small grid.
 
@@ -16,7 +17,7 @@ import numpy as np
 from pic_jax.images import color
 
 # epsilon of He et al. 2013, eq. (5), in squared units of L. Where the standard
-# deviation of L is below 7, its square root, chroma hardly follows luminance.
+# deviation of L is below sqrt(epsilon) = 7, chroma hardly follows luminance.
 # Values from 32 to 128 give errors that differ by less than 3 %, on photographs
 # with 16 or 32 cells per side.
 EPSILON = np.float32(50.0)
@@ -29,8 +30,8 @@ class Maps(NamedTuple):
     chroma: [h, W, 2] in Lab units.
     luminance: [h, W, 1] L in 0..100.
     slope: [h, W, 2] change of a and b for a change of L by 1.
-    low, high: [h, W, 2] smallest and largest chroma of the 3 x 3 cells around,
-      in Lab units.
+    low, high: [h, W, 2] smallest and largest chroma among the 3 x 3 cells
+      around each cell, in Lab units.
     cell_parts: number of equal parts of the side of a cell. The value of a cell
       belongs to the centre of its first part.
   """
@@ -56,8 +57,8 @@ def _interpolate(
     cell_parts: see `Maps`.
   """
   size = x.shape[axis]
-  # Positions are integers, of which `cell` make up the side of a cell. So a
-  # pixel has exactly the same weights in any strip.
+  # Positions are integers, in units of a cell's side divided by `cell`. A pixel
+  # therefore has exactly the same weights in any strip.
   cell = 2 * cell_parts * total
   centre = (2 * pixels + 1) * cell_parts * size
   position = np.clip(centre - total, 0, (size - 1) * cell)

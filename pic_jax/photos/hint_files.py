@@ -1,7 +1,7 @@
 """Conversion of hints to known cells of a chroma map.
 
 Hints are points, a file of points or a picture. Only the (a, b) of a hint's
-colour counts. The luminance is that of the photograph.
+colour is used, together with the luminance of the photograph.
 """
 
 import dataclasses
@@ -191,8 +191,9 @@ def read(
   """Reads hints from a file.
 
   Args:
-    path: path of a file of points (see `hint_points.parse`) if its suffix is in
-      `TEXT_SUFFIXES`, otherwise of a picture as large as the photograph.
+    path: path of a file. A suffix in `TEXT_SUFFIXES` means a file of points
+      (see `hint_points.parse`), any other suffix a picture as large as the
+      photograph.
     size: height and width of the photograph.
     luminance: [cell_side h, cell_side w] L in 0..100, without padding.
     cell_side: side of a cell in pixels of `luminance`.
@@ -260,8 +261,8 @@ def anchored(
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
-    The photograph with `anchors` None. Cells that were anchors now have hints
-    with their chroma in `plain`, unless they had hints before.
+    The photograph with `anchors` None. Each anchor without a hint has become a
+    hint with the chroma of this cell in `plain`.
   """
   hints, mask = network_input.hints, network_input.anchors
   if hints is None or mask is None:

@@ -1,4 +1,4 @@
-"""Conversion of photographs to the network's size, and of chroma to theirs."""
+"""Conversion of photographs to the network's size, and of chroma back."""
 
 import dataclasses
 from typing import NamedTuple
@@ -18,7 +18,7 @@ ASPECTS = (1.0, 1.5, 2.0, 4.0)
 # such a function, a root mean square in Lab units.
 TONE_TOLERANCE = 2.5
 # Largest root mean square of (a, b), in Lab units, that counts as grey. JPEG
-# compression may leave so much colour in a grey photograph.
+# compression may leave this much colour in a grey photograph.
 GREY_TOLERANCE = 1.0
 BRUSH_SIDE = 64  # largest short side of `brush_luminance`, in pixels
 

@@ -199,7 +199,7 @@ class Settings(_Checked):
 
   @property
   def numbers(self) -> Sequence[int]:
-    """Numbers in the names of the outputs: those of the samples, or ranks."""
+    """Numbers in the names of the outputs: sample numbers or ranks."""
     return self.samples or range(self.num_samples)
 
 

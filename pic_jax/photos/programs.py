@@ -53,8 +53,8 @@ class Programs:
       settings: settings in which no value is None.
 
     Returns:
-      For each photograph, chroma [S, h, w, 2] as Lab integers, and
-      log-probabilities [S, h, w] in nats; both padded.
+      One pair for each photograph: chroma [S, h, w, 2] as Lab integers, and
+      log-probabilities [S, h, w] in nats, both padded.
     """
     count = jax.local_device_count()
     seed = np.full(count, settings.seed, np.uint32)
@@ -83,7 +83,7 @@ class Programs:
   def score(
     self, inputs: list[network_size.NetworkInput], chroma: list[np.ndarray]
   ) -> list[np.ndarray]:
-    """Computes the likelihood of chroma of photographs.
+    """Computes the log-probabilities of given chroma of photographs.
 
     Args:
       inputs: photographs with `grey_values` of one shape.
@@ -100,13 +100,13 @@ class Programs:
       grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
       hints = self._shard_hints(padded)
       embedded, _ = self._embed(self._params, grey_values, hints)
-      own = chroma[first : first + count]
-      own = own + own[-1:] * (count - len(group))
+      targets = chroma[first : first + count]
+      targets = targets + targets[-1:] * (count - len(group))
       scored = self._score(
         self._params,
         grey_values,
         hints,
-        chroma=devices.shard(np.stack(own)),
+        chroma=devices.shard(np.stack(targets)),
         embedded=embedded,
       )
       found += list(np.asarray(devices.unshard(scored))[: len(group)])
@@ -183,8 +183,9 @@ class Programs:
       temperature=each(settings.temperature),
       guidance=guidance,
       hints=self._shard_hints(inputs),
-      # Otherwise all cells of a brush would have one chroma at the finest
-      # level, with a visible seam at the end of the brush.
+      # If hints also fixed the finer levels, all cells of a brush would have
+      # one chroma at the finest level, with a visible seam at the end of the
+      # brush.
       coarse_hints=True,
       fine_temperature=fine_temperature,
     )
