@@ -16,11 +16,11 @@ NUM_BINS = 20
 def transform(
   theta: jax.Array, luminance: jax.Array, chroma: jax.Array, *, noise: jax.Array
 ) -> jax.Array:
-  """Computes the randomised PIT of a, and that of b given a.
+  """Computes the randomised PIT of a and the randomised PIT of b given a.
 
-  For a discrete value x it is F(x-) + v pmf(x), where F(x-) is the cdf just
-  under x and v is uniform noise (Czado et al. 2009, sec. 2). The weights of the
-  mixture for b are the posterior weights given a, w_k p_k(a) / sum_j w_j
+  The PIT of a discrete value x is F(x-) + v pmf(x). Here F(x-) is the cdf just
+  below x, and v is uniform noise (Czado et al. 2009, sec. 2). The weights of
+  the mixture for b are the posterior weights given a, w_k p_k(a) / sum_j w_j
   p_j(a). The lowest and the highest grid value take the tails.
 
   Args:
@@ -53,7 +53,7 @@ def transform(
     upper = jnp.where(is_highest, 1.0, jax.nn.sigmoid((centred + 0.5) / scales))
     cdf = lower + noise[..., channel, None] * (upper - lower)
     transforms.append((jax.nn.softmax(log_weights) * cdf).sum(-1))
-    # In the log domain, because every p_k(a) underflows far in the tails.
+    # Added in the log domain, because p_k(a) underflows far in the tails.
     log_weights = log_weights + logistic_mixture.log_mass(
       value, means[channel], log_scales
     )

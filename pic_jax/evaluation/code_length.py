@@ -1,4 +1,4 @@
-"""Coding of chroma at the length that the likelihood promises.
+"""Coding of chroma, to check that its length is what the likelihood predicts.
 
 A range coder (Rissanen & Langdon 1981) codes the chroma of images with the
 model's exact conditional probabilities, and decodes it again. This proves that
@@ -83,7 +83,7 @@ def measure(
   *,
   num_images: int,
 ) -> dict[str, Any]:
-  """Codes the first images of a source, decodes them, and compares.
+  """Codes the first images of a source, decodes them and counts exact results.
 
   Args:
     config: config with the model, evaluation and sampling sections.
@@ -92,8 +92,8 @@ def measure(
     num_images: number of images to code; -1 for all.
 
   Returns:
-    `num_coded_images`, `code_bytes`, `likelihood_bytes` (the length that the
-    exact rule promises) and `num_decoded_exactly`.
+    Dict with the keys `num_coded_images`, `code_bytes`, `likelihood_bytes` (the
+    length that the exact rule predicts) and `num_decoded_exactly`.
 
   Raises:
     UserError: see `check`.
@@ -103,7 +103,7 @@ def measure(
   coder = Coder(model)
   report = likelihood.evaluate(config, params, source, num_images=num_images)
   count = report['num_images']
-  promised = report['bits_per_image'] * count / 8
+  predicted = report['bits_per_image'] * count / 8
   params = jax.device_put(devices.fetch(params))
   code_bytes = num_exact = 0
   for rgb, indices, mask in input_pipeline.eval_batches(
@@ -121,7 +121,7 @@ def measure(
   return {
     'num_coded_images': count,
     'code_bytes': code_bytes,
-    'likelihood_bytes': promised,
+    'likelihood_bytes': predicted,
     'num_decoded_exactly': num_exact,
   }
 
@@ -220,7 +220,7 @@ class Coder:
   def _ask(self, table: jax.Array, *position: jax.Array | int) -> jax.Array:
     """Asks the host for symbols [N, ...] of probabilities [N, ..., S]."""
     shape = jax.ShapeDtypeStruct(table.shape[:-1], jnp.int32)
-    # Ordered, because the code is one stream.
+    # `ordered`, because all symbols are in one stream.
     return io_callback(self._ask_on_host, shape, table, *position, ordered=True)
 
   def _walk_fn(
@@ -229,10 +229,10 @@ class Coder:
     luminance: jax.Array,
     luminance_small: jax.Array,
   ) -> jax.Array:
-    """Visits the pixels in order and asks the host for their symbols.
+    """Visits the pixels in order and asks the host for the symbol of each.
 
     Returns:
-      The chroma [B, h, w, 2] of these symbols, in network units.
+      Chroma [B, h, w, 2] that the symbols stand for, in network units.
     """
     net = self._model.build_embedding(gives_features=True)
     embedded = net.apply({'params': params['embedding']}, luminance)

@@ -70,7 +70,7 @@ def features_of_all(
     batch_size: number of pictures in a batch.
 
   Returns:
-    The same as `features`, [N, ...].
+    Dict of arrays [N, ...] with the same keys as in `features`.
   """
   features_fn: Callable = jax.jit(features)
   rows = []
@@ -124,7 +124,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks that the model has a backbone, which computes the features.
 
   Raises:
-    UserError: if it has none.
+    UserError: if the model has no backbone.
   """
   if config.model.backbone == 'none':
     raise errors.UserError(

@@ -42,10 +42,10 @@ def draw_and_score(
       on its index and `sampling.seed`, as in --mode=sample.
 
   Yields:
-    A dictionary for each image. Pictures are [H, W, 3] uint8, and lists of S
-    pictures [S, H, W, 3], where S is `sampling.num_samples`.
+    A dictionary for each image. A picture is [H, W, 3] uint8, and S pictures
+    are [S, H, W, 3], where S is `sampling.num_samples`.
 
-    Of every model: pictures 'grey', 'original' and 'flat_sample' (the first
+    For every model: pictures 'grey', 'original' and 'flat_sample' (the first
     sample at L = 50); 'samples', S pictures; 'difference', the mean distance in
     (a, b) between two samples, in Lab units; 'index'.
 
@@ -83,7 +83,7 @@ def _draw(
   model: pic.PIC,
   sampling: ml_collections.ConfigDict,
 ) -> dict[str, jax.Array]:
-  """Computes what `draw_and_score` yields, except 'index', for a batch.
+  """Computes the entries of `draw_and_score` for a batch, without 'index'.
 
   Args:
     rgb: [b, H, W, 3] uint8.

@@ -1,4 +1,4 @@
-"""The figures of the paper, made of random images of the test split."""
+"""The figures of the paper, made from random images of the test split."""
 
 import functools
 import pathlib
@@ -112,7 +112,7 @@ FIGURES: dict[str, Callable[[Sequence[FigureInputs], int], np.ndarray]] = {
 }
 # Figures that show the most extreme images of a pool.
 PICKING = ('diversity', 'failures')
-# Figures of an embedding that was trained with a mixture of its own.
+# Figures that need an embedding with a likelihood.
 NEED_MIXTURE = ('pixelwise', 'ablation')
 
 
@@ -123,7 +123,7 @@ def make_all(
   *,
   compare_with: str = '',
 ) -> Iterator[pathlib.Path]:
-  """Writes every figure that the models can show, and says which they cannot.
+  """Writes all figures that are possible for the models, and names the others.
 
   Args:
     names: names of the models, as --checkpoint gives them. Workdirs have a
@@ -258,7 +258,7 @@ def check_alike(*configs: ml_collections.ConfigDict) -> None:
   """Checks that images, chroma and noise of several models have the same shape.
 
   Raises:
-    UserError: if they do not.
+    UserError: if the shapes differ.
   """
   nets = [run_config.build_model(config) for config in configs]
   for name, values in {

@@ -1,8 +1,8 @@
 """Coding of the finer levels of the chroma pyramid; see `code_length`.
 
 The symbols of a level are coded in the order in which `levels` samples them:
-the offsets q of all cells, then their x0, x1 and x2, each for a and then for b.
-They determine x3, so it is not coded.
+the offsets q of all cells, then x0, x1 and x2 of all cells, each for a and then
+for b. These symbols determine x3, so x3 is not coded.
 """
 
 import functools
@@ -83,7 +83,7 @@ def _table(
 def _ask_for_value(
   theta: jax.Array, interval: level_likelihood.Interval, ask_fn: Callable
 ) -> jax.Array:
-  """Asks for one value of every cell, first for its a, then for its b.
+  """Asks for one fine value of every cell, first for its a, then for its b.
 
   Args:
     theta: [B, h, w, 6 K] raw parameters of the mixtures.

@@ -1,9 +1,9 @@
-"""A score for failures like figure 5: like parts in different colours.
+"""Score for failures as in figure 5, where similar parts have other colours.
 
-In the paper's failures two parts of one object have different colours. This
+In the paper's failures, two parts of one object have different colours. This
 file finds pairs of distant cells that have the same colour and luminance
-texture in the original, without a model. In a sample such cells should agree as
-well.
+texture in the original. It needs no model for this. In a sample, the two cells
+of such a pair should also have the same colour.
 """
 
 from typing import Any
@@ -58,8 +58,9 @@ def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
   ).reshape(batch, height * width, PATCH**2)
   patches = patches - patches.mean(-1, keepdims=True)
   norms = jnp.linalg.norm(patches, axis=-1, keepdims=True)
-  # A flat patch must correlate with nothing, so its norm is kept from 0. One
-  # cell that differs by one step of the 8-bit luminance gives a norm of 0.008.
+  # A flat patch must not correlate with any patch, so its norm (almost 0) is
+  # raised to 1e-4. The smallest norm of other patches is 0.008, if one cell
+  # differs by one step of the 8-bit luminance.
   patches = patches / jnp.maximum(norms, 1e-4)
   correlation = jnp.einsum(
     'bik,bjk->bij', patches, patches, precision='highest'
@@ -89,9 +90,9 @@ def excess(
     samples: [B, S, h, w, 2] in Lab units.
 
   Returns:
-    [B, 2]. The first value is the distance in (a, b) in a sample minus that in
-    the original, summed over pairs and averaged over samples, in Lab units. The
-    second value is the number of pairs.
+    [B, 2]. The first value is the distance in (a, b) in a sample minus the
+    distance in the original, summed over pairs and averaged over samples, in
+    Lab units. The second value is the number of pairs.
   """
   if min(luminance.shape[1:3]) < PATCH:
     return jnp.zeros((len(luminance), 2))
@@ -109,12 +110,13 @@ def mean_excess(values: np.ndarray, name: str) -> dict[str, Any]:
   """Computes the mean excess over the pairs of all images.
 
   Args:
-    values: [N, 2], what `excess` returned for N images.
+    values: [N, 2], result of `excess` for N images.
     name: name of the score.
 
   Returns:
-    `<name>_pairs`, the number of pairs. If there are any, also the mean, under
-    `name`; and, if N > 1, its standard error over images, `<name>_stderr`.
+    Dict with the number of pairs as `<name>_pairs`. If there are any pairs, it
+    also has the mean as `<name>`, and for N > 1 the standard error of the mean
+    over images as `<name>_stderr`.
   """
   sums, counts = values.T
   report: dict[str, float] = {f'{name}_pairs': int(counts.sum())}

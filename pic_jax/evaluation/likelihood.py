@@ -86,7 +86,7 @@ def level_scores(
   Args:
     model: model with levels.
     lab: the images, split by the model.
-    found: what `model.score` returned for them.
+    found: result of `model.score` for these images.
   """
   dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
   bits = [logistic_mixture.bits_per_image(x) for x in found.level_log_probs]
@@ -111,7 +111,7 @@ def split_through_film(
   """Splits images into luminance as an old film shows it, and true chroma.
 
   Args:
-    model: model whose grid the chroma has.
+    model: model whose chroma grid is used.
     rgb: [B, H, W, 3] uint8.
     film: key of `old_film.FIXED`; 'clean' leaves the luminance unchanged.
     indices: [B] indices of the images, which are the seeds of the grain. They
@@ -135,11 +135,11 @@ def score_fn(
 ) -> Callable[..., dict[str, jax.Array]]:
   """Builds a function that scores images by both rules, mapped over devices.
 
-  The rules are the exact one and the paper's (see `logistic_mixture`). Both use
-  the same forward pass on the rounded canvas. They score the outputs of the
-  decoder, and those of the embedding if the auxiliary loss trained them as a
-  mixture. Models with levels have the exact rule only. The function is cached,
-  so a model is compiled once.
+  The rules are the exact rule and the paper's rule (see `logistic_mixture`).
+  Both use the same forward pass on the rounded canvas. They score the outputs
+  of the decoder, and also the outputs of the embedding if the auxiliary loss
+  trained them as a mixture. Models with finer levels are scored only by the
+  exact rule. The result is cached, so a model is compiled once.
 
   Args:
     model: model to score with.
@@ -203,10 +203,11 @@ def evaluate(
     film: see `split_through_film`.
 
   Returns:
-    Mean over images of every score, its `<score>_stderr`, and
-    `bits_per_image`; for a head without a likelihood its unweighted `loss` and
-    the standard error. Also `head`, `num_images`, `num_unreadable` (number of
-    images that were left out), `chroma_filter`, `chroma_factor` and `film`.
+    Dict with the mean of every score over images, its standard error
+    `<score>_stderr`, and `bits_per_image`. A head without a likelihood has only
+    its unweighted `loss` and `loss_stderr`. Further keys are `head`,
+    `num_images`, `num_unreadable` (number of images that were left out),
+    `chroma_filter`, `chroma_factor` and `film`.
   """
   model = run_config.build_model(config)
   score = score_fn(model, film)

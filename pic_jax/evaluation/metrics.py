@@ -22,7 +22,8 @@ def difference_matrix(chroma: jax.Array) -> jax.Array:
   Returns:
     Distances [S, S] in Lab units, means over pixels.
   """
-  # Row by row, because all differences at once would need S times the memory.
+  # One sample after another, because computing all differences at once would
+  # need S times the memory.
   return jax.lax.map(
     lambda x: jnp.linalg.norm(x[None] - chroma, axis=-1).mean((1, 2)), chroma
   )
@@ -100,9 +101,10 @@ def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
 
   The scales are the map itself and its means over blocks of 2 x 2 pixels, 4 x 4
   pixels and so on, as long as both sides are even. The score is strictly
-  proper, because all its terms are proper and the first one is strictly so. The
-  energy score of a whole map is hardly sensitive to the dependence between
-  pixels (Pinson & Tastu 2013). Those of the block means are.
+  proper, because all its terms are proper and the first term is strictly
+  proper. The energy score of a whole map is hardly sensitive to the dependence
+  between pixels (Pinson & Tastu 2013). The energy scores of the block means are
+  sensitive to it.
 
   Args:
     chroma: samples [B, S, h, w, 2] in Lab units.

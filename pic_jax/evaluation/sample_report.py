@@ -20,9 +20,9 @@ from pic_jax.saved import run_config
 
 NUM_SAMPLES = 8
 TEMPERATURE = 1.0
-# Tables that `to_text` prints, each as (columns, rows). Columns map a heading
-# to the pattern of a key of the report, rows a label to the metric's `{name}`
-# in it.
+# Tables that `to_text` prints, each as (columns, rows). `columns` maps a
+# heading to a pattern for keys of the report. `rows` maps a label to the name
+# of the metric, which replaces `{name}` in the patterns.
 TABLES = (
   (
     {
@@ -98,9 +98,10 @@ def measure(
     film: see `likelihood.split_through_film`.
 
   Returns:
-    Mean over images of every score, and its `<score>_stderr`;
-    `pit_a_distance` and `pit_b_distance`, the distances of the transforms from
-    uniform; `num_sampled_images` and `num_samples`.
+    Dict with the mean of every score over images and its standard error
+    `<score>_stderr`; `pit_a_distance` and `pit_b_distance`, the distances of
+    the transforms from a uniform distribution; `num_sampled_images` and
+    `num_samples`.
 
   Raises:
     UserError: see `check`.

@@ -8,8 +8,8 @@ from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, pic
 from pic_jax.sampling import pictures
 
-# Number that is folded into an image's key for the noise of the transforms. Its
-# samples use the numbers 0, 1, 2, ...
+# Number that is folded into an image's key for the noise of the transforms. The
+# samples of the image fold in 0, 1, 2, ...
 TRANSFORM_STREAM = 2**32 - 1
 
 
@@ -19,7 +19,7 @@ def score_pictures(
   """Compares colourisations with the originals, without their probabilities.
 
   Args:
-    model: model on whose grid the chroma is.
+    model: model whose chroma grid is used.
     rgb: [B, H, W, 3] uint8, the originals.
     lab: the originals, split by the model.
     chroma: [B, S, h, w, 2], the samples, in network units.
@@ -90,14 +90,14 @@ def score_likelihood(
 ) -> dict[str, jax.Array]:
   """Computes the scores that need a likelihood: typicality and calibration.
 
-  The typicality gap is the mean bits/dim of the model's own samples, which
-  estimate its entropy, minus the bits/dim of the original. It is 0 if the
+  The typicality gap is the mean bits/dim of the model's own samples (an
+  estimate of its entropy) minus the bits/dim of the original. It is 0 if the
   original is as probable as a sample (Nalisnick et al. 2019).
 
   Args:
-    found: what `model.score` returned for the originals. Its theta was computed
-      with the original's own earlier pixels.
-    lab: the originals on the decoder's grid, whose values are transformed.
+    found: result of `model.score` for the originals. The theta of a pixel was
+      computed from the earlier pixels of the original.
+    lab: the originals on the decoder's grid. Their values are transformed.
     log_prob: [B, S, h, w], log-probabilities of the samples, in nats.
     keys: [B], one PRNG key per image.
 
@@ -106,7 +106,7 @@ def score_likelihood(
   """
   original = logistic_mixture.bits_per_dim(found.on_finest_grid())
   sample_bits = logistic_mixture.bits_per_dim(log_prob).mean(1)
-  # Drawn flat, because that compiles faster; see `logistic_mixture.noise`.
+  # A flat draw compiles faster; see `logistic_mixture.noise`.
   size = lab.chroma[0].size
   noise = jax.vmap(
     lambda key: jax.random.uniform(
