@@ -51,9 +51,10 @@ IPTC = {
   (2, 120): 'dc:description',
   (2, 122): 'photoshop:CaptionWriter',
 }
-# The dataset that names the encoding of the others, and its value for UTF-8.
+# The dataset that names the encoding of the other datasets, and its value for
+# UTF-8.
 IPTC_CHARSET, UTF_8 = (1, 90), b'\x1b%G'
-# XMP names of the texts of a PNG.
+# XMP names, keyed by the names of text chunks of a PNG.
 PNG_TEXTS = {
   'Title': 'dc:title',
   'Author': 'dc:creator',
@@ -86,8 +87,9 @@ def read(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
     notes: list to which a note for the user may be appended.
 
   Returns:
-    `xmp` (bytes), `iptc` (bytes, as in a JPEG file), `comment` (bytes) and
-    `texts` (PNG texts by name), each only if the file has it.
+    Dict with the keys `xmp` (bytes), `iptc` (bytes, as in a JPEG file),
+    `comment` (bytes) and `texts` (PNG texts, keyed by name). A key is missing
+    if the file does not have that metadata.
   """
   found: dict[str, Any] = {}
   with contextlib.suppress(Exception):  # damaged metadata
@@ -147,7 +149,9 @@ def _tag(name: str) -> str:
 def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
   """Copies the XMP properties that describe the photograph to `root`.
 
-  Damaged XMP may raise an exception of any kind.
+  Raises:
+    Exception: if the XMP is damaged. The type is not specified, so the caller
+      catches all exceptions.
   """
   data = image.info.get('xmp') or image.info.get('XML:com.adobe.xmp') or b''
   if isinstance(data, str):
@@ -160,7 +164,7 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
 
   def is_kept(tag: str) -> bool:
     uri, _, local = tag[1:].partition('}')
-    if uri == NAMESPACES['exif']:  # others tell the place and the camera
+    if uri == NAMESPACES['exif']:  # the rest is place and camera
       return local == 'UserComment'
     return uri in prefixes and (prefixes[uri], local) not in FILE_ONLY
 

@@ -14,7 +14,7 @@ WRITE_OPTIONS = {
   'JPEG': {'quality': 95, 'subsampling': 0},
   'WEBP': {'lossless': True, 'exact': True, 'quality': 50},
 }
-MAX_SIDES = {'jpg': 65_500, 'webp': 16_383}  # pixels, by suffix
+MAX_SIDES = {'jpg': 65_500, 'webp': 16_383}  # pixels, keyed by suffix
 
 
 def write(

@@ -30,7 +30,7 @@ from pic_jax.runtime import errors, whole_file
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF')
 SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
 HEIF_SUFFIXES = ('.heic', '.heif')
-# Advice on files that cannot be read, by suffix.
+# Advice on files that cannot be read, keyed by suffix.
 REMEDIES: dict[str, str] = dict.fromkeys(
   HEIF_SUFFIXES, '`pip install pillow-heif` reads them'
 )
@@ -68,8 +68,8 @@ FILE_ERRORS = (
 # globally, because `catch_warnings` does not work in threads.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
-# Photoshop's XMP and a scanner's profile have several megabytes; beyond the
-# limit of one that Pillow sets, the whole picture would count as damaged.
+# Photoshop's XMP and a scanner's profile may have several megabytes. Pillow's
+# limit is one megabyte, and beyond it the whole picture counts as damaged.
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 24
 # Keeps libtiff from printing to stderr, if Pillow exports this function.
 with contextlib.suppress(AttributeError):
@@ -77,7 +77,7 @@ with contextlib.suppress(AttributeError):
 
 
 class EncodingError(errors.RunError):
-  """An error that is raised if a file format cannot hold a picture."""
+  """Error for a picture that a file format cannot hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def load_photograph(
 ) -> Photograph:
   """Reads a photograph.
 
-  No file, however damaged, raises other errors than those below.
+  Even a damaged file raises no errors other than the two below.
 
   Args:
     path: path of a regular file of at most 200 MB. It may be JPEG, PNG, WebP,
@@ -146,7 +146,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     max_pixels: largest accepted size, checked before pixels are decoded.
 
   Raises:
-    RunError: as for `load_photograph`, but its text names no file.
+    RunError: as for `load_photograph`, but the message does not name a file.
   """
   if not data:
     raise errors.RunError('an empty file; fetch it again.')
@@ -185,7 +185,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
       alpha = _invisible(image, alpha, notes)
     orientation = _orientation(image, notes)
     kept = metadata.extract(image, notes)
-    # Counted last, because Pillow leaves the first frame to count them.
+    # Frames are counted last, because Pillow then leaves the first frame.
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
   if alpha is not None:
@@ -203,7 +203,8 @@ def _invisible(
 ) -> np.ndarray | None:
   """Returns the alpha to use for a picture whose alpha is 0 everywhere.
 
-  None for a BMP: Windows leaves the fourth byte at 0 and ignores it.
+  For a BMP this is None, because Windows leaves the fourth byte at 0 and
+  ignores it.
   """
   if image.format == 'BMP':
     return None
@@ -273,7 +274,7 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
   except Image.DecompressionBombError as error:
     count, *_ = re.findall(r'\d+', str(error))
     raise errors.RunError(_too_large(f'{int(count):,}', max_pixels)) from None
-  except MemoryError:  # sizes are checked before: it says nothing of the file
+  except MemoryError:  # not a fault of the file, whose size was checked
     raise errors.DiskError('not enough memory to read it.') from None
   # The decoders raise a dozen more kinds on damaged files, from SyntaxError
   # and struct.error to ZeroDivisionError.
@@ -304,7 +305,7 @@ def _seek_largest(
 
 
 def _refuse_raw(image: TiffImagePlugin.TiffImageFile) -> None:
-  """Refuses a preview: the photograph itself is in a part that is not read."""
+  """Refuses raw files, of which Pillow would read only a preview."""
   tags = image.tag_v2
   is_preview = tags.get(SUBFILE_TYPE, 0) & REDUCED and SUB_IFDS in tags
   if is_preview or DNG_VERSION in tags:

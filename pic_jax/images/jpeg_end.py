@@ -16,14 +16,15 @@ def _has_end(data: bytes) -> bool:
   """Tests whether an end marker follows the pixels of a JPEG.
 
   Returns:
-    True if so, or if the structure of the file is not understood.
+    True if an end marker follows, or if the structure of the file is not
+    understood.
   """
   offset = 2
   while data[offset : offset + 1] == b'\xff':
     marker = data[offset + 1 : offset + 2]
     if marker == b'\xda':  # start of the pixels, which cannot contain `END`
       return data.find(END, offset) >= 0
-    # Skips a segment. One with EXIF may contain `END` in its thumbnail.
+    # Skips a segment. An EXIF segment may contain `END` in its thumbnail.
     offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], 'big')
   return True
 
@@ -38,10 +39,12 @@ def complete(data: bytes, notes: list[str], max_pixels: int) -> bytes:
   Args:
     data: contents of a file of any format.
     notes: list to which a note for the user may be appended.
-    max_pixels: largest picture that is tested; others are returned unchanged.
+    max_pixels: number of pixels of the largest picture that is tested; larger
+      pictures are returned unchanged.
 
   Returns:
-    Contents of the complete file; `data` itself if it is no such JPEG file.
+    Contents of the complete file; `data` itself if it is not a JPEG file that
+    lacks only this marker.
 
   Raises:
     RunError: if pixels are missing, which Pillow does not always notice.

@@ -1,4 +1,4 @@
-"""Loading of colours with 16 bits per channel, of which Pillow keeps 8."""
+"""Loading of colours with 16 bits per channel; Pillow alone keeps only 8."""
 
 import io
 import sys
@@ -16,15 +16,15 @@ _OTHER = {'L': 'B', 'B': 'L'}
 def load(image: ImageFile.ImageFile, data: bytes) -> None:
   """Loads a picture, and rounds colours of 16 bits per channel to 8 bits.
 
-  Pillow itself drops the low bytes. They are read by decoding the file a second
-  time with swapped byte order.
+  Pillow drops the low byte of each value. To read the low bytes, the file is
+  decoded a second time with swapped byte order.
 
   Args:
     image: the opened file; its pixels are loaded in place.
     data: contents of the file.
   """
-  # Modes in which Pillow drops the low bytes. It also does so in 'RGBa', but
-  # divides by alpha, so rounding is impossible.
+  # Modes in which Pillow drops the low bytes. Pillow also drops them in 'RGBa',
+  # but then divides by alpha, so the values cannot be rounded.
   is_cut = bool(image.tile) and _raw_mode(image.tile[0].args).startswith(
     ('RGB;16', 'RGBX;16', 'RGBA;16', 'LA;16', 'CMYK;16')
   )

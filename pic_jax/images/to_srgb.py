@@ -10,7 +10,7 @@ from pic_jax.runtime import errors
 
 STRIP_PIXELS = 1 << 20
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # TIFF tags
-# ICC's names of colour spaces, by Pillow's names of modes.
+# ICC's names of colour spaces, keyed by Pillow's names of modes.
 SPACES = {'L': 'GRAY', 'RGB': 'RGB ', 'CMYK': 'CMYK'}
 SRGB = ImageCms.createProfile('sRGB')
 
@@ -18,7 +18,7 @@ SRGB = ImageCms.createProfile('sRGB')
 def sixteen_bits(
   image: Image.Image, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """Reads a picture with 16-bit grey values, which is in one of the `I` modes.
+  """Reads a picture with 16-bit grey values, in one of Pillow's `I` modes.
 
   Args:
     image: the picture as loaded by Pillow.
@@ -53,14 +53,14 @@ def sixteen_bits(
 
 
 def _convert_grey(grey: np.ndarray, icc: bytes) -> np.ndarray:
-  """Converts grey values by an RGB profile to sRGB.
+  """Converts grey values with an RGB profile to sRGB.
 
   Args:
     grey: [H, W] uint8, the value of all three channels.
     icc: the profile.
 
   Returns:
-    [H, W, 3] uint8, or [H, W, 1] uint8 if the profile is that of sRGB.
+    [H, W, 3] uint8, or [H, W, 1] uint8 if the profile describes sRGB.
   """
   to_srgb = _to_srgb_fn(icc, 'RGB')
   if to_srgb is None:
@@ -159,7 +159,7 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
 def _gamma_curve(
   image: Image.Image, top: int, notes: list[str]
 ) -> np.ndarray | None:
-  """Makes a table that converts values with a PNG file's gamma to sRGB.
+  """Builds a table that converts pixel values from a PNG's gamma to sRGB.
 
   A colour profile or an sRGB chunk takes precedence over gamma (PNG, sec.
   13.13).
