@@ -31,10 +31,10 @@ class Layer:
       2) or 'gated block'.
     resolution: (h, w) of the output.
     width: number of output channels.
-    dilation: largest dilation of its convolutions.
+    dilation: largest dilation of the layer's convolutions.
     num_parameters: number of parameters.
-    multiply_adds: number of multiply-adds of its convolutions for one image,
-      including those with the zeros of the padding.
+    multiply_adds: number of multiply-adds of the layer's convolutions for one
+      image. Multiply-adds with zeros of the padding are also counted.
     num_frozen: number of these multiply-adds that have no backward pass.
   """
 
@@ -87,8 +87,8 @@ def _count(
 ) -> None:
   """Adds a convolution to its row of the table.
 
-  All convolutions of a residual block share a row, and so do those of the
-  backbone.
+  All convolutions of a residual block share a row, and all convolutions of the
+  backbone share a row.
 
   Args:
     table: rows, keyed by the path of the module.
@@ -118,8 +118,8 @@ def _count(
       operation = 'gated block' if block.gated else 'block'
     name = '/'.join(path)
   layer = table.setdefault(path, Layer(name, operation, (0, 0), 0, 1, 0, 0))
-  # The size of the output is that of the last convolution of the backbone, but
-  # of the first one of a block.
+  # The backbone has the output size of its last convolution, and a block has
+  # the output size of its first convolution.
   if operation == 'backbone' or not layer.width:
     layer.resolution, layer.width = (shape[1], shape[2]), width
   layer.dilation = max(layer.dilation, dilation)

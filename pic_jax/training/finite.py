@@ -9,7 +9,7 @@ from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors
 from pic_jax.training import train_step
 
-# The run ends when so many updates in a row were skipped.
+# The run ends when this many updates in a row were skipped.
 MAX_SKIPPED_IN_ROW = 10
 
 
@@ -26,13 +26,13 @@ def check_updates(
   """Checks that `MAX_SKIPPED_IN_ROW` updates in a row have not been skipped.
 
   Args:
-    step: number of the step to check. It is a few steps ago, so the host need
-      not wait for the device.
+    step: number of the step to check. This step was a few steps ago, so the
+      host need not wait for the device.
     parts: metrics of that step, replicated over the local devices.
     state: the current state, replicated.
 
   Raises:
-    RunError: if they have been. The message says what is not finite.
+    RunError: if they have been skipped. The message says what is not finite.
   """
   if int(devices.fetch(parts['skipped_in_row'])) < MAX_SKIPPED_IN_ROW:
     return
@@ -56,7 +56,7 @@ def check_state(state: train_step.TrainState) -> None:
     state: the state, on the host.
 
   Raises:
-    RunError: if they are not. The message names the first such layer.
+    RunError: if they are not finite. The message names the first such layer.
   """
   bad = _not_finite(state.params) + _not_finite(state.ema_params)
   if bad:

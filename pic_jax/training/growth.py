@@ -1,9 +1,10 @@
 """Function-preserving growth of a trained model (Chen et al. 2016).
 
-A larger model starts with the function of the smaller one. A new block is a
-copy of the last one whose output is multiplied by a gain of 0, which makes it
-the identity. A new channel has random weights, but every kernel that reads it
-has zeros for it. After one step of training all new parameters have gradients.
+A larger model starts with the function of the smaller model. A new block is a
+copy of the last block whose output is multiplied by a gain of 0, so the new
+block is the identity. A new channel has random weights, but every kernel that
+reads this channel has zeros for it. After one step of training all new
+parameters have gradients.
 """
 
 import itertools
@@ -21,7 +22,7 @@ Groups = Sequence[tuple[int, int]]
 
 
 def _kept_channels(groups: Groups) -> np.ndarray:
-  """Computes the indices that the old channels have among the new ones."""
+  """Computes the indices of the old channels among all channels."""
   ends = itertools.accumulate(after for _, after in groups)
   return np.concatenate(
     [
@@ -59,9 +60,9 @@ class _Growth:
     """Widens a weight-normalised convolution.
 
     Args:
-      old: its parameters V, g and b.
-      inputs: groups of its input channels.
-      outputs: groups of its output channels.
+      old: parameters V, g and b of the convolution.
+      inputs: groups of the input channels.
+      outputs: groups of the output channels.
     """
     kept_inputs, kept_outputs = _kept_channels(inputs), _kept_channels(outputs)
     shape = (*old['V'].shape[:2], _size(inputs), _size(outputs))
@@ -155,8 +156,8 @@ class _Growth:
         else part
         for name, part in old['backbone'].items()
       }
-    # If the trained model has no hints, `parameters.with_hint_kernel` has added
-    # their kernel with the new width already.
+    # If the trained model reads no hints, `parameters.with_hint_kernel` has
+    # already added a kernel for hints that has the new width.
     if 'hints' in old:
       missing = width[1] - old['hints'].shape[-1]
       result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))
@@ -226,7 +227,7 @@ class _Growth:
 
 
 def _numbered(name: str, depth: tuple[int, int]) -> tuple[list[str], list[str]]:
-  """Names of the blocks before and after."""
+  """Returns the names of the blocks before and after the growth."""
   before, after = ([f'{name}_{i}' for i in range(n)] for n in depth)
   return before, after
 

@@ -90,7 +90,7 @@ def train_and_evaluate(
     )
     if _is_finished(config, int(state.step), workdir):
       return devices.replicate(state)
-    # Not earlier, because a run that is refused must change nothing.
+    # Written only here, because a run that is refused must change nothing.
     if devices.is_main():
       run_config.write(config, workdir)
     actions = periodic.Periodic(
@@ -157,7 +157,7 @@ def _changes(
 def _is_finished(
   config: ml_collections.ConfigDict, step: int, workdir: str
 ) -> bool:
-  """Returns whether a run has no steps left; says so if it has none."""
+  """Returns whether a run has no steps left, and prints a line if so."""
   num_steps = config.training.num_steps
   if step < num_steps:
     return False
@@ -281,8 +281,8 @@ def _compile(
 
   step = devices.pmap(step, donate_argnums=(0,))
   if jax.process_count() > 1:
-    # If it is compiled ahead of time, pmap expects the arrays of all processes,
-    # but each process has only its own. So the first call has to compile.
+    # Compiled ahead of time, the step would expect the arrays of all processes,
+    # but a process has only its own arrays. So the first call has to compile.
     return step
   asked = np.zeros(jax.local_device_count(), np.int32)
   compiled = step.lower(state, rgb, keys, asked=asked).compile()

@@ -38,7 +38,7 @@ ADAM_LAYERS = {
   'first_head',
   'second_head',
 }
-# Value in the paper authors' code.
+# Value in the code of the paper's authors.
 ADAM_EPSILON = 1e-6
 
 

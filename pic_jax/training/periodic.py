@@ -38,8 +38,8 @@ class Periodic:
 
     Args:
       config: config of the run.
-      workdir: path of the workdir. Its last checkpoint, if any, is the one from
-        which the run resumes.
+      workdir: path of the workdir. The run resumes from the last checkpoint in
+        it, if there is one.
       model: model of the config.
       validation: held-out training images; may be empty if the config neither
         scores nor draws samples.

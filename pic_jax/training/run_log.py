@@ -17,7 +17,7 @@ from pic_jax.runtime import errors
 
 
 class Log:
-  """Writes scalars and pictures of a run, after those already in its workdir.
+  """Appends scalars and pictures of a run to the logs in its workdir.
 
   Only process 0 writes. In other processes all methods do nothing.
   """
@@ -28,12 +28,12 @@ class Log:
       path = pathlib.Path(workdir) / 'metrics.jsonl'
       is_cut_off = path.exists() and path.read_bytes()[-1:] not in (b'', b'\n')
       self._file = path.open('a')
-      # A kill or a full disk may have cut off the last line. The next one must
+      # A kill or a full disk may have cut off the last line. The next line must
       # not continue it.
       if is_cut_off:
         self._file.write('\n')
-      # Not `SummaryWriter`: on a full disk its thread dies silently, and then
-      # its full queue blocks the run.
+      # `SummaryWriter` is not used, because on a full disk its thread dies
+      # silently, and then its full queue blocks the run.
       self._board = event_file_writer.EventsWriter(
         f'{workdir}/events', f'.{os.getpid()}'
       )
@@ -93,7 +93,7 @@ class Meter:
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
-    """Leaves out the time inside, which evaluates, samples or saves."""
+    """Excludes the time inside from the measurement."""
     start = time.perf_counter()
     yield
     self._paused += time.perf_counter() - start

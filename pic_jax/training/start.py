@@ -78,8 +78,8 @@ def resumed(
     The state, on the host; None if there is no checkpoint.
 
   Raises:
-    RunError: if it cannot be read, or does not fit the model.
-    UserError: if it was trained on other images.
+    RunError: if the checkpoint cannot be read, or does not fit the model.
+    UserError: if the checkpoint was trained on other images.
   """
   restored = checkpoints.restore(workdir)
   if restored is None:
@@ -113,18 +113,19 @@ def init_from(
   """Loads the averaged parameters of `training.init_from`, a trained model.
 
   Networks of the trained model that this model lacks are dropped. A smaller
-  trained model grows to the size of this one without a change of its function
+  trained model grows to the size of this model and keeps its function
   (see `growth`). Missing finer levels are initialised at random, with scales
   from the first global batch.
 
   Args:
     config: config of the run.
     model: model of the config.
-    shapes: shapes of its parameters.
+    shapes: shapes of the parameters of `model`.
     images: training images.
 
   Raises:
-    RunError: if there is no such trained model, or it cannot grow to this one.
+    RunError: if there is no such trained model, or it cannot grow to the size
+      of `model`.
   """
   source = config.training.init_from
   params, source_config, step = trained_model.load_trained(source)

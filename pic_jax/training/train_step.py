@@ -92,7 +92,8 @@ class Recipe(NamedTuple):
     ema_decay: decay of the averaged parameters.
     class_weights: [Q] weights of the colour bins; see
       `classification_head.class_weights`. None for other heads.
-    film_share: share of the images that are shown through old film; see `film`.
+    film_share: share of the images that are rendered as on old film; see
+      `film.through_film`.
     frozen: names of the networks (keys of the parameters) that do not learn.
     levels_taught: [B] number of finer levels that each row of the global batch
       teaches; None if every row teaches all levels.
@@ -133,9 +134,9 @@ def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
 def _row_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
   """Computes the weights with which the rows of this device teach a level.
 
-  The weight is 0 for a row that does not teach the level, and else 1 / (share
-  of the global batch that teaches it). So the weighted mean over all rows of
-  all devices is the mean over the rows that teach the level.
+  The weight is 0 for a row that does not teach the level. For other rows it is
+  1 / (share of the global batch that teaches the level). The weighted mean over
+  all rows of all devices is therefore the mean over the rows that teach it.
 
   Args:
     recipe: settings of the step.
@@ -155,7 +156,7 @@ def _row_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
 def loss_fn(
   model: pic.PIC, recipe: Recipe
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
-  """Builds the loss: mean bits/dim, and the weighted auxiliary loss.
+  """Builds the loss: mean bits/dim plus the weighted auxiliary loss.
 
   The auxiliary loss is the bits/dim of the embedding's own mixture.
 
@@ -217,7 +218,7 @@ def loss_fn(
 def _split_with_film(
   model: pic.PIC, recipe: Recipe, rgb: jax.Array, *, key: jax.Array
 ) -> pic.LabBatch:
-  """Splits images, and shows the luminance of some as old film does."""
+  """Splits images, and renders the luminance of some as if on old film."""
   lab = model.split_lab(rgb)
   if not recipe.film_share:
     return lab
