@@ -128,11 +128,11 @@ class Saver:
     """Starts to write a state in the background.
 
     Args:
-      state: a `TrainState` of host arrays. There must be no checkpoint of its
-        step yet.
+      state: a `TrainState` of host arrays. There must not be a checkpoint of
+        the same step yet.
 
     Raises:
-      RunError: if this state, or that of an earlier call, was not written.
+      RunError: if this state or the state of an earlier call was not written.
     """
     step = int(state.step)
     tree = flax.serialization.to_state_dict(state)
@@ -170,8 +170,8 @@ class Saver:
   def _remove_old(self) -> None:
     """Removes all but the last checkpoints.
 
-    One that cannot be removed is named in a warning and tried again later: on
-    network disks, another process that reads it is enough.
+    A warning names a checkpoint that cannot be removed, and the next call tries
+    again. On network disks, another process that reads it may prevent removal.
     """
     for step in saved_steps(self._workdir)[: -self._max_to_keep]:
       try:
@@ -297,8 +297,8 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
 def _is_system_error(error: Exception, path: pathlib.Path) -> bool:
   """Returns whether the disk or system, not damage, made `_read` fail.
 
-  Orbax replaces some errors of the system by its own. Therefore, the last check
-  reads all files of the checkpoint.
+  Orbax replaces some errors of the system with other errors. Therefore, the
+  last check reads all files of the checkpoint.
 
   Args:
     error: exception that `_read` raised.
@@ -350,7 +350,7 @@ def _read_with_retries(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
 
   Raises:
     DamagedError: if the checkpoint is damaged.
-    RunError: if it may be undamaged, but cannot be read or used now.
+    RunError: if the checkpoint cannot be read or used now, but may be intact.
   """
   for seconds in (*RETRY_SECONDS, None):
     try:

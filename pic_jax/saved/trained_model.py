@@ -22,7 +22,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """Reads a trained model.
 
   Args:
-    source: path of a workdir, of which the last good checkpoint is read;
+    source: path of a workdir, whose last good checkpoint is read;
       'workdir@step' for the checkpoint of one step; path of a .safetensors
       file; or name of a published model. A workdir with the name of a
       published model is preferred, even if it has no checkpoint.
@@ -77,8 +77,8 @@ def _locate(source: str) -> tuple[str, bool, int | None]:
 def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
   """Reads the sampling settings that a model recommends for photographs.
 
-  A workdir recommends exact samples, unless it was written before version
-  0.1.0, when its config held such settings.
+  A workdir recommends exact samples. Only configs from before version 0.1.0 may
+  hold other settings.
 
   Args:
     source: source of the model, see `load`.
@@ -94,7 +94,7 @@ def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
     stored = json.loads(path.read_text(encoding='utf-8'))
     values = earlier_versions.recommended(stored)
   except (OSError, ValueError, AttributeError):
-    values = {}  # a missing config.json is no error, see `load_config`
+    values = {}  # a missing config.json is not an error, see `load_config`
   return recommended_sampling.RecommendedSampling.from_values(values)
 
 

@@ -29,7 +29,7 @@ PUBLISHED = pathlib.Path(__file__).parents[1] / 'pretrained'
 
 
 def published() -> dict[str, pathlib.Path]:
-  """Returns the path of each model that comes with this package, by name."""
+  """Returns the paths of the models in this package, keyed by name."""
   return {path.stem: path for path in sorted(PUBLISHED.glob(f'*{SUFFIX}'))}
 
 
@@ -43,7 +43,7 @@ def save(
   prior: np.ndarray | None = None,
   dtype: str = 'float16',
 ) -> None:
-  """Writes a file of weights, and NAME.json beside it for people to read.
+  """Writes a file of weights, and a readable NAME.json next to it.
 
   NAME.json repeats the config, the step and the settings, and gives the SHA-256
   of the file. Each of the two files appears whole or not at all.
