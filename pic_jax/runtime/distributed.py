@@ -79,8 +79,8 @@ def join_processes(asked: bool | None) -> None:
   # Imported here, so that mistakes in flags are reported quickly.
   import jax
 
-  # JAX's own handler of SIGTERM would replace that of `signals.Signals`, which
-  # lets all processes stop after the same step.
+  # JAX's own handler of SIGTERM would replace the handler of `signals.Signals`,
+  # which lets all processes stop after the same step.
   jax.config.update('jax_enable_preemption_service', False)
   by_hand: dict[str, Any] = _by_hand() if os.environ.get(ADDRESS) else {}
   why = launcher or '--distributed'
