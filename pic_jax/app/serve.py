@@ -1,4 +1,4 @@
-"""Start of the page's server, and compilation in advance."""
+"""Start of the web app's server, and compilation in advance."""
 
 import os
 import socket
@@ -35,10 +35,10 @@ def listen(host: str, port: int) -> socket.socket:
     ) from None
 
 
-def build_server(page: server.Server) -> uvicorn.Server:
+def build_server(web_app: server.Server) -> uvicorn.Server:
   """Builds the HTTP server without starting it."""
   config = uvicorn.Config(
-    page.app,
+    web_app.app,
     log_level='warning',
     ws='none',
     timeout_graceful_shutdown=1,
@@ -59,27 +59,27 @@ def run(
     open_browser: whether to open the page in a browser.
 
   Raises:
-    UserError: if the server cannot listen there.
+    UserError: if the server cannot listen on this address and port.
     RunError: if there is no usable model.
   """
   host = site.host
   with listen(host, port) as listener:
     colorizer = colorize.Colorizer.load(source)
-    page = server.Server(studio.Studio(colorizer, source), site)
+    web_app = server.Server(studio.Studio(colorizer, source), site)
     port = listener.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
     terminal.say("Photographs stay in this machine's memory. Ctrl-C stops it.")
-    # In its own thread, so that a photograph does not wait until the programs
-    # for all shapes are compiled.
-    threading.Thread(target=page.warm_up, daemon=True).start()
+    # Compiled in another thread, so that a photograph does not wait until the
+    # programs for all shapes are compiled.
+    threading.Thread(target=web_app.warm_up, daemon=True).start()
     if open_browser and has_display():
       webbrowser.open(url)
-    build_server(page).run(sockets=[listener])
+    build_server(web_app).run(sockets=[listener])
 
 
 def warm_up(source: str) -> None:
-  """Compiles all programs that the page needs, and prints the progress.
+  """Compiles all programs that the web app needs, and prints the progress.
 
   Args:
     source: trained model, see `Colorizer.load`.

@@ -470,8 +470,8 @@ class Studio:
       opened: the photograph.
       spot: x and y of the spot, in pixels of the photograph.
       pins: pins elsewhere in the photograph.
-      recipes: recipes of samples whose colours count as likely, first that of
-        the sample on the screen.
+      recipes: recipes of samples whose colours count as likely. The first
+        recipe belongs to the sample on the screen.
 
     Returns:
       JSON object with the swatches 'likely' and 'vivid', and with the swatch
@@ -551,7 +551,7 @@ class Studio:
       recipes: recipes of the samples.
 
     Returns:
-      Indices of `recipes`, first that of the most probable sample.
+      Indices of `recipes`. The first index belongs to the most probable sample.
     """
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
     chroma = np.concatenate([sample_set.chroma for sample_set in sample_sets])
