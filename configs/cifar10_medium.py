@@ -3,7 +3,7 @@
   python main.py --config=configs/cifar10_medium.py --workdir=/tmp/medium
 
 It has 994,272 parameters. The embedding, which infers the colours, is about
-twice as wide as that of `cifar10_small.py`. The learning rate falls to 0 over
+twice as wide as in `cifar10_small.py`. The learning rate falls to 0 over
 the last 40 % of the steps.
 """
 

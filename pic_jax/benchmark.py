@@ -36,8 +36,8 @@ KEYS = {
   # Seconds of one image or canvas. Core seconds are summed over all threads.
   'core_seconds': ('core s', '.5f'),
   'wall_seconds': ('wall s', '.5f'),
-  # Time of sampling a canvas, divided by that of one pass of the decoder over
-  # the whole map. For the parallel method, its number of passes.
+  # Time of sampling a canvas, divided by the time of one pass of the decoder
+  # over the whole map. For the parallel method, the number of passes.
   'decoder_passes': ('passes', '.2f'),
   # Operations for one image, in 10^9.
   'gflop': ('GFLOP', '.3f'),
@@ -111,7 +111,7 @@ def _batch_rows(
   """Measures training and evaluation on all local devices.
 
   Yields:
-    The row of a training step, and that of scoring by all rules.
+    First the row of a training step, then the row of scoring by all rules.
   """
   optimizer = optimizers.make_optimizer(config)
   step = train_step.train_step_fn(
@@ -224,7 +224,7 @@ def _compile(
   start = time.perf_counter()
   compiled = fn.lower(*args).compile()
   seconds = time.perf_counter() - start
-  # Not the device's own statistics, whose peak is that of the whole process.
+  # The device's own statistics would give the peak of the whole process.
   memory = compiled.memory_analysis()
   peak = memory.argument_size_in_bytes + memory.output_size_in_bytes
   peak += memory.temp_size_in_bytes - memory.alias_size_in_bytes

@@ -71,7 +71,8 @@ def _source(values: Any) -> str:
 def _load_trained(values: Any) -> tuple[Any, Any, int]:
   """Loads the averaged parameters, config and step of a trained model.
 
-  Data, evaluation and sampling of the config are those of --config, if given.
+  If --config is given, its sections data, evaluation and sampling replace the
+  sections of the model's config.
   """
   from pic_jax.saved import trained_model
 
@@ -81,7 +82,7 @@ def _load_trained(values: Any) -> tuple[Any, Any, int]:
 
 
 def _use_sections(values: Any, config: Any) -> None:
-  """Replaces data, evaluation and sampling by those of --config, if given."""
+  """Copies the sections data, evaluation and sampling of --config, if given."""
   from pic_jax.saved import config_check
 
   if values.config is not None:
@@ -182,7 +183,7 @@ def sample(values: Any) -> None:
 
 
 def figures(values: Any) -> None:
-  """Runs --mode=figures: writes those of the paper that the models can show."""
+  """Runs --mode=figures: writes the paper's figures, where possible."""
   from pic_jax.evaluation import figures
   from pic_jax.runtime import devices
   from pic_jax.saved import trained_model

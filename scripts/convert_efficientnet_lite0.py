@@ -61,7 +61,7 @@ class View:
 
 
 class Reader(pickle.Unpickler):
-  """Unpickler that refuses all names except those of tensors and their dict."""
+  """Unpickler that refuses all names except those that tensors need."""
 
   NAMES = {
     ('collections', 'OrderedDict'): collections.OrderedDict,

@@ -16,7 +16,7 @@ import numpy as np
 from pic_jax.images import color
 from pic_jax.model import heads
 
-# The next four constants are those of Zhang et al. 2016, sec. 2.
+# The next four constants are taken from Zhang et al. 2016, sec. 2.
 # Side of a bin, in Lab units.
 BIN_SIDE = 10.0
 # A colour is assigned to its nearest bins with Gaussian weights. Standard

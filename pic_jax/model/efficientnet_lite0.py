@@ -44,7 +44,8 @@ class Block(NamedTuple):
 
   Attributes:
     width_in, width: numbers of input and output channels.
-    kernel_size, stride: those of the depthwise convolution.
+    kernel_size, stride: side of the kernel and stride of the depthwise
+      convolution.
     expansion: factor by which the first layer multiplies the channels.
   """
 

@@ -1,7 +1,7 @@
 """Weight-normalised convolution and gated residual block (paper sec. 3.3).
 
-The parametrisation is that of Salimans & Kingma 2016. The block and the shifts
-of the two streams are those of Salimans et al. 2017.
+The parametrisation follows Salimans & Kingma 2016. The block and the shifts of
+the two streams follow Salimans et al. 2017.
 """
 
 import functools
