@@ -3,7 +3,7 @@
 Hints are an array [B, h, w, 3] with the channels m a, m b and m, in network
 units. The mask m is 1 in known cells and 0 elsewhere; a cell is a pixel of the
 chroma map. The embedding reads hints, the decoder has their values on its
-canvas, and likelihoods leave the known cells out.
+canvas, and likelihoods do not count the known cells.
 """
 
 import jax
@@ -21,13 +21,13 @@ REFERENCE_SIDE = 16
 
 
 def from_mask(chroma: jax.Array, mask: jax.Array) -> jax.Array:
-  """Makes hints of chroma [B, h, w, 2] where mask [B, h, w] is True."""
+  """Builds hints from chroma [B, h, w, 2] where mask [B, h, w] is True."""
   known = mask[..., None].astype(jnp.float32)
   return jnp.concatenate([known * chroma, known], -1)
 
 
 def put(chroma: jax.Array, hints: jax.Array | None) -> jax.Array:
-  """Replaces the known cells of a chroma map by their hints.
+  """Replaces the known cells of a chroma map with their hints.
 
   Args:
     chroma: [..., 2] in network units.
@@ -74,7 +74,7 @@ def draw(key: jax.Array, chroma: jax.Array, share: float) -> jax.Array:
   Args:
     key: PRNG key.
     chroma: [B, h, w, 2] in network units.
-    share: share of the images that get hints. The others have none.
+    share: share of the images that get hints. Other images have no hints.
 
   Returns:
     [B, h, w, 3] hints.

@@ -350,7 +350,7 @@ def log_prob(
     fine: [..., h, w, 4, 2] integers 0..R - 1. Their rounded means must be
       `cells.coarse`, except in cells with a hint.
     known: [..., h, w, 4] 1 for hinted values, which are not counted, and 0 for
-      the others; None for no hints.
+      all other values; None for no hints.
     num_values: R.
 
   Returns:
