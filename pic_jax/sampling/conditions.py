@@ -87,7 +87,7 @@ class SamplingSpec(flax.struct.PyTreeNode):
 
   @property
   def resolved_fine_temperature(self) -> float | jax.Array:
-    """`fine_temperature`, or `temperature` where the former is None."""
+    """Temperature of the finer levels, where None stands for `temperature`."""
     if self.fine_temperature is None:
       return self.temperature
     return self.fine_temperature
