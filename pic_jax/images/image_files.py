@@ -52,7 +52,7 @@ NO_PHOTOGRAPHS = {
   b'<html': 'a web page, not a photograph; download it again.',
 }
 HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')
-# Errors that concern one file or its name. All others are errors of the system.
+# Errors that concern one file or its name. All other errors concern the system.
 FILE_ERRORS = (
   errno.ENOENT,
   errno.EACCES,
