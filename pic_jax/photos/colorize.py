@@ -194,7 +194,7 @@ class Colorizer:
       [S, H, W, 3] uint8.
 
     Raises:
-      ValueError: if `rgb` is not such an array, or a setting is impossible.
+      ValueError: if `rgb` has another shape or dtype, or a setting is invalid.
     """
     settings = self.complete(
       options.Settings(num_samples=num_samples, seed=seed, **more)

@@ -125,7 +125,7 @@ def to_network_size(
     chroma_filter: filter of the chroma, see `color.subsample`.
 
   Raises:
-    ValueError: if `rgb` is not such an array.
+    ValueError: if `rgb` has another shape or dtype.
   """
   if rgb.ndim == 2:
     rgb = rgb[..., None]
