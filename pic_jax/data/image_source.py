@@ -1,4 +1,4 @@
-"""What a source of images can do."""
+"""Protocols for sources of images."""
 
 from typing import Protocol
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 class ImageSource(Protocol):
-  """Images [H, W, 3] uint8 by number: an array, a list, or read when asked.
+  """Images [H, W, 3] uint8 by index, such as an array or a list of files.
 
-  An item may raise `UnreadableError`.
+  Reading an item may raise `UnreadableError`.
   """
 
   def __len__(self) -> int: ...
@@ -17,6 +17,6 @@ class ImageSource(Protocol):
 
 
 class ListedSource(ImageSource, Protocol):
-  """An image source that knows what identifies its images."""
+  """Image source that can list texts that identify its images."""
 
   def listing(self) -> list[str]: ...

@@ -43,8 +43,8 @@ def open_source(
 ) -> image_source.ImageSource:
   """Opens a split of a data set, and reads it into memory if it is small.
 
-  A damaged or missing item raises `UnreadableError`. There may be
-  `data.max_unreadable` such items.
+  Reading a damaged or missing item raises `UnreadableError`. At most
+  `data.max_unreadable` items may be damaged or missing.
 
   Args:
     config: the data section of a config.
@@ -93,7 +93,7 @@ class TrainingImages(NamedTuple):
 
   Attributes:
     images: sequence of images [size, size, 3] uint8.
-    fingerprint: fingerprint of their names and sizes; see `fingerprints`.
+    fingerprint: fingerprint of the images' names and sizes; see `fingerprints`.
   """
 
   images: image_source.ImageSource
@@ -103,8 +103,9 @@ class TrainingImages(NamedTuple):
 def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
   """Opens `data.train_split` and the data sets of `data.mixture`.
 
-  A row of the mixture is (share, name, data_dir, split), and maybe a number of
-  levels, which is not used here. An empty data_dir stands for `data.data_dir`.
+  A row of the mixture is (share, name, data_dir, split), optionally followed by
+  a number of levels, which is not used here. An empty data_dir stands for
+  `data.data_dir`.
 
   Args:
     config: the data section of a config.
@@ -135,7 +136,7 @@ def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
     rgb: [size, size, 3] uint8.
     corner: [2] position of the square's upper left corner (top, left), from 0
       to 1 of the range in which the square fits.
-    share: side of the square, relative to the image's.
+    share: side of the square, relative to the side of the image.
 
   Returns:
     [size, size, 3] uint8.
@@ -204,11 +205,11 @@ def _batches(
   *,
   draw_fn: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> grain.MapDataset:
-  """Builds endless shuffled batches of what `draw_fn` draws for each index.
+  """Builds endless shuffled batches of rows, which `draw_fn` draws.
 
-  In the batches of a mixture the rows of a part are next to each other, in the
-  order of the parts, so the row tells which part an image is from. Each part
-  has its own epochs.
+  In the batches of a mixture the rows of a part are adjacent, in the order of
+  the parts. The index of a row therefore tells which part an image is from. The
+  parts have separate epochs.
 
   Args:
     source: all images, or a mixture.
@@ -245,9 +246,8 @@ def train_dataset(
 ) -> grain.MapDataset:
   """Builds endless shuffled batches of training images.
 
-  Every epoch has its own order, and every image is flipped at random. The
-  batches of all hosts, concatenated, are the batch that a single host would
-  have.
+  Every epoch has a different order, and every image is flipped at random. The
+  batches of all hosts, concatenated, are equal to the batch of a single host.
 
   Args:
     source: training images; see `open_training`.
@@ -300,7 +300,8 @@ def train_batches(
 ) -> Iterator[np.ndarray]:
   """Iterates over the batches from a step on, and reads some in advance.
 
-  The iterator has no state to save: a resumed run starts it at its own step.
+  The iterator has no state to save, because a resumed run passes its first
+  step.
   """
   options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
   return iter(dataset[first_step:].to_iter_dataset(options))

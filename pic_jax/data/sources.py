@@ -29,7 +29,7 @@ PATCH_SCALES = (64, 128, 256)
 PATCH_TEST_SHARE = 0.25
 # Names of subfolders that are splits.
 SPLIT_FOLDERS = ('train', 'val', 'validation', 'test')
-# Seconds to wait before a failed read is repeated for the first, second time.
+# Seconds to wait before the first and the second retry of a failed read.
 RETRY_SECONDS = (0.5, 2.0)
 
 
@@ -79,7 +79,7 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-  """Reads a picture [H, W, 3] uint8, and repeats reads that the system fails.
+  """Reads a picture [H, W, 3] uint8, and retries if the system fails.
 
   Raises:
     UnreadableError: if the file is damaged or missing.
@@ -107,7 +107,7 @@ def _sizes(files: list[pathlib.Path], folder: pathlib.Path) -> list[str]:
 
 
 class TfdsSource:
-  """Images of a split of tensorflow-datasets that was prepared before."""
+  """Images of a prepared split of tensorflow-datasets."""
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
     # Imported here, because no other source needs tensorflow-datasets.
@@ -280,7 +280,7 @@ class Mixture:
 
 
 class _Photographs:
-  """Photographs in files, [H, W, 3] uint8, each at its own size."""
+  """Photographs in files, [H, W, 3] uint8, of different sizes."""
 
   def __init__(self, files: list[pathlib.Path]):
     self._files = files
@@ -296,8 +296,8 @@ class PatchSource:
   """Overlapping patches of the photographs in a folder, at several scales.
 
   The right quarter of every photograph is the 'test' split, and no patch of the
-  'train' split reaches into it. The patches are shuffled with a fixed seed, so
-  the first ones come from all photographs.
+  'train' split reaches into this quarter. The patches are shuffled with a fixed
+  seed, so the first patches come from all photographs.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
@@ -363,7 +363,8 @@ def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
   ]
 
 
-# Sources by `data.name`. Any other name is a data set of tensorflow-datasets.
+# Sources, keyed by `data.name`. Other names are data sets of
+# tensorflow-datasets.
 DATASETS = {
   'array': ArraySource,
   'folder': FolderSource,
