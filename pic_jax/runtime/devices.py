@@ -87,7 +87,7 @@ def maximum(tree: Any) -> Any:
 
 
 def index() -> jax.Array:
-  """Returns the device's index among all hosts', inside a mapped function."""
+  """Returns the index of a device on all hosts, inside a mapped function."""
   return jax.lax.axis_index(AXIS)
 
 

@@ -16,7 +16,7 @@ BY_HAND = {'num_processes': 'JAX_NUM_PROCESSES', 'process_id': 'JAX_PROCESS_ID'}
 # Launcher -> variable that holds the number of processes.
 LAUNCHERS = {'Slurm': 'SLURM_NTASKS', 'Open MPI': 'OMPI_COMM_WORLD_SIZE'}
 
-# If one process sends no heartbeat for this long, JAX ends the others.
+# If a process sends no heartbeat for this long, JAX ends the other processes.
 HEARTBEAT_SECONDS = 100
 
 

@@ -139,7 +139,7 @@ def one_line() -> Iterator[None]:
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
   except (MemoryError, RuntimeError) as error:
-    # JAX reports missing device memory by a RuntimeError with this text.
+    # JAX reports missing device memory with a RuntimeError that has this text.
     is_memory = isinstance(error, MemoryError)
     if not is_memory and 'RESOURCE_EXHAUSTED' not in str(error):
       raise

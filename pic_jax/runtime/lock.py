@@ -26,7 +26,7 @@ except ImportError:  # Windows
 LOCK_FILE = '.lock'
 # Suffix of the file that exists while a process holds a lock, on disks without
 # `flock`. The process touches it every HEARTBEAT_SECONDS. If nobody has touched
-# it for STALE_SECONDS, the process is taken to have died.
+# it for STALE_SECONDS, the process is assumed to have died.
 HELD = '.held'
 HEARTBEAT_SECONDS, STALE_SECONDS = 10.0, 120.0
 
@@ -47,8 +47,8 @@ def hold(workdir: str | os.PathLike, part: str = '') -> Iterator[None]:
       ('1of8') or with ''.
 
   Raises:
-    RunError: if another process holds a lock that excludes this one. The
-      message gives its host, process number and start.
+    RunError: if another process holds a lock that excludes this lock. The
+      message gives host, process number and start of the other process.
   """
   folder = pathlib.Path(workdir)
   with contextlib.ExitStack() as stack:
@@ -84,7 +84,7 @@ def _lock(folder: pathlib.Path, part: str, stack: contextlib.ExitStack) -> None:
   """Takes the locks of `hold` with `flock`.
 
   Raises:
-    RunError: if another process holds a lock that excludes this one.
+    RunError: if another process holds a lock that excludes this lock.
     _NoLocksError: if the disk or the system has no `flock`.
   """
   folder_lock = stack.enter_context(_open(folder / LOCK_FILE))
@@ -165,7 +165,7 @@ def _create(
   Prints a warning, and locks nothing, if the file cannot be created.
 
   Raises:
-    RunError: if another process holds a lock that excludes this one.
+    RunError: if another process holds a lock that excludes this lock.
   """
   path = folder / f'{_name(part)}{HELD}'
   excluded = [
@@ -210,7 +210,7 @@ def _release(path: pathlib.Path, text: str) -> None:
 def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
   """Touches the lock file at intervals until `stop` is set.
 
-  Ends this process if another one has removed or replaced the file.
+  Ends this process if another process has removed or replaced the file.
   """
   while not stop.wait(HEARTBEAT_SECONDS):
     try:
@@ -244,7 +244,7 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
     return
   if is_held:
     raise errors.RunError(_in_use(folder, text))
-  # Meanwhile another process may do the same, or put its own file there.
+  # Meanwhile another process may also remove the file, or create a new file.
   aside = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
   with contextlib.suppress(FileNotFoundError):
     path.rename(aside)

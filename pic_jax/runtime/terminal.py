@@ -16,8 +16,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
   """Formats rows as a table with aligned columns.
 
   Args:
-    rows: rows of cells, all of one length. The first column is aligned to the
-      left, the others to the right.
+    rows: rows with equal numbers of cells. The first column is aligned to the
+      left, and all other columns to the right.
   """
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []
