@@ -106,12 +106,12 @@ def hostname(netloc: str) -> str:
 
 
 class SameSite:
-  """ASGI application that refuses requests which other sites' pages send.
+  """ASGI application that refuses requests from pages of other sites.
 
-  A malicious site may let its own name resolve to this machine (DNS
-  rebinding). The header Host then holds that name. The site's page may also
-  send a request to this server. The header Origin then holds the site's name.
-  A proxy in front of this server may send its own name as Origin, and this
+  A malicious site may let its name resolve to this machine (DNS rebinding). The
+  header Host then holds the name of the site. A page of the site may also send
+  a request to this server. The header Origin then holds the name of the site. A
+  proxy in front of this server may send the proxy's name as Origin, and this
   server's name as Host. The user has to allow the proxy's name.
 
   All responses get the headers `HEADERS`.
@@ -135,7 +135,9 @@ class SameSite:
       origin = headers.get(b'origin', b'').decode('latin-1')
       origin = origin.partition('://')[2] if origin else host
       if not self._site.has(host):
-        app = refusal(f'{host!a} is no name of this page.{remedy(host)}', 403)
+        app = refusal(
+          f'{host!a} is not a host name of this app.{remedy(host)}', 403
+        )
       elif origin != host and not self._site.allows(origin):
         app = refusal(f'Another site sent this request.{remedy(origin)}', 403)
 
@@ -148,13 +150,13 @@ class SameSite:
 
 
 def remedy(netloc: str) -> str:
-  """Returns a sentence that says how the user can allow a name of their own.
+  """Returns a sentence that says how the user can allow a host name.
 
   Args:
     netloc: 'name:port' of the refused request.
 
   Returns:
-    The sentence after a space, or '' if this is not a valid name.
+    The sentence after a space, or '' if `netloc` has no valid name.
   """
   name = hostname(netloc)
   if not re.fullmatch(r'[a-z0-9.-]{1,253}', name):

@@ -47,8 +47,9 @@ class Swatch:
     rgb: appearance of the colour at the spot, sRGB 0..255. It has the spot's
       luminance, and its chroma is reduced to fit into the sRGB gamut.
     pin: colour that a pin stores, sRGB 0..255. It has the same hue and, at
-      another luminance, the full chroma. A pin with it gives the spot the
-      colour `rgb`, and lighter or darker cells as much chroma as fits there.
+      another luminance, the full chroma. A pin with this colour gives the spot
+      the colour `rgb`. Lighter or darker cells get as much of the chroma as
+      fits into the gamut.
   """
 
   rgb: tuple[int, int, int]
@@ -83,7 +84,8 @@ def _swatches(chroma: np.ndarray, luminance: float) -> list[Swatch]:
   candidates = any_shape.within_gamut(candidates)
   saturation = np.linalg.norm(candidates[..., 1:], axis=-1)
   distance = np.abs(PIN_LUMINANCES - luminance)
-  # Of the values of L with the most chroma, the one nearest to the spot's.
+  # Among the values of L with the most chroma, takes the value nearest to the L
+  # of the spot.
   best = (1000.0 * saturation.round(1) - distance).argmax(1)
   pins, _ = any_shape.lab_to_rgb(candidates[np.arange(len(best)), best])
   return [

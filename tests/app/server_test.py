@@ -474,7 +474,7 @@ def test_own_names_are_answered(client, host):
 def test_a_refusal_names_the_remedy(client):
   _, answer = client.ask('GET', '/', Host='otherpc.local:8000')
   assert answer['error'] == (
-    "'otherpc.local:8000' is no name of this page. If it is yours, start "
+    "'otherpc.local:8000' is not a host name of this app. If it is yours, start "
     '`pic-jax app --allow otherpc.local`.'
   )
 
