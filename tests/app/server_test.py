@@ -461,7 +461,7 @@ def test_the_most_different_come_one_after_the_other(client, its_studio):
 @pytest.mark.parametrize('host', ['evil.example', 'evil.example:80', '', '::'])
 def test_a_strangers_name_is_refused(client, host):
   status, answer = client.ask('GET', '/', Host=host)
-  assert status == 403 and 'no name of this page' in answer['error']
+  assert status == 403 and 'not a host name of' in answer['error']
 
 
 @pytest.mark.parametrize(
@@ -474,8 +474,8 @@ def test_own_names_are_answered(client, host):
 def test_a_refusal_names_the_remedy(client):
   _, answer = client.ask('GET', '/', Host='otherpc.local:8000')
   assert answer['error'] == (
-    "'otherpc.local:8000' is not a host name of this app. If it is yours, start "
-    '`pic-jax app --allow otherpc.local`.'
+    "'otherpc.local:8000' is not a host name of this app. If it is yours, "
+    'start `pic-jax app --allow otherpc.local`.'
   )
 
 
