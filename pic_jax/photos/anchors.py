@@ -3,26 +3,27 @@
 A hint for one object can change the colours of other objects. For example, a
 hint for a red boat can make the sea red. Therefore each sample is first drawn
 without hints. Then it is drawn again with hints, and keeps the chroma of the
-first sample in the anchors. These are scattered cells far from all hints.
+first sample in the anchors, which are all cells far from every hint.
 """
 
 import numpy as np
 
 from pic_jax.photos import brush
 
-# Anchors lie on a grid with GRID squares along the short side of the map. In
-# each direction, one in STEP squares is an anchor.
+# Anchors are squares of a grid with GRID squares along the short side of the
+# map, so that coarse maps, too, are given either hints or anchors.
 GRID = 16
-STEP = 3
-# A cell at a smaller distance (`brush.distances`) from a hint may belong to the
-# hint's object, so it is not an anchor.
-FAR = 62.0
+# The object of a hint may extend by this distance (`brush.distances`) beyond
+# the cells that the hint reaches, so these are no anchors.
+MARGIN = 8.0
 
 
 def cells(
   strokes: list[brush.Stroke], luminance: np.ndarray, cell_side: int = 1
 ) -> np.ndarray:
   """Returns a mask of the anchors.
+
+  A square of the grid is an anchor if all of its cells are far from all hints.
 
   Args:
     strokes: the hints.
@@ -33,11 +34,10 @@ def cells(
     [h, w] bool, True for anchors.
   """
   height, width = (side // cell_side for side in luminance.shape)
-  short = min(height, width)
+  is_near = np.zeros((height, width), bool)
+  for distance, reach in brush.reaches(strokes, luminance, cell_side):
+    is_near |= distance <= reach + MARGIN
   rows, columns = np.ogrid[:height, :width]
-  is_anchor = (rows * GRID // short % STEP == STEP // 2) & (
-    columns * GRID // short % STEP == STEP // 2
-  )
-  for stroke in strokes:
-    is_anchor &= brush.distances(stroke, luminance, cell_side) > FAR
-  return is_anchor
+  short = min(height, width)
+  squares = (rows * GRID // short) * (GRID * width) + columns * GRID // short
+  return ~np.isin(squares, squares[is_near])

@@ -11,8 +11,10 @@ import numpy as np
 from pic_jax.images import any_shape
 
 # Largest distance (see `distances`) to which a brush of each size reaches.
-REACHES = {'S': 3.0, 'M': 44.0, 'L': 56.0}
+REACHES = {'S': 3.0, 'M': 48.0, 'L': 61.0}
 DEFAULT_SIZE = 'M'
+# Of n hints of one chroma that meet, each reaches 1 / n ** SHARING as far.
+SHARING = 0.6
 # Radius of a disc around a hint, as a fraction of the short side. Distances in
 # the disc are 0, because the luminance of a single pixel may be untypical.
 SPOT = 0.03
@@ -101,15 +103,45 @@ def in_cells(x: np.ndarray, cell_side: int) -> np.ndarray:
   )
 
 
+def reaches(
+  strokes: list[Stroke], luminance: np.ndarray, cell_side: int = 1
+) -> list[tuple[np.ndarray, float]]:
+  """Computes how far every hint reaches.
+
+  If n hints of one chroma meet, each reaches less far (see `SHARING`), so
+  together they give about as many cells as one hint. These cells are nearer to
+  the hints, so they are more likely to belong to the object.
+
+  Args:
+    strokes: the hints.
+    luminance: [cell_side h, cell_side w] L in 0..100.
+    cell_side: side of a cell in pixels of `luminance`.
+
+  Returns:
+    For each hint, the `distances` of all cells and the distance that it
+    reaches.
+  """
+  found = []
+  for stroke in strokes:
+    distance = distances(stroke, luminance, cell_side)
+    reach = REACHES[stroke.size or DEFAULT_SIZE]
+    num_meeting = sum(
+      other.chroma == stroke.chroma
+      and distance[other.row // cell_side, other.column // cell_side]
+      <= 2 * reach
+      for other in strokes
+    )
+    found.append((distance, reach / num_meeting**SHARING))
+  return found
+
+
 def paint(
   strokes: list[Stroke], luminance: np.ndarray, cell_side: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
   """Computes the chroma that hints give to the cells around them.
 
-  If n hints of one chroma meet, each reaches less far, so together they give
-  about as many cells as one hint. These cells are nearer to the hints, so they
-  are more likely to belong to the object. A cell that several hints reach gets
-  the chroma of the nearest hint. Among equally near hints the last one counts.
+  A cell that several hints reach gets the chroma of the nearest hint. Among
+  equally near hints the last one counts.
 
   Args:
     strokes: the hints.
@@ -124,16 +156,10 @@ def paint(
   cells = in_cells(luminance, cell_side).mean((1, 3))
   chroma = np.zeros((*cells.shape, 2), np.float32)
   nearest = np.full(cells.shape, np.inf)
-  for stroke in strokes:
-    distance = distances(stroke, luminance, cell_side)
-    reach = REACHES[stroke.size or DEFAULT_SIZE]
-    num_meeting = sum(
-      other.chroma == stroke.chroma
-      and distance[other.row // cell_side, other.column // cell_side]
-      <= 2 * reach
-      for other in strokes
-    )
-    is_reached = distance <= np.minimum(nearest, reach / num_meeting**0.5)
+  for stroke, (distance, reach) in zip(
+    strokes, reaches(strokes, luminance, cell_side), strict=True
+  ):
+    is_reached = distance <= np.minimum(nearest, reach)
     chroma[is_reached] = stroke.chroma
     nearest[is_reached] = distance[is_reached]
   lab = np.concatenate([cells[..., None], chroma], -1).astype(np.float32)

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 
 from pic_jax.photos import anchors, brush, colorize, hint_files, options
 from tests import tiny
@@ -11,28 +10,28 @@ from tests import tiny
 RED = (60.0, 40.0)
 
 
-@pytest.mark.parametrize('short', [16, 64])
-def test_anchors_lie_at_the_same_places_of_any_map(short):
-  luminance = np.full((short, 3 * short // 2), 50.0, np.float32)
-  found = anchors.cells([], luminance)
-  assert found.mean() == pytest.approx(5 * 8 / (16 * 24))
-  # At the same places of a finer map, as blocks of cells.
-  blocks = found.reshape(16, short // 16, 24, short // 16)
-  assert (blocks.all((1, 3)) == blocks.any((1, 3))).all()
-  assert np.argwhere(blocks.all((1, 3)))[0].tolist() == [1, 1]
-
-
-def test_no_anchor_may_belong_to_what_a_hint_is_about():
+def test_all_that_is_far_from_every_hint_is_an_anchor():
   luminance = np.full((16, 32), 50.0, np.float32)
-  luminance[:, 10:] = 120.0  # at most 39 units before this edge
+  assert anchors.cells([], luminance).all()
   stroke = brush.Stroke(7, 3, RED)
+  # On even luminance 48 + 8 units are 14.9 cells.
   found = anchors.cells([stroke], luminance)
-  everywhere = anchors.cells([], luminance)
-  assert not found[:, :10].any()
-  np.testing.assert_array_equal(found[:, 10:], everywhere[:, 10:])
-  # Columns 1, 4, 7, ... of row 7; on even luminance 62 units are 16.5 cells.
-  found = anchors.cells([stroke], np.full((16, 32), 50.0, np.float32))
-  assert np.flatnonzero(found[7]).tolist() == [22, 25, 28, 31]
+  assert np.flatnonzero(found[7]).tolist() == list(range(18, 32))
+  luminance[:, 10:] = 120.0  # at most 39 units before this edge
+  found = anchors.cells([stroke], luminance)
+  assert not found[:, :10].any() and found[:, 10:].all()
+  # Two hints of one colour share their reach: 48 / 2 ** 0.6 + 8 are 10.6 cells.
+  luminance[:] = 50.0
+  found = anchors.cells([stroke, brush.Stroke(7, 5, RED)], luminance)
+  assert np.flatnonzero(found[7]).tolist() == list(range(16, 32))
+
+
+def test_anchors_are_whole_squares_of_any_map():
+  luminance = np.full((64, 96), 50.0, np.float32)
+  found = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
+  squares = found.reshape(16, 4, 24, 4)
+  assert (squares.all((1, 3)) == squares.any((1, 3))).all()
+  assert 0 < (~squares.all((1, 3))).sum() < 60
 
 
 def test_samples_with_points_keep_their_anchors():
