@@ -1,8 +1,8 @@
-"""HTTP interface of the page.
+"""HTTP interface of the web app.
 
 Nothing is written to disk. A photograph is uploaded as the body of a request.
-Samples are sent as lines of JSON, each as soon as it is drawn. When the browser
-closes the connection, no more samples are drawn for it.
+A sample is sent as a line of JSON as soon as it is drawn. When the browser
+closes the connection, no more samples are drawn for this request.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ class Server:
     return JSONResponse(self._find(request).facts())
 
   async def draw(self, request: Request) -> Response:
-    """Draws samples, and sends a line for each one as soon as it is ready."""
+    """Draws samples, and sends each sample as a line as soon as it is ready."""
     opened = self._find(request)
     recipes = await boundary.read_json(
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
@@ -165,7 +165,7 @@ class Server:
     return JSONResponse(colours)
 
   async def order(self, request: Request) -> Response:
-    """Returns the order of samples in which each is most unlike the earlier."""
+    """Returns an order in which each sample differs most from those before."""
     opened = self._find(request)
     recipes = await boundary.read_json(
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])

@@ -43,8 +43,8 @@ MAX_KEPT_BYTES = 300_000_000
 MAX_SAMPLE_SETS, MAX_EXPECTED = 1000, 4
 # Name of a format -> suffix of its files.
 SUFFIXES = {form: suffix for suffix, form in screen_view.FORMATS.items()}
-# Aspect ratios (height, width) of all inputs of the network, in the order in
-# which they are compiled: the most frequent ones first.
+# Aspect ratios (height, width) of all inputs of the network. They are compiled
+# in this order, which begins with the most frequent ratios.
 ASPECTS = ((1, 1), (2, 3), (3, 2), (1, 2), (2, 1), (1, 4), (4, 1))
 # Largest size of a photograph's file.
 MAX_BYTES = image_files.MAX_BYTES
@@ -120,13 +120,13 @@ class Studio:
   def _compiling(
     self, program: str, network_input: network_size.NetworkInput
   ) -> Iterator:
-    """Context of a call that compiles a program if it is called first.
+    """Context for a call of a program, whose first call compiles it.
 
     If another thread is compiling the program, waits until it is compiled.
 
     Args:
       program: name of the program.
-      network_input: photograph for which it is called.
+      network_input: photograph for which the program is called.
     """
     key = program, network_input.grey_values.shape
     with self._lock:
@@ -253,7 +253,7 @@ class Studio:
 
   @property
   def _saturation(self) -> float:
-    """The saturation that the model recommends; the slider starts there."""
+    """Saturation that the model recommends, at which the slider starts."""
     return self._colorizer.recommended.saturation
 
   def _shown(self, chroma: np.ndarray) -> np.ndarray:
@@ -544,7 +544,7 @@ class Studio:
     opened: opened_photograph.Opened,
     recipes: Sequence[sample_recipe.Recipe],
   ) -> list[int]:
-    """Orders samples so that each is most unlike the earlier ones.
+    """Orders samples so that each differs most from the earlier samples.
 
     Args:
       opened: the photograph.

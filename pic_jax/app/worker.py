@@ -12,7 +12,7 @@ from typing import Any
 
 
 class BusyError(RuntimeError):
-  """A request that is refused because too many others are waiting."""
+  """A request that is refused because too many requests are waiting."""
 
 
 @dataclasses.dataclass(eq=False)

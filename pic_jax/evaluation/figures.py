@@ -110,7 +110,7 @@ FIGURES: dict[str, Callable[[Sequence[FigureInputs], int], np.ndarray]] = {
   'ablation': ablation,
   'levels': levels,
 }
-# Figures that show the most extreme images of a pool.
+# Figures that show the most extreme images of a pool, see `POOL_PER_ROW`.
 PICKING = ('diversity', 'failures')
 # Figures that need an embedding with a likelihood.
 NEED_MIXTURE = ('pixelwise', 'ablation')

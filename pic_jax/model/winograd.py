@@ -152,9 +152,9 @@ def _combine(
   """Adds up maps, each multiplied by its factor.
 
   Args:
-    factors: numbers in a numpy array, of which zeros are skipped; or a traced
+    factors: numpy array, whose zeros are skipped, or traced array.
+    maps: one array for each factor, in a sequence or along the first axis of an
       array.
-    maps: as many arrays, or an array that holds them along its first axis.
   """
   if isinstance(factors, np.ndarray):
     pairs = [(f, x) for f, x in zip(factors, maps, strict=True) if f]
@@ -246,8 +246,8 @@ def convolve(x: jax.Array, kernel: jax.Array, sides: Sides) -> jax.Array:
   Returns:
     [B, H', W', F].
   """
-  # This line runs only if no gradient is needed. There is then less to compile,
-  # so each product is compiled for its own factors.
+  # This line runs only if no gradient is needed. Then there is less to compile,
+  # so the six products are compiled separately, with constant factors.
   return _forward(x, kernel, sides, in_loop=False)[0]
 
 
@@ -296,8 +296,8 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
   """Computes the gradients of the input and of the kernel.
 
-  These are the transposed sums of `_forward`. The gradient that JAX derives
-  from the loop takes 18 times as long.
+  The gradients are the transposed sums of `_forward`. The gradient that JAX
+  derives from the loop takes 18 times as long.
 
   Args:
     sides: see `convolve`.

@@ -16,7 +16,7 @@ from pic_jax.saved import config_fields
 
 
 def _check_known(where: str, names: Any, expected: Any) -> None:
-  """Refuses unknown names, and suggests the nearest known one.
+  """Refuses unknown names, and suggests the nearest known name.
 
   Args:
     where: prefix of the names in messages, such as 'data.'.
@@ -55,7 +55,8 @@ def check_path(path: str) -> None:
     path: 'section.field', such as 'data.image_size', or 'section'.
 
   Raises:
-    UserError: if it does not exist. The message gives the nearest name.
+    UserError: if the field or section does not exist. The message gives the
+      nearest name.
   """
   defaults = config_fields.defaults()
   section, *rest = path.split('.')
@@ -73,7 +74,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks the names, types and values of all fields.
 
   Raises:
-    UserError: if there is a mistake. The message describes the first one.
+    UserError: if there is a mistake. The message describes the first mistake.
   """
   defaults = config_fields.defaults()
   _check_names('', config, defaults)

@@ -27,13 +27,13 @@ class Data:
   test_split: str = fields.declare('test')
   # Height and width in pixels. Other images are resized as `resize` says.
   image_size: int = fields.declare(32)
-  # 'crop' scales the short side and crops the centre. 'squash' scales each side
-  # on its own, like the authors' code.
+  # 'crop' scales the short side and crops the centre. 'squash' scales the two
+  # sides independently, like the authors' code.
   resize: str = fields.declare('crop', resizing.METHODS)
-  # More training data as rows (share, name, data_dir, split): `share` is the
-  # fraction of the training images that come from this data set. A row may end
-  # with the number of finer levels of the model that learn from it, by default
-  # all.
+  # More training data as rows (share, name, data_dir, split). `share` is the
+  # fraction of the training images that come from this data set. A row may have
+  # a fifth entry: the number of finer levels that learn from this data set. By
+  # default, all levels do.
   mixture: tuple = fields.declare(())
   # Smallest side of the random crops of training images, as a fraction of the
   # image's side. 1 means that images are not cropped.
@@ -154,8 +154,8 @@ def defaults() -> ml_collections.ConfigDict:
   """Returns a locked config of the default values.
 
   Files in `configs/` set only the values that differ. A stored config gets the
-  default of each field that did not exist when it was written, so a new field's
-  default must be what the code did before.
+  default of each field that did not exist when the config was written. So the
+  default of a new field must keep the behaviour from before the field existed.
   """
   sections = {
     section: {name: x.default for name, x in declared(section).items()}
