@@ -53,7 +53,8 @@ class Stopped(Exception):
 
 def fail(code: int, message: object) -> None:
   """Ends the process with one line on stderr."""
-  print(f'pic_jax: {message}', file=sys.stderr)
+  with contextlib.suppress(OSError):  # the terminal may be closed
+    print(f'pic_jax: {message}', file=sys.stderr)
   _leave(code)
 
 
@@ -83,7 +84,8 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
 
 def _leave(code: int) -> None:
   """Ends the process at once, without waiting for the threads of libraries."""
-  sys.stderr.flush()
+  with contextlib.suppress(OSError):
+    sys.stderr.flush()
   os._exit(code)
 
 

@@ -64,6 +64,23 @@ def test_other_ends_say_nothing(statement, code):
   assert (result.returncode, result.stderr) == (code, '')
 
 
+def test_a_closed_terminal_does_not_change_the_exit_code():
+  terminal, stderr = os.openpty()
+  os.close(terminal)
+  result = subprocess.run(
+    [
+      sys.executable,
+      '-c',
+      PROGRAM.format('raise errors.Stopped(signal.SIGHUP, "saved.")'),
+    ],
+    cwd=ROOT,
+    stderr=stderr,
+    check=False,
+  )
+  os.close(stderr)
+  assert result.returncode == 129
+
+
 def test_a_bug_keeps_its_traceback():
   result = run('1 / 0')
   assert result.returncode == 1 and 'ZeroDivisionError' in result.stderr
