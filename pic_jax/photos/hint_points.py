@@ -223,5 +223,5 @@ def parse(data: bytes, name: str) -> tuple[list[Point], list[str]]:
     raise errors.UserError(f'{name} gives no hints: its lines must be {FORMS}.')
   notes = []
   if ignored:
-    notes.append(f'ignored, as no size S, M or L: {listed(ignored)}')
+    notes.append(f'ignored, not a size S, M or L: {listed(ignored)}')
   return points, notes

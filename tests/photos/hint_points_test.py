@@ -57,7 +57,7 @@ def test_a_field_that_is_no_size_is_ignored_and_said():
   points, notes = hint_points.parse(lines, 'a.csv')
   assert points == [TWO[0], (600, 300, BLUE, 'M')]
   assert notes == [
-    "ignored, as no size S, M or L: line 1: 'roof'; line 2: 'wall,x'"
+    "ignored, not a size S, M or L: line 1: 'roof'; line 2: 'wall,x'"
   ]
   many = b'1,2,#c81e1e,roof\n' * 9
   (note,) = hint_points.parse(many, 'a.csv')[1]
