@@ -169,7 +169,12 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
     return uri in prefixes and (prefixes[uri], local) not in FILE_ONLY
 
   text = data.strip(b'\0 \r\n\t').decode()
-  for part in ElementTree.fromstring(text).iter(f'{{{RDF}}}Description'):
+  parts = [
+    part
+    for rdf in ElementTree.fromstring(text).iter(f'{{{RDF}}}RDF')
+    for part in rdf.findall(f'{{{RDF}}}Description')  # none inside a property
+  ]
+  for part in parts:
     for tag, value in part.attrib.items():
       if is_kept(tag) and root.find(tag) is None:
         ElementTree.SubElement(root, tag).text = value

@@ -102,6 +102,18 @@ def test_locations_are_kept_without_coordinates():
   assert b'GPS' not in kept and b'47,4' not in kept and b'353' not in kept
 
 
+def test_parts_of_a_property_are_no_properties_of_the_photograph():
+  kept = xmp_of(
+    packet_of(
+      '<Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li><rdf:Description '
+      'photoshop:City="Graz"><dc:title>Clock</dc:title></rdf:Description>'
+      '</rdf:li></rdf:Bag></Iptc4xmpExt:LocationShown>'
+    ),
+    [],
+  )
+  assert kept.count(b'Graz') == kept.count(b'Clock') == 1
+
+
 def test_hostile_captions_do_no_harm():
   bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>'
   assert not xmp_of(packet_of('<dc:title>&a;</dc:title>', bomb), [])
