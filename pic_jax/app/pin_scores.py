@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pic_jax.images import any_shape
-from pic_jax.photos import brush
+from pic_jax.photos import anchors, brush
 
 # Distances from a pin, as `brush.distances` measures them. Cells within `REACH`
-# count as the pin's object. Cells beyond `FAR` count as outside, and the cells
+# count as the pin's object, and so do the cells just beyond a brush that reaches
+# further (see `anchors.MARGIN`). Cells beyond `FAR` count as outside, and the cells
 # between are not scored. On hand-drawn outlines of 19 objects, two positions in
 # each (scripts/measure_pins.py), the cells within `REACH` cover 0.73 of the
 # object, and 0.74 of them are on it. The cells within `FAR` cover 0.85.
@@ -111,7 +112,8 @@ def score(
     difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
     objects |= distance <= FAR
-    beyond = (distance <= REACH) & ~is_given
+    reach = brush.REACHES[stroke.size or brush.DEFAULT_SIZE] + anchors.MARGIN
+    beyond = (distance <= max(REACH, reach)) & ~is_given
     taken = 1.0 - np.clip((difference - SAME) / (OTHER - SAME), 0.0, 1.0)
     shares.append(taken[beyond].mean() if beyond.any() else 1.0)
     if np.linalg.norm(stroke.chroma) < GREY:

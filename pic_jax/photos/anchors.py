@@ -10,8 +10,8 @@ import numpy as np
 
 from pic_jax.photos import brush
 
-# Anchors are squares of a grid with GRID squares along the short side of the
-# map, so that coarse maps, too, are given either hints or anchors.
+# Anchors are whole squares of a grid with GRID squares along the short side of
+# the map. So no cell of a coarser map mixes the chroma of a hint and an anchor.
 GRID = 16
 # The object of a hint may extend by this distance (`brush.distances`) beyond
 # the cells that the hint reaches, so these are no anchors.

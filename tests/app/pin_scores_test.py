@@ -75,6 +75,15 @@ def test_an_object_may_be_unevenly_lit():
   assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)
 
 
+def test_a_large_brush_is_scored_by_what_lies_beyond_it():
+  luminance = np.full((16, 48), 50.0, np.float32)
+  pin = brush.Stroke(8, 5, RED, 'L')
+  plain = np.zeros((16, 48, 2), np.float32)
+  chroma = plain.copy()
+  chroma[brush.paint([pin], luminance)[1]] = RED
+  assert pin_scores.score([pin], luminance, chroma, plain=plain).taken == 0.0
+
+
 def test_a_grey_pin_runs_over_nothing():
   luminance, plain, _ = scene()
   none = np.zeros_like(plain)
