@@ -13,11 +13,12 @@ from pic_jax.images import any_shape
 from pic_jax.photos import anchors, brush
 
 # Distances from a pin, as `brush.distances` measures them. Cells within `REACH`
-# count as the pin's object, and so do the cells just beyond a brush that reaches
-# further (see `anchors.MARGIN`). Cells beyond `FAR` count as outside, and the cells
-# between are not scored. On hand-drawn outlines of 19 objects, two positions in
-# each (scripts/measure_pins.py), the cells within `REACH` cover 0.73 of the
-# object, and 0.74 of them are on it. The cells within `FAR` cover 0.85.
+# count as the pin's object, and so do the cells just beyond a brush that
+# reaches further (see `anchors.MARGIN`). Cells beyond `FAR` count as outside,
+# and the cells between are not scored. On hand-drawn outlines of 19 objects,
+# two positions in each (scripts/measure_pins.py), the cells within `REACH`
+# cover 0.73 of the object, and 0.74 of them are on it. The cells within `FAR`
+# cover 0.85.
 REACH, FAR = 60.0, 76.0
 # Distances in (a, b) from a pin's colour, Lab units. A cell has taken the
 # colour fully up to `SAME`, not at all from `OTHER` on, and partly between.
