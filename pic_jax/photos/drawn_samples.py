@@ -126,5 +126,5 @@ def bits_text(bits: list[float | None]) -> str:
   known = [x for x in bits if x is not None]
   if len(known) < len(bits):
     return ''
-  ends = sorted({f'{min(known):.2f}', f'{max(known):.2f}'})
+  ends = dict.fromkeys(f'{x:.2f}' for x in (min(known), max(known)))
   return f'{" to ".join(ends)} bits/dim'

@@ -70,9 +70,9 @@ def check(name: str, value: Any, declared: dataclasses.Field) -> None:
       allowed.
   """
   expected = type(declared.default)
+  is_unexpected_bool = isinstance(value, bool) and expected is not bool
   if expected is float and isinstance(value, int):
     value = float(value)
-  is_unexpected_bool = isinstance(value, bool) and expected is not bool
   if is_unexpected_bool or not isinstance(value, expected):
     raise errors.UserError(
       f'`{name}` must be of type {expected.__name__}, got {value!r}.'

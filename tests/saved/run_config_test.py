@@ -103,6 +103,7 @@ def change(section, name, value):
     ('training', 'batch_size', 8.5, '`training.batch_size` must be of type'),
     ('training', 'batch_size', 0, '`training.batch_size` must be positive'),
     ('training', 'batch_size', True, '`training.batch_size` must be of type'),
+    ('optimizer', 'b1', True, '`optimizer.b1` must be of type'),
     ('optimizer', 'learning_rate', float('nan'), 'must be finite, got nan'),
     (
       'optimizer',
