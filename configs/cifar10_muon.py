@@ -1,4 +1,4 @@
-"""The published model `cifar10`, with Muon and attention: 1,303,574 parameters.
+"""The recipe of the model `cifar10`: Muon, attention, 1,303,574 parameters.
 
   python main.py --config=configs/cifar10_muon.py --workdir=/tmp/cifar10
 
@@ -10,8 +10,9 @@ the workdir while the rates fall to 0:
     --config=configs/cifar10_muon.py --workdir=/tmp/cooled \\
     --config.training.num_steps=STEPS --config.optimizer.cooldown_share=SHARE
 
-The published model was trained in several such runs, with other rates. Its
-card, pic_jax/pretrained/cifar10.md, has the commands.
+The published model was trained in several such runs, with other rates, and is
+deeper (1,576,208 parameters). Its card, pic_jax/pretrained/cifar10.md, has the
+commands.
 """
 
 import ml_collections
