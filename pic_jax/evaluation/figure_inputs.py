@@ -179,12 +179,15 @@ def pictures_of_others(
   """
   if not folders:
     return {}
+  problem = errors.UserError(
+    '--compare_with needs a folder of photographs, `data.name=folder`, '
+    f'got {config.data.name!r}.'
+  )
+  if config.data.name != 'folder':
+    raise problem
   source = input_pipeline.open_images(config.data, config.data.test_split)
   if not isinstance(source, sources.FolderSource):
-    raise errors.UserError(
-      '--compare_with needs a folder of photographs, `data.name=folder`, '
-      f'got {config.data.name!r}.'
-    )
+    raise problem
   files = {}
   for name in folders:
     if not os.path.isdir(name):

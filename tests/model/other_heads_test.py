@@ -209,7 +209,7 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
     init_from=str(tmp_path / 'pic'),
     num_steps=2,
   )
-  assert 'decoder of' in capsys.readouterr().err
+  assert "network 'decoder' of" in capsys.readouterr().err
   net = run_config.build_model(config)
   size = config.data.image_size
   rgb = tiny.images(5, size, size)

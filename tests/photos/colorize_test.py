@@ -221,7 +221,7 @@ def test_ranking_keeps_probable_or_different_samples():
     ({'seed': None}, 'seed` must be a whole number, got None'),
     ({'saturation': '1'}, "saturation` must be a number, got '1'"),
     ({'temperature': 'hot'}, "temperature` must be a number, got 'hot'"),
-    ({'rank': 1}, 'rank` must be a text, got 1'),
+    ({'rank': 1}, 'rank` must be text, got 1'),
   ],
 )
 def test_impossible_settings_are_named(changes, text):
@@ -354,7 +354,9 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   # Hints fix the means of the decoder's cells, see `coarse_hints`.
   found = levels.coarsen(color.chroma_to_network(sample_set.chroma))
   wanted = np.asarray(levels.coarsen_hints(known.hints))
-  fixed = wanted[..., 2] > 0
+  # On a map as small as this one, a cell may also hold anchors.
+  has_anchor = known.anchors.reshape(4, 2, 6, 2).any((1, 3))
+  fixed = (wanted[..., 2] > 0) & ~has_anchor
   assert fixed.any() and not fixed.all()
   np.testing.assert_allclose(
     found[:, fixed],
