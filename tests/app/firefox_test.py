@@ -1,5 +1,7 @@
 """What people do first, in Firefox; all else is tried in Chromium alone."""
 
+import time
+
 import pytest
 from PIL import Image
 
@@ -49,8 +51,11 @@ def test_a_pin_is_set_undone_and_comes_back(opened):
   assert opened.sources() == before
   opened.chord('\ue009', '\ue008', 'z')
   opened.wait(lambda: opened.find('.pin'))
+  opened.wait_for_samples(4)
+  time.sleep(1)  # entries of the history are written at most twice a second
   opened.driver.back()
   opened.wait(lambda: not opened.find('.pin'))
+  opened.wait_for_samples(4)
   opened.driver.forward()
   opened.wait(lambda: opened.find('.pin'))
   opened.wait_for_samples(4)
