@@ -73,20 +73,14 @@ class EmbeddingNet(nn.Module):
     Raises:
       ValueError: if there are hints and the network cannot read them.
     """
-    if hints is not None and not self.reads_hints:
-      raise ValueError(
-        'The model cannot read hints, because `model.hint_share` is 0. Give no '
-        'hints, or use a model that was trained with hints.'
-      )
     conv = functools.partial(
       layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
     )
     block = layers.GatedBlock
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))
-    features = []
+    x, features = luminance, []
     pooled_stage = len(self.stages) - 1 if self.backbone is None else 0
-    x = luminance
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
       # The first convolution reads the grey values in float32.
       dtype = self.dtype if stage else jnp.float32
@@ -99,7 +93,7 @@ class EmbeddingNet(nn.Module):
       if is_last and self.backbone is not None:
         projected, features = self.backbone(luminance, x.shape[1:3])
         x = x + projected
-      if is_last and self.reads_hints:
+      if is_last:
         x = self._add_hints(x, hints)
       for index in range(num_blocks):
         x = block(
@@ -125,7 +119,17 @@ class EmbeddingNet(nn.Module):
     Its kernel starts at 0. It has no weight norm, because most images have no
     hints, and data-dependent initialisation from zeros would set an infinite
     gain. It has no bias, because images without hints must not be changed.
+
+    Raises:
+      ValueError: if there are hints and the network cannot read them.
     """
+    if not self.reads_hints:
+      if hints is not None:
+        raise ValueError(
+          'The model cannot read hints, because `model.hint_share` is 0. Give '
+          'no hints, or use a model that was trained with hints.'
+        )
+      return x
     shape = (3, 3, 3, x.shape[-1])
     kernel = self.param('hints', nn.initializers.zeros, shape)
     if hints is None:

@@ -59,13 +59,12 @@ def decode(
     method='start',
     mutable=['cache', 'constants'],
   )
-  constants = {'constants': variables['constants']}
 
   def step_fn(
     cache: Any, *args: Any, method: str, **kwargs: Any
   ) -> tuple[Any, Any]:
     output, updates = decoder.apply(
-      constants | {'cache': cache},
+      {'constants': variables['constants'], 'cache': cache},
       *args,
       method=method,
       mutable=['cache'],

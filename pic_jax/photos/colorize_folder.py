@@ -133,9 +133,7 @@ class FolderRun:
 
 
 def run(
-  job: folder_job.Job,
-  found: folder_job.Found,
-  colorizer: colorize.Colorizer,
+  job: folder_job.Job, found: folder_job.Found, colorizer: colorize.Colorizer
 ) -> dict[str, Any]:
   """Colours the photographs of a job.
 
@@ -412,15 +410,19 @@ def _finish(
   result.difference = sample_set.difference
   result.seconds = time.perf_counter() - task.start
   run.log(result)
+  run.say(result, _summary(result))
+
+
+def _summary(result: folder_job.Result) -> str:
+  """Describes a finished photograph in one line."""
+  bits = [sample['bits_per_dim'] for sample in result.samples]
   facts = [
     f'{result.width} x {result.height}',
     f'{len(result.samples)} samples',
-    drawn_samples.bits_text(
-      [sample['bits_per_dim'] for sample in result.samples]
-    ),
+    drawn_samples.bits_text(bits),
     *result.notes,
   ]
-  run.say(result, ', '.join(filter(None, facts)))
+  return ', '.join(filter(None, facts))
 
 
 def _save(

@@ -80,7 +80,8 @@ def first_use(program: str, text: str) -> Iterator[None]:
   if program in _used:
     yield
     return
-  name = hashlib.sha256(f'{jax.__version__} {program}'.encode()).hexdigest()
+  compiler = f'{jax.__version__} {os.environ.get("XLA_FLAGS")}'
+  name = hashlib.sha256(f'{compiler} {program}'.encode()).hexdigest()
   folder = getattr(jax.config, OPTION)
   mark = pathlib.Path(folder) / f'used_{name[:16]}' if folder else None
   if mark is None or not mark.exists():

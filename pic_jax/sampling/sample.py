@@ -8,6 +8,7 @@ canvas with every method, in every batch and at every position in the batch.
 levels.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -174,6 +175,19 @@ def feed_forward(
 METHODS = {'cached': cached, 'naive': naive, 'parallel': parallel}
 
 
+def _fill_fn(model: pic.PIC, method: str) -> Callable[..., tuple]:
+  """Returns the function that fills the canvases of a model.
+
+  Raises:
+    ValueError: if the method is unknown.
+  """
+  if method not in METHODS:
+    raise ValueError(
+      f'`method` must be one of {", ".join(METHODS)}, got {method!r}.'
+    )
+  return METHODS[method] if model.has_decoder else feed_forward
+
+
 def draw(
   model: pic.PIC,
   params: parameters.Params,
@@ -201,44 +215,31 @@ def draw(
     ValueError: if the method is unknown, or if `spec` has guidance and the
       embedding has no likelihood.
   """
-  if spec.method not in METHODS:
-    raise ValueError(
-      f'`method` must be one of {", ".join(METHODS)}, got {spec.method!r}.'
-    )
+  fill = _fill_fn(model, spec.method)
   model = model.clone(remat=False)
   hints = levels.hint_pyramid(spec.hints, model.levels)
+  coarse_spec = spec.replace(hints=hints[0])
   inputs = conditions.prepare(
-    model,
-    params,
-    luminance,
-    keys=keys,
-    spec=spec.replace(hints=hints[0]),
-    embedded=embedded,
+    model, params, luminance, keys=keys, spec=coarse_spec, embedded=embedded
   )
-  fill = METHODS[spec.method] if model.has_decoder else feed_forward
   canvas, log_prob, num_passes = fill(model, params, inputs)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
   if inputs.hints is not None:
     log_prob = jnp.where(inputs.hints[..., 2] > 0, 0.0, log_prob)
   if model.levels:
-    if spec.hints is not None:
-      repeats = len(canvas) // len(luminance)
-      hints = [x if x is None else jnp.repeat(x, repeats, 0) for x in hints]
+    repeats = len(canvas) // len(luminance)
+    hints = [x if x is None else jnp.repeat(x, repeats, 0) for x in hints]
+    fine = spec.resolved_fine_temperature
     noise = refinement.draw_noise(
-      model,
-      keys,
-      spec.samples,
-      shape=canvas.shape[1:3],
-      temperature=spec.resolved_fine_temperature,
+      model, keys, spec.samples, shape=canvas.shape[1:3], temperature=fine
     )
+    features = inputs.embedding, inputs.features
     canvas, level_log_probs = refinement.refine(
       model,
       params,
       canvas,
-      inputs=refinement.Inputs(
-        luminance, inputs.embedding, inputs.features, noise
-      ),
+      inputs=refinement.Inputs(luminance, *features, noise),
       hints=[None] * model.levels if spec.coarse_hints else hints[1:],
     )
     log_prob = levels.on_finest_grid([log_prob, *level_log_probs], hints[-1])
