@@ -73,6 +73,12 @@ def test_a_first_use_is_said_once(tmp_path, cache, monkeypatch, capsys):
         pass
   told = capsys.readouterr().err.splitlines()
   assert told == ['compiling a', 'compiling b']
+  # Other flags of XLA make other programs.
+  monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=1')
+  monkeypatch.setattr(compilation_cache, '_used', set())
+  with compilation_cache.first_use('a', 'compiling it otherwise'):
+    pass
+  assert 'otherwise' in capsys.readouterr().err
   monkeypatch.setattr(compilation_cache, '_used', set())
   cache(None)
   with compilation_cache.first_use('a', 'compiling again'):
