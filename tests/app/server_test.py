@@ -646,12 +646,17 @@ def test_the_page_loads_nothing_from_elsewhere(client):
   assert names == {*server.FILES} | {name for name in names if '.py' in name}
 
 
-def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
+def begin_upload(client, beginning):
+  """A connection by which the beginning of a file of 1000 bytes was sent."""
   connection = http.client.HTTPConnection('127.0.0.1', client.port, 120)
   connection.putrequest('POST', '/photographs')
   connection.putheader('Content-Length', '1000')
-  connection.endheaders(b'the beginning')
-  connection.close()
+  connection.endheaders(beginning)
+  return connection
+
+
+def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
+  begin_upload(client, b'the beginning').close()
   assert client.ask('POST', '/photographs', b'')[0] == 422
   assert 'Traceback' not in capfd.readouterr().err
 
@@ -660,12 +665,9 @@ def test_who_falls_silent_in_the_middle_of_a_file_keeps_nobody_waiting(
   client, monkeypatch
 ):
   monkeypatch.setattr(boundary, 'SILENT_SECONDS', 0.2)
-  silent = []
-  for _ in range(server.MAX_UPLOADS):
-    silent.append(http.client.HTTPConnection('127.0.0.1', client.port, 120))
-    silent[-1].putrequest('POST', '/photographs')
-    silent[-1].putheader('Content-Length', '1000')
-    silent[-1].endheaders(b'the beginning')
+  silent = [
+    begin_upload(client, b'the beginning') for _ in range(server.MAX_UPLOADS)
+  ]
   assert client.ask('POST', '/photographs', b'')[0] == 422
   for connection in silent:
     answer = connection.getresponse()
@@ -675,12 +677,7 @@ def test_who_falls_silent_in_the_middle_of_a_file_keeps_nobody_waiting(
 
 def test_who_sends_drop_by_drop_keeps_nobody_waiting(client, monkeypatch):
   monkeypatch.setattr(boundary, 'SILENT_SECONDS', 1.0)
-  slow = []
-  for _ in range(server.MAX_UPLOADS):
-    slow.append(http.client.HTTPConnection('127.0.0.1', client.port, 120))
-    slow[-1].putrequest('POST', '/photographs')
-    slow[-1].putheader('Content-Length', '1000')
-    slow[-1].endheaders(b'x')
+  slow = [begin_upload(client, b'x') for _ in range(server.MAX_UPLOADS)]
   stop = threading.Event()
 
   def drip():

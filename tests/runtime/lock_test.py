@@ -114,16 +114,22 @@ def test_a_holder_elsewhere_is_dead_when_its_heart_stopped(
     assert json.loads(path.read_text())['pid'] == os.getpid()
 
 
+def lock_from_the_future(folder):
+  """A lock of another machine whose clock is ahead, and its time."""
+  path = folder / '.lock.held'
+  path.write_text(json.dumps({'host': 'elsewhere', 'pid': 1, 'start': '2026'}))
+  future = time.time() + 1e6
+  os.utime(path, (future, future))
+  return path, future
+
+
 @pytest.mark.parametrize('is_alive', [False, True])
 def test_a_lock_from_the_future_is_held_only_if_it_is_touched(
   is_alive, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(lock, 'fcntl', None)
   monkeypatch.setattr(lock, 'STALE_SECONDS', 0.2)
-  path = tmp_path / '.lock.held'
-  path.write_text(json.dumps({'host': 'elsewhere', 'pid': 1, 'start': '2026'}))
-  future = time.time() + 1e6
-  os.utime(path, (future, future))
+  path, future = lock_from_the_future(tmp_path)
 
   def sleep(seconds):
     assert seconds == 0.2
@@ -145,10 +151,7 @@ def test_who_waits_for_an_excluded_lock_keeps_its_own_alive(
 ):
   monkeypatch.setattr(lock, 'fcntl', None)
   monkeypatch.setattr(lock, 'HEARTBEAT_SECONDS', 0.02)
-  path = tmp_path / '.lock.held'
-  path.write_text(json.dumps({'host': 'elsewhere', 'pid': 1, 'start': '2026'}))
-  future = time.time() + 1e6
-  os.utime(path, (future, future))
+  path, future = lock_from_the_future(tmp_path)
   own = tmp_path / '.lock.3of16.held'
 
   def sleep(_):
