@@ -224,8 +224,10 @@ def export(values: Any) -> None:
     prior = _make_prior(config)
   with config.unlocked():
     # Paths of this machine are of no use elsewhere, so only names are kept.
-    for name in ('init_from', 'backbone_weights'):
-      config.training[name] = pathlib.Path(config.training[name]).name
+    sources = paths.split(config.training.init_from)
+    config.training.init_from = ','.join(pathlib.Path(x).name for x in sources)
+    weights = pathlib.Path(config.training.backbone_weights)
+    config.training.backbone_weights = weights.name
     config.data.data_dir = pathlib.Path(config.data.data_dir).name
     config.data.mixture = tuple(
       (share, name, pathlib.Path(folder).name, *rest)

@@ -82,7 +82,8 @@ class Training:
   batch_size: int = fields.declare(64)
   num_steps: int = fields.declare(1000)
   # Trained model whose weights the run starts from: a workdir, 'workdir@step',
-  # a .safetensors file or the name of a published model. '' for none.
+  # a .safetensors file or the name of a published model. '' for none. Networks
+  # that the first one lacks can come from others, separated by commas.
   init_from: str = fields.declare('')
   # Names of networks whose parameters are not trained, such as 'decoder'.
   frozen: tuple = fields.declare(())

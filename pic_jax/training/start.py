@@ -10,7 +10,7 @@ import optax
 
 from pic_jax.data import fingerprints, image_source, input_pipeline
 from pic_jax.model import parameters, pic
-from pic_jax.runtime import devices, errors, terminal
+from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.saved import (
   backbone_weights,
   checkpoints,
@@ -114,8 +114,9 @@ def init_from(
 
   Networks of the trained model that this model lacks are dropped. A smaller
   trained model grows to the size of this model and keeps its function
-  (see `growth`). Missing finer levels are initialised at random, with scales
-  from the first global batch.
+  (see `growth`). If several trained models are named, each network is that of
+  the first one that has it. Missing finer levels are initialised at random,
+  with scales from the first global batch.
 
   Args:
     config: config of the run.
@@ -127,7 +128,7 @@ def init_from(
     RunError: if there is no such trained model, or it cannot grow to the size
       of `model`.
   """
-  source = config.training.init_from
+  source, *others = paths.split(config.training.init_from)
   params, source_config, step = trained_model.load_trained(source)
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(
@@ -139,6 +140,8 @@ def init_from(
   if _sizes(params) != _sizes({name: shapes[name] for name in params}):
     params = growth.grow(params, run_config.build_model(source_config), model)
     terminal.say(f'The model of {source} grows to the size of this one.')
+  for other in others:
+    params = _with_networks_of(other, params, shapes)
   missing = sorted(shapes.keys() - params.keys())
   if missing and all(name.startswith('level_') for name in missing):
     terminal.say(
@@ -151,6 +154,25 @@ def init_from(
   parameter_check.check_fit(params, shapes, source)
   terminal.say(f'Starting from {source}, step {step}, with a fresh optimiser.')
   return params
+
+
+def _with_networks_of(
+  source: str, params: parameters.Params, shapes: Any
+) -> parameters.Params:
+  """Adds the networks that are missing in `params` from a trained model."""
+  found, _, step = trained_model.load_trained(source)
+  added = sorted((found.keys() & shapes.keys()) - params.keys())
+  if not added:
+    raise errors.RunError(
+      f'`training.init_from` names {source}, but no network of it is missing '
+      'in the models named before. Leave it out.'
+    )
+  added_params = {name: found[name] for name in added}
+  parameter_check.check_fit(
+    added_params, {name: shapes[name] for name in added}, source
+  )
+  terminal.say(f'Taking {", ".join(added)} from {source}, step {step}.')
+  return {**params, **added_params}
 
 
 def _sizes(params: parameters.Params) -> Any:
