@@ -13,12 +13,12 @@ from pic_jax.images import any_shape
 from pic_jax.photos import anchors, brush
 
 # Distances from a pin, as `brush.distances` measures them. Cells within `REACH`
-# count as the pin's object, and so do the cells just beyond a brush that
-# reaches further (see `anchors.MARGIN`). Cells beyond `FAR` count as outside,
-# and the cells between are not scored. On hand-drawn outlines of 19 objects,
-# two positions in each (scripts/measure_pins.py), the cells within `REACH`
-# cover 0.73 of the object, and 0.74 of them are on it. The cells within `FAR`
-# cover 0.85.
+# count as the pin's object, and so do the cells of a brush that reaches
+# further, and just beyond it (see `anchors.MARGIN`). Cells beyond `FAR` count
+# as outside, and the cells between are not scored. On hand-drawn outlines of 19
+# objects, two positions in each (scripts/measure_pins.py), the cells within
+# `REACH` cover 0.73 of the object, and 0.74 of them are on it. The cells within
+# `FAR` cover 0.85.
 REACH, FAR = 60.0, 76.0
 # Distances in (a, b) from a pin's colour, Lab units. A cell has taken the
 # colour fully up to `SAME`, not at all from `OTHER` on, and partly between.
@@ -107,16 +107,16 @@ def score(
   cells = brush.in_cells(luminance, cell_side).mean((1, 3))
   shares, objects = [], np.zeros(shape, bool)
   shift, ran_over = np.zeros(shape), np.zeros(shape, bool)
-  _, is_given = brush.paint(strokes, luminance, cell_side)
+  is_given = brush.paint(strokes, luminance, cell_side).is_reached
   for stroke in strokes:
     wanted = _wanted(stroke, cells)
     difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
     objects |= distance <= FAR
     reach = brush.REACHES[stroke.size or brush.DEFAULT_SIZE] + anchors.MARGIN
-    beyond = (distance <= max(REACH, reach)) & ~is_given
+    near = distance <= max(REACH, reach)
     taken = 1.0 - np.clip((difference - SAME) / (OTHER - SAME), 0.0, 1.0)
-    shares.append(taken[beyond].mean() if beyond.any() else 1.0)
+    shares.append(taken[near].mean())
     if np.linalg.norm(stroke.chroma) < GREY:
       continue
     nearer = np.linalg.norm(plain - wanted, axis=-1) - difference

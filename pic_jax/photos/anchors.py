@@ -15,7 +15,7 @@ from pic_jax.photos import brush
 GRID = 16
 # The object of a hint may extend by this distance (`brush.distances`) beyond
 # the cells that the hint reaches, so these are no anchors.
-MARGIN = 8.0
+MARGIN = 4.0
 
 
 def cells(

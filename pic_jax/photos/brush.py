@@ -11,10 +11,14 @@ import numpy as np
 from pic_jax.images import any_shape
 
 # Largest distance (see `distances`) to which a brush of each size reaches.
-REACHES = {'S': 3.0, 'M': 48.0, 'L': 61.0}
+REACHES = {'S': 3.0, 'M': 60.0, 'L': 76.0}
 DEFAULT_SIZE = 'M'
+# Share of its reach, at the end, over which a hint fades into the chroma that
+# the sample has without hints. Objects that are larger than the reach would
+# otherwise be cut in two by an edge.
+FADE = 0.13
 # Of n hints of one chroma that meet, each reaches 1 / n ** SHARING as far.
-SHARING = 0.6
+SHARING = 0.56
 # Radius of a disc around a hint, as a fraction of the short side. Distances in
 # the disc are 0, because the luminance of a single pixel may be untypical.
 SPOT = 0.03
@@ -135,9 +139,26 @@ def reaches(
   return found
 
 
+class Painted(NamedTuple):
+  """Hints that are painted onto a map of cells.
+
+  Attributes:
+    chroma: [h, w, 2] chroma of the hints in Lab units, moved towards grey where
+      sRGB has no such colour at the luminance of the cell, and 0 where no hint
+      reaches.
+    is_reached: [h, w] bool, True where a hint reaches.
+    weights: [h, w] weight of `chroma`, from 1 near a hint to 0 at the end of
+      its reach. The rest is the chroma of the sample without hints.
+  """
+
+  chroma: np.ndarray
+  is_reached: np.ndarray
+  weights: np.ndarray
+
+
 def paint(
   strokes: list[Stroke], luminance: np.ndarray, cell_side: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Painted:
   """Computes the chroma that hints give to the cells around them.
 
   A cell that several hints reach gets the chroma of the nearest hint. Among
@@ -147,20 +168,20 @@ def paint(
     strokes: the hints.
     luminance: [cell_side h, cell_side w] L in 0..100.
     cell_side: side of a cell in pixels of `luminance`.
-
-  Returns:
-    [h, w, 2] chroma of the hints in Lab units, moved towards grey where sRGB
-    has no such colour at the luminance of the cell, and 0 where no hint
-    reaches; and [h, w] bool, True where a hint reaches.
   """
   cells = in_cells(luminance, cell_side).mean((1, 3))
   chroma = np.zeros((*cells.shape, 2), np.float32)
   nearest = np.full(cells.shape, np.inf)
+  weights = np.zeros(cells.shape, np.float32)
   for stroke, (distance, reach) in zip(
     strokes, reaches(strokes, luminance, cell_side), strict=True
   ):
     is_reached = distance <= np.minimum(nearest, reach)
     chroma[is_reached] = stroke.chroma
     nearest[is_reached] = distance[is_reached]
+    fade = np.clip((reach - distance) / (FADE * reach), 0.0, 1.0)
+    weights[is_reached] = fade[is_reached]
   lab = np.concatenate([cells[..., None], chroma], -1).astype(np.float32)
-  return any_shape.within_gamut(lab)[..., 1:], np.isfinite(nearest)
+  return Painted(
+    any_shape.within_gamut(lab)[..., 1:], np.isfinite(nearest), weights
+  )

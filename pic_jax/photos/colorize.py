@@ -280,7 +280,7 @@ class Colorizer:
       saturation: saturation at which results have the colours of the hints.
 
     Returns:
-      The photograph with `hints`, `anchors`, and `hint_notes` for the user.
+      The photograph with `hints`, `kept`, and `hint_notes` for the user.
 
     Raises:
       UserError: if the hints do not fit the photograph, or the model does not
@@ -301,7 +301,7 @@ class Colorizer:
       network_input,
       hints=_before_saturation(known.cells, saturation),
       hint_notes=known.notes,
-      anchors=known.anchors,
+      kept=known.kept,
     )
 
   @_on_devices
@@ -334,7 +334,7 @@ class Colorizer:
       One set of samples for each photograph.
     """
     settings = self.complete(settings)
-    if any(x.anchors is not None for x in inputs):
+    if any(x.kept is not None for x in inputs):
       return [self._draw_anchored(x, settings) for x in inputs]
     found = self._programs.draw(inputs, settings)
     return [
@@ -348,7 +348,7 @@ class Colorizer:
     """Draws samples with hints and anchors; see `photos.anchors`."""
     numbers = settings.samples or range(settings.num_drawn)
     rows, columns = network_input.map_shape
-    plain_input = dataclasses.replace(network_input, hints=None, anchors=None)
+    plain_input = dataclasses.replace(network_input, hints=None, kept=None)
     anchored, found = network_input, []
     for number in numbers:
       # One sample at a time, because the values of anchors differ by sample.

@@ -30,12 +30,14 @@ class KnownCells(NamedTuple):
   Attributes:
     cells: [h, w, 3] chroma in network units and a mask, see `model.hints`.
     notes: notes for the user; the first one says how many cells are known.
-    anchors: [h, w] bool, see `photos.anchors`; None if there are no anchors.
+    kept: [h, w] share that a sample keeps of the chroma that it has without
+      hints: 1 in anchors (see `photos.anchors`), between 0 and 1 where a hint
+      fades (see `brush.Painted`), 0 elsewhere. None for pictures of hints.
   """
 
   cells: np.ndarray
   notes: tuple[str, ...]
-  anchors: np.ndarray | None = None
+  kept: np.ndarray | None = None
 
 
 def _encode(
@@ -99,8 +101,14 @@ def from_points(
   strokes, notes = strokes_of(
     points, size, luminance.shape, cell_side=cell_side
   )
-  known = _encode(*brush.paint(strokes, luminance, cell_side), notes)
-  return known._replace(anchors=anchors.cells(strokes, luminance, cell_side))
+  painted = brush.paint(strokes, luminance, cell_side)
+  known = _encode(painted.chroma, painted.is_reached, notes)
+  kept = np.where(
+    painted.is_reached,
+    1.0 - painted.weights,
+    anchors.cells(strokes, luminance, cell_side),
+  )
+  return known._replace(kept=kept)
 
 
 def strokes_of(
@@ -253,27 +261,30 @@ def digest(path: pathlib.Path) -> str:
 def anchored(
   network_input: network_size.NetworkInput, plain: np.ndarray
 ) -> network_size.NetworkInput:
-  """Turns the anchors of a photograph into hints.
+  """Turns the anchors of a photograph into hints, and lets hints fade.
 
   Args:
-    network_input: photograph with hints and anchors. Without them it is
+    network_input: photograph with `hints` and `kept`. Without them it is
       returned unchanged.
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
-    The photograph with `anchors` None. Each anchor without a hint has become a
+    The photograph with `kept` None. Each anchor without a hint has become a
     hint with the chroma of this cell in `plain`.
   """
-  hints, mask = network_input.hints, network_input.anchors
-  if hints is None or mask is None:
+  hints, kept = network_input.hints, network_input.kept
+  if hints is None or kept is None:
     return network_input
-  chroma = np.asarray(color.chroma_to_network(jnp.asarray(plain, jnp.float32)))
-  known = np.concatenate([chroma, np.ones_like(chroma[..., :1])], -1)
-  is_added = mask & (hints[..., 2] == 0)
+  own = color.chroma_to_network(jnp.asarray(plain, jnp.float32))
+  share = jnp.asarray(kept, jnp.float32)[..., None]
+  mixed = share * own + (1.0 - share) * hints[..., :2]
+  rounded = color.round_chroma(color.chroma_from_network(mixed))
+  is_known = (hints[..., 2:] > 0) | (kept[..., None] == 1)
+  values = np.asarray(color.chroma_to_network(rounded))
   return dataclasses.replace(
     network_input,
-    hints=np.where(is_added[..., None], known, hints),
-    anchors=None,
+    hints=np.concatenate([values * is_known, is_known], -1, dtype=np.float32),
+    kept=None,
   )
 
 

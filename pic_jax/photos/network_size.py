@@ -36,8 +36,8 @@ class NetworkInput:
     is_toned: True if the photograph is grey except for one tone.
     hints: [h, w, 3] known cells, see `model.hints`; None without hints.
     hint_notes: notes for the user, see `hint_files.KnownCells`.
-    anchors: [h, w] bool, cells where samples keep the chroma that they have
-      without hints, see `photos.anchors`; None if there are no anchors.
+    kept: [h, w] share that samples keep of the chroma that they have without
+      hints, see `hint_files.KnownCells`; None if they keep nothing.
   """
 
   luminance: np.ndarray
@@ -47,7 +47,7 @@ class NetworkInput:
   is_toned: bool = False
   hints: np.ndarray | None = None
   hint_notes: tuple[str, ...] = ()
-  anchors: np.ndarray | None = None
+  kept: np.ndarray | None = None
 
 
 def chroma_shape(

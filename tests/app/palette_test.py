@@ -77,7 +77,7 @@ def test_vivid_hues_are_true_at_the_luminance_of_the_spot(luminance):
   stored = brush.paint(
     [brush.Stroke(0, 0, tuple(pins[0, 1:]))],
     np.full((1, 1), luminance, np.float32),
-  )[0][0, 0]
+  ).chroma[0, 0]
   np.testing.assert_allclose(stored, rgb[0, 1:], atol=4)
 
 

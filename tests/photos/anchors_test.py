@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from pic_jax.images import color
 from pic_jax.photos import anchors, brush, colorize, hint_files, options
 from tests import tiny
 
@@ -14,16 +15,16 @@ def test_all_that_is_far_from_every_hint_is_an_anchor():
   luminance = np.full((16, 32), 50.0, np.float32)
   assert anchors.cells([], luminance).all()
   stroke = brush.Stroke(7, 3, RED)
-  # On even luminance 48 + 8 units are 14.9 cells.
+  # On even luminance 60 + 4 units are 17.1 cells.
   found = anchors.cells([stroke], luminance)
-  assert np.flatnonzero(found[7]).tolist() == list(range(18, 32))
+  assert np.flatnonzero(found[7]).tolist() == list(range(21, 32))
   luminance[:, 10:] = 120.0  # at most 39 units before this edge
   found = anchors.cells([stroke], luminance)
   assert not found[:, :10].any() and found[:, 10:].all()
-  # Two hints of one colour share their reach: 48 / 2 ** 0.6 + 8 are 10.6 cells.
+  # Two hints of one colour share their reach: 60 / 2 ** 0.56 + 4 are 11.9 cells.
   luminance[:] = 50.0
   found = anchors.cells([stroke, brush.Stroke(7, 5, RED)], luminance)
-  assert np.flatnonzero(found[7]).tolist() == list(range(16, 32))
+  assert np.flatnonzero(found[7]).tolist() == list(range(17, 32))
 
 
 def test_anchors_are_whole_squares_of_any_map():
@@ -40,9 +41,9 @@ def test_samples_with_points_keep_their_anchors():
   plain = colorizer.to_network_size(rgb)
   hinted = colorizer.add_hints(plain, [(3, 4, (200, 30, 40), 'S')])
   mask = np.zeros(hinted.map_shape, bool)  # this map is too small for any
-  assert hinted.anchors.shape == mask.shape
+  assert hinted.kept.shape == mask.shape
   mask[1, 4] = mask[3, 1] = True
-  hinted = dataclasses.replace(hinted, anchors=mask)
+  hinted = dataclasses.replace(hinted, kept=mask.astype(np.float32))
   settings = options.Settings(samples=[1, 4])
   (before,) = colorizer.draw([plain], settings)
   (after,) = colorizer.draw([hinted], settings)
@@ -53,7 +54,7 @@ def test_samples_with_points_keep_their_anchors():
   # By the page's way, the same.
   for index, number in enumerate(settings.samples):
     anchored = hint_files.anchored(hinted, before.chroma[index])
-    assert anchored.anchors is None
+    assert anchored.kept is None
     alone = options.Settings(samples=[number])
     (sample_set,) = colorizer.draw([anchored], alone)
     np.testing.assert_array_equal(sample_set.chroma[0], after.chroma[index])
@@ -62,18 +63,45 @@ def test_samples_with_points_keep_their_anchors():
     )
 
 
-def test_a_hint_counts_where_an_anchor_would_be():
+def test_anchors_are_the_cells_without_hints():
   hinted = colorize.Colorizer(*tiny.hinted_model()).to_network_size(
     tiny.images(1, 20, 24)[0]
   )
   luminance = np.full(hinted.map_shape, 50.0, np.float32)
   known = hint_files.from_points([(3, 4, (200, 30, 40))], (20, 24), luminance)
-  mask = np.ones(hinted.map_shape, bool)
-  hinted = dataclasses.replace(hinted, hints=known.cells, anchors=mask)
+  given = known.cells[..., 2] > 0
+  hinted = dataclasses.replace(
+    hinted, hints=known.cells, kept=np.where(given, 0.0, 1.0)
+  )
   plain = np.full((*hinted.map_shape, 2), 7.0)
   cells = hint_files.anchored(hinted, plain).hints
-  given = known.cells[..., 2] > 0
   assert given.any() and not given.all() and (cells[..., 2] == 1).all()
   np.testing.assert_array_equal(cells[given], known.cells[given])
   values = 127.5 * cells[~given][:, :2] + [0.5, -0.5]
   np.testing.assert_allclose(values, 7.0, atol=1e-4)
+
+
+def test_a_fading_hint_is_mixed_with_the_sample_without_hints():
+  colorizer = colorize.Colorizer(*tiny.hinted_model())
+  hinted = colorizer.to_network_size(tiny.images(1, 20, 24)[0])
+  shape = hinted.map_shape
+  wanted = np.asarray(color.chroma_to_network(np.full((*shape, 2), 40.0)))
+  hints = np.concatenate([wanted, np.ones((*shape, 1))], -1, dtype=np.float32)
+  hints[0] = 0.0  # no hints, and no anchors either
+  kept = np.zeros(shape)
+  kept[1] = 0.25
+  hinted = dataclasses.replace(hinted, hints=hints, kept=kept)
+  plain = np.full((*shape, 2), -20.0)
+  found = hint_files.anchored(hinted, plain)
+  chroma = np.asarray(color.chroma_from_network(found.hints[..., :2]))
+  np.testing.assert_allclose(chroma[1], 0.75 * 40 - 0.25 * 20, atol=1e-4)
+  np.testing.assert_allclose(chroma[2:], 40, atol=1e-4)
+  assert not found.hints[0].any() and (found.hints[1:, :, 2] == 1).all()
+  given = dataclasses.replace(hinted, kept=kept)
+  (after,) = colorizer.draw([given], options.Settings(samples=[2]))
+  (before,) = colorizer.draw(
+    [dataclasses.replace(hinted, hints=None, kept=None)],
+    options.Settings(samples=[2]),
+  )
+  expected = np.rint(0.75 * 40 + 0.25 * before.chroma[0, 1])
+  assert np.abs(after.chroma[0, 1] - expected).max() <= 1

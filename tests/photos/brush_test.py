@@ -14,7 +14,7 @@ RED = (60.0, 40.0)
 
 
 def cells_of(stroke, luminance) -> np.ndarray:
-  return brush.paint([stroke], luminance)[1]
+  return brush.paint([stroke], luminance).is_reached
 
 
 def test_distances_are_those_of_the_cheapest_ways():
@@ -51,11 +51,11 @@ def test_a_cell_is_as_far_as_the_median_of_its_parts():
   'short,size,count',
   [
     (16, 'S', 0),
-    (16, 'M', 12),  # 48 / 60 of 16
-    (16, 'L', 16),
+    (16, 'M', 16),  # 60 / 60 of 16
+    (16, 'L', 20),
     (64, 'S', 1 + 3),  # one cell more, for the disc of `SPOT`
-    (64, 'M', 1 + 51),
-    (64, 'L', 1 + 65),
+    (64, 'M', 1 + 64),
+    (64, 'L', 1 + 81),
   ],
 )
 def test_a_size_is_a_share_of_the_short_side(short, size, count):
@@ -77,12 +77,12 @@ def test_no_size_is_the_default_size():
 
 def test_an_edge_is_as_far_as_a_long_way():
   luminance = np.full((20, 40), 50.0, np.float32)
-  luminance[:, 23:] = 50 + 41  # an edge before the third cell, 9 units away
+  luminance[:, 23:] = 50 + 53  # an edge before the third cell, 9 units away
   stroke = brush.Stroke(10, 20, RED, 'M')
   found = cells_of(stroke, luminance)
   assert found[10, 9:23].all() and not found[:, 23:].any()
-  luminance[:, 23:] = 50 + 33
-  # 9 + 33 units; each of two more cells has 3.
+  luminance[:, 23:] = 50 + 45
+  # 9 + 45 units; each of two more cells has 3.
   assert np.flatnonzero(cells_of(stroke, luminance)[10]).max() == 25
   # Its own cell counts, whatever lies around it.
   luminance[10, 20] = 120
@@ -107,7 +107,7 @@ def test_the_nearest_hint_counts_and_of_equal_ones_the_last():
     brush.Stroke(2, 2, RED, 'S'),
     brush.Stroke(2, 2, green, 'S'),
   ]
-  chroma, is_known = brush.paint(strokes, even)
+  chroma, is_known, _ = brush.paint(strokes, even)
   is_red = chroma[..., 0] > 0
   assert is_known[7].all()
   assert is_red[7, :7].all() and not is_red[7, 7:].any()
@@ -118,22 +118,24 @@ def test_the_nearest_hint_counts_and_of_equal_ones_the_last():
 def test_hints_of_one_chroma_share_their_reach_where_they_meet():
   even = np.full((32, 64), 50.0, np.float32)
   one = brush.Stroke(16, 10, RED)
-  count = brush.paint([one], even)[1].sum()
+  count = brush.paint([one], even).is_reached.sum()
   others = [one._replace(row=row, column=40) for row in (6, 26)]
-  _, both = brush.paint(others, even)
-  reach = brush.REACHES['M'] / 2**0.6 / (brush.LENGTH_COST / 32)
+  both = brush.paint(others, even).is_reached
+  reach = brush.REACHES['M'] / 2**0.56 / (brush.LENGTH_COST / 32)
   assert np.flatnonzero(both[6]).max() == 40 + int(reach)
   assert 0.8 * count < both.sum() < 1.2 * count
   green = others[1]._replace(chroma=(-40.0, 30.0))
-  apart = [brush.paint([stroke], even)[1] for stroke in (others[0], green)]
-  _, found = brush.paint([others[0], green], even)
+  apart = [
+    brush.paint([stroke], even).is_reached for stroke in (others[0], green)
+  ]
+  found = brush.paint([others[0], green], even).is_reached
   np.testing.assert_array_equal(found, apart[0] | apart[1])
 
 
 def test_chroma_stays_in_gamut_at_the_luminance_of_each_cell():
   luminance = np.tile(np.linspace(2, 98, 16, dtype=np.float32), (3, 1))
   strokes = [brush.Stroke(1, column, RED, 'S') for column in range(16)]
-  chroma, is_known = brush.paint(strokes, luminance)
+  chroma, is_known, _ = brush.paint(strokes, luminance)
   row = np.concatenate([luminance[1, :, None], chroma[1]], -1)
   assert is_known[1].all()
   assert np.asarray(color.is_in_gamut(row)).all()
@@ -148,5 +150,17 @@ def test_chroma_stays_in_gamut_at_the_luminance_of_each_cell():
 
 
 def test_no_strokes_give_nothing():
-  chroma, is_known = brush.paint([], np.full((5, 7), 50.0, np.float32))
-  assert not chroma.any() and not is_known.any()
+  found = brush.paint([], np.full((5, 7), 50.0, np.float32))
+  assert not any(x.any() for x in found)
+
+
+def test_a_hint_fades_at_the_end_of_its_reach():
+  even = np.full((64, 128), 50.0, np.float32)
+  strokes = [brush.Stroke(32, 40, RED), brush.Stroke(5, 120, (9.0, 9.0), 'S')]
+  found = brush.paint(strokes, even)
+  reach = brush.REACHES['M']
+  share = brush.distances(strokes[0], even)[32] / reach
+  expected = np.clip((1 - share) / brush.FADE, 0, 1)[:100]
+  np.testing.assert_allclose(found.weights[32, :100], expected, atol=1e-6)
+  assert found.weights[32, 40] == 1 and found.weights[5, 120] == 1
+  assert not found.weights[~found.is_reached].any()
