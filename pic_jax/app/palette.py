@@ -24,8 +24,8 @@ RADIUS = 16.0
 NUM_HUES = 12
 # Angle in the (a, b) plane of the first vivid colour, a red, in degrees.
 FIRST_HUE = 40.0
-# Values of L among which the colour stored in a pin is chosen. At smaller or
-# larger L, sRGB has few saturated colours.
+# Candidates for the L of the colour that a pin stores. At smaller or larger L,
+# sRGB has few saturated colours.
 PIN_LUMINANCES = np.arange(30.0, 91.0, 5.0, dtype=np.float32)
 # Each bin of (a, b) has 4 x 4 integer values.
 VALUES_PER_BIN = 4
@@ -46,10 +46,10 @@ class Swatch:
   Attributes:
     rgb: appearance of the colour at the spot, sRGB 0..255. It has the spot's
       luminance, and its chroma is reduced to fit into the sRGB gamut.
-    pin: colour that a pin stores, sRGB 0..255. It has the same hue and, at
-      another luminance, the full chroma. A pin with this colour gives the spot
-      the colour `rgb`. Lighter or darker cells get as much of the chroma as
-      fits into the gamut.
+    pin: colour that a pin stores, sRGB 0..255. It has the same hue, and a
+      luminance at which its chroma need not be reduced. A pin with this colour
+      gives the spot the colour `rgb`. Lighter or darker cells get as much of
+      the chroma as fits into the gamut.
   """
 
   rgb: tuple[int, int, int]
@@ -106,8 +106,8 @@ def vivid(luminance: float) -> list[Swatch]:
   )
 
 
-def here(chroma: np.ndarray, luminance: float) -> Swatch:
-  """Returns the colour of a version at a spot, for a pin "As it is here".
+def swatch_of_version(chroma: np.ndarray, luminance: float) -> Swatch:
+  """Returns the colour of a version, for the button "As it is here".
 
   Args:
     chroma: [2] (a, b) of the version in the spot's cell, Lab units.
@@ -118,7 +118,7 @@ def here(chroma: np.ndarray, luminance: float) -> Swatch:
 
 
 @jax.jit
-def bins_of(theta: jax.Array, luminance: jax.Array) -> jax.Array:
+def bin_shares(theta: jax.Array, luminance: jax.Array) -> jax.Array:
   """Sums the probabilities of a mixture over each bin of (a, b).
 
   Args:
@@ -136,7 +136,7 @@ def bins_of(theta: jax.Array, luminance: jax.Array) -> jax.Array:
   return mass.reshape(shape).sum((1, 3))
 
 
-def bins_of_samples(chroma: np.ndarray) -> np.ndarray:
+def bin_shares_of_samples(chroma: np.ndarray) -> np.ndarray:
   """Counts samples in each bin of (a, b).
 
   Args:

@@ -315,7 +315,7 @@ export class Pins {
       const {dragged} = this;
       const [u, v] = dragged?.index === index
         ? [dragged.u, dragged.v] : this.place(pin);
-      [marker.style.left, marker.style.top] = this.stage.onScreen(u, v);
+      [marker.style.left, marker.style.top] = this.stage.toCss(u, v);
     }
   }
 

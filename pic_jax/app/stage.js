@@ -39,10 +39,11 @@ export class Stage {
       /** @type {number} */ u, /** @type {number} */ v,
       /** @type {boolean} */ isDone) => {};
     this.width = this.height = 1;
-    this.share = 0.2; // of the visible picture, left of the divider
+    // Share of the visible picture that is left of the divider.
+    this.share = 0.2;
     /** @type {Map<number, Pointer>} */
     this.pointers = new Map();
-    this.hasMoved = false;
+    this.isDrag = false;
     this.u = this.v = 0.5; // the crosshair's position
     this.scale = 1;
     this.x = this.y = 0; // the position of the picture's upper left corner
@@ -77,13 +78,13 @@ export class Stage {
 
   /** The visible part: left, top, right, bottom in pixels of the photograph. */
   get box() {
-    const side = this.base * this.scale;
+    const pixel = this.base * this.scale;
     const {clientWidth, clientHeight} = this.root;
     return [
-      clamp(Math.floor(-this.x / side), 0, this.width - 1),
-      clamp(Math.floor(-this.y / side), 0, this.height - 1),
-      clamp(Math.ceil((clientWidth - this.x) / side), 1, this.width),
-      clamp(Math.ceil((clientHeight - this.y) / side), 1, this.height),
+      clamp(Math.floor(-this.x / pixel), 0, this.width - 1),
+      clamp(Math.floor(-this.y / pixel), 0, this.height - 1),
+      clamp(Math.ceil((clientWidth - this.x) / pixel), 1, this.width),
+      clamp(Math.ceil((clientHeight - this.y) / pixel), 1, this.height),
     ];
   }
 
@@ -114,7 +115,7 @@ export class Stage {
     this.root.classList.toggle('zoomed', this.scale > 1);
     setText(element('zoom-level'), `${Math.round(100 * this.scale)} %`);
     const cross = /** @type {HTMLElement} */ (this.cross.firstElementChild);
-    [cross.style.left, cross.style.top] = this.onScreen(this.u, this.v);
+    [cross.style.left, cross.style.top] = this.toCss(this.u, this.v);
     this.onPlace();
   }
 
@@ -122,10 +123,10 @@ export class Stage {
    * Returns the CSS position on the stage of a spot of the photograph.
    * @type {(u: number, v: number) => [string, string]}
    */
-  onScreen(u, v) {
-    const side = this.base * this.scale;
-    return [`${this.x + u * this.width * side}px`,
-      `${this.y + v * this.height * side}px`];
+  toCss(u, v) {
+    const pixel = this.base * this.scale;
+    return [`${this.x + u * this.width * pixel}px`,
+      `${this.y + v * this.height * pixel}px`];
   }
 
   /** Returns the left and right edge of the picture's visible part. */
@@ -177,11 +178,11 @@ export class Stage {
    * Returns a pointer's position (u, v) on the photograph.
    * @param {{clientX: number, clientY: number}} event
    */
-  on(event) {
+  photoPosition(event) {
     const [x, y] = this.at(event);
-    const side = this.base * this.scale;
-    return [(x - this.x) / (side * this.width),
-      (y - this.y) / (side * this.height)];
+    const pixel = this.base * this.scale;
+    return [(x - this.x) / (pixel * this.width),
+      (y - this.y) / (pixel * this.height)];
   }
 
   /** Listens to pointers, the wheel and the zoom buttons. */
@@ -250,9 +251,9 @@ export class Stage {
 
   /** Moves the picture until the crosshair is visible. */
   reveal() {
-    const side = this.base * this.scale;
-    const x = this.x + this.u * this.width * side;
-    const y = this.y + this.v * this.height * side;
+    const pixel = this.base * this.scale;
+    const x = this.x + this.u * this.width * pixel;
+    const y = this.y + this.v * this.height * pixel;
     this.x += clamp(x, 0, this.root.clientWidth) - x;
     this.y += clamp(y, 0, this.root.clientHeight) - y;
     this.place();
@@ -274,7 +275,7 @@ export class Stage {
       slides,
       marker: target.closest('.pin'),
     });
-    this.hasMoved = this.pointers.size > 1 || slides;
+    this.isDrag = this.pointers.size > 1 || slides;
   }
 
   /**
@@ -291,15 +292,16 @@ export class Stage {
       return;
     }
     const [dx, dy] = [0, 1].map((i) => pointer.now[i] - pointer.start[i]);
-    this.hasMoved ||= Math.hypot(dx, dy) > TAP_PIXELS;
-    if (!this.hasMoved) return;
+    this.isDrag ||= Math.hypot(dx, dy) > TAP_PIXELS;
+    if (!this.isDrag) return;
     if (pointer.marker) {
-      const [u, v] = this.on(event).map((share) => clamp(share, 0, 0.999999));
+      const [u, v] = this.photoPosition(event).map(
+        (share) => clamp(share, 0, 0.999999));
       this.onMarkerMoves(pointer.marker, u, v, false);
     } else if (pointer.slides) {
       this.slideTo(pointer.now[0]);
     } else if (this.scale === 1) {
-      // A finger scrolls the page instead, as the style sheet allows.
+      // Other pointers move the divider. A finger scrolls (CSS `touch-action`).
       if (!pointer.isTouch) this.slideTo(pointer.now[0]);
     } else {
       this.x += pointer.now[0] - before[0];
@@ -330,15 +332,15 @@ export class Stage {
     const pointer = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);
     if (!pointer) return;
-    const [u, v] = this.on(event);
+    const [u, v] = this.photoPosition(event);
     if (pointer.marker) {
-      if (this.hasMoved) {
+      if (this.isDrag) {
         this.onMarkerMoves(pointer.marker,
           clamp(u, 0, 0.999999), clamp(v, 0, 0.999999), true);
       } else {
         this.onMarkerTap(pointer.marker);
       }
-    } else if (!this.hasMoved && u >= 0 && u < 1 && v >= 0 && v < 1) {
+    } else if (!this.isDrag && u >= 0 && u < 1 && v >= 0 && v < 1) {
       [this.u, this.v] = [u, v];
       this.place();
       this.onTap(u, v);

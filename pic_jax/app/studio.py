@@ -334,7 +334,7 @@ class Studio:
     cure = None
     if found.overrun:
       row, column = found.overrun
-      swatch = palette.here(
+      swatch = palette.swatch_of_version(
         plain_chroma[row, column], float(luminance[row, column])
       )
       height, width = opened.size
@@ -487,7 +487,9 @@ class Studio:
     expected = self._expected(opened, pins, is_needed=not recipes)
     if expected is not None:
       theta, luminance = expected
-      shares.append(palette.bins_of(theta[row, column], luminance[row, column]))
+      shares.append(
+        palette.bin_shares(theta[row, column], luminance[row, column])
+      )
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
     chroma = [
       sample_set.chroma[0, row, column]
@@ -496,7 +498,7 @@ class Studio:
       or not sample_set.network_input.hints[row, column, 2]
     ]
     if chroma:
-      shares.append(palette.bins_of_samples(np.stack(chroma)))
+      shares.append(palette.bin_shares_of_samples(np.stack(chroma)))
     luminance = _luminance_at(opened, spot)
     likely = []
     if shares:
@@ -506,7 +508,7 @@ class Studio:
     here = None
     if sample_sets:
       chroma_here = self._shown(sample_sets[0].chroma[0, row, column])
-      here = palette.here(chroma_here, luminance)
+      here = palette.swatch_of_version(chroma_here, luminance)
     return {
       'likely': [dataclasses.asdict(x) for x in likely],
       'vivid': [dataclasses.asdict(x) for x in palette.vivid(luminance)],

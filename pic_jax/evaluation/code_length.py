@@ -234,7 +234,7 @@ class Coder:
     Returns:
       Chroma [B, h, w, 2] that the symbols stand for, in network units.
     """
-    net = self._model.build_embedding(gives_features=True)
+    net = self._model.build_embedding(returns_backbone_maps=True)
     embedded = net.apply({'params': params['embedding']}, luminance)
 
     def pixel_fn(

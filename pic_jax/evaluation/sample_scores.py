@@ -8,15 +8,15 @@ from pic_jax.images import color, color_statistics
 from pic_jax.model import logistic_mixture, pic
 from pic_jax.sampling import pictures
 
-# Number that is folded into an image's key for the noise of the transforms. The
-# samples of the image fold in 0, 1, 2, ...
-TRANSFORM_STREAM = 2**32 - 1
+# Number that is folded into an image's key for the noise of the probability
+# integral transform. The samples of the image fold in 0, 1, 2, ...
+CALIBRATION_STREAM = 2**32 - 1
 
 
 def score_pictures(
   model: pic.PIC, rgb: jax.Array, lab: pic.LabBatch, *, chroma: jax.Array
 ) -> dict[str, jax.Array]:
-  """Compares colourisations with the originals, without their probabilities.
+  """Computes the scores that need only pictures, not a likelihood.
 
   Args:
     model: model whose chroma grid is used.
@@ -97,7 +97,8 @@ def score_likelihood(
   Args:
     found: result of `model.score` for the originals. The theta of a pixel was
       computed from the earlier pixels of the original.
-    lab: the originals on the decoder's grid. Their values are transformed.
+    lab: the originals on the decoder's grid. The transform is computed for
+      them.
     log_prob: [B, S, h, w], log-probabilities of the samples, in nats.
     keys: [B], one PRNG key per image.
 
@@ -106,11 +107,11 @@ def score_likelihood(
   """
   original = logistic_mixture.bits_per_dim(found.on_finest_grid())
   sample_bits = logistic_mixture.bits_per_dim(log_prob).mean(1)
-  # A flat draw compiles faster; see `logistic_mixture.noise`.
+  # A one-dimensional array compiles faster; see `logistic_mixture.noise`.
   size = lab.chroma[0].size
   noise = jax.vmap(
     lambda key: jax.random.uniform(
-      jax.random.fold_in(key, TRANSFORM_STREAM), (size,)
+      jax.random.fold_in(key, CALIBRATION_STREAM), (size,)
     )
   )(keys).reshape(lab.chroma.shape)
   transformed = calibration.transform(

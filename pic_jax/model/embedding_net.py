@@ -14,8 +14,8 @@ from pic_jax.model import layers
 class EmbeddingNet(nn.Module):
   """Feed-forward network of strided convolutions and gated residual blocks.
 
-  There is no non-linearity between the stages or at the end, because every
-  block begins with one.
+  There is no non-linearity between the stages, because every block begins with
+  one, and none at the end.
 
   Attributes:
     stages: rows (width, stride, number of blocks, dilation) of Table 1. A stage
@@ -25,17 +25,17 @@ class EmbeddingNet(nn.Module):
     dropout_rate: dropout rate of the residual blocks.
     remat: whether the backward pass recomputes each block's activations.
     head_scale, head_mean: initial standard deviation and mean of the output
-      channels, one number or [features] numbers (data-dependent
+      channels, one number for all or one for each (data-dependent
       initialisation).
     dtype: dtype of all convolutions except the first; the sums of residual
       blocks are float32.
-    pooling: side of the squares that are averaged before the last stage. With a
-      backbone they are averaged before the first stage, and only the backbone
-      sees all pixels.
+    pooling: side of the windows of an average pooling before the last stage.
+      With a backbone the pooling is before the first stage, and only the
+      backbone sees all pixels.
     backbone: module that maps the whole luminance to a term that is added to
       the output of the last stage's convolution, before the blocks; or None.
     reads_hints: whether the network can read hints.
-    gives_features: whether the feature maps of the backbone are also returned.
+    returns_backbone_maps: whether the backbone's feature maps are also returned.
   """
 
   stages: tuple[tuple[int, int, int, int], ...]
@@ -49,7 +49,7 @@ class EmbeddingNet(nn.Module):
   pooling: int = 1
   backbone: nn.Module | None = None
   reads_hints: bool = False
-  gives_features: bool = False
+  returns_backbone_maps: bool = False
 
   @nn.compact
   def __call__(
@@ -66,9 +66,9 @@ class EmbeddingNet(nn.Module):
       hints: [B, h, w, 3] known chroma (see `hints`), or None.
 
     Returns:
-      The embedding [B, h, w, E] float32. If `gives_features`, a pair of the
-      embedding and the list of the backbone's feature maps from fine to coarse,
-      which is empty without a backbone.
+      The embedding [B, h, w, E] float32. If `returns_backbone_maps`, a pair of
+      the embedding and the list of the backbone's feature maps from fine to
+      coarse, which is empty without a backbone.
 
     Raises:
       ValueError: if there are hints and the network cannot read them.
@@ -79,7 +79,7 @@ class EmbeddingNet(nn.Module):
     block = layers.GatedBlock
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))
-    x, features = luminance, []
+    x, backbone_maps = luminance, []
     pooled_stage = len(self.stages) - 1 if self.backbone is None else 0
     for stage, (width, stride, num_blocks, dilation) in enumerate(self.stages):
       # The first convolution reads the grey values in float32.
@@ -91,7 +91,7 @@ class EmbeddingNet(nn.Module):
       x = conv(width, stride=stride, dtype=dtype, name=f'stage_{stage}')(x)
       x = x.astype(jnp.float32)
       if is_last and self.backbone is not None:
-        projected, features = self.backbone(luminance, x.shape[1:3])
+        projected, backbone_maps = self.backbone(luminance, x.shape[1:3])
         x = x + projected
       if is_last:
         x = self._add_hints(x, hints)
@@ -111,7 +111,7 @@ class EmbeddingNet(nn.Module):
       name='head',
     )
     embedded = head(x).astype(jnp.float32)
-    return (embedded, features) if self.gives_features else embedded
+    return (embedded, backbone_maps) if self.returns_backbone_maps else embedded
 
   def _add_hints(self, x: jax.Array, hints: jax.Array | None) -> jax.Array:
     """Adds a convolution of the hints [B, h, w, 3] to x.

@@ -15,16 +15,16 @@ def noise(key: jax.Array, height: int, width: int) -> jax.Array:
     height, width: h and w, the sides of the coarse map.
 
   Returns:
-    [h, w, 8 + 4 (K + 2)] float32: Gumbel noise for the four offsets q of a and
-    of b, then for each of x0 to x3 the K + 2 numbers of
+    [h, w, 8 + 4 (K + 2)] float32: Gumbel noise for the four possible values of
+    q, for a and then for b; then for each of x0 to x3 the K + 2 numbers of
     `logistic_mixture.noise`.
   """
   shape = (height, width, 8 + 4 * (level_likelihood.NUM_COMPONENTS + 2))
   bits = jax.random.bits(key, (int(np.prod(shape)),), jnp.uint32)
   bits = bits.reshape(shape)
-  # `noise_from_bits` converts the last two of its numbers to logistic noise.
-  # The offsets need only Gumbel noise, so two spare numbers are appended to
-  # their bits, and dropped after the conversion.
+  # `noise_from_bits` converts the last two inputs to logistic noise, and all
+  # others to Gumbel noise. q needs only Gumbel noise, so two spare inputs are
+  # appended to its bits, and dropped after the conversion.
   values = bits[..., 8:].reshape(
     height, width, 4, level_likelihood.NUM_COMPONENTS + 2
   )
@@ -125,7 +125,7 @@ def _value_noise(noise: jax.Array, index: int) -> jax.Array:
 def sample_second(
   stages: level_likelihood.Stages,
   cells: level_likelihood.Cells,
-  first: tuple[jax.Array, jax.Array],
+  q_and_x0: tuple[jax.Array, jax.Array],
   *,
   noise: jax.Array,
   hints: jax.Array | None = None,
@@ -134,23 +134,25 @@ def sample_second(
   """Draws x1, x2 and x3.
 
   Args:
-    stages: outputs of the network; the second stage has read `first`.
+    stages: outputs of the network. q and x0 were inputs of the second stage.
     cells: the coarse map.
-    first: q and x0, as returned by `sample_first`.
+    q_and_x0: q and x0, as returned by `sample_first`.
     noise, hints, num_values: see `sample_first`.
 
   Returns:
     [..., h, w, 4, 2] x0 to x3, integers in float32.
   """
-  q, x0 = first
+  q, x0 = q_and_x0
   theta = level_likelihood.mixtures(stages)
-  interval_1, interval_2, interval_3 = level_likelihood.second_intervals(
-    stages.second, cells, q, x0=x0, num_values=num_values
+  interval_1, interval_2_given, interval_3_given = (
+    level_likelihood.second_intervals(
+      stages.second, cells, q, x0=x0, num_values=num_values
+    )
   )
   x1 = _draw_value(theta[1], _value_noise(noise, 1), interval_1)
   x1 = _put_hints(x1, hints, 1)
-  x2 = _draw_value(theta[2], _value_noise(noise, 2), interval_2(x1))
+  x2 = _draw_value(theta[2], _value_noise(noise, 2), interval_2_given(x1))
   x2 = _put_hints(x2, hints, 2)
-  x3 = _draw_value(theta[3], _value_noise(noise, 3), interval_3(x1, x2))
+  x3 = _draw_value(theta[3], _value_noise(noise, 3), interval_3_given(x1, x2))
   x3 = _put_hints(x3, hints, 3)
   return jnp.stack([x0, x1, x2, x3], -2)

@@ -98,7 +98,7 @@ def with_levels(
   """
   expected = shapes(model, model.coarsest_factor)
   missing = sorted(expected.keys() - params.keys())
-  net = model.build_embedding(gives_features=True)
+  net = model.build_embedding(returns_backbone_maps=True)
   embedding, features = jax.jit(net.apply)(
     {'params': params['embedding']}, batch.luminance
   )

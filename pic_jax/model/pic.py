@@ -273,12 +273,12 @@ class PIC(nn.Module):
 
   @nn.nowrap  # so that an unbound module can build it
   def build_embedding(
-    self, gives_features: bool = False
+    self, returns_backbone_maps: bool = False
   ) -> embedding_net.EmbeddingNet:
     """Builds the embedding network; its parameters are `params['embedding']`.
 
     Args:
-      gives_features: see `EmbeddingNet`.
+      returns_backbone_maps: see `EmbeddingNet`.
 
     Raises:
       ValueError: if `embedding_features` is smaller than the width of theta.
@@ -297,7 +297,7 @@ class PIC(nn.Module):
       reads_hints=self.hint_share > 0,
       pooling=self.coarsest_factor // strides,
       backbone=backbone_embedding.build(self),
-      gives_features=gives_features,
+      returns_backbone_maps=returns_backbone_maps,
       gated=self.gated,
       dropout_rate=self.dropout_rate,
       remat=self.remat,
@@ -336,7 +336,7 @@ class PIC(nn.Module):
     )
 
   def setup(self) -> None:
-    self.embedding = self.build_embedding(gives_features=self.levels > 0)
+    self.embedding = self.build_embedding(returns_backbone_maps=self.levels > 0)
     if self.has_decoder:
       self.decoder = self.build_decoder()
     for level in range(1, self.levels + 1):

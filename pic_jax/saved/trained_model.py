@@ -151,8 +151,9 @@ def _workdir_around(path: pathlib.Path) -> str:
     path: path without a checkpoint.
 
   Returns:
-    The workdir for its config or its folder of checkpoints, 'workdir@step' for
-    the folder of one checkpoint, or '' for any other path.
+    If the path is the config or the folder of checkpoints of a workdir, the
+    workdir; if it is the folder of one checkpoint, 'workdir@step'; otherwise
+    ''.
   """
   if not path.exists():
     return ''

@@ -81,7 +81,7 @@ def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
 
 
 def average(mean: Any, new: Any, decay: jax.Array) -> Any:
-  """Updates an exponential moving average; constant values stay exact."""
+  """Updates an exponential moving average; equal values stay unchanged."""
   return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
@@ -95,8 +95,9 @@ class Recipe(NamedTuple):
     film_share: share of the images that are rendered as on old film; see
       `film.through_film`.
     frozen: names of the networks (keys of the parameters) that do not learn.
-    levels_taught: [B] number of finer levels that each row of the global batch
-      teaches; None if every row teaches all levels.
+    levels_taught: [B] for each image of the global batch, the finest level to
+      whose loss it contributes (0 is the coarsest); None if every image
+      contributes to all levels.
   """
 
   ema_decay: float
@@ -115,7 +116,9 @@ def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
 
 
 def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
-  """Computes the bits of each level per unknown chroma value of the finest map.
+  """Divides the bits of each level by the number of unknown chroma values.
+
+  These are the values of the finest map that are not hints.
 
   Args:
     scores: log-probabilities of a batch.
@@ -132,16 +135,17 @@ def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
 
 
 def _row_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
-  """Computes the weights with which the rows of this device teach a level.
+  """Computes the weights of the images of this device in the loss of a level.
 
-  The weight is 0 for a row that does not teach the level. For other rows it is
-  1 / (share of the global batch that teaches the level). The weighted mean over
-  all rows of all devices is therefore the mean over the rows that teach it.
+  The weight is 0 for an image that does not contribute to the level, and 1 /
+  (share of the global batch that contributes) for all others. The weighted mean
+  over all images of all devices is therefore the mean over those that
+  contribute.
 
   Args:
     recipe: settings of the step.
     level: index of the level; 0 is the coarsest.
-    size: number of rows on this device.
+    size: number of images on this device.
 
   Returns:
     Weights [size].
@@ -197,7 +201,7 @@ def loss_fn(
       num_unknown = (1.0 - hint_map[..., 2]).sum((1, 2))
     parts: dict[str, jax.Array] = {}
     for level, bits in enumerate(_level_bits(scores, num_unknown)):
-      # The bits of a frozen decoder are left out, which saves their gradients.
+      # Without the bits of a frozen decoder, their gradients are not computed.
       if level or 'decoder' not in recipe.frozen:
         weights = _row_weights(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
@@ -207,7 +211,8 @@ def loss_fn(
       parts['embedding_bits_per_dim'] = _embedding_bits(
         model, scores, lab, hint_map=hint_map
       )
-      # This keeps the ratio to the decoder's bits the same as without levels.
+      # The decoder's bits were divided by the size of the finest map, which has
+      # 4**levels times as many cells as the decoder's. So these are, too.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}

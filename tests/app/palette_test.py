@@ -13,7 +13,7 @@ def bins(*peaks):
   """Shares of (a, b) in Lab units."""
   shares = np.zeros((64, 64))
   for chroma, share in peaks:
-    one = palette.bins_of_samples(np.array([chroma], float))
+    one = palette.bin_shares_of_samples(np.array([chroma], float))
     assert one.sum() == pytest.approx(1) and one.max() == 1
     shares += share * one
   return shares
@@ -23,7 +23,7 @@ def test_bins_sum_the_exact_pmf():
   rng = np.random.default_rng(0)
   theta = rng.normal(0, 1, 16).astype(np.float32)
   luminance = np.array([0.3], np.float32)
-  shares = np.asarray(palette.bins_of(theta, luminance))
+  shares = np.asarray(palette.bin_shares(theta, luminance))
   assert shares.sum() == pytest.approx(1, abs=1e-4)
   # One bin by hand: a in -7..-4, b in 0..3 (bins begin at -127 and -128).
   a, b = np.mgrid[-7:-3, 0:4]
@@ -89,6 +89,6 @@ def test_pins_hold_the_chroma_that_the_spot_is_too_dark_for():
 
 @pytest.mark.parametrize('chroma', [(20, -30), (0, 0), (-35, 12)])
 def test_as_it_is_here_is_the_colour_of_the_version(chroma):
-  swatch = palette.here(np.array(chroma), 60.0)
+  swatch = palette.swatch_of_version(np.array(chroma), 60.0)
   assert swatch.rgb == swatch.pin
   np.testing.assert_allclose(lab_of(swatch.pin), (60, *chroma), atol=1)

@@ -212,7 +212,7 @@ def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
   _, found = client.ask('POST', path, asked)
   heres = [
     list(
-      palette.here(
+      palette.swatch_of_version(
         chroma[row, column], opened.network_input.luminance[y, x]
       ).pin
     )

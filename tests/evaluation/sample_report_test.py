@@ -226,7 +226,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
     np.testing.assert_allclose(report[name], np.mean(values), rtol=1e-4)
   noise = jax.vmap(
     lambda key: jax.random.uniform(
-      jax.random.fold_in(key, sample_scores.TRANSFORM_STREAM),
+      jax.random.fold_in(key, sample_scores.CALIBRATION_STREAM),
       lab.chroma.shape[1:],
     )
   )(keys)

@@ -21,7 +21,7 @@ def test_all_that_is_far_from_every_hint_is_an_anchor():
   luminance[:, 10:] = 120.0  # at most 39 units before this edge
   found = anchors.cells([stroke], luminance)
   assert not found[:, :10].any() and found[:, 10:].all()
-  # Two hints of one colour share their reach: 60 / 2 ** 0.56 + 4 are 11.9 cells.
+  # Two hints of one colour share their reach: 60 / 2 ** 0.56 + 4, 11.9 cells.
   luminance[:] = 50.0
   found = anchors.cells([stroke, brush.Stroke(7, 5, RED)], luminance)
   assert np.flatnonzero(found[7]).tolist() == list(range(17, 32))
