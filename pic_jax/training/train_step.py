@@ -211,8 +211,7 @@ def loss_fn(
       parts['embedding_bits_per_dim'] = _embedding_bits(
         model, scores, lab, hint_map=hint_map
       )
-      # The decoder's bits were divided by the size of the finest map, which has
-      # 4**levels times as many cells as the decoder's. So these are, too.
+      # As the bits of the decoder, relative to the size of the finest map.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}
