@@ -38,7 +38,8 @@ class PinScore(NamedTuple):
 
   Attributes:
     taken: 0..1, how fully the cells near the pins took the pins' colours: mean
-      over pins, without the cells that the brushes set. 1 if there are no pins.
+      over pins, each without the cells to which other pins give other colours.
+      1 if there are no pins.
     spill: mean amount in Lab units by which outside cells are nearer to a pin's
       colour than without pins.
     overrun: (row, column) of a cell in the middle of the area to which a
@@ -107,22 +108,24 @@ def score(
   cells = brush.in_cells(luminance, cell_side).mean((1, 3))
   shares, objects = [], np.zeros(shape, bool)
   shift, ran_over = np.zeros(shape), np.zeros(shape, bool)
-  is_given = brush.paint(strokes, luminance, cell_side).is_reached
+  painted = brush.paint(strokes, luminance, cell_side)
   for stroke in strokes:
     wanted = _wanted(stroke, cells)
     difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
-    objects |= distance <= FAR
     reach = brush.REACHES[stroke.size or brush.DEFAULT_SIZE] + anchors.MARGIN
-    near = distance <= max(REACH, reach)
+    objects |= distance <= max(FAR, reach)
+    # Other pins may rightly give other colours to cells near this pin.
+    is_other = np.linalg.norm(painted.chroma - wanted, axis=-1) > 1.0
+    near = (distance <= max(REACH, reach)) & ~(painted.is_reached & is_other)
     taken = 1.0 - np.clip((difference - SAME) / (OTHER - SAME), 0.0, 1.0)
-    shares.append(taken[near].mean())
+    shares.append(taken[near].mean() if near.any() else 1.0)
     if np.linalg.norm(stroke.chroma) < GREY:
       continue
     nearer = np.linalg.norm(plain - wanted, axis=-1) - difference
     shift = np.maximum(shift, nearer)
     ran_over |= (nearer > MOVED) & (difference < NEAR)
-  outside = ~(objects | is_given)
+  outside = ~(objects | painted.is_reached)
   ran_over &= outside
   is_much = ran_over.sum() >= max(2, MIN_OVERRUN * ran_over.size)
   return PinScore(

@@ -8,6 +8,7 @@ the command line.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import threading
 import zipfile
@@ -277,6 +278,16 @@ class Studio:
       opened.network_input, pins, opened.size, saturation=self._saturation
     )
 
+  def _is_pinned(
+    self,
+    opened: opened_photograph.Opened,
+    pins: sample_recipe.Pins,
+    cell: tuple[int, int],
+  ) -> bool:
+    """Tests whether pins give a cell (row, column) its colour."""
+    hints = hint_files.without_faded(self._with_pins(opened, pins)).hints
+    return hints is not None and bool(hints[(*cell, 2)])
+
   def show(
     self, opened: opened_photograph.Opened, recipe: sample_recipe.Recipe
   ) -> tuple[dict[str, Any], bytes]:
@@ -480,9 +491,8 @@ class Studio:
     Raises:
       UserError: if the spot or a pin lies outside the photograph.
     """
-    row, column = hint_files.cell_at(
-      spot, opened.size, opened.network_input.map_shape
-    )
+    map_shape = opened.network_input.map_shape
+    row, column = cell = hint_files.cell_at(spot, opened.size, map_shape)
     shares = []
     expected = self._expected(opened, pins, is_needed=not recipes)
     if expected is not None:
@@ -490,12 +500,14 @@ class Studio:
       shares.append(
         palette.bin_shares(theta[row, column], luminance[row, column])
       )
+    is_pinned = functools.cache(
+      lambda some: self._is_pinned(opened, some, cell)
+    )
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
     chroma = [
       sample_set.chroma[0, row, column]
-      for sample_set in sample_sets
-      if sample_set.network_input.hints is None
-      or not sample_set.network_input.hints[row, column, 2]
+      for recipe, sample_set in zip(recipes, sample_sets, strict=True)
+      if not is_pinned(recipe.pins)
     ]
     if chroma:
       shares.append(palette.bin_shares_of_samples(np.stack(chroma)))

@@ -35,7 +35,7 @@ class EmbeddingNet(nn.Module):
     backbone: module that maps the whole luminance to a term that is added to
       the output of the last stage's convolution, before the blocks; or None.
     reads_hints: whether the network can read hints.
-    returns_backbone_maps: whether feature maps of the backbone are returned too.
+    returns_backbone_maps: whether the backbone's feature maps are returned too.
   """
 
   stages: tuple[tuple[int, int, int, int], ...]

@@ -148,7 +148,8 @@ class Painted(NamedTuple):
       reaches.
     is_reached: [h, w] bool, True where a hint reaches.
     weights: [h, w] weight of `chroma`, from 1 near a hint to 0 at the end of
-      its reach. The rest is the chroma of the sample without hints.
+      its reach, the largest of all hints. The rest is the chroma of the sample
+      without hints.
   """
 
   chroma: np.ndarray
@@ -172,7 +173,7 @@ def paint(
   cells = in_cells(luminance, cell_side).mean((1, 3))
   chroma = np.zeros((*cells.shape, 2), np.float32)
   nearest = np.full(cells.shape, np.inf)
-  weights = np.zeros(cells.shape, np.float32)
+  weights = np.zeros(cells.shape)
   for stroke, (distance, reach) in zip(
     strokes, reaches(strokes, luminance, cell_side), strict=True
   ):
@@ -180,7 +181,9 @@ def paint(
     chroma[is_reached] = stroke.chroma
     nearest[is_reached] = distance[is_reached]
     fade = np.clip((reach - distance) / (FADE * reach), 0.0, 1.0)
-    weights[is_reached] = fade[is_reached]
+    # Where a hint fades into the reach of another one, the sample's own chroma
+    # must not show between them.
+    weights = np.maximum(weights, fade)
   lab = np.concatenate([cells[..., None], chroma], -1).astype(np.float32)
   return Painted(
     any_shape.within_gamut(lab)[..., 1:], np.isfinite(nearest), weights

@@ -380,6 +380,7 @@ class Colorizer:
       Bits/dim of each photograph; None for grey photographs, on which the model
       is not run.
     """
+    inputs = list(map(hint_files.without_faded, inputs))
     bits: list[float | None] = [None] * len(inputs)
     coloured = {
       i: network_input.chroma
@@ -405,7 +406,7 @@ class Colorizer:
     """
     if not self.model.embedding_has_likelihood:
       return None
-    return self._programs.expect(network_input)
+    return self._programs.expect(hint_files.without_faded(network_input))
 
   @_on_devices
   def render(

@@ -269,8 +269,8 @@ def anchored(
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
-    The photograph with `kept` None. Each anchor without a hint has become a
-    hint with the chroma of this cell in `plain`.
+    The photograph with `kept` None. Each cell that keeps a share of its chroma
+    in `plain` has become a hint with the mixed chroma; anchors keep all of it.
   """
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:
@@ -284,6 +284,23 @@ def anchored(
   return dataclasses.replace(
     network_input,
     hints=np.concatenate([values * is_known, is_known], -1, dtype=np.float32),
+    kept=None,
+  )
+
+
+def without_faded(
+  network_input: network_size.NetworkInput,
+) -> network_size.NetworkInput:
+  """Removes the hints of cells in which they have faded by more than a half.
+
+  This is for predictions that know no sample with which hints could be mixed.
+  """
+  hints, kept = network_input.hints, network_input.kept
+  if hints is None or kept is None:
+    return network_input
+  return dataclasses.replace(
+    network_input,
+    hints=np.where((kept <= 0.5)[..., None], hints, np.float32(0)),
     kept=None,
   )
 

@@ -115,8 +115,8 @@ def init_from(
   Networks of the trained model that this model lacks are dropped. A smaller
   trained model grows to the size of this model and keeps its function
   (see `growth`). If several trained models are named, each network is that of
-  the first one that has it. Missing finer levels are initialised at random,
-  with scales from the first global batch.
+  the first one that has it, and only the first one can grow. Missing finer
+  levels are initialised at random, with scales from the first global batch.
 
   Args:
     config: config of the run.
@@ -125,10 +125,16 @@ def init_from(
     images: training images.
 
   Raises:
+    UserError: if the list of trained models has an empty entry.
     RunError: if there is no such trained model, or it cannot grow to the size
       of `model`.
   """
   source, *others = paths.split(config.training.init_from)
+  if not all([source, *others]):
+    raise errors.UserError(
+      '`training.init_from` has an empty entry: '
+      f'{config.training.init_from!r}. Remove the extra comma.'
+    )
   params, source_config, step = trained_model.load_trained(source)
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(
@@ -145,13 +151,14 @@ def init_from(
   missing = sorted(shapes.keys() - params.keys())
   if missing and all(name.startswith('level_') for name in missing):
     terminal.say(
-      f'{source} has no {", ".join(missing)}: initialised at random.'
+      f'{config.training.init_from} has no {", ".join(missing)}: initialised '
+      'at random.'
     )
     first_batch = model.split_lab(_first_batch(config, images))
     params = parameters.with_levels(
       model, params, first_batch, seed=config.training.seed
     )
-  parameter_check.check_fit(params, shapes, source)
+  parameter_check.check_fit(params, shapes, config.training.init_from)
   terminal.say(f'Starting from {source}, step {step}, with a fresh optimiser.')
   return params
 

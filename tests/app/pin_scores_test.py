@@ -83,6 +83,22 @@ def test_a_large_brush_is_also_scored_by_what_lies_just_beyond_it():
   found = pin_scores.score([pin], luminance, chroma, plain=plain).taken
   near = brush.distances(pin, luminance) <= brush.REACHES['L'] + anchors.MARGIN
   assert found == pytest.approx(is_reached.sum() / near.sum()) and found < 1
+  chroma[near] = RED
+  found = pin_scores.score([pin], luminance, chroma, plain=plain)
+  assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)
+
+
+def test_cells_of_another_pin_are_no_misses():
+  luminance = np.full((16, 48), 50.0, np.float32)
+  pins = [
+    brush.Stroke(8, 15, RED),
+    brush.Stroke(8, 20, (-45.0, 45.0)),
+    brush.Stroke(8, 25, (30.0, -50.0)),
+  ]
+  painted = brush.paint(pins, luminance)
+  plain = np.zeros((16, 48, 2), np.float32)
+  chroma = np.where(painted.is_reached[..., None], painted.chroma, plain)
+  assert pin_scores.score(pins, luminance, chroma, plain=plain).taken > 0.85
 
 
 def test_a_grey_pin_runs_over_nothing():

@@ -164,3 +164,12 @@ def test_a_hint_fades_at_the_end_of_its_reach():
   np.testing.assert_allclose(found.weights[32, :100], expected, atol=1e-6)
   assert found.weights[32, 40] == 1 and found.weights[5, 120] == 1
   assert not found.weights[~found.is_reached].any()
+
+
+def test_hints_that_meet_do_not_fade_into_each_other():
+  even = np.full((32, 96), 50.0, np.float32)
+  red = [brush.Stroke(row, 30, RED) for row in (8, 24)]  # which reach less far
+  other = brush.Stroke(16, 55, (-40.0, 30.0))
+  alone = brush.paint([other], even).weights
+  weights = brush.paint([*red, other], even).weights
+  assert (weights >= alone).all() and (weights[:, 32:75] > 0.9).all()

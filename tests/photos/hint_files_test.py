@@ -47,12 +47,12 @@ def test_points_give_the_cell_that_they_lie_in():
 
 
 def test_points_are_brushes():
-  even = np.full((16, 24), 50.0, np.float32)
+  even = np.full((16, 64), 50.0, np.float32)
   counts = [
-    hint_files.from_points([(16, 9, RED, size)], (20, 32), even).cells[..., 2]
+    hint_files.from_points([(16, 9, RED, size)], (20, 80), even).cells[..., 2]
     for size in ('', 'S', 'M', 'L')
   ]
-  assert [count.sum() for count in counts] == [384, 1, 384, 384]
+  assert [count.sum() for count in counts] == [430, 1, 430, 498]
   np.testing.assert_array_equal(counts[0], counts[2])
 
 

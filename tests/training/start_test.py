@@ -43,3 +43,6 @@ def test_networks_that_the_first_trained_model_lacks_come_from_the_second(
   config.training.init_from = f'{both},{coarse}'
   with pytest.raises(errors.RunError, match='coarse.*Leave it out'):
     start.init_from(config, model, shapes, images=None)
+  config.training.init_from = f'{coarse},'
+  with pytest.raises(errors.UserError, match="empty entry: '.*,'"):
+    start.init_from(config, model, shapes, images=None)
