@@ -11,7 +11,7 @@ import numpy as np
 from pic_jax.images import any_shape
 
 # Largest distance (see `distances`) to which a brush of each size reaches.
-REACHES = {'S': 3.0, 'M': 60.0, 'L': 76.0}
+REACHES = {'S': 3.0, 'M': 56.0, 'L': 71.0}
 DEFAULT_SIZE = 'M'
 # Share of its reach, at the end, over which a hint fades into the chroma that
 # the sample has without hints. Objects that are larger than the reach would

@@ -15,13 +15,13 @@ def test_all_that_is_far_from_every_hint_is_an_anchor():
   luminance = np.full((16, 32), 50.0, np.float32)
   assert anchors.cells([], luminance).all()
   stroke = brush.Stroke(7, 3, RED)
-  # On even luminance 60 + 4 units are 17.1 cells.
+  # On even luminance 56 + 4 units are 16.0 cells.
   found = anchors.cells([stroke], luminance)
-  assert np.flatnonzero(found[7]).tolist() == list(range(21, 32))
+  assert np.flatnonzero(found[7]).tolist() == list(range(20, 32))
   luminance[:, 10:] = 120.0  # at most 39 units before this edge
   found = anchors.cells([stroke], luminance)
   assert not found[:, :10].any() and found[:, 10:].all()
-  # Two hints of one colour share their reach: 60 / 2 ** 0.56 + 4, 11.9 cells.
+  # Two hints of one colour share their reach: 56 / 2 ** 0.56 + 4, 11.2 cells.
   luminance[:] = 50.0
   found = anchors.cells([stroke, brush.Stroke(7, 5, RED)], luminance)
   assert np.flatnonzero(found[7]).tolist() == list(range(17, 32))

@@ -51,11 +51,11 @@ def test_a_cell_is_as_far_as_the_median_of_its_parts():
   'short,size,count',
   [
     (16, 'S', 0),
-    (16, 'M', 16),  # 60 / 60 of 16
-    (16, 'L', 20),
+    (16, 'M', 14),  # 56 / 60 of 16
+    (16, 'L', 18),
     (64, 'S', 1 + 3),  # one cell more, for the disc of `SPOT`
-    (64, 'M', 1 + 64),
-    (64, 'L', 1 + 81),
+    (64, 'M', 1 + 59),
+    (64, 'L', 1 + 75),
   ],
 )
 def test_a_size_is_a_share_of_the_short_side(short, size, count):
@@ -77,12 +77,12 @@ def test_no_size_is_the_default_size():
 
 def test_an_edge_is_as_far_as_a_long_way():
   luminance = np.full((20, 40), 50.0, np.float32)
-  luminance[:, 23:] = 50 + 53  # an edge before the third cell, 9 units away
+  luminance[:, 23:] = 50 + 49  # an edge before the third cell, 9 units away
   stroke = brush.Stroke(10, 20, RED, 'M')
   found = cells_of(stroke, luminance)
   assert found[10, 9:23].all() and not found[:, 23:].any()
-  luminance[:, 23:] = 50 + 45
-  # 9 + 45 units; each of two more cells has 3.
+  luminance[:, 23:] = 50 + 41
+  # 9 + 41 units; each of two more cells has 3.
   assert np.flatnonzero(cells_of(stroke, luminance)[10]).max() == 25
   # Its own cell counts, whatever lies around it.
   luminance[10, 20] = 120
