@@ -114,7 +114,7 @@ def score(
     difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
     reach = brush.REACHES[stroke.size or brush.DEFAULT_SIZE] + anchors.MARGIN
-    objects |= distance <= max(FAR, reach)
+    objects |= distance <= FAR
     # Other pins may rightly give other colours to cells near this pin.
     is_other = np.linalg.norm(painted.chroma - wanted, axis=-1) > 1.0
     near = (distance <= max(REACH, reach)) & ~(painted.is_reached & is_other)

@@ -193,6 +193,9 @@ def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
   assert palette(pins=[pin(11, 12, '#c81e28')]) != alone
   pinned = [recipe | {'pins': [pin(9, 12, '#c81e28')]} for recipe in recipes]
   assert palette(recipes=pinned) == alone
+  # Far from its pin, a sample keeps what it had there, and says it again.
+  far = [recipe | {'pins': [pin(25, 1, '#c81e28', 'S')]} for recipe in recipes]
+  assert palette(recipes=far) == drawn
 
 
 def test_the_colour_that_is_here_is_that_of_the_version_looked_at(

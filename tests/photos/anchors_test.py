@@ -105,3 +105,17 @@ def test_a_fading_hint_is_mixed_with_the_sample_without_hints():
   )
   expected = np.rint(0.75 * 40 + 0.25 * before.chroma[0, 1])
   assert np.abs(after.chroma[0, 1] - expected).max() <= 1
+
+
+def test_predictions_without_samples_read_no_hints_that_have_faded():
+  colorizer = colorize.Colorizer(*tiny.hinted_model())
+  plain = colorizer.to_network_size(tiny.images(1, 20, 24)[0])
+  hinted = colorizer.add_hints(plain, [(3, 4, (200, 30, 40), 'S')])
+  faded = dataclasses.replace(hinted, kept=np.full(hinted.map_shape, 0.6))
+  strong = dataclasses.replace(hinted, kept=np.full(hinted.map_shape, 0.4))
+  expected = [colorizer.expect(x)[0] for x in (plain, faded, hinted, strong)]
+  np.testing.assert_array_equal(expected[0], expected[1])
+  np.testing.assert_array_equal(expected[2], expected[3])
+  assert (expected[1] != expected[2]).any()
+  bits = colorizer.score_originals([plain, faded, hinted, strong])
+  assert bits[0] == bits[1] != bits[2] == bits[3]

@@ -172,7 +172,7 @@ def test_train_resume_eval_sample_and_export_from_the_command_line(tmp_path):
 def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
   params, config, step = trained_model.load_trained('cifar10')
   with config.unlocked():
-    config.training.init_from = str(tmp_path / 'first@7')
+    config.training.init_from = f'{tmp_path}/first@7,{tmp_path}/second'
     config.data.data_dir = str(tmp_path / 'mine')
     config.data.mixture = ((0.5, 'array', str(tmp_path / 'more'), 'train'),)
   mine, exported = tmp_path / 'mine.safetensors', tmp_path / 'out.safetensors'
@@ -186,7 +186,7 @@ def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
   assert result.returncode == 0, result.stderr
   assert str(tmp_path).encode() not in exported.read_bytes()
   config = trained_model.load_config(str(exported))
-  assert config.training.init_from == 'first@7'
+  assert config.training.init_from == 'first@7,second'
   found = trained_model.load_recommended(str(exported))
   assert (found.temperature, found.guidance) == (0.7, 0.2)
   assert config.data.data_dir == 'mine'
