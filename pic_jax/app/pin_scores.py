@@ -17,9 +17,9 @@ from pic_jax.photos import anchors, brush
 # further, and just beyond it (see `anchors.MARGIN`). Cells beyond `FAR` count
 # as outside, and the cells between are not scored. On hand-drawn outlines of 19
 # objects, two positions in each (scripts/measure_pins.py), the cells within
-# `REACH` cover 0.73 of the object, and 0.74 of them are on it. The cells within
+# `REACH` cover 0.75 of the object, and 0.74 of them are on it. The cells within
 # `FAR` cover 0.85.
-REACH, FAR = 60.0, 76.0
+REACH, FAR = 50.0, 62.0
 # Distances in (a, b) from a pin's colour, Lab units. A cell has taken the
 # colour fully up to `SAME`, not at all from `OTHER` on, and partly between.
 SAME, OTHER = 5.0, 45.0
@@ -114,7 +114,7 @@ def score(
     difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
     reach = brush.REACHES[stroke.size or brush.DEFAULT_SIZE] + anchors.MARGIN
-    objects |= distance <= FAR
+    objects |= distance <= max(FAR, reach)
     # Other pins may rightly give other colours to cells near this pin.
     is_other = np.linalg.norm(painted.chroma - wanted, axis=-1) > 1.0
     near = (distance <= max(REACH, reach)) & ~(painted.is_reached & is_other)

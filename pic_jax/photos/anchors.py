@@ -10,8 +10,12 @@ import numpy as np
 
 from pic_jax.photos import brush
 
-# Anchors are whole squares of a grid with GRID squares along the short side of
-# the map. So no cell of a coarser map mixes the chroma of a hint and an anchor.
+# A sample keeps its chroma in whole squares of a grid with FINE_GRID squares
+# along the short side of the map. Only the finer levels of a model read these
+# squares as hints.
+FINE_GRID = 32
+# Anchors, which the decoder reads too, are whole squares of a coarser grid. So
+# no cell of the decoder's map mixes the chroma of a hint and an anchor.
 GRID = 16
 # The object of a hint may extend by this distance (`brush.distances`) beyond
 # the cells that the hint reaches, so these are no anchors.
@@ -21,9 +25,9 @@ MARGIN = 4.0
 def cells(
   strokes: list[brush.Stroke], luminance: np.ndarray, cell_side: int = 1
 ) -> np.ndarray:
-  """Returns a mask of the anchors.
+  """Returns a mask of the cells that keep their chroma.
 
-  A square of the grid is an anchor if all of its cells are far from all hints.
+  All cells of their square of the fine grid are far from all hints.
 
   Args:
     strokes: the hints.
@@ -31,13 +35,27 @@ def cells(
     cell_side: side of a cell in pixels of `luminance`.
 
   Returns:
-    [h, w] bool, True for anchors.
+    [h, w] bool, True for cells that keep their chroma.
   """
   height, width = (side // cell_side for side in luminance.shape)
   is_near = np.zeros((height, width), bool)
   for distance, reach in brush.reaches(strokes, luminance, cell_side):
     is_near |= distance <= reach + MARGIN
+  return whole_squares(~is_near, FINE_GRID)
+
+
+def whole_squares(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
+  """Returns the part of a mask that consists of whole squares of a grid.
+
+  Args:
+    mask: [h, w] bool.
+    grid: number of squares along the short side of the map.
+
+  Returns:
+    [h, w] bool, True in squares in which the whole mask is True.
+  """
+  height, width = mask.shape
   rows, columns = np.ogrid[:height, :width]
   short = min(height, width)
-  squares = (rows * GRID // short) * (GRID * width) + columns * GRID // short
-  return ~np.isin(squares, squares[is_near])
+  squares = (rows * grid // short) * (grid * width) + columns * grid // short
+  return ~np.isin(squares, squares[~mask])

@@ -7,21 +7,26 @@ colour of a single cell, it often leaves the rest of the object unchanged.
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from pic_jax.images import any_shape
 
 # Largest distance (see `distances`) to which a brush of each size reaches.
-REACHES = {'S': 3.0, 'M': 56.0, 'L': 71.0}
+REACHES = {'S': 3.0, 'M': 48.0, 'L': 61.0}
 DEFAULT_SIZE = 'M'
 # Share of its reach, at the end, over which a hint fades into the chroma that
 # the sample has without hints. Objects that are larger than the reach would
 # otherwise be cut in two by an edge.
 FADE = 0.13
 # Of n hints of one chroma that meet, each reaches 1 / n ** SHARING as far.
-SHARING = 0.56
+SHARING = 0.55
 # Radius of a disc around a hint, as a fraction of the short side. Distances in
 # the disc are 0, because the luminance of a single pixel may be untypical.
 SPOT = 0.03
+# Side of the windows of a median filter, as a fraction of the short side. The
+# filter removes texture and grain before paths are measured, and keeps edges.
+# Without it, all paths over grass, fur or film grain would be long.
+MEDIAN = 0.03
 # Cost of a path over even luminance, in units of L per short side of the map.
 LENGTH_COST = 60.0
 # Steps of a path, as numbers of rows down and columns to the right. Paths may
@@ -59,6 +64,13 @@ def _step_ends(side: int, shift: int) -> tuple[slice, slice]:
   return start, slice(start.start + shift, start.stop + shift)
 
 
+def _without_texture(luminance: np.ndarray) -> np.ndarray:
+  """Filters luminance [H, W] by the median of windows; see `MEDIAN`."""
+  side = 2 * round(MEDIAN * min(luminance.shape) / 2) + 1
+  image = Image.fromarray(luminance.astype(np.float32))
+  return np.asarray(image.filter(ImageFilter.MedianFilter(side)))
+
+
 def distances(
   stroke: Stroke, luminance: np.ndarray, cell_side: int = 1
 ) -> np.ndarray:
@@ -66,7 +78,8 @@ def distances(
 
   The distance is the cost of the cheapest path: the sum of the absolute changes
   of L along the path, plus `LENGTH_COST` times its length in short sides of the
-  map. So crossing an edge costs as much as a long path without edges.
+  map. So crossing an edge costs as much as a long path without edges. Texture
+  is removed first.
 
   Args:
     stroke: the hint.
@@ -78,6 +91,7 @@ def distances(
     within `SPOT` of the hint have a distance of 0, and so has the hint's cell.
   """
   height, width = luminance.shape
+  luminance = _without_texture(luminance)
   steps = []
   for down, right in STEPS:
     rows, columns = _step_ends(height, down), _step_ends(width, right)

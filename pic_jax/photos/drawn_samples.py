@@ -106,8 +106,9 @@ def bits_per_dim(
   height, width = network_input.map_shape
   log_prob = log_prob[:, :height, :width]
   is_unknown = np.ones((height, width))
+  is_unknown[network_input.is_kept] = 0.0
   if network_input.hints is not None:
-    is_unknown -= network_input.hints[..., 2]
+    is_unknown[network_input.hints[..., 2] > 0] = 0.0
   bits = -(is_unknown * log_prob).sum((1, 2)) / (2 * np.log(2.0))
   return bits / max(1.0, is_unknown.sum())
 

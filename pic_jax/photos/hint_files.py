@@ -31,8 +31,8 @@ class KnownCells(NamedTuple):
     cells: [h, w, 3] chroma in network units and a mask, see `model.hints`.
     notes: notes for the user; the first one says how many cells are known.
     kept: [h, w] share that a sample keeps of the chroma that it has without
-      hints: 1 in anchors (see `photos.anchors`), between 0 and 1 where a hint
-      fades (see `brush.Painted`), 0 elsewhere. None for pictures of hints.
+      hints: 1 far from all hints (see `anchors.cells`), between 0 and 1 where a
+      hint fades (see `brush.Painted`), 0 elsewhere. None for pictures of hints.
   """
 
   cells: np.ndarray
@@ -261,7 +261,7 @@ def digest(path: pathlib.Path) -> str:
 def anchored(
   network_input: network_size.NetworkInput, plain: np.ndarray
 ) -> network_size.NetworkInput:
-  """Turns the anchors of a photograph into hints, and lets hints fade.
+  """Lets hints fade, and keeps the chroma of all that is far from them.
 
   Args:
     network_input: photograph with `hints` and `kept`. Without them it is
@@ -269,8 +269,8 @@ def anchored(
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
-    The photograph with `kept` None. Each cell that keeps a share of its chroma
-    in `plain` has become a hint with the mixed chroma; anchors keep all of it.
+    The photograph with `kept` None. Hints that fade have mixed chroma, and
+    anchors have become hints. `kept_chroma` is set where all chroma is kept.
   """
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:
@@ -279,12 +279,14 @@ def anchored(
   share = jnp.asarray(kept, jnp.float32)[..., None]
   mixed = share * own + (1.0 - share) * hints[..., :2]
   rounded = color.round_chroma(color.chroma_from_network(mixed))
-  is_known = (hints[..., 2:] > 0) | (kept[..., None] == 1)
+  is_kept = kept == 1
+  is_known = (hints[..., 2:] > 0) | anchors.whole_squares(is_kept)[..., None]
   values = np.asarray(color.chroma_to_network(rounded))
   return dataclasses.replace(
     network_input,
     hints=np.concatenate([values * is_known, is_known], -1, dtype=np.float32),
     kept=None,
+    kept_chroma=np.where(is_kept[..., None], plain, np.nan),
   )
 
 

@@ -20,7 +20,7 @@ TONE_TOLERANCE = 2.5
 # Largest root mean square of (a, b), in Lab units, that counts as grey. JPEG
 # compression may leave this much colour in a grey photograph.
 GREY_TOLERANCE = 1.0
-BRUSH_SIDE = 64  # largest short side of `brush_luminance`, in pixels
+BRUSH_SIDE = 128  # largest short side of `brush_luminance`, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,8 @@ class NetworkInput:
     hint_notes: notes for the user, see `hint_files.KnownCells`.
     kept: [h, w] share that samples keep of the chroma that they have without
       hints, see `hint_files.KnownCells`; None if they keep nothing.
+    kept_chroma: [h, w, 2] Lab integers that replace the chroma of samples, NaN
+      elsewhere; None if they replace nothing.
   """
 
   luminance: np.ndarray
@@ -48,6 +50,14 @@ class NetworkInput:
   hints: np.ndarray | None = None
   hint_notes: tuple[str, ...] = ()
   kept: np.ndarray | None = None
+  kept_chroma: np.ndarray | None = None
+
+  @property
+  def is_kept(self) -> np.ndarray:
+    """Mask [h, w] of the cells that have `kept_chroma`."""
+    if self.kept_chroma is None:
+      return np.zeros(self.map_shape, bool)
+    return ~np.isnan(self.kept_chroma[..., 0])
 
 
 def chroma_shape(

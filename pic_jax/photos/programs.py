@@ -77,7 +77,8 @@ class Programs:
           embedded=embedded,
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      found += zip(chroma[: len(group)], log_prob, strict=False)
+      chroma = map(_with_kept_chroma, group, chroma)
+      found += zip(chroma, log_prob, strict=False)
     return found
 
   def score(
@@ -300,6 +301,32 @@ class Programs:
       method='score',
     )
     return found.on_finest_grid(hints)
+
+
+def _with_kept_chroma(
+  network_input: network_size.NetworkInput, chroma: np.ndarray
+) -> np.ndarray:
+  """Replaces the chroma of samples where a photograph has `kept_chroma`.
+
+  The finer levels read no hints (see `coarse_hints`), so near a hint they would
+  change cells that should stay as they are. If they read the kept chroma as
+  hints, they would draw complementary colours next to it, which make the means
+  of cells right.
+
+  Args:
+    network_input: the photograph.
+    chroma: [S, h', w', 2] Lab integers, padded.
+
+  Returns:
+    The chroma, [S, h', w', 2].
+  """
+  if network_input.kept_chroma is None:
+    return chroma
+  rows, columns = network_input.map_shape
+  chroma = chroma.copy()
+  is_kept = network_input.is_kept
+  chroma[:, :rows, :columns][:, is_kept] = network_input.kept_chroma[is_kept]
+  return chroma
 
 
 def _network_luminance(grey_values: jax.Array) -> jax.Array:

@@ -15,24 +15,28 @@ def test_all_that_is_far_from_every_hint_is_an_anchor():
   luminance = np.full((16, 32), 50.0, np.float32)
   assert anchors.cells([], luminance).all()
   stroke = brush.Stroke(7, 3, RED)
-  # On even luminance 56 + 4 units are 16.0 cells.
+  # On even luminance 48 + 4 units are 13.9 cells.
   found = anchors.cells([stroke], luminance)
-  assert np.flatnonzero(found[7]).tolist() == list(range(20, 32))
+  assert np.flatnonzero(found[7]).tolist() == list(range(17, 32))
   luminance[:, 10:] = 120.0  # at most 39 units before this edge
   found = anchors.cells([stroke], luminance)
   assert not found[:, :10].any() and found[:, 10:].all()
-  # Two hints of one colour share their reach: 56 / 2 ** 0.56 + 4, 11.2 cells.
+  # Two hints of one colour share their reach: 48 / 2 ** 0.55 + 4, 9.8 cells.
   luminance[:] = 50.0
   found = anchors.cells([stroke, brush.Stroke(7, 5, RED)], luminance)
-  assert np.flatnonzero(found[7]).tolist() == list(range(17, 32))
+  assert np.flatnonzero(found[7]).tolist() == list(range(15, 32))
 
 
 def test_anchors_are_whole_squares_of_any_map():
   luminance = np.full((64, 96), 50.0, np.float32)
-  found = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
-  squares = found.reshape(16, 4, 24, 4)
-  assert (squares.all((1, 3)) == squares.any((1, 3))).all()
-  assert 0 < (~squares.all((1, 3))).sum() < 60
+  fine = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
+  coarse = anchors.whole_squares(fine)
+  sizes = []
+  for found, side in ((fine, 2), (coarse, 4)):
+    squares = found.reshape(64 // side, side, 96 // side, side)
+    assert (squares.all((1, 3)) == squares.any((1, 3))).all()
+    sizes.append((~found).sum())
+  assert 0 < sizes[0] < sizes[1] < 960 and not (coarse & ~fine).any()
 
 
 def test_samples_with_points_keep_their_anchors():

@@ -34,7 +34,7 @@ def test_distances_are_those_of_the_cheapest_ways():
         cost = change + brush.LENGTH_COST * math.hypot(down, right) / 5
         heapq.heappush(waiting, (distance + cost, *there))
   found = brush.distances(brush.Stroke(3, 2, RED), luminance)
-  np.testing.assert_allclose(found, expected, rtol=1e-12)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)  # luminance: float32
 
 
 def test_a_cell_is_as_far_as_the_median_of_its_parts():
@@ -51,11 +51,11 @@ def test_a_cell_is_as_far_as_the_median_of_its_parts():
   'short,size,count',
   [
     (16, 'S', 0),
-    (16, 'M', 14),  # 56 / 60 of 16
-    (16, 'L', 18),
+    (16, 'M', 12),  # 48 / 60 of 16
+    (16, 'L', 16),
     (64, 'S', 1 + 3),  # one cell more, for the disc of `SPOT`
-    (64, 'M', 1 + 59),
-    (64, 'L', 1 + 75),
+    (64, 'M', 1 + 51),
+    (64, 'L', 1 + 65),
   ],
 )
 def test_a_size_is_a_share_of_the_short_side(short, size, count):
@@ -81,8 +81,8 @@ def test_an_edge_is_as_far_as_a_long_way():
   stroke = brush.Stroke(10, 20, RED, 'M')
   found = cells_of(stroke, luminance)
   assert found[10, 9:23].all() and not found[:, 23:].any()
-  luminance[:, 23:] = 50 + 41
-  # 9 + 41 units; each of two more cells has 3.
+  luminance[:, 23:] = 50 + 33
+  # 9 + 33 units; each of two more cells has 3.
   assert np.flatnonzero(cells_of(stroke, luminance)[10]).max() == 25
   # Its own cell counts, whatever lies around it.
   luminance[10, 20] = 120
@@ -96,6 +96,16 @@ def test_on_a_fine_map_a_speck_is_no_edge():
   luminance[30, 31] = 100.0
   found = cells_of(brush.Stroke(30, 31, RED), luminance)
   np.testing.assert_array_equal(found, even)
+
+
+def test_texture_is_no_edge_but_an_edge_stays_one():
+  even = np.full((64, 128), 50.0, np.float32)
+  even[:, 80:] = 90.0
+  noise = np.random.default_rng(0).normal(0, 8, even.shape)
+  textured = (even + noise).astype(np.float32)
+  found = brush.distances(brush.Stroke(30, 40, RED), textured)[30]
+  assert found[60] < 45  # 18 without the noise, and 83 without the filter
+  assert found[85] > found[75] + 30
 
 
 def test_the_nearest_hint_counts_and_of_equal_ones_the_last():
@@ -121,7 +131,7 @@ def test_hints_of_one_chroma_share_their_reach_where_they_meet():
   count = brush.paint([one], even).is_reached.sum()
   others = [one._replace(row=row, column=40) for row in (6, 26)]
   both = brush.paint(others, even).is_reached
-  reach = brush.REACHES['M'] / 2**0.56 / (brush.LENGTH_COST / 32)
+  reach = brush.REACHES['M'] / 2**0.55 / (brush.LENGTH_COST / 32)
   assert np.flatnonzero(both[6]).max() == 40 + int(reach)
   assert 0.8 * count < both.sum() < 1.2 * count
   green = others[1]._replace(chroma=(-40.0, 30.0))
@@ -172,4 +182,4 @@ def test_hints_that_meet_do_not_fade_into_each_other():
   other = brush.Stroke(16, 55, (-40.0, 30.0))
   alone = brush.paint([other], even).weights
   weights = brush.paint([*red, other], even).weights
-  assert (weights >= alone).all() and (weights[:, 32:75] > 0.9).all()
+  assert (weights >= alone).all() and (weights[:, 32:70] > 0.9).all()

@@ -341,8 +341,10 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   assert plain.map_shape == (8, 12)
   known = levelled.add_hints(plain, [(10, 10, (200, 30, 30))])
   settings = options.Settings(num_samples=2)
+  drawn = []
   for network_input in (plain, known):
     (sample_set,) = levelled.draw([network_input], settings)
+    drawn.append(sample_set.chroma)
     assert sample_set.chroma.shape == (2, 8, 12, 2)
     assert np.isfinite(sample_set.bits_per_dim).all()
     coarse = sample_set.chroma.reshape(2, 4, 2, 6, 2, 2).mean((2, 4))
@@ -354,7 +356,7 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   # Hints fix the means of the decoder's cells, see `coarse_hints`.
   found = levels.coarsen(color.chroma_to_network(sample_set.chroma))
   wanted = np.asarray(levels.coarsen_hints(known.hints))
-  # On a map as small as this one, a cell may also hold anchors or fading hints.
+  # On a map as small as this one, a cell may also hold kept or fading chroma.
   keeps_some = known.kept.reshape(4, 2, 6, 2).any((1, 3))
   fixed = (wanted[..., 2] > 0) & ~keeps_some
   assert fixed.any() and not fixed.all()
@@ -363,6 +365,9 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
     np.broadcast_to(wanted[fixed][:, :2], (2, fixed.sum(), 2)),
     atol=1e-5,
   )
+  is_far = known.kept == 1
+  assert is_far.any() and not is_far.all()
+  np.testing.assert_array_equal(drawn[1][:, is_far], drawn[0][:, is_far])
   theta, luminance = levelled.expect(known)
   assert theta.shape[:2] == luminance.shape[:2] == (8, 12)
   assert levelled.score_originals([plain])[0] > 0

@@ -18,6 +18,7 @@ SHIMS = {
 import os, sys
 sys.modules['fcntl'] = None
 del os.O_NONBLOCK
+os.supports_dir_fd.clear()  # else shutil needs the constant
 """,
   'no locks': """
 import errno, fcntl
