@@ -12,7 +12,7 @@ from pic_jax.saved import config_fields
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns the paper's model and recipe, which the other configs change."""
+  """Returns the paper's model and recipe; other configs start from these."""
   config = config_fields.defaults()
   config.data.train_split = 'train[:45000]'
   config.data.validation_split = 'train[45000:]'
@@ -24,5 +24,5 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.model.embedding_features = 256  # Table 1
   config.optimizer.decay_rate = 0.99995  # sec. 4.1
-  config.training.num_steps = 117_188  # 150 epochs of 50,000, sec. 4.1
+  config.training.num_steps = 117_188  # sec. 4.1: 150 epochs (of 50,000)
   return config

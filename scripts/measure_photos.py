@@ -4,13 +4,14 @@
     'other.safetensors;temperature=0.8;guidance=0.1'
 
 The photographs are [N, 128, 128, 3] uint8 or larger squares. They are resized
-for each model. Samples and originals are compared as means over 16 x 16 cells,
-whatever the model's own grid. Settings that are not given are those of exact
-samples.
+for each model. Samples and originals are averaged to a grid of 16 x 16 cells
+before they are compared, whatever the model's own grid. Settings that are not
+given are those of exact samples.
 
-Differences are paired, with the first model and film as the baseline. With
---reference, the script computes feature distances of the pictures that
-`pic-jax` makes, instead of these scores.
+For each model, and each film of --films, the script prints scores, and their
+differences from those of the first model and film, paired by photograph. With
+--reference, it prints only feature distances of the pictures that `pic-jax`
+makes.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Row(NamedTuple):
   Attributes:
     source: name or path of the model; see `trained_model.load_trained`.
     settings: values of all `SETTINGS`.
-    film: key of `film.FIXED`, or 'clean'.
+    film: key of `film.FIXED`; 'clean' means no film.
   """
 
   source: str
@@ -108,8 +109,8 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
   params, config, _ = trained_model.load_trained(row.source)
   model = run_config.build_model(config)
   # A model with finer levels rounds its coarsest map several times, which costs
-  # 0.03 bits/dim. All models are scored on a map that is rounded once.
-  coarsest = model.clone(
+  # 0.03 bits/dim. For 'bits_16' and 'embedding', all maps are rounded once.
+  coarse_model = model.clone(
     levels=0, chroma_factor=model.chroma_factor * 2**model.levels
   )
   size = config.data.image_size
@@ -124,46 +125,55 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
   def scores(
     params: dict, rgb: jax.Array, target: jax.Array, *, keys: jax.Array
   ) -> dict[str, jax.Array]:
-    lab, coarse = model.split_lab(rgb), coarsest.split_lab(rgb)
+    lab, coarse_lab = model.split_lab(rgb), coarse_model.split_lab(rgb)
     if row.film != 'clean':
       luminance = film.fixed_film(row.film, rgb, keys[0])
       lab = model.with_luminance(lab, luminance)
-      coarse = coarsest.with_luminance(coarse, luminance)
+      coarse_lab = coarse_model.with_luminance(coarse_lab, luminance)
     drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
     chroma = cells(color.chroma_from_network(drawn.chroma))
     chroma = chroma * row.settings['saturation']
     errors = metrics.ab_rmse(chroma, target[:, None])
-    found = model.apply(
+    likelihood = model.apply(
       {'params': params}, lab.luminance, lab.chroma, method='score'
     )
-    found_coarse = coarsest.apply(
-      {'params': params}, coarse.luminance, coarse.chroma, method='score'
+    coarse_likelihood = coarse_model.apply(
+      {'params': params},
+      coarse_lab.luminance,
+      coarse_lab.chroma,
+      method='score',
     )
     embedding = logistic_mixture.log_prob(
-      found_coarse.embedding[..., : model.num_outputs],
-      coarse.luminance_small,
-      coarse.chroma,
+      coarse_likelihood.embedding[..., : model.num_outputs],
+      coarse_lab.luminance_small,
+      coarse_lab.chroma,
     )
     return {
       'energy': metrics.energy_score_multiscale(chroma, target),
       'best': errors.min(1),
-      'one': errors[:, 0],
+      'first_sample': errors[:, 0],
       'mean': metrics.ab_rmse(chroma.mean(1), target),
-      'chroma': jnp.linalg.norm(chroma, axis=-1).mean((1, 2, 3)),
-      'original': jnp.linalg.norm(target, axis=-1).mean((1, 2)),
-      'bits': logistic_mixture.bits_per_dim(found.on_finest_grid()),
-      'bits_16': logistic_mixture.bits_per_dim(found_coarse.on_finest_grid()),
+      'sample_chroma': jnp.linalg.norm(chroma, axis=-1).mean((1, 2, 3)),
+      'original_chroma': jnp.linalg.norm(target, axis=-1).mean((1, 2)),
+      'bits': logistic_mixture.bits_per_dim(likelihood.on_finest_grid()),
+      'bits_16': logistic_mixture.bits_per_dim(
+        coarse_likelihood.on_finest_grid()
+      ),
       'embedding': logistic_mixture.bits_per_dim(embedding),
     }
 
-  rows = []
+  batch_scores = []
   for first in range(0, len(photographs), BATCH_SIZE):
     batch = photographs[first : first + BATCH_SIZE]
     target = cells(color.rgb_to_lab(batch)[..., 1:])
     resized = np.stack([resizing.fit(x, size, 'crop') for x in batch])
     keys = sample.image_keys(0, jnp.arange(first, first + len(batch)))
-    rows.append(jax.device_get(scores(params, resized, target, keys=keys)))
-  return {k: np.concatenate([x[k] for x in rows]) for k in rows[0]}
+    found = scores(params, resized, target, keys=keys)
+    batch_scores.append(jax.device_get(found))
+  return {
+    name: np.concatenate([x[name] for x in batch_scores])
+    for name in batch_scores[0]
+  }
 
 
 def distances(
@@ -194,9 +204,9 @@ def distances(
   reference_features = feature_distance.features_of_all(params, reference)
   results = {}
   for name, pictures in sets.items():
-    found = feature_distance.features_of_all(params, pictures)
+    features = feature_distance.features_of_all(params, pictures)
     results[name] = {
-      part: feature_distance.distance(found[part], reference_features[part])
+      part: feature_distance.distance(features[part], reference_features[part])
       for part in feature_distance.PARTS
     }
   return results
@@ -212,15 +222,20 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('photographs', help='.npy file')
   parser.add_argument('models', nargs='+', help='MODEL;NAME=NUMBER;...')
-  parser.add_argument('--num', type=int, help='number of photographs (all)')
+  parser.add_argument(
+    '--num', type=int, help='number of photographs; default: all'
+  )
   parser.add_argument('--samples', type=int, default=8)
   parser.add_argument('--films', default='clean', help='names of films, or all')
-  parser.add_argument('--reference', help='.npy file of others')
+  parser.add_argument(
+    '--reference', help='.npy file of other photographs, for feature distances'
+  )
   parser.add_argument('--out', type=pathlib.Path, help='.json file to write')
   values = parser.parse_args()
   films = list(film.FIXED) if values.films == 'all' else values.films.split(',')
   photographs = np.load(values.photographs, mmap_mode='r')
-  # The file has one collection after the other. Even steps take some of each.
+  # The file stores several collections, one after the other. Evenly spaced
+  # indices pick photographs from each.
   chosen = np.linspace(0, len(photographs) - 1, values.num or len(photographs))
   photographs = np.stack([photographs[round(i)] for i in chosen])
   results, baseline = {}, None
@@ -242,8 +257,8 @@ def main() -> None:
       for name in ('energy', 'best', 'bits_16', 'embedding'):
         change = found[name] - baseline[name]
         lines.append(f'{name} minus baseline {_with_error(change)}')
-      share = found['energy'].mean() / baseline['energy'].mean() - 1.0
-      print(f'{text} {film_name}: energy {100 * share:+.1f} %', flush=True)
+      change = found['energy'].mean() / baseline['energy'].mean() - 1.0
+      print(f'{text} {film_name}: energy {100 * change:+.1f} % of the baseline')
       print('  ' + '\n  '.join(lines), flush=True)
   if values.out:
     values.out.write_text(json.dumps(results))

@@ -8,7 +8,7 @@ import {pictureOf, shownVersion} from './versions.js';
 
 /**
  * A function that calls `fn` with the server's id of the open photograph.
- * @typedef {<T>(fn: (id: string) => Promise<T>) => Promise<T>} About
+ * @typedef {<T>(fn: (id: string) => Promise<T>) => Promise<T>} WithPhotoId
  */
 
 /**
@@ -24,22 +24,22 @@ export function download(blob, name) {
 }
 
 /** Returns the version in the large view; throws if there is none. */
-function shown() {
+function requiredVersion() {
   const version = shownVersion();
   if (!version) throw new Error('There is no version yet.');
   return version;
 }
 
 /**
- * Saves the version in the large view at the photograph's size.
- * @type {(about: About, format: string, beside: boolean) => Promise<void>}
+ * Saves, at the photograph's full size, the version in the large view.
+ * @type {(withPhotoId: WithPhotoId, format: string, withOriginal: boolean) => Promise<void>}
  */
-export async function save(about, format, beside) {
-  const {recipe, adjustments} = shown();
+export async function save(withPhotoId, format, withOriginal) {
+  const {recipe, adjustments} = requiredVersion();
   say('Rendering the picture at full size …');
-  const blob = await about((id) => requests.save(
-    id, {recipes: [recipe], adjustments, format, beside}));
-  const kind = beside ? '.before-and-after' : '';
+  const blob = await withPhotoId((id) => requests.save(
+    id, {recipes: [recipe], adjustments, format, beside: withOriginal}));
+  const kind = withOriginal ? '.before-and-after' : '';
   const name = `${state.name}.${recipe.sample}${kind}.${format}`;
   download(blob, name);
   say(`Saved as ${name}, ${sizeText()}.`);
@@ -52,9 +52,9 @@ const sizeText = () => {
 
 /**
  * Saves all versions with a star as a zip file.
- * @type {(about: About, format: string) => Promise<void>}
+ * @type {(withPhotoId: WithPhotoId, format: string) => Promise<void>}
  */
-export async function saveStarred(about, format) {
+export async function saveStarred(withPhotoId, format) {
   const {work} = current();
   const starred = work.versions.filter(
     (version) => version.kept && pictureOf(version));
@@ -64,7 +64,7 @@ export async function saveStarred(about, format) {
   }
   say(`Rendering ${starred.length} versions at full size …`);
   const recipes = starred.map(({id, recipe}) => state.shown.get(id) ?? recipe);
-  const blob = await about((id) => requests.save(id, {
+  const blob = await withPhotoId((id) => requests.save(id, {
     recipes, adjustments: adjustmentsNow(), format, beside: false,
     name: state.name}));
   download(blob, `${state.name}.zip`);
@@ -73,16 +73,16 @@ export async function saveStarred(about, format) {
 
 /**
  * Copies the picture in the large view to the clipboard.
- * @param {About} about
+ * @param {WithPhotoId} withPhotoId
  */
-export async function copyImage(about) {
-  const {recipe, adjustments} = shown();
+export async function copyImage(withPhotoId) {
+  const {recipe, adjustments} = requiredVersion();
   if (!navigator.clipboard || !('ClipboardItem' in window)) {
-    throw new Error('This browser copies pictures only from pages of this '
-      + 'computer or of secure sites. Please save the picture instead.');
+    throw new Error('This browser copies pictures only if the page comes '
+      + 'from this computer or over https. Please save the picture instead.');
   }
   say('Rendering the picture at full size …');
-  const blob = about((id) => requests.save(
+  const blob = withPhotoId((id) => requests.save(
     id, {recipes: [recipe], adjustments, format: 'png', beside: false}));
   await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
   say('The picture is copied.');
@@ -92,7 +92,7 @@ export async function copyImage(about) {
 export async function copyLink() {
   const {photo, model} = current();
   const link = linkTo(location.origin + location.pathname, {
-    ...shown(), photograph: photo.sha256, model: model.sha256});
+    ...requiredVersion(), photograph: photo.sha256, model: model.sha256});
   if (await copyText(link)) {
     say('The link is copied. It does not contain the photograph.');
   } else {

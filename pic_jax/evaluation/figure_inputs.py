@@ -1,4 +1,4 @@
-"""Pictures and scores of images from which the paper's figures are made."""
+"""Computes the pictures and scores that the paper's figures show."""
 
 import functools
 import os
@@ -46,8 +46,8 @@ def draw_and_score(
     are [S, H, W, 3], where S is `sampling.num_samples`.
 
     For every model: pictures 'grey', 'original' and 'flat_sample' (the first
-    sample at L = 50); 'samples', S pictures; 'difference', the mean distance in
-    (a, b) between two samples, in Lab units; 'index'.
+    sample at L = 50); 'samples', S pictures; 'difference', the distance
+    in (a, b) of two samples in Lab units, averaged over all pairs; 'index'.
 
     If the embedding has a likelihood: 'embedding_samples', S pictures whose
     pixels are independent of each other; pictures 'embedding_mode' and
@@ -56,7 +56,7 @@ def draw_and_score(
     If the model has a likelihood: 'bits_per_dim' of the original chroma.
 
     If the model has finer levels: 'maps' [levels + 1, H, W, 3], the first
-    sample's map of each level, shown as flat cells, coarsest first.
+    sample's maps of all levels from coarse to fine, as cells of uniform chroma.
   """
   model = run_config.build_model(config)
   draw_fn = devices.pmap(
@@ -136,7 +136,7 @@ def _draw(
 
 
 def _maps(model: pic.PIC, luminance: jax.Array, chroma: jax.Array) -> jax.Array:
-  """Renders every level of the chroma as flat cells, coarsest first.
+  """Renders every level as cells of uniform chroma, coarsest first.
 
   Args:
     model: model with levels.
@@ -154,14 +154,14 @@ def _maps(model: pic.PIC, luminance: jax.Array, chroma: jax.Array) -> jax.Array:
   return pictures.to_rgb(model, luminance, jnp.stack(maps, 1))
 
 
-def pictures_of_others(
+def pictures_of_other_methods(
   config: ml_collections.ConfigDict, folders: Sequence[str]
 ) -> dict[int, np.ndarray]:
   """Reads the pictures that other methods made of a folder of photographs.
 
   For a photograph NAME.jpg a method's picture is a file NAME.*, NAME.jpg.*,
-  NAME.0.* or NAME.jpg.0.*. A photograph that has no picture in one of the
-  folders is named on stderr and left out.
+  NAME.0.* or NAME.jpg.0.*. If any folder has no picture of a photograph, the
+  photograph is left out, and its name is printed on stderr.
 
   Args:
     config: config with the data and sampling sections; `data.name` must be
@@ -180,7 +180,7 @@ def pictures_of_others(
   if not folders:
     return {}
   problem = errors.UserError(
-    '--compare_with needs a folder of photographs, `data.name=folder`, '
+    '--compare_with needs `data.name=folder`, a folder of photographs as data, '
     f'got {config.data.name!r}.'
   )
   if config.data.name != 'folder':
@@ -200,13 +200,13 @@ def pictures_of_others(
     if len(found) == config.sampling.num_images:
       break
     try:
-      pictures = [_picture_of(photograph, *item) for item in files.items()]
+      others = [_picture_of(photograph, *item) for item in files.items()]
     except errors.RunError as error:
       terminal.say(f'left out: {error}')
       continue
     size, method = config.data.image_size, config.data.resize
     found[index] = np.stack(
-      [resizing.fit(picture, size, method) for picture in pictures]
+      [resizing.fit(picture, size, method) for picture in others]
     )
   if not found:
     raise errors.UserError(
@@ -235,6 +235,5 @@ def _picture_of(
       return image_files.load_image(files[candidate])
   raise errors.RunError(
     f'{errors.in_one_line(folder)} has no picture of '
-    f'{errors.in_one_line(name)}, neither under this name nor under the name '
-    'of sample 0.'
+    f'{errors.in_one_line(name)}. Its name should be {stem}.* or {stem}.0.*.'
   )

@@ -178,7 +178,7 @@ def _figures_of_model(
     uint8, keyed by name.
   """
   model = run_config.build_model(config)
-  others = figure_inputs.pictures_of_others(config, folders)
+  others = figure_inputs.pictures_of_other_methods(config, folders)
   source = input_pipeline.open_test(config)
   num_rows = number_of_rows(config, len(source))
   count = num_rows * (POOL_PER_ROW if model.has_likelihood else 1)
@@ -284,7 +284,7 @@ def methods(
   Args:
     inputs: pictures and scores of our model, keyed by the index of the image.
     others: pictures of the other methods; see
-      `figure_inputs.pictures_of_others`.
+      `figure_inputs.pictures_of_other_methods`.
   """
   return to_rows(
     [

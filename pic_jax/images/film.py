@@ -27,7 +27,7 @@ PANCHROMATIC = tuple(color.RGB_TO_XYZ[1])  # as CIE Y
 ORTHOCHROMATIC = (0.03, 0.55, 0.42)
 BLUE_SENSITIVE = (0.0, 0.1, 0.9)
 REFERENCE_SIDE = 256
-RADIUS = 6  # pixels on each side of the centre to which a blur extends
+RADIUS = 6  # a blur reaches this many pixels to each side
 # JPEG's luminance quantisation table at quality 50 (ITU T.81, annex K.1).
 JPEG_TABLE = np.array(
   [
@@ -58,7 +58,7 @@ def linear_rgb(rgb: jax.Array) -> jax.Array:
 
 
 def lightness(intensity: jax.Array) -> jax.Array:
-  """Converts a linear intensity [...] in 0..1 to L [...] in 0..100 (CIE 15)."""
+  """Converts linear intensity [...] in 0..1 to luminance L [...] (CIE 15)."""
   root = jnp.cbrt(jnp.maximum(intensity, color.CUBE_ROOT_MIN))
   tangent = color.CUBE_ROOT_SLOPE * intensity + color.CUBE_ROOT_OFFSET
   f = jnp.where(intensity > color.CUBE_ROOT_MIN, root, tangent)
@@ -210,8 +210,8 @@ def through_film(
     key: PRNG key, which determines the chosen pictures and their films.
     rgb: [B, H, W, 3] uint8.
     luminance: [B, H, W, 1] L in 0..100 of `rgb`, without film.
-    share: fraction of the B pictures that are re-rendered. `share * B` is
-      rounded to a fixed count, so only that many pictures are rendered.
+    share: fraction of the B pictures that are re-rendered. Exactly
+      round(share * B) pictures are chosen, and only these are rendered.
 
   Returns:
     [B, H, W, 1] L in 0..100.
@@ -259,9 +259,9 @@ def _old(rgb: jax.Array, key: jax.Array) -> jax.Array:
   return 15.0 + 0.65 * _add_grain(key, soft)
 
 
-# Films for evaluation, keyed by name. Each is a function of rgb [B, H, W, 3]
-# uint8, whose short side has about `FIXED_SIDE` pixels, and a PRNG key. It
-# returns L [B, H, W], not clipped.
+# Films for evaluation, keyed by name. Each is a function of (rgb, key): rgb is
+# [B, H, W, 3] uint8, with about `FIXED_SIDE` pixels on the short side, and key
+# is a PRNG key. It returns L [B, H, W], not clipped.
 FIXED = {
   'clean': _clean,
   'blurred': lambda rgb, key: blur(_clean(rgb, key), jnp.full((1, 1, 1), 1.0)),

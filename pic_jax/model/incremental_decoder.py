@@ -41,8 +41,8 @@ def decode(
     embedding: [B, h, w, E].
     pixel_fn: function of (theta [N, P], row, col) that returns the values
       [N, C] of the pixel in network units, and any arrays to collect.
-    num_samples: number S of canvases for each image. The canvases of an image
-      are adjacent among the N = B S canvases.
+    num_samples: number S of canvases for each image. There are N = B * S
+      canvases, and those of one image are next to each other.
     hints: [B, h, w, 3] known chroma for the attention, or None. For hinted
       pixels, `pixel_fn` must return the known chroma.
 
@@ -92,8 +92,8 @@ def _row_step(
   """Fills one row; a step of `lax.scan`.
 
   Args:
-    carry: (cache, down, down_right). The last two are [N, 1, w, F], and the
-      terms that the row above adds to the inputs of the two streams.
+    carry: (cache, down, down_right). `down` and `down_right`, [N, 1, w, F], are
+      the terms that the row above adds to the inputs of the two streams.
     xs: index of the row, and for each of the two streams a list with the
       conditioning [B, 1, w, F] of each block.
     step_fn: see `StepFn`.
@@ -108,7 +108,7 @@ def _row_step(
   down_conditioning, down_right_conditioning = jax.tree.map(
     lambda x: jnp.repeat(x, num_samples, 0), conditioning
   )
-  from_above, cache = step_fn(
+  row_inputs, cache = step_fn(
     cache,
     down,
     down_right,
@@ -117,7 +117,7 @@ def _row_step(
     method='start_row',
   )
   by_column = jax.tree.map(
-    lambda x: jnp.moveaxis(x, 2, 0)[:, :, :, None], from_above
+    lambda x: jnp.moveaxis(x, 2, 0)[:, :, :, None], row_inputs
   )  # [w, N, 1, 1, F]
   from_left = jnp.zeros_like(down_right[:, :, :1])
   (cache, _), (values, collected) = jax.lax.scan(

@@ -1,10 +1,10 @@
 """Function-preserving growth of a trained model (Chen et al. 2016).
 
 A larger model starts with the function of the smaller model. A new block is a
-copy of the last block whose output is multiplied by a gain of 0, so the new
-block is the identity. A new channel has random weights, but every kernel that
-reads this channel has zeros for it. After one step of training all new
-parameters have gradients.
+copy of the last block, but its output is multiplied by a gain of 0, so it is
+the identity. A new channel has random weights, but every kernel that
+reads this channel has zeros for it. After one training step, all new parameters
+have gradients.
 """
 
 import itertools
@@ -96,8 +96,8 @@ class _Growth:
       names: names of the blocks before the growth, and after it.
       width: width of the blocks before the growth, and after it.
       conditioning: groups of the channels on which the blocks are conditioned.
-      is_read: whether another layer already reads the output of the last block.
-        Then new blocks have to start as the identity.
+      is_read: whether an existing layer will read the output of the new blocks.
+        If so, they have to start as the identity.
     """
     before, after = names
     if len(after) > len(before) and not before:
@@ -124,7 +124,7 @@ class _Growth:
       second = {key: x.copy() for key, x in block['second'].items()}
       if is_read:
         # Only the values become 0, not the gates. So the gates have a gradient
-        # as soon as the values have a gain.
+        # as soon as the gain of the values is no longer 0.
         second['g'][: width[1]] = second['b'][: width[1]] = 0.0
       result[name] = block | {'second': second}
     return result
@@ -157,7 +157,7 @@ class _Growth:
         for name, part in old['backbone'].items()
       }
     # If the trained model reads no hints, `parameters.with_hint_kernel` has
-    # already added a kernel for hints that has the new width.
+    # already added a hint kernel of the new width.
     if 'hints' in old:
       missing = width[1] - old['hints'].shape[-1]
       result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))
@@ -174,7 +174,8 @@ class _Growth:
       for name in ('above_input', 'row_input', 'pixel_input')
     }
     for stream, conditioning, is_read in (
-      # Only the new down-right blocks read the outputs of the new down blocks.
+      # No existing layer reads the new down blocks; the new down-right blocks
+      # do.
       ('down', embedding, False),
       ('down_right', (width, width, *embedding), True),
     ):
@@ -193,8 +194,7 @@ class _Growth:
     """Adds heads of attention, whose output is multiplied by 0 at first."""
     before, after = self.pair('attention_heads')
     embedding = self.pair('embedding_features')
-    keys = before * causal_attention.KEY_FEATURES
-    keys = keys, after * causal_attention.KEY_FEATURES
+    keys = tuple(n * causal_attention.KEY_FEATURES for n in (before, after))
     values = causal_attention.NUM_VALUES
     if old is None:
       zeros = np.zeros(after, np.float32)
@@ -217,7 +217,7 @@ class _Growth:
     for name in ('log_sharpness', 'log_slope', 'nothing'):
       result[name] = np.pad(old[name], padding)
     # The initial slope of a head depends on the number of heads. `log_slope` is
-    # relative to it, and is changed so that the slope stays the same.
+    # relative to this initial slope, so it is changed to keep the slope itself.
     slopes = (
       causal_attention.initial_slopes(before),
       causal_attention.initial_slopes(after),

@@ -35,7 +35,7 @@ def folders(tmp_path):
 
 
 def test_a_photograph_needs_a_picture_in_every_folder(config, folders, capsys):
-  found = figure_inputs.pictures_of_others(config, folders)
+  found = figure_inputs.pictures_of_other_methods(config, folders)
   assert list(found) == [0, 1]
   for pictures, extra in zip(found.values(), (0, 1), strict=True):
     assert pictures.shape == (2, SIZE, SIZE, 3)  # b.png.0.png, not .1.
@@ -48,13 +48,15 @@ def test_a_photograph_needs_a_picture_in_every_folder(config, folders, capsys):
 
 def test_the_number_of_rows_is_limited(config, folders):
   config.sampling.num_images = 1
-  assert list(figure_inputs.pictures_of_others(config, folders)) == [0]
+  assert list(figure_inputs.pictures_of_other_methods(config, folders)) == [0]
 
 
 def test_a_whole_name_comes_before_a_stem(config, folders, tmp_path):
   rgb = np.full((9, 9, 3), 200, np.uint8)
   image_files.save_image(tmp_path / 'y' / 'a.png', rgb)
-  assert (figure_inputs.pictures_of_others(config, folders)[0][1] == 200).all()
+  assert (
+    figure_inputs.pictures_of_other_methods(config, folders)[0][1] == 200
+  ).all()
 
 
 def test_nothing_to_compare_names_the_flag_or_the_folders(config, tmp_path):
@@ -64,9 +66,9 @@ def test_nothing_to_compare_names_the_flag_or_the_folders(config, tmp_path):
     ([str(tmp_path / 'x'), 'nowhere'], 'nowhere is not a folder'),
   ):
     with pytest.raises(errors.UserError, match=text) as error:
-      figure_inputs.pictures_of_others(config, names)
+      figure_inputs.pictures_of_other_methods(config, names)
     assert '\n' not in str(error.value)
   config.data.name = 'patches'
   with pytest.raises(errors.UserError, match='data.name=folder.*patches'):
-    figure_inputs.pictures_of_others(config, ['x'])
-  assert figure_inputs.pictures_of_others(config, []) == {}
+    figure_inputs.pictures_of_other_methods(config, ['x'])
+  assert figure_inputs.pictures_of_other_methods(config, []) == {}
