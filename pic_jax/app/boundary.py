@@ -23,7 +23,8 @@ from pic_jax.runtime import errors
 MAX_REQUEST_BYTES = 1_000_000
 # Longest wait for the next part of a body.
 SILENT_SECONDS = 30.0
-# Smallest mean rate of a body in bytes per second, after `SILENT_SECONDS`.
+# Smallest mean rate of a body, in bytes per second. The first `SILENT_SECONDS`
+# do not count.
 LEAST_RATE = 1000
 # Headers of every response.
 HEADERS = (
@@ -132,8 +133,9 @@ class SameSite:
     if scope['type'] == 'http':
       headers = dict(scope['headers'])
       host = headers.get(b'host', b'').decode('latin-1')
-      origin = headers.get(b'origin', b'').decode('latin-1')
-      origin = origin.partition('://')[2] if origin else host
+      origin_url = headers.get(b'origin', b'').decode('latin-1')
+      # Without Origin, as for most files of the page, only Host is checked.
+      origin = origin_url.partition('://')[2] if origin_url else host
       if not self._site.has(host):
         app = refusal(
           f'{host!a} is not a host name of this app.{remedy(host)}', 403
@@ -186,17 +188,18 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
   start = time.monotonic()
   stream = request.stream()
   while True:
-    allowed = SILENT_SECONDS + length / LEAST_RATE + start - time.monotonic()
+    elapsed = time.monotonic() - start
+    seconds_left = SILENT_SECONDS + length / LEAST_RATE - elapsed
     try:
       part = await asyncio.wait_for(
-        anext(stream), min(SILENT_SECONDS, max(0.0, allowed))
+        anext(stream), min(SILENT_SECONDS, max(0.0, seconds_left))
       )
     except StopAsyncIteration:
       break
     # A client that is gone or too slow must not block other uploads.
     except TimeoutError:
       raise SilentError(
-        f'No data, or too little, arrived for {SILENT_SECONDS:g} s. Please '
+        f'The upload stopped for {SILENT_SECONDS:g} s, or was too slow. Please '
         'send it again.'
       ) from None
     length += len(part)

@@ -96,18 +96,18 @@ const STARTS = [-15, 18, 48, 75, 105, 125, 155, 180, 225, 262, 308, 328];
  */
 export function nameOf(hex) {
   const [l, a, b] = toLab(...fromHex(hex));
-  const strength = Math.hypot(a, b);
+  const chroma = Math.hypot(a, b);
   if (l < 8) return 'black';
-  if (strength < 6) {
+  if (chroma < 6) {
     return l > 95 ? 'white' : l > 70 ? 'light grey' : l > 40 ? 'grey'
       : 'dark grey';
   }
   const degrees = (360 + 180 / Math.PI * Math.atan2(b, a)) % 360;
   const hue = degrees >= 345 ? degrees - 360 : degrees;
   let name = HUES[STARTS.findLastIndex((start) => hue >= start)];
-  const isWarm = ['orange', 'red', 'yellow'].includes(name);
-  if (isWarm && name !== 'red' && l < 62 && strength < 60) name = 'brown';
-  const light = l > 75 ? 'light ' : l < 30 ? 'dark ' : '';
-  const dull = strength < 20 ? 'greyish ' : strength > 65 ? 'vivid ' : '';
-  return `${light}${dull}${name}`;
+  const isOrange = ['orange', 'yellow'].includes(name);
+  if (isOrange && l < 62 && chroma < 60) name = 'brown';
+  const lightness = l > 75 ? 'light ' : l < 30 ? 'dark ' : '';
+  const vividness = chroma < 20 ? 'greyish ' : chroma > 65 ? 'vivid ' : '';
+  return `${lightness}${vividness}${name}`;
 }

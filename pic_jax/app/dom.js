@@ -39,7 +39,8 @@ export function make(tag, {text, ...attributes} = {}, ...children) {
 
 /**
  * Sets attributes, but only those that differ, so the browser neither reads
- * out nor redraws what did not change. `false` and null remove an attribute.
+ * out nor redraws what did not change. `true` stands for '', and `false` and
+ * null remove an attribute.
  * @param {Element} node
  * @param {Record<string, string | boolean | null>} attributes
  */

@@ -89,23 +89,25 @@ export function parseLink(hash, defaults) {
   };
   const isCount = (/** @type {number} */ value) => (
     Number.isInteger(value) && value >= 0 && value <= MAX_INTEGER);
-  const isPositive = (/** @type {number} */ value) => (
+  const isNonNegative = (/** @type {number} */ value) => (
     value >= 0 && value <= MAX_INTEGER);
-  const isPercent = (/** @type {number} */ value) => Math.abs(value) <= 100;
+  const isShare = (/** @type {number} */ value) => value >= 0 && value <= 1;
+  const isWithin100 = (/** @type {number} */ value) => Math.abs(value) <= 100;
   const seed = number('seed', 0, isCount);
   const sample = number('sample', 0, isCount);
-  const temperature = number('temperature', defaults.temperature, isPositive);
+  const temperature = number(
+    'temperature', defaults.temperature, isNonNegative);
   const adjustments = {...defaults.adjustments};
-  // Links of older versions of the page have no adjustments but saturation.
+  // Links of older releases of the page have only one adjustment, saturation.
   if (!fields.has('warmth')) {
     adjustments.saturation = number(
-      'saturation', adjustments.saturation, isPositive);
+      'saturation', adjustments.saturation, isNonNegative);
     Object.assign(adjustments, {warmth: 0, tint: 0, strength: 1});
   } else {
+    const checks = {saturation: isNonNegative, warmth: isWithin100,
+      tint: isWithin100, strength: isShare};
     for (const name of /** @type {(keyof Adjustments)[]} */ (ADJUSTMENTS)) {
-      const isPossible = name === 'saturation' ? isPositive : isPercent;
-      adjustments[name] = number(name, adjustments[name], name === 'strength'
-        ? (value) => value >= 0 && value <= 1 : isPossible);
+      adjustments[name] = number(name, adjustments[name], checks[name]);
     }
   }
   const texts = (fields.get('pins') ?? '').split(' ').filter(Boolean);
@@ -126,7 +128,7 @@ export function parseLink(hash, defaults) {
 }
 
 /**
- * Returns the command that writes the same picture on the command line.
+ * Returns the `pic-jax colorize` command that writes the picture of a recipe.
  * @param {string} name name of the photograph's file
  * @param {Recipe} recipe
  * @param {Adjustments} adjustments
@@ -145,6 +147,7 @@ export function commandFor(
   if (temperature !== defaults.temperature) {
     words.push('--temperature', String(temperature));
   }
+  // The page's button "Save pins" writes the file of this name.
   if (pins.length) words.push('--hints', quoted(`${path}.pins.csv`));
   for (const [field, value] of Object.entries(adjustments)) {
     const key = /** @type {keyof Adjustments} */ (field);

@@ -8,7 +8,8 @@ import {isWork} from './work.js';
 /** @typedef {import('./state.js').Step} Step */
 /** @typedef {import('./work.js').Work} Work */
 /**
- * A stored work, with the name of its photograph and the sha256 of the model.
+ * A stored work, with the name of its photograph, the sha256 of the model, and
+ * the time of storing in ms since 1970.
  * @typedef {{name: string, model: string, work: Work, time: number}} Kept
  */
 
@@ -65,9 +66,9 @@ const keys = () => {
 export function remember(sha256, kept) {
   const text = JSON.stringify({...kept, time: Date.now()});
   tolerant(() => localStorage.setItem(PREFIX + sha256, text));
-  const times = keys().map((key) => ({key, time: read(key)?.time ?? 0}));
-  times.sort((a, b) => b.time - a.time);
-  for (const {key} of times.slice(MAX_WORKS)) {
+  const newestFirst = keys().map((key) => ({key, time: read(key)?.time ?? 0}));
+  newestFirst.sort((a, b) => b.time - a.time);
+  for (const {key} of newestFirst.slice(MAX_WORKS)) {
     tolerant(() => localStorage.removeItem(key));
   }
 }
@@ -130,7 +131,8 @@ export function recentColours() {
  * @param {string} colour
  */
 export function rememberColour(colour) {
-  const colours = [colour, ...recentColours().filter((one) => one !== colour)];
+  const colours = [
+    colour, ...recentColours().filter((other) => other !== colour)];
   tolerant(() => localStorage.setItem(
     RECENT, JSON.stringify(colours.slice(0, MAX_RECENT))));
 }

@@ -28,8 +28,8 @@ class Opened:
     sha256: SHA-256 of the file, in hexadecimal digits.
     size: height and width of the upright photograph in pixels.
     notes: notes for the user, see `image_files.Photograph`.
-    network_input: the network's input. Its luminance is reduced to sides of at
-      most `SCREEN_SIDE`.
+    network_input: the photograph, prepared for the network. The sides of the
+      array `luminance` are reduced to at most `SCREEN_SIDE`.
     small_luminance: luminance L of the photograph, 0..100, [H, W] float32, with
       sides of at most `SMALL_SIDE`.
     sample_sets: samples drawn so far, keyed by recipe.
@@ -129,7 +129,7 @@ def part_on_screen(
 
   Returns:
     Pixels of the part over white, [H, W, C] uint8, and the position of the part
-    in the photograph that is scaled in the same way.
+    in the whole photograph at the same scale.
   """
   left, top, right, bottom = box
   rgb = photograph.rgb[top:bottom, left:right]

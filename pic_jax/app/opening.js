@@ -7,6 +7,7 @@ import * as requests from './requests.js';
 import {attempt, state, update} from './state.js';
 
 const SUFFIXES = /\.(avif|bmp|gif|heic|heif|jpe?g|pgm|png|ppm|tiff?|webp)$/i;
+// Limits: photographs in the strip, levels of subfolders, and size of `files`.
 const MAX_FILES = 200, MAX_DEPTH = 4;
 const MAX_KEPT_BYTES = 300_000_000;
 
@@ -73,8 +74,8 @@ export async function openPhoto(file, name) {
 }
 
 /**
- * Returns a copy of a file, because the file on the disk may be changed or
- * removed later.
+ * Returns a copy of a file in memory, because the file on the disk may be
+ * changed or removed later.
  * @param {Blob} file
  * @param {string} name
  */
@@ -138,10 +139,10 @@ async function walk(folder, found, depth) {
   /** @type {FileSystemEntry[]} */
   const entries = [];
   for (;;) { // a reader returns about a hundred entries at a time
-    const some = await new Promise(
+    const batch = await new Promise(
       (resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) break;
-    entries.push(...some);
+    if (!batch.length) break;
+    entries.push(...batch);
   }
   entries.sort((a, b) => a.name.localeCompare(b.name));
   for (const entry of entries) {
@@ -165,7 +166,7 @@ async function walk(folder, found, depth) {
 export async function openFiles(given, openFn) {
   if (!given.length) return;
   const photographs = given.length > 1 ? given.filter(isPhotograph) : given;
-  const left = given.length - photographs.length;
+  const numLeftOut = given.length - photographs.length;
   if (!photographs.length) {
     throw new Error(`None of these ${given.length} files is a photograph.`);
   }
@@ -175,7 +176,7 @@ export async function openFiles(given, openFn) {
     name: file.name, file, url: URL.createObjectURL(file)}))});
   const note = several.length
     ? `${several.length} photographs can be chosen at the top of the page.`
-      + (left ? ` ${left} other files are left out.` : '') : '';
+      + (numLeftOut ? ` ${numLeftOut} other files are left out.` : '') : '';
   await openFn(photographs[0], photographs[0].name, note);
 }
 

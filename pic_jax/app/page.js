@@ -25,7 +25,7 @@ import * as works from './work.js';
 
 /** The number of versions that are drawn at first, and by each request. */
 const NUM_VERSIONS = 4;
-/** Each adjustment: id of its slider, its name, and the text of its value. */
+/** Each adjustment: id of its slider, its name, and its value as a text. */
 const SLIDERS = /** @type {[string, AdjustmentName, (x: number) => string][]} */ ([
   ['saturation', 'saturation', (x) => `${Math.round(100 * x)} %`],
   ['warmth', 'warmth', (x) => `${x > 0 ? '+' : ''}${x}`],
@@ -34,24 +34,24 @@ const SLIDERS = /** @type {[string, AdjustmentName, (x: number) => string][]} */
 ]);
 
 const stage = new Stage();
-const view = new View(stage, about);
-const versions = new Versions(about, {
+const view = new View(stage, withPhotoId);
+const versions = new Versions(withPhotoId, {
   choose: (id) => attempt(() => steps.take(
     {...current().work, chosen: id}, 'choose')),
   keep: (id) => attempt(() => steps.take(
     works.toggleKept(current().work, id))),
 });
 const steps = new Steps(() => versions.draw(), reopen);
-const pins = new Pins(stage, about, (list) => {
+const pins = new Pins(stage, withPhotoId, (newPins) => {
   const {work} = current();
   // The first pin also orders the versions by how well they follow their pins,
-  // unless the user has chosen another order.
-  const isFirst = !work.pins.length && list.length > 0;
+  // unless the user has chosen another order. Without pins, this order ends.
+  const isFirst = !work.pins.length && newPins.length > 0;
   const {order} = work;
   const ordered = {...work,
     order: isFirst && order === 'drawn' && state.model?.scores_pins ? 'pins'
-      : !list.length && order === 'pins' ? 'drawn' : order};
-  return steps.take(works.setPins(ordered, list));
+      : !newPins.length && order === 'pins' ? 'drawn' : order};
+  return steps.take(works.setPins(ordered, newPins));
 });
 stage.onPlace = () => {
   if (!state.photo || !state.work) return;
@@ -72,7 +72,7 @@ let link = null;
  * @template T
  * @param {(id: string) => Promise<T>} fn
  */
-async function about(fn) {
+async function withPhotoId(fn) {
   const {photo} = current();
   try {
     return await fn(photo.id);
@@ -247,8 +247,8 @@ onUpdate(() => {
 function renderSliders() {
   const {work, model} = current();
   const adjustments = adjustmentsNow();
-  for (const [id, name, text] of SLIDERS) {
-    showSlider(input(id), adjustments[name], text(adjustments[name]),
+  for (const [id, name, toText] of SLIDERS) {
+    showSlider(input(id), adjustments[name], toText(adjustments[name]),
       name === 'saturation' || name === 'strength'
         ? `factor ${adjustments[name]}` : '');
   }
@@ -354,11 +354,11 @@ on('pins-file', 'change', async () => {
   if (file) await pins.load(file).finally(() => { input('pins-file').value = ''; });
 });
 for (const [id, action] of Object.entries({
-  'save-png': () => saving.save(about, 'png', false),
-  'save-jpg': () => saving.save(about, 'jpg', false),
-  'save-beside': () => saving.save(about, 'jpg', true),
-  'save-starred': () => saving.saveStarred(about, 'png'),
-  'copy-image': () => saving.copyImage(about),
+  'save-png': () => saving.save(withPhotoId, 'png', false),
+  'save-jpg': () => saving.save(withPhotoId, 'jpg', false),
+  'save-beside': () => saving.save(withPhotoId, 'jpg', true),
+  'save-starred': () => saving.saveStarred(withPhotoId, 'png'),
+  'copy-image': () => saving.copyImage(withPhotoId),
   'link': () => saving.copyLink(),
 })) {
   on(id, 'click', () => {
@@ -432,8 +432,8 @@ addEventListener('keydown', (event) => {
     pins.close();
     closeMenus();
   }
-  const step = {ArrowUp: -1, ArrowDown: 1}[event.key];
-  if (step && event.target === document.body && state.work) versions.step(step);
+  const by = {ArrowUp: -1, ArrowDown: 1}[event.key];
+  if (by && event.target === document.body && state.work) versions.step(by);
 });
 addEventListener('popstate', (event) => {
   if (event.state) attempt(() => steps.arrive(event.state));
@@ -457,8 +457,8 @@ async function restoreStep() {
 }
 
 attempt(async () => {
-  const hasWork = history.state?.step;
+  const hasStep = history.state?.step;
   update({model: await requests.model()});
   await followLink();
-  if (!link && hasWork && !state.photo) await restoreStep();
+  if (!link && hasStep && !state.photo) await restoreStep();
 });

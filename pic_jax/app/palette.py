@@ -32,7 +32,8 @@ VALUES_PER_BIN = 4
 NUM_BINS = 256 // VALUES_PER_BIN
 # All integer values of (a, b), in network units, [256, 256, 2].
 VALUES = (np.mgrid[:256, :256] - 127.5).transpose(1, 2, 0) / 127.5
-# Centres of the bins, in Lab units, [64, 64, 2].
+# Centres of the bins, in Lab units, [64, 64, 2]. The values of a begin at -127,
+# and those of b at -128.
 CENTRES = VALUES_PER_BIN * np.mgrid[:NUM_BINS, :NUM_BINS].transpose(1, 2, 0) + [
   -125.5,
   -126.5,
@@ -46,10 +47,10 @@ class Swatch:
   Attributes:
     rgb: appearance of the colour at the spot, sRGB 0..255. It has the spot's
       luminance, and its chroma is reduced to fit into the sRGB gamut.
-    pin: colour that a pin stores, sRGB 0..255. It has the same hue, and a
-      luminance at which its chroma need not be reduced. A pin with this colour
-      gives the spot the colour `rgb`. Lighter or darker cells get as much of
-      the chroma as fits into the gamut.
+    pin: colour that a pin stores, sRGB 0..255. It has the same hue, and the
+      luminance of `PIN_LUMINANCES` at which its chroma is reduced least. A pin
+      with this colour gives the spot the colour `rgb`. Lighter or darker cells
+      get as much of the chroma as fits into the gamut.
   """
 
   rgb: tuple[int, int, int]
@@ -89,8 +90,8 @@ def _swatches(chroma: np.ndarray, luminance: float) -> list[Swatch]:
   best = (1000.0 * saturation.round(1) - distance).argmax(1)
   pins, _ = any_shape.lab_to_rgb(candidates[np.arange(len(best)), best])
   return [
-    Swatch(tuple(a.tolist()), tuple(b.tolist()))
-    for a, b in zip(rgb, pins, strict=True)
+    Swatch(tuple(at_spot.tolist()), tuple(pin.tolist()))
+    for at_spot, pin in zip(rgb, pins, strict=True)
   ]
 
 
@@ -168,21 +169,21 @@ def colours(
   blur = np.exp(-np.square((steps[:, None] - steps) / (RADIUS / 2)) / 2)
   blur /= blur.sum(0)
   remaining = blur @ shares @ blur.T
-  found = []
-  while len(found) < MAX_COLOURS:
+  groups = []  # probability and mean chroma of each group of similar colours
+  while len(groups) < MAX_COLOURS:
     peak = CENTRES[np.unravel_index(remaining.argmax(), remaining.shape)]
     near = remaining * (np.linalg.norm(CENTRES - peak, axis=-1) <= RADIUS)
     share = near.sum()
-    if found and share < MIN_SHARE:
+    if groups and share < MIN_SHARE:
       break
-    found.append((share, (near[..., None] * CENTRES).sum((0, 1)) / share))
+    groups.append((share, (near[..., None] * CENTRES).sum((0, 1)) / share))
     remaining = remaining - near
-  found.sort(key=lambda share_and_chroma: -share_and_chroma[0])
+  groups.sort(key=lambda share_and_chroma: -share_and_chroma[0])
   swatches = _swatches(
-    saturation * np.array([chroma for _, chroma in found]).reshape(-1, 2),
+    saturation * np.array([chroma for _, chroma in groups]).reshape(-1, 2),
     luminance,
   )
   return [
     Colour(swatch.rgb, swatch.pin, float(share))
-    for swatch, (share, _) in zip(swatches, found, strict=True)
+    for swatch, (share, _) in zip(swatches, groups, strict=True)
   ]

@@ -13,12 +13,12 @@ from pic_jax.images import any_shape
 from pic_jax.photos import anchors, brush
 
 # Distances from a pin, as `brush.distances` measures them. Cells within `REACH`
-# count as the pin's object, and so do the cells of a brush that reaches
-# further, and just beyond it (see `anchors.MARGIN`). Cells beyond `FAR` count
-# as outside, and the cells between are not scored. On hand-drawn outlines of 19
-# objects, two positions in each (scripts/measure_pins.py), the cells within
-# `REACH` cover 0.75 of the object, and 0.74 of them are on it. The cells within
-# `FAR` cover 0.85.
+# count as the pin's object. Cells beyond `FAR` count as outside, and the cells
+# between are not scored. Both distances are at least the reach of the pin's
+# brush plus `anchors.MARGIN`. On hand-drawn outlines of 19 objects, two
+# positions in each (scripts/measure_pins.py), the cells within `REACH` cover
+# 0.75 of the object, and 0.74 of them are on it. The cells within `FAR` cover
+# 0.85.
 REACH, FAR = 50.0, 62.0
 # Distances in (a, b) from a pin's colour, Lab units. A cell has taken the
 # colour fully up to `SAME`, not at all from `OTHER` on, and partly between.
@@ -105,12 +105,12 @@ def score(
     return PinScore(1.0, 0.0, None)
   shape = chroma.shape[:2]
   cell_side = len(luminance) // len(chroma)
-  cells = brush.in_cells(luminance, cell_side).mean((1, 3))
-  shares, objects = [], np.zeros(shape, bool)
-  shift, ran_over = np.zeros(shape), np.zeros(shape, bool)
+  cell_luminance = brush.in_cells(luminance, cell_side).mean((1, 3))
+  taken_by_pin, objects = [], np.zeros(shape, bool)
+  spill, ran_over = np.zeros(shape), np.zeros(shape, bool)
   painted = brush.paint(strokes, luminance, cell_side)
   for stroke in strokes:
-    wanted = _wanted(stroke, cells)
+    wanted = _wanted(stroke, cell_luminance)
     difference = np.linalg.norm(chroma - wanted, axis=-1)
     distance = brush.distances(stroke, luminance, cell_side)
     reach = brush.REACHES[stroke.size or brush.DEFAULT_SIZE] + anchors.MARGIN
@@ -119,17 +119,17 @@ def score(
     is_other = np.linalg.norm(painted.chroma - wanted, axis=-1) > 1.0
     near = (distance <= max(REACH, reach)) & ~(painted.is_reached & is_other)
     taken = 1.0 - np.clip((difference - SAME) / (OTHER - SAME), 0.0, 1.0)
-    shares.append(taken[near].mean() if near.any() else 1.0)
+    taken_by_pin.append(taken[near].mean() if near.any() else 1.0)
     if np.linalg.norm(stroke.chroma) < GREY:
       continue
     nearer = np.linalg.norm(plain - wanted, axis=-1) - difference
-    shift = np.maximum(shift, nearer)
+    spill = np.maximum(spill, nearer)
     ran_over |= (nearer > MOVED) & (difference < NEAR)
   outside = ~(objects | painted.is_reached)
   ran_over &= outside
   is_much = ran_over.sum() >= max(2, MIN_OVERRUN * ran_over.size)
   return PinScore(
-    taken=float(np.mean(shares)),
-    spill=float(shift[outside].mean()) if outside.any() else 0.0,
+    taken=float(np.mean(taken_by_pin)),
+    spill=float(spill[outside].mean()) if outside.any() else 0.0,
     overrun=_middle(ran_over) if is_much else None,
   )

@@ -24,14 +24,12 @@ const MOVED_AFTER_MS = 700;
 export class Pins {
   /**
    * @param {import('./stage.js').Stage} stage
-   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
-   *   function with the server's id of the open photograph
+   * @param {import('./saving.js').WithPhotoId} withPhotoId
    * @param {(pins: Pin[]) => unknown} change callback that changes the pins
    */
-  constructor(stage, about, change) {
-    Object.assign(this, {stage, about, change});
+  constructor(stage, withPhotoId, change) {
     this.stage = stage;
-    this.about = about;
+    this.withPhotoId = withPhotoId;
     this.change = change;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.moveTimer = undefined;
@@ -108,7 +106,7 @@ export class Pins {
       say('This model reads no pins. `pic-jax models` lists models that do.');
       return;
     }
-    if (state.chooser) { // a tap beside the chooser only closes it
+    if (state.chooser) { // a tap beside the dialog only closes it
       this.close();
       return;
     }
@@ -139,13 +137,13 @@ export class Pins {
     const {pin, index} = chooser;
     const {work} = current();
     const shown = shownVersion();
-    const recipes = [...state.shown.values()].filter(
+    const others = [...state.shown.values()].filter(
       (recipe) => recipe !== shown?.recipe).slice(0, 31);
-    const palette = await this.about((id) => requests.palette(id, {
+    const palette = await this.withPhotoId((id) => requests.palette(id, {
       x: pin.x,
       y: pin.y,
       pins: work.pins.filter((_, i) => i !== index),
-      recipes: shown ? [shown.recipe, ...recipes] : recipes,
+      recipes: shown ? [shown.recipe, ...others] : others,
     }));
     if (state.chooser?.pin !== pin) return;
     update({chooser: {...chooser, palette}});
@@ -166,19 +164,19 @@ export class Pins {
   drag(index, u, v, isDone) {
     this.dragged = isDone ? null : {index, u, v};
     const {work} = current();
-    const at = this.pixel(u, v);
+    const pixel = this.pixel(u, v);
     const {chooser} = state;
     if (!isDone) {
       this.placeMarkers();
     } else if (chooser && index === chooser.index && !chooser.pin.color) {
-      // The pin has no colour yet, and other colours are likely here.
+      // The pin has no colour yet. At its new place, other colours are likely.
       update({chooser: {
-        ...chooser, pin: {...chooser.pin, ...at}, palette: null}});
+        ...chooser, pin: {...chooser.pin, ...pixel}, palette: null}});
       attempt(() => this.ask());
     } else {
       this.close();
       attempt(() => this.change(
-        work.pins.map((pin, i) => (i === index ? {...pin, ...at} : pin))));
+        work.pins.map((pin, i) => (i === index ? {...pin, ...pixel} : pin))));
     }
   }
 
@@ -349,7 +347,8 @@ export class Pins {
   }
 
   /**
-   * Moves a pin by an arrow key.
+   * Moves a pin by an arrow key. The step is a fraction of the visible part's
+   * sides.
    * @type {(index: number, move: number[], step: number) => void}
    */
   nudge(index, [dx, dy], step) {
@@ -434,12 +433,12 @@ export class Pins {
         return swatch;
       },
       (node, {rgb, pin, share}) => {
-        const color = onScreen(rgb);
+        const appearance = onScreen(rgb);
         const name = nameOf(onScreen(pin));
         // The corner shows the colour of the pin, because at a dark spot all
         // swatches look alike.
         node.style.background = 'linear-gradient(135deg, '
-          + `${onScreen(pin)} 22%, ${color} 22%)`;
+          + `${onScreen(pin)} 22%, ${appearance} 22%)`;
         const percent = share === undefined ? '' : `${Math.round(100 * share)} %`;
         setAttributes(node, {
           'aria-label': percent ? `${name}, ${percent} likely` : name,
@@ -479,7 +478,8 @@ export class Pins {
    * @param {File} file
    */
   async load(file) {
-    const {pins, notes} = await this.about((id) => requests.readPins(id, file));
+    const {pins, notes} = await this.withPhotoId(
+      (id) => requests.readPins(id, file));
     const drawn = this.change(pins);
     const count = `${pins.length} ${pins.length === 1 ? 'pin' : 'pins'}`;
     say([`${file.name}: ${count}.`, ...notes].join(' '));

@@ -1,6 +1,7 @@
 // @ts-check
 // The requests that the page sends to the server. Every failure is an `Error`
-// with a line of text, and an `AnswerError` if the server reported it.
+// with a line of text. If the server answered with an error status, it is an
+// `AnswerError`.
 
 /** @typedef {import('./work.js').Recipe} Recipe */
 /** @typedef {import('./work.js').Pin} Pin */
@@ -19,7 +20,7 @@ export class AnswerError extends Error {
 }
 
 /**
- * Sends a request, and throws if it fails.
+ * Sends a request and returns the response; throws if the request fails.
  * @param {string} path
  * @param {RequestInit} [options]
  */
@@ -119,7 +120,8 @@ export async function view(id, asked, signal) {
 }
 
 /**
- * Returns the colours for a pin at a spot.
+ * Returns the colours for a pin at a spot. See `_palette_request` in server.py
+ * for the fields of the request.
  * @type {(id: string, asked: object) => Promise<any>}
  */
 export async function palette(id, asked) {
@@ -148,7 +150,8 @@ export async function readPins(id, file) {
 }
 
 /**
- * Returns a file with versions at the photograph's size.
+ * Returns a file with versions at the photograph's size. See `Saved.from_json`
+ * in screen_view.py for the fields of the request.
  * @type {(id: string, asked: object) => Promise<Blob>}
  */
 export async function save(id, asked) {

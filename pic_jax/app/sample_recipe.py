@@ -22,7 +22,7 @@ class Recipe:
 
   Attributes:
     seed: seed of the random numbers, see `options.Settings`.
-    sample: number of the sample of this seed.
+    sample: number of the sample among those of this seed.
     temperature: sampling temperature.
     pins: known colours, see `hint_points.Point`.
   """
@@ -48,7 +48,7 @@ class Recipe:
       temperature=float(fields['temperature']),
       pins=pins_from_json(fields['pins']),
     )
-    recipe.settings()
+    recipe.settings()  # raises if a number is out of range
     return recipe
 
   def settings(self) -> options.Settings:
@@ -83,7 +83,7 @@ def pins_from_json(pins: Any) -> Pins:
       position is in pixels of the upright photograph. The size may be ''.
 
   Raises:
-    LookupError, TypeError, ValueError: if this is not a list of valid pins.
+    LookupError, TypeError, ValueError: if `pins` is not a list of valid pins.
   """
   if len(pins) > MAX_PINS:
     raise ValueError(f'there can be at most {MAX_PINS} pins, got {len(pins)}.')

@@ -31,15 +31,16 @@ function requiredVersion() {
 }
 
 /**
- * Saves, at the photograph's full size, the version in the large view.
- * @type {(withPhotoId: WithPhotoId, format: string, withOriginal: boolean) => Promise<void>}
+ * Saves the version in the large view at the photograph's full size. With
+ * `withGrey`, the grey photograph is on its left.
+ * @type {(withPhotoId: WithPhotoId, format: string, withGrey: boolean) => Promise<void>}
  */
-export async function save(withPhotoId, format, withOriginal) {
+export async function save(withPhotoId, format, withGrey) {
   const {recipe, adjustments} = requiredVersion();
   say('Rendering the picture at full size …');
   const blob = await withPhotoId((id) => requests.save(
-    id, {recipes: [recipe], adjustments, format, beside: withOriginal}));
-  const kind = withOriginal ? '.before-and-after' : '';
+    id, {recipes: [recipe], adjustments, format, beside: withGrey}));
+  const kind = withGrey ? '.before-and-after' : '';
   const name = `${state.name}.${recipe.sample}${kind}.${format}`;
   download(blob, name);
   say(`Saved as ${name}, ${sizeText()}.`);
@@ -82,9 +83,11 @@ export async function copyImage(withPhotoId) {
       + 'from this computer or over https. Please save the picture instead.');
   }
   say('Rendering the picture at full size …');
-  const blob = withPhotoId((id) => requests.save(
+  // Not awaited, because browsers allow copying only soon after a click.
+  const blobPromise = withPhotoId((id) => requests.save(
     id, {recipes: [recipe], adjustments, format: 'png', beside: false}));
-  await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
+  await navigator.clipboard.write(
+    [new ClipboardItem({'image/png': blobPromise})]);
   say('The picture is copied.');
 }
 

@@ -16,7 +16,7 @@ FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
 MAX_SAMPLES = 64
 # Largest width of a picture for the screen, in pixels.
 MAX_WIDTH = 10_000
-# Largest number of characters in the name of an archive's pictures.
+# Largest number of characters of `Saved.archive_name`.
 MAX_NAME = 200
 
 
@@ -110,15 +110,18 @@ class Saved:
     is_archive = 'name' in fields
     if len(recipes) > 1 and not is_archive:
       raise ValueError('`name` must be given for several versions.')
-    name = str(fields['name'])[:MAX_NAME] if is_archive else ''
-    for letter in '/\\:\0':
-      name = name.replace(letter, '_')
+    archive_name = ''
+    if is_archive:
+      archive_name = str(fields['name'])[:MAX_NAME]
+      for letter in '/\\:\0':
+        archive_name = archive_name.replace(letter, '_')
+      archive_name = archive_name.lstrip('.') or 'photograph'
     return cls(
       recipes=recipes,
       adjustments=sample_recipe.adjustments_from_json(fields['adjustments']),
       form=FORMATS[fields['format']],
       is_beside=bool(fields['beside']),
-      archive_name=name.lstrip('.') or 'photograph' * is_archive,
+      archive_name=archive_name,
     )
 
 

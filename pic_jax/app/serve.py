@@ -69,7 +69,9 @@ def run(
     port = listener.getsockname()[1]
     url = f'http://{f"[{host}]" if ":" in host else host}:{port}/'
     print(url, flush=True)
-    terminal.say("Photographs stay in this machine's memory. Ctrl-C stops it.")
+    terminal.say(
+      "Photographs stay in this machine's memory. Ctrl-C stops the server."
+    )
     # Compiled in another thread, so that a photograph does not wait until the
     # programs for all shapes are compiled.
     threading.Thread(target=web_app.warm_up, daemon=True).start()
@@ -92,13 +94,13 @@ def warm_up(source: str) -> None:
 
   def tell(done: int, total: int) -> None:
     if done:
-      seconds = terminal.format_duration(time.perf_counter() - start)
-      terminal.say(f'{done} of {total} shapes are compiled after {seconds}.')
+      duration = terminal.format_duration(time.perf_counter() - start)
+      terminal.say(f'{done} of {total} shapes are compiled after {duration}.')
 
   studio.Studio(colorizer, source).warm_up(tell)
 
 
 def has_display() -> bool:
-  """Returns whether a browser would open a window, not use the terminal."""
+  """Returns whether a browser would open in a window, not in the terminal."""
   names = ('DISPLAY', 'WAYLAND_DISPLAY')
   return sys.platform == 'darwin' or any(os.environ.get(name) for name in names)

@@ -109,7 +109,7 @@ class Server:
     return JSONResponse(opened.facts(), 201)
 
   async def describe(self, request: Request) -> Response:
-    """Returns the facts about an opened photograph, after a reload."""
+    """Returns the facts about a photograph that was opened earlier."""
     return JSONResponse(self._find(request).facts())
 
   async def draw(self, request: Request) -> Response:
@@ -130,7 +130,8 @@ class Server:
     """Yields the lines of the response to `draw`.
 
     Each line is a JSON object: {'compiling': true} before a wait for the
-    compiler, the numbers and the 'picture' of a sample, or an 'error'.
+    compiler; the numbers of a sample, see `Studio.show`, with its 'picture', a
+    JPEG in base64; or an 'error'.
     """
     if not self._studio.is_ready(opened, recipes[0]):
       yield json.dumps({'compiling': True}) + '\n'
@@ -165,7 +166,7 @@ class Server:
     return JSONResponse(colours)
 
   async def order(self, request: Request) -> Response:
-    """Returns an order in which each sample differs most from those before."""
+    """Orders samples so that each differs most from the earlier samples."""
     opened = self._find(request)
     recipes = await boundary.read_json(
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
@@ -178,8 +179,10 @@ class Server:
     """Reads the pins in a file of hints, which is the body of the request."""
     opened = self._find(request)
     data = await boundary.read_body(request, boundary.MAX_REQUEST_BYTES)
-    found = await self._reader.call(self._studio.read_pins, opened, data)
-    return JSONResponse(found)
+    pins_and_notes = await self._reader.call(
+      self._studio.read_pins, opened, data
+    )
+    return JSONResponse(pins_and_notes)
 
   async def save(self, request: Request) -> Response:
     """Returns a file with versions at the photograph's own size."""
@@ -203,7 +206,7 @@ class Server:
     return self._reader if is_drawn else self._drawer
 
   def _find(self, request: Request) -> opened_photograph.Opened:
-    """Returns the photograph that the path of a request names."""
+    """Returns the photograph whose id is in the path of a request."""
     return self._studio.find(request.path_params['id'])
 
 
@@ -217,6 +220,6 @@ def _palette_request(asked: dict[str, Any]) -> tuple:
     LookupError, TypeError, ValueError: if a field is missing or wrong.
   """
   spot = operator.index(asked['x']), operator.index(asked['y'])
-  fields = asked['recipes'][: screen_view.MAX_SAMPLES]
+  recipes = asked['recipes'][: screen_view.MAX_SAMPLES]
   pins = sample_recipe.pins_from_json(asked['pins'])
-  return spot, pins, list(map(sample_recipe.Recipe.from_json, fields))
+  return spot, pins, list(map(sample_recipe.Recipe.from_json, recipes))

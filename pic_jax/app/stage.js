@@ -39,14 +39,14 @@ export class Stage {
       /** @type {number} */ u, /** @type {number} */ v,
       /** @type {boolean} */ isDone) => {};
     this.width = this.height = 1;
-    // Share of the visible picture that is left of the divider.
+    // Share of the visible picture on the left-hand side of the divider.
     this.share = 0.2;
     /** @type {Map<number, Pointer>} */
     this.pointers = new Map();
     this.isDrag = false;
     this.u = this.v = 0.5; // the crosshair's position
     this.scale = 1;
-    this.x = this.y = 0; // the position of the picture's upper left corner
+    this.x = this.y = 0; // the picture's upper left corner on the stage
     new ResizeObserver(() => this.place()).observe(this.root);
     this.listen();
     this.listenToKeys();
@@ -70,7 +70,7 @@ export class Stage {
     this.place();
   }
 
-  /** The size of a pixel of the photograph on the screen at scale 1. */
+  /** The side of a pixel of the photograph at scale 1, in CSS pixels. */
   get base() {
     const {clientWidth, clientHeight} = this.root;
     return Math.min(clientWidth / this.width, clientHeight / this.height);
@@ -129,7 +129,7 @@ export class Stage {
       `${this.y + v * this.height * pixel}px`];
   }
 
-  /** Returns the left and right edge of the picture's visible part. */
+  /** Returns the left and right edge, on the stage, of the visible part. */
   visible() {
     const end = this.x + this.width * this.base * this.scale;
     return [Math.max(0, this.x), Math.min(this.root.clientWidth, end)];
@@ -239,6 +239,7 @@ export class Stage {
    */
   moveCross([dx, dy], step) {
     const [left, top, right, bottom] = this.box;
+    // At most 0.999999, because 1 would lie beyond the last pixel.
     this.u = clamp(
       this.u + dx * step * (right - left) / this.width, 0, 0.999999);
     this.v = clamp(
@@ -296,12 +297,13 @@ export class Stage {
     if (!this.isDrag) return;
     if (pointer.marker) {
       const [u, v] = this.photoPosition(event).map(
-        (share) => clamp(share, 0, 0.999999));
+        (position) => clamp(position, 0, 0.999999));
       this.onMarkerMoves(pointer.marker, u, v, false);
     } else if (pointer.slides) {
       this.slideTo(pointer.now[0]);
     } else if (this.scale === 1) {
-      // Other pointers move the divider. A finger scrolls (CSS `touch-action`).
+      // A finger scrolls the page (CSS `touch-action`). A mouse or a pen moves
+      // the divider.
       if (!pointer.isTouch) this.slideTo(pointer.now[0]);
     } else {
       this.x += pointer.now[0] - before[0];

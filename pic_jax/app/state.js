@@ -15,7 +15,7 @@ import {Timeline} from './timeline.js';
  * @property {string[]} pin_sizes sizes of brushes that a pin may have
  * @property {boolean} scores_pins whether the server scores how well a version
  *   follows its pins
- * @property {number} max_bytes
+ * @property {number} max_bytes largest size of a photograph's file
  * @property {{model: string, temperature: number, pin_size: string,
  *   adjustments: Adjustments}} defaults
  */
@@ -36,7 +36,8 @@ import {Timeline} from './timeline.js';
  * @property {string} url
  * @property {number | null} bits bits/dim by the model
  * @property {number | null} taken 0..1, how fully pins took their colours
- * @property {number | null} spill how much pins changed their surroundings
+ * @property {number | null} spill how far other things took colours of pins,
+ *   in Lab units
  * @property {Pin | null} cure a pin that corrects a colour that ran over
  * @property {string[]} notes about the pins; the first says how many cells
  *   they colour
@@ -46,18 +47,23 @@ import {Timeline} from './timeline.js';
  * @typedef {{sha256: string, id: string, name: string, work: Work}} Step
  */
 /**
- * A colour that is offered for a spot: its appearance there, and the colour
- * that a pin stores.
+ * A colour that is offered for a spot: its appearance there, the colour that a
+ * pin stores and, for a likely colour, its probability.
  * @typedef {{rgb: number[], pin: number[], share?: number}} Swatch
  */
 /** @typedef {{likely: Swatch[], vivid: Swatch[], here: Swatch | null}}
  *   Palette */
-/** @typedef {{index: number, pin: Pin, palette: Palette | null,
- *   opener: HTMLElement | null}} Chooser */
+/**
+ * The open dialog for a pin. `palette` is null until the server answers, and
+ * `opener` gets the focus when the dialog is closed.
+ * @typedef {{index: number, pin: Pin, palette: Palette | null,
+ *   opener: HTMLElement | null}} Chooser
+ */
 
 export const state = {
   model: /** @type {Model | null} */ (null),
   photo: /** @type {Photo | null} */ (null),
+  /** Name of the photograph's file. */
   name: 'photograph',
   work: /** @type {Work | null} */ (null),
   /** Pictures of versions, by the keys of their recipes. */
@@ -74,7 +80,7 @@ export const state = {
   chooser: /** @type {Chooser | null} */ (null),
   /** Photographs that were opened together. */
   strip: /** @type {{name: string, file: Blob, url: string}[]} */ ([]),
-  /** Numbers of versions that are drawn, and that were requested together. */
+  /** Numbers of versions: drawn so far, and requested together. */
   progress: {done: 0, total: 0},
   /** Time in ms at which a compilation began; 0 if none is running. */
   compilingSince: 0,
@@ -133,7 +139,7 @@ export async function attempt(fn) {
   }
 }
 
-/** Returns the photograph, the work and the model; throws if none is open. */
+/** Returns photograph, work and model; throws if no photograph is open. */
 export function current() {
   const {photo, work, model} = state;
   if (!photo || !work || !model) throw new Error('Open a photograph first.');

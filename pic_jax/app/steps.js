@@ -84,7 +84,7 @@ export class Steps {
   }
 
   /**
-   * Restores the work after a step.
+   * Restores the work to which a step led.
    * @param {Step} step
    */
   async apply(step) {
@@ -105,7 +105,8 @@ export class Steps {
     const {step, isBack} = this.tab.arrive(entry);
     const {timeline} = state;
     if (!step) return;
-    if (same(step, timeline.now)) { // a button has gone to this step already
+    if (same(step, timeline.now)) {
+      // The Undo button has already gone to this step, so Back goes one further.
       if (isBack && this.tab.position > 0) history.back();
       return;
     }

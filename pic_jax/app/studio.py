@@ -67,7 +67,7 @@ class Studio:
 
     Args:
       colorizer: the model.
-      name: name of the model that the page shows.
+      name: the model's name on the page.
     """
     self._colorizer = colorizer
     self._name = name
@@ -168,7 +168,7 @@ class Studio:
     return is_compiled or recipe in opened.sample_sets
 
   def open(self, data: bytes) -> opened_photograph.Opened:
-    """Reads a photograph, and drops the oldest ones if there are too many.
+    """Opens a photograph, and drops the least recently used ones if needed.
 
     Args:
       data: contents of the file.
@@ -244,7 +244,7 @@ class Studio:
     if recipe not in opened.sample_sets:
       network_input = self._with_pins(opened, recipe.pins)
       if recipe.pins:
-        # Far from the pins, the sample keeps its chroma without pins.
+        # Far from the pins, the sample keeps the chroma it has without pins.
         plain = self._draw(opened, dataclasses.replace(recipe, pins=()))
         network_input = hint_files.anchored(network_input, plain.chroma[0])
       with self._compiling('draw', network_input):
@@ -258,7 +258,7 @@ class Studio:
     return self._colorizer.recommended.saturation
 
   def _shown(self, chroma: np.ndarray) -> np.ndarray:
-    """Multiplies chroma by the recommended saturation, as the page shows it.
+    """Returns chroma at the recommended saturation, at which it is shown.
 
     The colours of pins are colours of a picture at this saturation.
 
@@ -329,31 +329,32 @@ class Studio:
 
     Returns:
       JSON object with 'taken' and 'spill', see `PinScore`, and 'cure': a pin
-      where a colour ran over, or None. If the same sample without pins is not
-      in memory, no colour counts as having run over.
+      that restores the earlier colour where a pin's colour ran over, or None.
+      If the same sample without pins is not in memory, no colour counts as
+      having run over.
     """
     plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
     chroma = self._shown(chroma)
     plain_chroma = chroma if plain is None else self._shown(plain.chroma[0])
-    shape = opened.network_input.map_shape
-    luminance = self._colorizer.cell_luminance(opened.network_input)
-    fine, cell_side = self._colorizer.brush_luminance(opened.network_input)
+    num_rows, num_columns = opened.network_input.map_shape
+    cell_luminance = self._colorizer.cell_luminance(opened.network_input)
+    luminance, cell_side = self._colorizer.brush_luminance(opened.network_input)
     strokes, _ = hint_files.strokes_of(
-      recipe.pins, opened.size, fine.shape, cell_side=cell_side
+      recipe.pins, opened.size, luminance.shape, cell_side=cell_side
     )
-    found = pin_scores.score(strokes, fine, chroma, plain=plain_chroma)
+    score = pin_scores.score(strokes, luminance, chroma, plain=plain_chroma)
     cure = None
-    if found.overrun:
-      row, column = found.overrun
+    if score.overrun:
+      row, column = score.overrun
       swatch = palette.swatch_of_version(
-        plain_chroma[row, column], float(luminance[row, column])
+        plain_chroma[row, column], float(cell_luminance[row, column])
       )
       height, width = opened.size
-      x = int((column + 0.5) * width / shape[1])
-      y = int((row + 0.5) * height / shape[0])
+      x = int((column + 0.5) * width / num_columns)
+      y = int((row + 0.5) * height / num_rows)
       point = hint_points.Point(x, y, swatch.pin)
       (cure,) = sample_recipe.pins_to_json([point])
-    return {'taken': found.taken, 'spill': found.spill, 'cure': cure}
+    return {'taken': score.taken, 'spill': score.spill, 'cure': cure}
 
   def view(
     self, opened: opened_photograph.Opened, asked: screen_view.Asked
@@ -424,17 +425,17 @@ class Studio:
     Raises:
       UserError: if the picture is too large for the format.
     """
-    side = encoding.MAX_SIDES.get(SUFFIXES[asked.form], np.inf)
+    max_side = encoding.MAX_SIDES.get(SUFFIXES[asked.form], np.inf)
     height, width = opened.size
-    if max(height, width * (1 + asked.is_beside)) > side:
+    if max(height, width * (1 + asked.is_beside)) > max_side:
       raise errors.UserError(
-        f'A side of a {asked.form} file has at most {side:,} pixels.'
+        f'A side of a {asked.form} file has at most {max_side:,} pixels.'
       )
     files = [self._file(opened, recipe, asked) for recipe in asked.recipes]
     if not asked.archive_name:
       return files[0]
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, 'w', zipfile.ZIP_STORED) as archived:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
       for index, (recipe, data) in enumerate(
         zip(asked.recipes, files, strict=True)
       ):
@@ -442,11 +443,11 @@ class Studio:
         earlier = [x.sample for x in asked.recipes[:index]]
         count = earlier.count(recipe.sample)
         suffix = f'-{count + 1}' if count else ''
-        archived.writestr(
+        archive.writestr(
           f'{asked.archive_name}.{recipe.sample}{suffix}.{SUFFIXES[asked.form]}',
           data,
         )
-    return archive.getvalue()
+    return buffer.getvalue()
 
   def _file(
     self,
@@ -496,14 +497,15 @@ class Studio:
     shares = []
     expected = self._expected(opened, pins, is_needed=not recipes)
     if expected is not None:
-      theta, luminance = expected
+      theta, network_luminance = expected
       shares.append(
-        palette.bin_shares(theta[row, column], luminance[row, column])
+        palette.bin_shares(theta[row, column], network_luminance[row, column])
       )
     is_pinned = functools.cache(
-      lambda some: self._is_pinned(opened, some, cell)
+      lambda recipe_pins: self._is_pinned(opened, recipe_pins, cell)
     )
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
+    # A colour that pins gave to the cell does not show which ones are likely.
     chroma = [
       sample_set.chroma[0, row, column]
       for recipe, sample_set in zip(recipes, sample_sets, strict=True)
@@ -538,8 +540,8 @@ class Studio:
     Args:
       opened: the photograph.
       pins: pins that the embedding is given.
-      is_needed: whether to wait while the program is compiled. If not, returns
-        None until it is compiled.
+      is_needed: whether to wait while the program is compiled. If not,
+        compiles it in another thread, and returns None until that is done.
     """
     if pins in opened.expected:
       return opened.expected[pins]

@@ -47,14 +47,13 @@ export function shownVersion() {
 /** The list of versions. */
 export class Versions {
   /**
-   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
-   *   function with the server's id of the open photograph
+   * @param {import('./saving.js').WithPhotoId} withPhotoId
    * @param {{choose: (id: number) => void,
    *   keep: (id: number) => void}} handlers functions that show a version in
    *   the large view, and that give it a star or take it away
    */
-  constructor(about, {choose, keep}) {
-    this.about = about;
+  constructor(withPhotoId, {choose, keep}) {
+    this.withPhotoId = withPhotoId;
     this.handlers = {choose, keep};
     /** @type {AbortController | null} */
     this.drawing = null;
@@ -75,16 +74,17 @@ export class Versions {
     update({progress: {done, total: waiting.length}});
     try {
       while (done < waiting.length) {
-        await this.about(async (id) => {
+        await this.withPhotoId(async (id) => {
           const recipes = waiting.slice(done, done + MAX_ASKED).map(
             (version) => version.recipe);
-          for await (const line of requests.draw(id, recipes, drawing.signal)) {
+          const results = requests.draw(id, recipes, drawing.signal);
+          for await (const result of results) {
             if (drawing.signal.aborted || state.photo !== photo) return;
-            if (line.compiling) {
+            if (result.compiling) {
               update({compilingSince: performance.now()});
               continue;
             }
-            this.receive(waiting[done++], line);
+            this.receive(waiting[done++], result);
             update({compilingSince: 0, progress: {done, total: waiting.length}});
           }
         });
@@ -101,16 +101,16 @@ export class Versions {
 
   /**
    * Stores what the server sent for a version.
-   * @type {(version: Version, line: any) => void}
+   * @type {(version: Version, result: any) => void}
    */
-  receive(version, line) {
+  receive(version, result) {
     state.drawn.set(keyOf(version.recipe), {
-      url: `data:image/jpeg;base64,${line.picture}`,
-      bits: line.bits_per_dim ?? null,
-      taken: line.taken ?? null,
-      spill: line.spill ?? null,
-      cure: line.cure ?? null,
-      notes: line.notes ?? [],
+      url: `data:image/jpeg;base64,${result.picture}`,
+      bits: result.bits_per_dim ?? null,
+      taken: result.taken ?? null,
+      spill: result.spill ?? null,
+      cure: result.cure ?? null,
+      notes: result.notes ?? [],
     });
     if (state.drawn.size > MAX_DRAWN) this.forget();
     this.settle();
@@ -146,7 +146,7 @@ export class Versions {
     update({shown});
   }
 
-  /** Sorts the versions that are drawn, as the user has chosen. */
+  /** Sorts the drawn versions in the order that the user has chosen. */
   async sort() {
     const {work} = current();
     const {order} = work;
@@ -161,10 +161,11 @@ export class Versions {
     } else if (order === 'surprising') {
       by((picture) => -(picture.bits ?? 0));
     } else if (order === 'pins') {
+      // A spill of 1 Lab unit counts as much as 0.01 of `taken`.
       by((picture) => (picture.spill ?? 0) / 100 - (picture.taken ?? 0));
     } else if (order === 'different' && versions.length) {
       const first = versions.slice(0, MAX_ASKED);
-      const sequence = await this.about((id) => requests.order(
+      const sequence = await this.withPhotoId((id) => requests.order(
         id, first.map(({recipe}) => recipe)));
       versions.splice(0, first.length, ...sequence.map((i) => first[i]));
     }
@@ -190,7 +191,7 @@ export class Versions {
     if (versions[index]) this.handlers.choose(versions[index].id);
   }
 
-  /** Shows the list, the progress and the remedy for pins. */
+  /** Shows the list, the progress and the advice about pins. */
   render() {
     const {work} = current();
     const versions = this.inOrder;
@@ -232,28 +233,28 @@ export class Versions {
     node.classList.toggle('chosen', isChosen);
     node.classList.toggle('waiting', isWaiting(version));
     pick.style.aspectRatio = `${photo.width} / ${photo.height}`;
-    const words = likeliness(picture, all);
-    const pins = takenText(picture);
+    const likely = likeliness(picture, all);
+    const taken = takenText(picture);
     setAttributes(pick, {
       'aria-pressed': String(isChosen),
-      'aria-label': [`Version ${sample}`, words, pins,
+      'aria-label': [`Version ${sample}`, likely, taken,
         isWaiting(version) ? 'is being drawn' : ''].filter(Boolean).join(', '),
     });
     canvas.hidden = !picture;
     // While a slider is dragged, only the picture on the stage is adjusted.
     if (picture) attempt(() => paint(canvas, picture, work.adjustments));
     setText(label, `#${sample}`);
-    setText(bits, pins || words);
-    const number = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
+    setText(bits, taken || likely);
+    const bitsText = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
       + 'bits/dim by the model; lower means more probable. ';
-    bits.title = number + (pins
+    bits.title = bitsText + (taken
       && 'How fully the surroundings of the pins took their colours: '
         + `${picture?.notes[0]}.`);
     setText(keep, kept ? '★' : '☆');
     setAttributes(keep, {
       'aria-pressed': String(kept),
       'aria-label': `Keep version ${sample}`,
-      'title': kept ? 'Stays when new versions are drawn' : 'Keep a copy',
+      'title': kept ? 'Stays when new versions are drawn' : 'Keep this version',
     });
   }
 }
@@ -268,8 +269,8 @@ function likeliness(picture, all) {
   const bits = all.map((version) => pictureOf(version)?.bits ?? null).filter(
     (value) => value !== null);
   if (picture?.bits == null || bits.length < 2) return '';
-  const limit = picture.bits;
-  const numBelow = bits.filter((value) => value < limit).length;
+  const ownBits = picture.bits;
+  const numBelow = bits.filter((value) => value < ownBits).length;
   const share = numBelow / (bits.length - 1);
   if (share < 0.34) return 'likely';
   return share < 0.67 ? 'less likely' : 'surprising';
@@ -291,7 +292,7 @@ export function announce(text) {
   setText(element('news'), text);
 }
 
-/** Shows how many versions are drawn, or how long a compilation takes. */
+/** Shows how many versions are drawn, or how long a compilation has taken. */
 function renderProgress() {
   const {progress: {done, total}, compilingSince} = state;
   const bar = /** @type {HTMLProgressElement} */ (element('progress'));

@@ -149,61 +149,63 @@ class Layer {
 export class View {
   /**
    * @param {import('./stage.js').Stage} stage
-   * @param {<T>(fn: (id: string) => Promise<T>) => Promise<T>} about calls a
-   *   function with the server's id of the open photograph
+   * @param {import('./saving.js').WithPhotoId} withPhotoId
    */
-  constructor(stage, about) {
+  constructor(stage, withPhotoId) {
     this.stage = stage;
-    this.about = about;
+    this.withPhotoId = withPhotoId;
     this.grey = new Layer('grey');
     this.exact = new Layer('exact');
     this.greyCrop = new Layer('grey-crop');
     this.exactCrop = new Layer('exact-crop');
-    this.tint = /** @type {HTMLCanvasElement} */ (element('tint'));
-    // The grey photograph, on which CSS puts the colours of `tint`.
+    this.tintCanvas = /** @type {HTMLCanvasElement} */ (element('tint'));
+    // The grey photograph, on which CSS puts the colours of `tintCanvas`.
     this.ground = /** @type {HTMLImageElement} */ (element('ground'));
     this.grey.image.addEventListener('load', () => {
       const {src, dataset} = this.grey.image;
       if (!dataset.of?.endsWith(':grey')) return;
       this.ground.src = src;
       this.ground.dataset.of = dataset.of;
-      this.tint.hidden = false;
+      this.tintCanvas.hidden = false;
     });
   }
 
   /** Shows the present version and settings. */
   render() {
     const {photo, work} = current();
-    const name = photo.sha256;
+    const {sha256} = photo;
     const chosen = chosenOf(work);
     const recipe = chosen && state.shown.get(chosen.id);
     const picture = recipe && state.drawn.get(keyOf(recipe));
     const adjustments = adjustmentsNow();
     element('after').hidden = !picture;
     /** @type {(asked: any) => (signal: AbortSignal) => Promise<Blob>} */
-    const fetchFn = (asked) => (signal) => this.about(
+    const fetchFn = (asked) => (signal) => this.withPhotoId(
       (id) => requests.view(id, asked, signal));
     const kind = state.showsOwn ? 'original' : 'grey';
-    this.grey.show(`${name}:${kind}`, fetchFn({kind}));
-    this.tint.hidden = this.ground.dataset.of !== `${name}:grey`;
-    const version = recipe ? keyOf(recipe) + JSON.stringify(adjustments) : '';
+    this.grey.show(`${sha256}:${kind}`, fetchFn({kind}));
+    this.tintCanvas.hidden = this.ground.dataset.of !== `${sha256}:grey`;
+    const versionName = recipe
+      ? keyOf(recipe) + JSON.stringify(adjustments) : '';
     const asked = {kind: 'version', recipe, adjustments};
     // While a slider is dragged, only the small picture is adjusted.
     const isStill = picture && !state.live;
-    this.exact.show(isStill ? `${name}:${version}` : '', fetchFn(asked));
+    this.exact.show(isStill ? `${sha256}:${versionName}` : '', fetchFn(asked));
     if (picture) {
       attempt(() => paint(
-        this.tint, picture, adjustments, state.live ? LIVE_PIXELS : undefined));
+        this.tintCanvas, picture, adjustments,
+        state.live ? LIVE_PIXELS : undefined));
     }
     const crop = this.crop(photo);
-    const text = crop ? JSON.stringify(crop) : '';
+    const cropName = crop ? JSON.stringify(crop) : '';
     for (const layer of crop ? [this.greyCrop, this.exactCrop] : []) {
       layer.place(/** @type {number[]} */ (crop?.box), photo.width,
         photo.height);
     }
-    this.greyCrop.show(crop ? `${name}:${kind}:${text}` : '',
+    this.greyCrop.show(crop ? `${sha256}:${kind}:${cropName}` : '',
       fetchFn({kind, ...crop}), CROP_AFTER_MS);
-    this.exactCrop.show(crop && isStill ? `${name}:${version}:${text}` : '',
+    this.exactCrop.show(
+      crop && isStill ? `${sha256}:${versionName}:${cropName}` : '',
       fetchFn({...asked, ...crop}), CROP_AFTER_MS);
   }
 
@@ -214,8 +216,9 @@ export class View {
    */
   crop({width, screen_width: available}) {
     const {base, scale, box} = this.stage;
-    const shown = base * scale * devicePixelRatio;
-    if (shown * width < 1.2 * available || available === width) return null;
-    return {box, width: Math.round(Math.min(1, shown) * (box[2] - box[0]))};
+    // Side of a pixel of the photograph, in pixels of the screen.
+    const pixel = base * scale * devicePixelRatio;
+    if (pixel * width < 1.2 * available || available === width) return null;
+    return {box, width: Math.round(Math.min(1, pixel) * (box[2] - box[0]))};
   }
 }

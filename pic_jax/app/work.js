@@ -208,7 +208,7 @@ const isVersion = (/** @type {any} */ {id, recipe, kept}) => (
 
 /**
  * Returns whether a value is a valid work. A stored value may not be, because
- * another version of the page may have written it.
+ * another release of the page may have written it.
  * @param {any} work
  * @returns {boolean}
  */

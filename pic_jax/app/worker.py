@@ -102,6 +102,7 @@ class Worker:
       BusyError: if too many jobs are waiting.
       Exception: if `fn` raises it.
     """
+    # A generator, so that the worker's thread calls `fn`.
     results = self.results(fn(*args, **named) for _ in range(1))
     async with contextlib.aclosing(results):
       return await anext(results)
