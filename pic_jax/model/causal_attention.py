@@ -36,10 +36,13 @@ def initial_slopes(num_heads: int) -> np.ndarray:
 
 
 def _values(canvas: jax.Array) -> jax.Array:
-  """Converts chroma [..., 2] in network units to values [..., 5] to average.
+  """Computes the values [..., 5] that attention averages; see `NUM_VALUES`.
 
   The means of the squares tell whether the attended colours agree. The mean of
   the constant 1 is the total weight of the attended pixels.
+
+  Args:
+    canvas: [..., 2] chroma in network units.
   """
   ab = VALUE_SCALE * canvas
   return jnp.concatenate([ab, ab * ab, jnp.ones_like(ab[..., :1])], -1)
@@ -116,15 +119,15 @@ class CausalAttention(nn.Module):
     means = []
     for row in range(0, height, ROWS_PER_CHUNK):
       first, end = row * width, min(row + ROWS_PER_CHUNK, height) * width
-      seen = end if hints is None else height * width
+      num_keys = end if hints is None else height * width
       weights = self._weights(
         queries[:, first:end],
-        keys[:, :seen],
+        keys[:, :num_keys],
         width,
         first=first,
         hint_mask=hint_mask,
       )
-      means.append(self._mean(weights, values[:, :seen]))
+      means.append(self._mean(weights, values[:, :num_keys]))
     means = jnp.concatenate(means, 1)  # [B, h w, heads 5]
     return self.project(means.reshape(batch, height, width, -1))
 
@@ -164,10 +167,11 @@ class CausalAttention(nn.Module):
     """
     i = first + jnp.arange(queries.shape[1])[None, :, None]
     j = jnp.arange(keys.shape[1])[None, None]
-    squares = (i // width - j // width) ** 2 + (i % width - j % width) ** 2
+    rows_apart, columns_apart = i // width - j // width, i % width - j % width
+    squared_distances = rows_apart**2 + columns_apart**2
     slope = initial_slopes(self.num_heads) * jnp.exp(self.log_slope)
     slope = slope[:, None, None]
-    bias = -slope * jnp.sqrt(squares.astype(jnp.float32))
+    bias = -slope * jnp.sqrt(squared_distances.astype(jnp.float32))
     bias = jnp.where(i == j, self.nothing[:, None, None], bias)[None]
     logits = jnp.einsum('bihd,bjhd->bhij', queries, keys, precision='highest')
     is_seen = (i > j)[None]
@@ -228,7 +232,7 @@ class CausalAttention(nn.Module):
     canvas = jax.lax.dynamic_update_slice_in_dim(
       canvas, pixels[:, None], jnp.maximum(row - 1, 0), 1
     )
-    count, height, width, _ = canvas.shape
+    num_canvases, height, width, _ = canvas.shape
     first = row * width
     queries = jax.lax.dynamic_slice_in_dim(
       self.get_variable('constants', 'queries'), first, width, 1
@@ -251,7 +255,7 @@ class CausalAttention(nn.Module):
     self.put_variable('cache', 'canvas', canvas)
     self.put_variable('cache', 'weights', row_weights)
     weights = jnp.where(known, weights, 0.0)
-    values = _values(canvas).reshape(count, height * width, -1)
+    values = _values(canvas).reshape(num_canvases, height * width, -1)
     return self.project(self._mean(weights, values)[:, None])
 
   def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
@@ -268,10 +272,12 @@ class CausalAttention(nn.Module):
       self.get_variable('cache', 'pixels'), x[:, 0], col, 1
     )
     self.put_variable('cache', 'pixels', pixels)
+    # The last pixel of a row has no right neighbour. Its result is not used.
     weights = jax.lax.dynamic_slice_in_dim(
       self.get_variable('cache', 'weights'), col + 1, 1, 2
     )
     means = self._mean(weights, _values(pixels))[:, None]
+    # Only the kernel is applied, because `start_row` has added the bias.
     kernel = self.project.get_variable('constants', 'kernel')
     return layers.convolve(means, kernel)
 
@@ -280,7 +286,7 @@ class CausalAttention(nn.Module):
 
     Args:
       weights: [B, heads, I, J].
-      values: [N, J, 5], where N = B S.
+      values: [N, J, 5] for N = B S canvases, S of each image.
 
     Returns:
       [N, I, heads 5].

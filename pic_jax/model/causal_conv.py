@@ -43,7 +43,7 @@ class CausalConv(layers.WeightNormConv):
     """Convolves [B, rows, w, C] to [B, rows, w, features].
 
     Args:
-      x: the whole map before `start`, and the next rows after it.
+      x: the whole map; or, after `start`, the next rows.
     """
     num_above = self.kernel_size[0] - 1
     x = x.astype(self.dtype)
@@ -52,8 +52,8 @@ class CausalConv(layers.WeightNormConv):
       x = jnp.concatenate([self.get_variable('cache', 'history'), x], 1)
       self.put_variable('cache', 'history', x[:, x.shape[1] - num_above :])
       return super().__call__(x)
-    # The convolution itself pads. After `jnp.pad`, the gradient with respect to
-    # its input would be computed for the larger, padded map.
+    # The convolution pads its input itself. If `jnp.pad` did that, the gradient
+    # would be computed for the larger, padded map.
     sides = ((num_above, 0), (self.left, self.right))
     return super().__call__(x, padding=sides)
 
@@ -63,12 +63,12 @@ class CausalConv(layers.WeightNormConv):
     Args:
       num_canvases: number N of canvases.
       width: number of columns of a canvas.
-      by_pixel: whether pixels will be written by `pixel`, not rows by
-        `__call__`.
+      by_pixel: whether `pixel` will take pixels; if not, `__call__` will take
+        rows.
     """
     kernel = self.fold()
-    num_above, kernel_width, channels = *self.kernel_size, kernel.shape[2]
-    num_above -= 1
+    kernel_height, kernel_width, channels, _ = kernel.shape
+    num_above = kernel_height - 1
 
     def zeros(name: str, rows: int, columns: int, *, channels: int) -> None:
       shape = (num_canvases, rows, columns, channels)
@@ -81,8 +81,8 @@ class CausalConv(layers.WeightNormConv):
       zeros('row', 1, self.left + width, channels=channels)
       zeros('above', 1, width, channels=self.features)
       self.put_variable('constants', 'upper', kernel[:num_above])
-      here = kernel[num_above].reshape(kernel_width * channels, self.features)
-      self.put_variable('constants', 'here', here)
+      last = kernel[num_above].reshape(kernel_width * channels, self.features)
+      self.put_variable('constants', 'last', last)
 
   def start_row(self) -> None:
     """Begins a row.
@@ -110,7 +110,7 @@ class CausalConv(layers.WeightNormConv):
     window = jax.lax.dynamic_slice_in_dim(row, col, self.left + 1, 2)
     here = jnp.dot(
       window.reshape(row.shape[0], -1),
-      self.get_variable('constants', 'here'),
+      self.get_variable('constants', 'last'),
       precision='highest' if self.dtype == jnp.float32 else None,
     )
     above = jax.lax.dynamic_slice_in_dim(

@@ -53,10 +53,10 @@ class CausalDecoder(nn.Module):
   def setup(self) -> None:
     # The three input layers read the canvas in float32. Rounding the canvas to
     # bfloat16 makes the model 0.006 bits/dim worse.
-    conv = functools.partial(causal_conv.CausalConv, self.features)
-    self.above_input = conv((2, 3))
-    self.row_input = conv((1, 3))
-    self.pixel_input = conv((2, 1), left=0, right=0)
+    input_conv = functools.partial(causal_conv.CausalConv, self.features)
+    self.above_input = input_conv((2, 3))
+    self.row_input = input_conv((1, 3))
+    self.pixel_input = input_conv((2, 1), left=0, right=0)
     if self.attention_heads:
       self.attention = causal_attention.CausalAttention(
         self.features, self.attention_heads
@@ -125,8 +125,9 @@ class CausalDecoder(nn.Module):
   def convolve_rows(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Convolves rows of the canvas for the inputs of the two streams.
 
-    Row i of the result feeds row i + 1; the caller shifts it down. Because the
-    shift follows the bias, row 0 receives exact zeros, not the bias.
+    Row i of the result feeds row i + 1, so the caller shifts the result one row
+    down. Because the shift follows the bias, row 0 receives exact zeros, not
+    the bias.
 
     Args:
       canvas: [B, rows, w, C] in network units.

@@ -1,8 +1,9 @@
 """Classification of chroma into bins (Zhang et al. 2016; Larsson et al. 2016).
 
 Zhang et al. give rare colours a larger weight and take the annealed mean.
-Larsson et al. use no weights and take the medians of two histograms, one of a
-and one of b. Here the two histograms are marginals of one joint histogram.
+Larsson et al. use no weights and take the medians of two histograms, one for
+channel a and one for channel b. Here the two histograms are marginals of one
+joint histogram.
 """
 
 import functools
@@ -37,7 +38,8 @@ def bins() -> np.ndarray:
   """Returns the centres [Q, 2] of the bins with sRGB colours, in Lab units.
 
   *Differs from* Zhang et al. 2016, who count 313 such bins. Here a bin counts
-  if at least one 8-bit colour falls into it, so every bin can be a target.
+  if at least one of the 8-bit colours that are tried (see `CUBE_STEP`) falls
+  into it, so every bin can be a target.
   """
   values = np.arange(0, 256, CUBE_STEP, dtype=np.uint8)
   cube = np.stack(np.meshgrid(values, values, values), -1).reshape(-1, 3)
@@ -74,8 +76,10 @@ def soft_targets(chroma: jax.Array) -> jax.Array:
   Returns:
     [..., Q] weights that add up to 1; all but `NUM_NEAREST` of them are 0.
   """
-  negative, nearest = jax.lax.top_k(-_squared_distances(chroma), NUM_NEAREST)
-  weights = jax.nn.softmax(negative / (2 * SOFT_SIGMA**2), -1)
+  negative_distances, nearest = jax.lax.top_k(
+    -_squared_distances(chroma), NUM_NEAREST
+  )
+  weights = jax.nn.softmax(negative_distances / (2 * SOFT_SIGMA**2), -1)
   # The bins are added one after another, because adding all of them at once
   # would need `NUM_NEAREST` times the memory.
   shares = (
@@ -140,10 +144,10 @@ def loss(
   """
   chroma = color.round_chroma(color.chroma_from_network(chroma))
   targets = soft_targets(chroma)
-  entropy = -(targets * jax.nn.log_softmax(theta, -1)).sum(-1)
+  cross_entropy = -(targets * jax.nn.log_softmax(theta, -1)).sum(-1)
   if weights is None:
-    return entropy
-  return entropy * jnp.asarray(weights)[targets.argmax(-1)]
+    return cross_entropy
+  return cross_entropy * jnp.asarray(weights)[targets.argmax(-1)]
 
 
 def annealed_mean(theta: jax.Array) -> jax.Array:
@@ -159,7 +163,7 @@ def annealed_mean(theta: jax.Array) -> jax.Array:
 
 
 def median(theta: jax.Array) -> jax.Array:
-  """Computes the medians of a and of b (Larsson et al. 2016).
+  """Computes the medians of the channels a and b (Larsson et al. 2016).
 
   Args:
     theta: [..., Q] logits.
@@ -202,7 +206,7 @@ def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
 
 
 def _build_head(colour_fn: Callable[[jax.Array], jax.Array]) -> heads.Head:
-  """Builds the head whose estimate is `colour_fn(theta)`, in Lab units."""
+  """Builds the head for a function from theta to chroma in Lab units."""
 
   def estimate(theta: jax.Array, luminance: jax.Array) -> jax.Array:
     del luminance
@@ -223,7 +227,7 @@ def build_head(num_components: int) -> heads.Head:
 def build_median_head(num_components: int) -> heads.Head:
   """Builds the head of Larsson et al. 2016, the median of a histogram.
 
-  Its loss takes no weights.
+  It is trained without weights.
   """
   del num_components
   return _build_head(median)

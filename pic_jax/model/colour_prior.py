@@ -44,9 +44,9 @@ def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
   steps = VALUES_PER_BIN * np.arange(NUM_BINS)
   blur = np.exp(-0.5 * np.square((steps[:, None] - steps) / SMOOTHING_SIGMA))
   blur /= blur.sum(0)
-  shares = blur @ (counts / counts.sum()) @ blur.T
-  shares = (1 - UNIFORM_SHARE) * shares + UNIFORM_SHARE / NUM_BINS**2
-  return np.log(shares / VALUES_PER_BIN**2).astype(np.float32)
+  bin_probs = blur @ (counts / counts.sum()) @ blur.T
+  bin_probs = (1 - UNIFORM_SHARE) * bin_probs + UNIFORM_SHARE / NUM_BINS**2
+  return np.log(bin_probs / VALUES_PER_BIN**2).astype(np.float32)
 
 
 def log_prob(prior: jax.Array, chroma: jax.Array) -> jax.Array:

@@ -61,8 +61,8 @@ def blocks() -> Iterator[Block]:
   width_in = STEM_WIDTH
   for repeats, kernel_size, stride, expansion, width in STAGES:
     for index in range(repeats):
-      first = stride if index == 0 else 1
-      yield Block(width_in, width, kernel_size, first, expansion)
+      block_stride = stride if index == 0 else 1
+      yield Block(width_in, width, kernel_size, block_stride, expansion)
       width_in = width
 
 
@@ -75,7 +75,7 @@ def _padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 def _shifts(
   x: jax.Array, kernel_size: int, stride: int
 ) -> Iterator[tuple[int, int, jax.Array]]:
-  """Yields what each tap of a kernel is multiplied with.
+  """Yields the part of x that each entry of a kernel is multiplied with.
 
   Args:
     x: [B, H, W, C].
@@ -83,14 +83,14 @@ def _shifts(
     stride: stride in both directions.
 
   Yields:
-    Row i and column j of the tap, and the strided part of x
+    Row i and column j of the entry in the kernel, and the strided part of x
     [B, ceil(H / stride), ceil(W / stride), C].
   """
   height, width = x.shape[1:3]
   rows = stride * (-(-height // stride) - 1) + 1
   columns = stride * (-(-width // stride) - 1) + 1
-  sides = [_padding(side, kernel_size, stride) for side in (height, width)]
-  x = jnp.pad(x, ((0, 0), *sides, (0, 0)))
+  padding = [_padding(size, kernel_size, stride) for size in (height, width)]
+  x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
   for i in range(kernel_size):
     for j in range(kernel_size):
       yield i, j, x[:, i : i + rows : stride, j : j + columns : stride]
@@ -139,23 +139,28 @@ def _depthwise_backward(
     gradient of the kernel.
   """
   x, kernel = saved
-  size, height, width = kernel.shape[0], *x.shape[1:3]
+  kernel_size, height, width = kernel.shape[0], *x.shape[1:3]
   # `spread` is `grad` with stride - 1 zeros after each value, in the size of x,
   # and then padded for the flipped kernel.
   spread = jnp.zeros((len(x), height, width, x.shape[-1]), grad.dtype)
   spread = spread.at[:, ::stride, ::stride].set(grad)
-  befores = [_padding(side, size, stride)[0] for side in (height, width)]
-  sides = [(size - 1 - before, before) for before in befores]
-  spread = jnp.pad(spread, ((0, 0), *sides, (0, 0)))
+  num_before = [
+    _padding(size, kernel_size, stride)[0] for size in (height, width)
+  ]
+  padding = [(kernel_size - 1 - num, num) for num in num_before]
+  spread = jnp.pad(spread, ((0, 0), *padding, (0, 0)))
   products = (
     spread[:, i : i + height, j : j + width]
-    * kernel[None, None, size - 1 - i, size - 1 - j]
-    for i in range(size)
-    for j in range(size)
+    * kernel[None, None, kernel_size - 1 - i, kernel_size - 1 - j]
+    for i in range(kernel_size)
+    for j in range(kernel_size)
   )
   grad_x = functools.reduce(operator.add, products)
   grad_kernel = jnp.stack(
-    [(part * grad).sum((0, 1, 2)) for _, _, part in _shifts(x, size, stride)]
+    [
+      (part * grad).sum((0, 1, 2))
+      for _, _, part in _shifts(x, kernel_size, stride)
+    ]
   )
   return grad_x, grad_kernel.reshape(kernel.shape)
 
@@ -207,8 +212,8 @@ class Layer(nn.Module):
     Returns:
       [B, ceil(H / stride), ceil(W / stride), features].
     """
-    width = 1 if self.is_depthwise else 3 if self.is_grey else x.shape[-1]
-    shape = (self.kernel_size, self.kernel_size, width, self.features)
+    width_in = 1 if self.is_depthwise else 3 if self.is_grey else x.shape[-1]
+    shape = (self.kernel_size, self.kernel_size, width_in, self.features)
     he_normal, zeros = nn.initializers.he_normal(), nn.initializers.zeros
     kernel = layers.parameter(self, 'kernel', he_normal, shape=shape)
     bias = layers.parameter(self, 'bias', zeros, shape=(self.features,))
@@ -229,7 +234,7 @@ class EfficientNetLite0(nn.Module):
   """Network that returns the features of a picture at several scales.
 
   Attributes:
-    num_frozen: number of parts, of `NUM_PARTS`, that are not trained, counted
+    num_frozen: number of the `NUM_PARTS` parts that are not trained, counted
       from the input.
     dtype: dtype of the activations.
   """
@@ -255,20 +260,20 @@ class EfficientNetLite0(nn.Module):
       kwargs |= {'is_frozen': frozen, 'dtype': self.dtype, 'name': name}
       return Layer(features, **kwargs)
 
-    # The network was trained on (g - 127) / 128, where g = 127.5 (x + 1) is the
-    # grey value 0..255 and x the luminance in network units.
+    # The network was trained on (g - 127) / 128, where
+    # g = 127.5 (luminance + 1) is the grey value 0..255.
     x = (127.5 * luminance + 0.5) / 128.0
     stem = layer('stem', STEM_WIDTH, kernel_size=3, stride=2, is_grey=True)
     x = nn.relu6(stem(x))
     features = []
     for index, block in enumerate(blocks()):
-      before, name = x, f'block_{index:02d}'
-      wide = block.width_in * block.expansion
+      block_input, name = x, f'block_{index:02d}'
+      expanded_width = block.width_in * block.expansion
       if block.expansion > 1:
-        x = nn.relu6(layer(f'{name}_expand', wide)(x))
+        x = nn.relu6(layer(f'{name}_expand', expanded_width)(x))
       depthwise_layer = layer(
         f'{name}_depthwise',
-        wide,
+        expanded_width,
         kernel_size=block.kernel_size,
         stride=block.stride,
         is_depthwise=True,
@@ -276,7 +281,7 @@ class EfficientNetLite0(nn.Module):
       y = nn.relu6(depthwise_layer(x))
       x = layer(f'{name}_project', block.width)(y)
       if block.stride == 1 and block.width_in == block.width:
-        x = x + before
+        x = x + block_input
       if index in TAPS:
         features.append(x)
     return [*features, nn.relu6(layer('head', HEAD_WIDTH)(x))]

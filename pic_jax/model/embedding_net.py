@@ -117,8 +117,8 @@ class EmbeddingNet(nn.Module):
     """Adds a convolution of the hints [B, h, w, 3] to x.
 
     Its kernel starts at 0. It has no weight norm, because most images have no
-    hints, and data-dependent initialisation from zeros would set an infinite
-    gain. It has no bias, because images without hints must not be changed.
+    hints, and data-dependent initialisation from zeros would set a huge gain.
+    It has no bias, because images without hints must not be changed.
 
     Raises:
       ValueError: if there are hints and the network cannot read them.

@@ -1,22 +1,24 @@
 """Hints, which are known chroma values, for the model p(X^ab | X^L, hints).
 
-Hints are an array [B, h, w, 3] with the channels m a, m b and m, in network
-units. The mask m is 1 in known cells and 0 elsewhere; a cell is a pixel of the
-chroma map. The embedding reads hints, the decoder has their values on its
-canvas, and likelihoods do not count the known cells.
+Hints are an array [B, h, w, 3] with the channels m * a, m * b and m, in
+network units. The mask m is 1 in known cells and 0 elsewhere; a cell is a pixel
+of the chroma map. The embedding reads hints, the decoder has their values on
+its canvas, and likelihoods do not count the known cells.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Largest number of known cells of a training image, on a map of
-# `REFERENCE_SIDE`. The number is drawn log-uniformly from 1 to this.
+# Largest number of known cells of a training image, on a map with
+# `REFERENCE_SIDE` cells along each side. The number is drawn log-uniformly from
+# 1 to this.
 MAX_CELLS = 32
 # Known cells of a training image are single or form square patches. These are
-# the sides of the patches, in cells of a map of `REFERENCE_SIDE`. Single cells
-# and the three sides have equal probabilities.
+# the sides of the patches, in cells of such a map. Single cells and the three
+# sides have equal probabilities.
 PATCH_SIDES = (1, 2, 3)
+# Side, in cells, of the map that the constants above refer to.
 REFERENCE_SIDE = 16
 
 
@@ -49,19 +51,19 @@ def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   """
   scale = max(1, min(height, width) // REFERENCE_SIDE)
   sides = (1, *(scale * side for side in PATCH_SIDES))
-  most = MAX_CELLS * scale**2
+  max_count = MAX_CELLS * scale**2
   keys = jax.random.split(key, 5)
-  count = jnp.exp(jax.random.uniform(keys[0], maxval=np.log(most + 1)))
+  count = jnp.exp(jax.random.uniform(keys[0], maxval=np.log(max_count + 1)))
   side = jax.random.choice(keys[1], jnp.array(sides))
   top, left = jax.random.randint(keys[2], (2,), 0, side)
-  rows = (jnp.arange(height) + top) // side
-  columns = (jnp.arange(width) + left) // side
+  patch_rows = (jnp.arange(height) + top) // side
+  patch_columns = (jnp.arange(width) + left) // side
   # The `count` cells with the highest scores are known. The cells of a patch
   # have almost equal scores, so they become known together. Flat draws compile
   # faster, see `logistic_mixture.noise`.
   shape = height + 1, width + 1
   score = jax.random.uniform(keys[3], (shape[0] * shape[1],)).reshape(shape)
-  score = score[rows][:, columns]
+  score = score[patch_rows][:, patch_columns]
   noise = jax.random.uniform(keys[4], (score.size,)).reshape(score.shape)
   score += 1e-4 * noise
   num_unknown = jnp.maximum(1, height * width - count.astype(int))

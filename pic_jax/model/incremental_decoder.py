@@ -51,7 +51,7 @@ def decode(
   """
   batch, height, width, _ = embedding.shape
   num_canvases = batch * num_samples
-  projections, variables = decoder.apply(
+  conditioning, variables = decoder.apply(
     {'params': params},
     embedding,
     num_canvases,
@@ -73,7 +73,7 @@ def decode(
     return output, updates['cache']
 
   by_row = jax.tree.map(
-    lambda x: jnp.moveaxis(x, 1, 0)[:, :, None], projections
+    lambda x: jnp.moveaxis(x, 1, 0)[:, :, None], conditioning
   )  # [h, B, 1, w, F]
   zeros = jnp.zeros((num_canvases, 1, width, decoder.features), jnp.float32)
   _, (canvas, collected) = jax.lax.scan(

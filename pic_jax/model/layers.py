@@ -30,7 +30,7 @@ def concat_elu(x: jax.Array) -> jax.Array:
   """Concatenates ELU(x) and ELU(-x): [..., C] -> [..., 2 C]."""
   # Both halves share one exponential, so this takes a third of the time of two
   # ELUs. The argument of the exponential is not written as -|x|, because the
-  # gradient of |x| at 0 is 0.
+  # gradient of |x| at 0 is 0, and that of ELU is 1.
   positive = x > 0
   negative = jnp.exp(jnp.where(positive, -x, x)) - 1.0
   halves = jnp.where(positive, x, negative), jnp.where(positive, negative, -x)
@@ -102,8 +102,8 @@ def parameter(
   """Returns a parameter as `Module.param` does, but does not check its shape.
 
   Flax's check traces `init_fn` for every parameter whenever the model is
-  applied, which adds a second to each start. It is not needed, because loading
-  parameters compares their shapes with the shapes of the model.
+  applied, which adds a second to each start. The check is not needed, because
+  loading parameters compares their shapes with the shapes of the model.
   """
   if module.has_variable('params', name):
     return module.get_variable('params', name)
@@ -158,12 +158,12 @@ class WeightNormConv(nn.Module):
       [B, H', W', features].
     """
     inputs = [x.astype(self.dtype) for x in maps]
-    *inner, width = itertools.accumulate(x.shape[-1] for x in inputs)
+    *splits, channels = itertools.accumulate(x.shape[-1] for x in inputs)
 
     def convolve_fn(kernel: jax.Array) -> jax.Array:
       # Each map has its own part of the kernel, because concatenating the maps
       # would copy them.
-      parts = jnp.split(kernel, inner, 2)
+      parts = jnp.split(kernel, splits, 2)
       outputs = (
         convolve(
           x,
@@ -180,7 +180,7 @@ class WeightNormConv(nn.Module):
       kernel = self.get_variable('constants', 'kernel')
       b = self.get_variable('constants', 'b')
     else:
-      shape = (*self.kernel_size, width, self.features)
+      shape = (*self.kernel_size, channels, self.features)
       normal = nn.initializers.normal(DIRECTION_STDDEV)
       V = parameter(self, 'V', normal, shape=shape)
       g = parameter(self, 'g', nn.initializers.ones, shape=(self.features,))
@@ -310,7 +310,7 @@ class GatedBlock(nn.Module):
       with_bias: whether to add the bias, which must be True for one map only.
     """
     kernel = self.conditioning.get_variable('constants', 'kernel')
-    begin = 2 * first_channel
+    begin = 2 * first_channel  # `concat_elu` doubles the channels.
     part = kernel[:, :, begin : begin + 2 * x.shape[-1]]
     y = convolve(concat_elu(x).astype(self.dtype), part)
     if with_bias:

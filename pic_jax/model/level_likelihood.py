@@ -144,7 +144,8 @@ def component_means(
   Args:
     mixture: parameters of the mixture.
     interval: the possible values.
-    a: None for the means of a; a [..., 1] for the means of b given a.
+    a: [..., 1] value of channel a, to compute the means of b given this value;
+      None to compute the means of a.
 
   Returns:
     [..., K] means of the components, on the scale 0..R - 1.
@@ -187,8 +188,8 @@ def offset_log_probs(
   """Computes the log-probabilities of the four offsets q of a and of b.
 
   The sum of a cell lies in 0..4 (R - 1). Where the coarse value is R - 1, q
-  cannot be 3; where it is 0, q can only be 2 or 3. Other offsets get
-  probability 0.
+  cannot be 3; where it is 0, q can only be 2 or 3. Impossible offsets
+  get probability 0.
 
   Args:
     theta: [..., `FIRST_OUTPUTS`] raw outputs of the first stage.
@@ -214,7 +215,7 @@ def _interval(
   has_hint: jax.Array,
   num_values: int,
 ) -> Interval:
-  """Computes the interval of a value from which the sum can be reached.
+  """Computes the interval of the values from which the sum can be reached.
 
   Args:
     remaining_sum: [..., 2] sum of this value and the values after it.
@@ -262,8 +263,8 @@ def second_intervals(
 
   The first guesses of the remaining values start at `cells.smooth`. The
   difference between their sum and the remaining sum is shared equally among
-  them. The guess of x2 also moves with the difference between x1 and its guess.
-  The network learns how far it moves.
+  them. The guess of x2 also moves with the difference between x1 and the guess
+  of x1, times a factor that the network predicts.
 
   Args:
     theta: [..., `SECOND_OUTPUTS`] raw outputs of the second stage.
@@ -278,14 +279,14 @@ def second_intervals(
   """
   smooth, has_hint = cells.smooth, cells.has_hint
   sum_1 = 4.0 * cells.coarse - 2.0 + offset - x0  # of x1, x2 and x3
-  missing = sum_1 - smooth[..., 1:, :].sum(-2)
-  guess_1 = smooth[..., 1, :] + jnp.where(has_hint, 0.0, missing / 3.0)
+  missing_1 = sum_1 - smooth[..., 1:, :].sum(-2)
+  guess_1 = smooth[..., 1, :] + jnp.where(has_hint, 0.0, missing_1 / 3.0)
   coupling = jnp.tanh(theta[..., -2:].astype(jnp.float32))
 
   def interval_2(x1: jax.Array) -> Interval:
     sum_2 = sum_1 - x1
-    missing = sum_2 - smooth[..., 2:, :].sum(-2)
-    guess_2 = smooth[..., 2, :] + jnp.where(has_hint, 0.0, 0.5 * missing)
+    missing_2 = sum_2 - smooth[..., 2:, :].sum(-2)
+    guess_2 = smooth[..., 2, :] + jnp.where(has_hint, 0.0, 0.5 * missing_2)
     return _interval(
       sum_2,
       1,
@@ -357,10 +358,10 @@ def log_prob(
     [..., h, w] log-probability of each cell, in nats.
   """
   q = offsets(cells, fine)
-  logits = offset_log_probs(stages.first, cells.coarse, num_values)
+  q_log_probs = offset_log_probs(stages.first, cells.coarse, num_values)
   index = jnp.clip(q, 0, 3).astype(jnp.int32)[..., None]
-  offset_log_prob = jnp.take_along_axis(logits, index, -1)[..., 0].sum(-1)
-  total = jnp.where(cells.has_hint[..., 0], 0.0, offset_log_prob)
+  q_log_prob = jnp.take_along_axis(q_log_probs, index, -1)[..., 0].sum(-1)
+  total = jnp.where(cells.has_hint[..., 0], 0.0, q_log_prob)
   x = [fine[..., i, :] for i in range(4)]
   interval_1, interval_2, interval_3 = second_intervals(
     stages.second, cells, q, x0=x[0], num_values=num_values

@@ -55,15 +55,15 @@ class LevelNet(nn.Module):
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
-    conv = functools.partial(
+    input_conv = functools.partial(
       layers.WeightNormConv, self.features, init_scale=INIT_SCALE
     )
-    self.luminance_in = conv(kernel_size=(3, 3))
-    self.embedding_in = conv(dtype=self.dtype)
-    self.features_in = conv(dtype=self.dtype)
-    self.finer_features_in = conv(dtype=self.dtype)
-    self.coarse_in = conv(kernel_size=(3, 3))
-    self.drawn_in = conv(kernel_size=(3, 3))
+    self.luminance_in = input_conv(kernel_size=(3, 3))
+    self.embedding_in = input_conv(dtype=self.dtype)
+    self.features_in = input_conv(dtype=self.dtype)
+    self.finer_features_in = input_conv(dtype=self.dtype)
+    self.coarse_in = input_conv(kernel_size=(3, 3))
+    self.drawn_in = input_conv(kernel_size=(3, 3))
     conv = functools.partial(
       layers.WeightNormConv, kernel_size=(3, 3), dtype=self.dtype
     )
@@ -115,11 +115,11 @@ class LevelNet(nn.Module):
     total = self.luminance_in(layers.append_ones(means))
     projected = self.embedding_in(layers.concat_elu(embedding))
     total += backbone_embedding.to_grid(projected.astype(jnp.float32), shape)
-    for side, project in ((1, self.features_in), (2, self.finer_features_in)):
-      grid = (side * shape[0], side * shape[1])
+    for scale, project in ((1, self.features_in), (2, self.finer_features_in)):
+      grid = (scale * shape[0], scale * shape[1])
       on_grid = [x for x in features if x.shape[1:3] == grid]
       if on_grid:
-        total += project(space_to_depth(on_grid[0], side)).astype(jnp.float32)
+        total += project(space_to_depth(on_grid[0], scale)).astype(jnp.float32)
     return total
 
   def first(
@@ -140,7 +140,7 @@ class LevelNet(nn.Module):
       map [N, h, w, F] that `second` takes.
     """
     if hints is None:
-      shape = (*context.shape[:3], 12)
+      shape = (*context.shape[:3], 12)  # 4 fine values with 3 channels each
       hints = jnp.zeros(shape)
     else:
       hints = space_to_depth(hints, 2)
@@ -172,9 +172,9 @@ class LevelNet(nn.Module):
     """
     guess = level_likelihood.first_interval(cells, offset).guess
     residual = (x0 - guess) * (1.0 / RESIDUAL_UNIT)
-    offset = jnp.where(cells.has_hint, 0.0, offset - 1.5)
+    centred_offset = jnp.where(cells.has_hint, 0.0, offset - 1.5)
     has_hint = cells.has_hint.astype(jnp.float32)
-    inputs = jnp.concatenate([residual, offset, has_hint], -1)
+    inputs = jnp.concatenate([residual, centred_offset, has_hint], -1)
     x = x + self.drawn_in(layers.append_ones(inputs))
     for block in self.second_blocks:
       x = block(x)

@@ -25,14 +25,16 @@ def noise(key: jax.Array, height: int, width: int) -> jax.Array:
   # `noise_from_bits` converts the last two inputs to logistic noise, and all
   # others to Gumbel noise. q needs only Gumbel noise, so two spare inputs are
   # appended to its bits, and dropped after the conversion.
-  values = bits[..., 8:].reshape(
+  value_bits = bits[..., 8:].reshape(
     height, width, 4, level_likelihood.NUM_COMPONENTS + 2
   )
-  values = logistic_mixture.noise_from_bits(values)
+  value_noise = logistic_mixture.noise_from_bits(value_bits)
   spare = jnp.zeros((height, width, 2), jnp.uint32)
   offset_bits = jnp.concatenate([bits[..., :8], spare], -1)
-  offsets = logistic_mixture.noise_from_bits(offset_bits)[..., :8]
-  return jnp.concatenate([offsets, values.reshape(height, width, -1)], -1)
+  offset_noise = logistic_mixture.noise_from_bits(offset_bits)[..., :8]
+  return jnp.concatenate(
+    [offset_noise, value_noise.reshape(height, width, -1)], -1
+  )
 
 
 def _draw_value(
@@ -52,17 +54,18 @@ def _draw_value(
   component = jnp.argmax(mixture.logits + noise[..., :-2], -1)[..., None]
 
   def channel(index: int, shift: jax.Array) -> jax.Array:
-    scale = jnp.take_along_axis(
+    log_scale = jnp.take_along_axis(
       mixture.log_scales[..., index, :], component, -1
     )
     mean = jnp.take_along_axis(mixture.means[..., index, :], component, -1)
-    value = logistic_mixture.STEPS_PER_UNIT * (
-      mean + jnp.exp(scale) * noise[..., index - 2, None]
+    # In steps, relative to `guess + shift`.
+    difference = logistic_mixture.STEPS_PER_UNIT * (
+      mean + jnp.exp(log_scale) * noise[..., index - 2, None]
     )
     guess = interval.guess[..., index : index + 1]
     # The window of an integer k is [k - 1/2, k + 1/2), so halves are rounded
     # up.
-    value = jnp.floor(guess + shift + value + 0.5)
+    value = jnp.floor(guess + shift + difference + 0.5)
     low = interval.low[..., index : index + 1]
     high = interval.high[..., index : index + 1]
     return jnp.clip(value, low, high)
@@ -74,17 +77,17 @@ def _draw_value(
 
 
 def _put_hints(x: jax.Array, hints: jax.Array | None, index: int) -> jax.Array:
-  """Replaces one fine value of each cell by its hint, where there is one.
+  """Replaces a fine value of each cell with its hint, if it has a hint.
 
   Args:
-    x: [..., 2] integers, the values with this index.
+    x: [..., 2] integers, one fine value of each cell.
     hints: [..., 4, 3] hints of the cells in network units, or None.
     index: position of the value in its cell, 0..3.
   """
   if hints is None:
     return x
-  known = hints[..., index, :]
-  return jnp.where(known[..., 2:] > 0, levels.from_network(known[..., :2]), x)
+  hint = hints[..., index, :]
+  return jnp.where(hint[..., 2:] > 0, levels.from_network(hint[..., :2]), x)
 
 
 def sample_first(

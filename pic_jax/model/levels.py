@@ -85,8 +85,8 @@ def coarsen(chroma: jax.Array) -> jax.Array:
 def coarsen_hints(hints: jax.Array) -> jax.Array:
   """Converts hints of a level to hints of the next coarser level.
 
-  If any of its four fine values is known, a coarse value is known. It is the
-  rounded mean of the known fine values.
+  A coarse value is known if any of its four fine values is known. It is then
+  the rounded mean of the known fine values.
 
   Args:
     hints: [B, 2 h, 2 w, 3].
@@ -97,8 +97,8 @@ def coarsen_hints(hints: jax.Array) -> jax.Array:
   cells = to_cells(hints)
   known = cells[..., 2]
   count = known.sum(-1)
-  values = (from_network(cells[..., :2]) * known[..., None]).sum(-2)
-  mean = jnp.floor(values / jnp.maximum(count, 1.0)[..., None] + 0.5)
+  total = (from_network(cells[..., :2]) * known[..., None]).sum(-2)
+  mean = jnp.floor(total / jnp.maximum(count, 1.0)[..., None] + 0.5)
   is_known = (count > 0).astype(jnp.float32)[..., None]
   return jnp.concatenate([is_known * to_network(mean), is_known], -1)
 
@@ -173,6 +173,7 @@ def on_finest_grid(
     [B, h, w] nats.
   """
   coarsest, *finer = log_probs
+  # Side of the square of finest pixels that one entry of each array covers.
   sides = [1 << len(finer), *(1 << n for n in range(len(finer), 0, -1))]
   height, width = (sides[0] * side for side in coarsest.shape[1:])
   is_unknown = jnp.ones((len(coarsest), height, width))

@@ -14,7 +14,7 @@ import numpy as np
 
 from pic_jax.model import heads, logistic_window
 
-# Salimans et al. 2017, published code.
+# Lower limit of log-scales, from the published code of Salimans et al. 2017.
 LOG_SCALE_MIN = -7.0
 STEPS_PER_UNIT = logistic_window.STEPS_PER_UNIT
 # The highest grid value, in steps. The lowest is its negative.
@@ -211,11 +211,11 @@ def log_prob_paper(
   """Computes the log-probability under the authors' rule, in nats.
 
   The paper's bits/dim come from this rule. The window is one Lab unit wide and
-  centred on the *unrounded* target. Windows of targets with |x| > 0.999 take
+  centred on the *unrounded* target. Windows of targets beyond +-0.999 take
   the tails. Where a component has almost no mass in a window, its density
   replaces the mass. The result is a density smoothed by a box, not the
-  probability of a code, and up to 0.38 bits/dim better than `log_prob` on
-  pixels with a sharp distribution.
+  probability of a grid value. On pixels with a sharp distribution it is up to
+  0.38 bits/dim better than `log_prob`.
 
   Args:
     theta: [..., P] raw outputs, P = 8 K.

@@ -27,9 +27,9 @@ def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
   formula, which would give log(0) and a NaN gradient once exp(u) underflows.
   """
   small = u < -8.0
-  width = jnp.exp(jnp.where(small, -8.0, u))
+  exp_u = jnp.exp(jnp.where(small, -8.0, u))
   return jnp.where(
-    small, u - 0.5 * jnp.exp(jnp.minimum(u, -8.0)), jnp.log(-jnp.expm1(-width))
+    small, u - 0.5 * jnp.exp(jnp.minimum(u, -8.0)), jnp.log(-jnp.expm1(-exp_u))
   )
 
 
@@ -59,6 +59,7 @@ def log_window(
   """
   log_scales = log_scales + np.log(STEPS_PER_UNIT).astype(np.float32)
   inv_scales = jnp.exp(-log_scales)
+  # Log-masses below the upper end and above the lower end of each window.
   log_below = jax.nn.log_sigmoid((centred + 0.5) * inv_scales)
   log_above = jax.nn.log_sigmoid(-(centred - 0.5) * inv_scales)
   inside = _log_one_minus_exp_neg_exp(-log_scales)

@@ -25,12 +25,12 @@ def shapes(model: pic.PIC, image_size: int) -> Params:
     The tree of parameters with a `jax.ShapeDtypeStruct` for each array. It is
     cached, so callers must not change it.
   """
-  small = image_size // model.chroma_factor
+  chroma_size = image_size // model.chroma_factor
   return jax.eval_shape(
     model.init,
     jax.random.key(0),
     jnp.zeros((1, image_size, image_size, 1)),
-    jnp.zeros((1, small, small, 2)),
+    jnp.zeros((1, chroma_size, chroma_size, 2)),
   )['params']
 
 
@@ -43,10 +43,9 @@ def initial(
 ) -> Params:
   """Initialises all parameters of a model.
 
-  The directions of the kernels are random. Gains and biases are set from the
-  first batch. Numpy draws the directions, because a jitted graph with a random
-  draw for each of sixty kernels takes a minute to compile. One jitted pass over
-  the batch then sets gains and biases.
+  The directions of the kernels are random. Numpy draws them, because a jitted
+  graph with a random draw for each of sixty kernels takes a minute to compile.
+  One jitted pass over the first batch then sets the gains and biases.
 
   Args:
     model: the network.
@@ -130,7 +129,7 @@ def _draw_direction(
   """Draws the directions of a kernel; returns 0 for gains and biases."""
   if len(leaf.shape) == 1:
     return np.zeros(leaf.shape, np.float32)
-  # The standard deviation comes from the published code. Adam's steps do not
+  # The standard deviation is that of Salimans et al. 2017. Adam's steps do not
   # grow with the length of the directions, so directions with a standard
   # deviation of 1 would hardly turn. That costs 0.2 bits/dim after 1,000 steps.
   deviation = np.float32(layers.DIRECTION_STDDEV)

@@ -111,19 +111,19 @@ class PIC(nn.Module):
     embedding_features: width E of the embedding, at least the width P of theta.
     chroma_factor: side of the image divided by the side of the (finest) chroma
       map. `chroma_factor` * 2 ** `levels` must be a multiple of the product of
-      the embedding's strides. If it is larger than this product, means over
-      squares of pixels supply the remaining factor. Without a backbone they are
-      taken before the last stage. With a backbone they are taken before the
-      first stage, so only the backbone sees all pixels.
+      the embedding's strides. If the two are not equal, average pooling
+      supplies the remaining factor. Without a backbone, the pooling is before
+      the last stage. With a backbone it is before the first stage, so only the
+      backbone sees all pixels.
     backbone: 'efficientnet_lite0', whose features are added to the last stage,
       or 'none'.
     frozen_parts: number of the backbone's 17 parts that are not trained,
       counted from the input.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a
       baseline: 'regression', 'classification', 'classification_median'.
-    levels: number of finer levels (see `levels`), which follow the map that the
-      decoder predicts. Each doubles the height and the width; 0 for none (the
-      paper).
+    levels: number of finer levels (see the module `levels`), which follow the
+      map that the decoder predicts. Each doubles the height and the width; 0
+      for none (the paper).
     level_features: channels of the networks of the finer levels.
     level_blocks: residual blocks in each of the two stages of such a network.
     chroma_filter: filter that reduces chroma to the chroma grid, 'point' or
@@ -413,18 +413,18 @@ class PIC(nn.Module):
         compute it here.
     """
     maps = levels.pyramid(chroma, hints, self.levels)
-    coarse, coarse_hints = maps[0]
+    coarsest, coarsest_hints = maps[0]
     if embedded is None:
-      embedded = self.embed(luminance, train, hints=coarse_hints)
+      embedded = self.embed(luminance, train, hints=coarsest_hints)
     embedding, features = embedded
     theta = embedding[..., : self.num_outputs]
     if self.has_decoder:
-      theta = self.decoder(coarse, embedding, train, coarse_hints)
+      theta = self.decoder(coarsest, embedding, train, coarsest_hints)
     log_prob = logistic_mixture.log_prob(
-      theta, self.coarsest_luminance(luminance), coarse
+      theta, self.coarsest_luminance(luminance), coarsest
     )
-    if coarse_hints is not None:
-      log_prob = (1.0 - coarse_hints[..., 2]) * log_prob
+    if coarsest_hints is not None:
+      log_prob = (1.0 - coarsest_hints[..., 2]) * log_prob
     log_probs = [log_prob]
     for level in range(1, self.levels + 1):
       net = getattr(self, f'level_{level}')

@@ -107,12 +107,12 @@ def should_use(
   Args:
     x, kernel, padding, stride, dilation: arguments of `layers.convolve`.
   """
-  *sides, channels, features = kernel.shape
+  *kernel_size, channels, features = kernel.shape
   if (
     not _allowed.get()
     or jax.default_backend() != 'cpu'
     or x.dtype != jnp.float32
-    or sides != [3, 3]
+    or kernel_size != [3, 3]
     or stride != 1
     or channels * features < MIN_CHANNELS
   ):
@@ -225,8 +225,8 @@ def _spread(
   Returns:
     [B, tiles, TILE, dilation, W, C].
   """
-  batch, rows, width, channels = maps[0].shape
-  shape = (batch, num_tiles, 1, rows // num_tiles, width, channels)
+  batch, merged, width, channels = maps[0].shape  # merged: tiles dilation
+  shape = (batch, num_tiles, 1, merged // num_tiles, width, channels)
   products = (
     maps[a].reshape(shape) * matrix[:, a].reshape(1, 1, TILE, 1, 1, 1)
     for a in range(WINDOW)
@@ -328,9 +328,9 @@ def _backward(
     d_row = _convolve_columns(d_product, taps, (left, right), dilation=dilation)
     d_product = d_product.reshape(-1, features)
     starts = range(0, 3 * dilation, dilation)
-    columns = [row[:, :, i : i + width].reshape(-1, channels) for i in starts]
+    shifted = [row[:, :, i : i + width].reshape(-1, channels) for i in starts]
     d_kernel = jnp.stack(
-      [jnp.dot(x.T, d_product, precision='highest') for x in columns]
+      [jnp.dot(x.T, d_product, precision='highest') for x in shifted]
     )
     return None, (d_row, d_kernel)
 
@@ -341,9 +341,9 @@ def _backward(
   overlap = np.pad(INPUT[:, TILE:], ((0, 0), (0, 2 * TILE - WINDOW)))
   own, next_tile = (
     jnp.pad(
-      _spread(matrix.T, d_rows, num_tiles), ((0, 0), sides, *((0, 0),) * 4)
+      _spread(matrix.T, d_rows, num_tiles), ((0, 0), padding, *((0, 0),) * 4)
     )
-    for matrix, sides in ((INPUT[:, :TILE], (0, 1)), (overlap, (1, 0)))
+    for matrix, padding in ((INPUT[:, :TILE], (0, 1)), (overlap, (1, 0)))
   )
   dx = (own + next_tile).reshape(batch, -1, *own.shape[4:])
   first = sides.rows[0]

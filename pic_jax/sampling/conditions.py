@@ -51,8 +51,8 @@ class Guidance(flax.struct.PyTreeNode):
     """
     log_prob = logistic_mixture.log_prob(theta, luminance, chroma)
     if self.prior is not None and self.prior_exponent is not None:
-      prior = colour_prior.log_prob(self.prior, chroma)
-      log_prob = log_prob - self.prior_exponent * prior
+      prior_log_prob = colour_prior.log_prob(self.prior, chroma)
+      log_prob = log_prob - self.prior_exponent * prior_log_prob
     return self.strength * log_prob
 
 
@@ -170,7 +170,8 @@ def _draw_candidate_noise(
   """
 
   def draw_fn(key: jax.Array) -> jax.Array:
-    # The mixture needs K + 2 numbers. One more Gumbel serves the choice.
+    # The first number, which is Gumbel noise, serves the choice. The mixture
+    # needs the other K + 2 numbers.
     wider = (*shape[:2], shape[2] + 1)
     return jax.vmap(
       lambda i: logistic_mixture.noise(jax.random.fold_in(key, i), wider)
@@ -287,16 +288,16 @@ def prepare(
   embedding, features = embedded or model.apply(
     {'params': params}, luminance, hints=hints, method='embed'
   )
-  small = model.coarsest_luminance(luminance)
-  _, height, width, _ = small.shape
+  luminance_small = model.coarsest_luminance(luminance)
+  _, height, width, _ = luminance_small.shape
   shape = (height, width, model.num_components + 2)
   noise = spec.temperature * draw_noise(keys, spec.samples, shape)
-  repeats = len(noise) // len(small)
+  repeats = len(noise) // len(luminance_small)
   if hints is not None:
     hints = jnp.repeat(hints, repeats, 0)
   inputs = SamplerInputs(
     embedding,
-    jnp.repeat(small, repeats, 0),
+    jnp.repeat(luminance_small, repeats, 0),
     noise,
     hints,
     features=features,

@@ -20,13 +20,13 @@ def to_rgb(
   Returns:
     [B, S, H, W, 3] uint8.
   """
-  lab = color.chroma_from_network(chroma.reshape(-1, *chroma.shape[2:]))
+  ab = color.chroma_from_network(chroma.reshape(-1, *chroma.shape[2:]))
   factor = luminance.shape[1] // chroma.shape[2]
-  lab = color.upsample(lab, factor, model.chroma_filter)
-  lab = lab.reshape(*chroma.shape[:2], *luminance.shape[1:3], 2)
+  ab = color.upsample(ab, factor, model.chroma_filter)
+  ab = ab.reshape(*chroma.shape[:2], *luminance.shape[1:3], 2)
   grey = color.luminance_from_network(luminance)[:, None]
-  grey = jnp.broadcast_to(grey, (*lab.shape[:-1], 1))
-  return color.lab_to_rgb(jnp.concatenate([grey, lab], -1))
+  grey = jnp.broadcast_to(grey, (*ab.shape[:-1], 1))
+  return color.lab_to_rgb(jnp.concatenate([grey, ab], -1))
 
 
 def grey_picture(model: pic.PIC, lab: pic.LabBatch) -> jax.Array:

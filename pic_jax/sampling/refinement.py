@@ -88,8 +88,8 @@ def refine(
   Returns:
     Two items: the finest maps [N, h, w, 2] in network units, on the integer
     grid; and a list with one array [N, h', w'] for each finer level, the
-    log-probabilities of its 2 x 2 cells in nats. The array has the grid of the
-    next coarser level.
+    log-probabilities of its 2 x 2 cells in nats, on the grid of the next
+    coarser level.
   """
   log_probs = []
   for level, (noise, level_hints) in enumerate(

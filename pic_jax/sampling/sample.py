@@ -45,7 +45,7 @@ class Samples(NamedTuple):
 
   Attributes:
     chroma: [B, S, h, w, 2] in network units, on the integer grid.
-    log_prob: [B, S, h, w] in nats, 0 where hints fix the chroma. It is NaN for
+    log_prob: [B, S, h, w] in nats, 0 at pixels with a hint. It is NaN for
       heads without a likelihood, and for a decoder that was run with a method
       other than 'cached'.
     num_passes: number of passes over whole maps that the decoder made; 0 for
@@ -234,12 +234,12 @@ def draw(
     noise = refinement.draw_noise(
       model, keys, spec.samples, shape=canvas.shape[1:3], temperature=fine
     )
-    features = inputs.embedding, inputs.features
+    embedded = pic.Embedded(inputs.embedding, inputs.features)
     canvas, level_log_probs = refinement.refine(
       model,
       params,
       canvas,
-      inputs=refinement.Inputs(luminance, *features, noise),
+      inputs=refinement.Inputs(luminance, *embedded, noise),
       hints=[None] * model.levels if spec.coarse_hints else hints[1:],
     )
     log_prob = levels.on_finest_grid([log_prob, *level_log_probs], hints[-1])

@@ -85,7 +85,7 @@ def draw_batches(
     sampling: section `sampling` of the config.
 
   Yields:
-    [b, S + 2, H, W, 3] uint8: grey, samples, original.
+    The rows of one batch, [b, S + 2, H, W, 3] uint8: grey, samples, original.
   """
   for rgb, indices, mask in input_pipeline.eval_batches(
     source,
@@ -122,16 +122,16 @@ def save(
     The path of each sheet after it is written, on the main host only.
   """
   source = input_pipeline.open_test(config)
-  done = 0
+  num_done = 0
   batches = draw_batches(
     model, devices.replicate(params), source, sampling=config.sampling
   )
   for rows in batches:
-    last = done + len(rows) - 1
-    name = f'step_{step:07d}_images_{done:06d}-{last:06d}.png'
+    last = num_done + len(rows) - 1
+    name = f'step_{step:07d}_images_{num_done:06d}-{last:06d}.png'
     path = pathlib.Path(folder) / 'samples' / name
-    done = last + 1
-    terminal.say(f'{done} images x {config.sampling.num_samples} samples')
+    num_done = last + 1
+    terminal.say(f'{num_done} images x {config.sampling.num_samples} samples')
     if devices.is_main():
       image_files.save_image(path, tiling.tile(rows))
       yield path
