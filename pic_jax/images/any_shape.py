@@ -40,13 +40,13 @@ def _in_chunks(
   Returns:
     The arrays that `convert` returns, joined to N rows each.
   """
-  parts = []
+  outputs = []  # for each chunk, the arrays that `convert` returns
   size = SMALL_CHUNK if len(pixels) <= SMALL_CHUNK else CHUNK
   for first in range(0, max(len(pixels), 1), size):
     chunk = pixels[first : first + size]
     padded = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))
-    parts.append([np.asarray(x)[: len(chunk)] for x in convert(padded)])
-  return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    outputs.append([np.asarray(x)[: len(chunk)] for x in convert(padded)])
+  return [np.concatenate(pieces) for pieces in zip(*outputs, strict=True)]
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def lab_to_rgb(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @jax.jit
 def _within_gamut(lab: jax.Array) -> tuple[jax.Array]:
-  """Finds by bisection the largest factor of the chroma inside the gamut."""
+  """Scales chroma by the largest factor in 0..1 that leads into the gamut."""
   luminance, chroma = lab[..., :1], lab[..., 1:]
 
   def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple:

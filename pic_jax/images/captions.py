@@ -54,6 +54,8 @@ IPTC = {
 # The dataset that names the encoding of the other datasets, and its value for
 # UTF-8.
 IPTC_CHARSET, UTF_8 = (1, 90), b'\x1b%G'
+# Number of the Photoshop resource that holds IPTC data.
+IPTC_RESOURCE = 0x0404
 # XMP names, keyed by the names of text chunks of a PNG.
 PNG_TEXTS = {
   'Title': 'dc:title',
@@ -91,24 +93,24 @@ def read(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
     `comment` (bytes) and `texts` (PNG texts, keyed by name). A key is missing
     if the file does not have that metadata.
   """
-  found: dict[str, Any] = {}
+  entries: dict[str, Any] = {}
   with contextlib.suppress(Exception):  # damaged metadata
     comment = image.info.get('comment')
     if isinstance(comment, str):
       comment = comment.encode()
     if comment and len(comment) <= MAX_BYTES:
-      found['comment'] = comment
+      entries['comment'] = comment
   with contextlib.suppress(Exception):
     if texts := dict(_texts(image)):
-      found['texts'] = texts
+      entries['texts'] = texts
   with contextlib.suppress(Exception):
-    data = image.info['photoshop'][0x0404]
+    data = image.info['photoshop'][IPTC_RESOURCE]
     if data and len(data) <= MAX_BYTES:
-      found['iptc'] = data
+      entries['iptc'] = data
   root = ElementTree.Element(f'{{{RDF}}}Description', {f'{{{RDF}}}about': ''})
   with contextlib.suppress(Exception):
     _copy_xmp(image, root)
-  for name, values in _properties(image, found).items():
+  for name, values in _properties(image, entries).items():
     if root.find(_tag(name)) is None:
       _append(root, name, values)
   with contextlib.suppress(Exception):
@@ -116,13 +118,13 @@ def read(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
     if len(packet) > MAX_BYTES:
       notes.append(f'captions of more than {MAX_BYTES:,} bytes left out')
     elif len(root):
-      found['xmp'] = packet
-  return found
+      entries['xmp'] = packet
+  return entries
 
 
 def app13(iptc: bytes) -> bytes:
   """Returns the JPEG segment APP13 with the given IPTC data."""
-  block = b'8BIM' + (0x0404).to_bytes(2, 'big') + b'\0\0'
+  block = b'8BIM' + IPTC_RESOURCE.to_bytes(2, 'big') + b'\0\0'
   block += len(iptc).to_bytes(4, 'big') + iptc + b'\0' * (len(iptc) % 2)
   body = b'Photoshop 3.0\0' + block
   return b'\xff\xed' + (len(body) + 2).to_bytes(2, 'big') + body
@@ -169,35 +171,45 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
     return uri in prefixes and (prefixes[uri], local) not in FILE_ONLY
 
   text = data.strip(b'\0 \r\n\t').decode()
-  parts = [
-    part
+  # Descriptions inside a property are parts of its value.
+  descriptions = [
+    description
     for rdf in ElementTree.fromstring(text).iter(f'{{{RDF}}}RDF')
-    for part in rdf.findall(f'{{{RDF}}}Description')  # none inside a property
+    for description in rdf.findall(f'{{{RDF}}}Description')
   ]
-  for part in parts:
-    for tag, value in part.attrib.items():
+  for description in descriptions:
+    for tag, value in description.attrib.items():
       if is_kept(tag) and root.find(tag) is None:
         ElementTree.SubElement(root, tag).text = value
-    kept = [x for x in part if is_kept(x.tag) and root.find(x.tag) is None]
+    kept = [
+      element
+      for element in description
+      if is_kept(element.tag) and root.find(element.tag) is None
+    ]
     for element in kept:
       _remove_coordinates(element)
     root.extend(kept)
 
 
 def _remove_coordinates(element: ElementTree.Element) -> None:
-  """Removes the coordinates that IPTC's locations hold at any depth."""
-  begin = _tag('exif:GPS')
+  """Removes the coordinates of IPTC's locations, at any depth of an element."""
+  prefix = _tag('exif:GPS')
   for part in list(element.iter()):
-    for name in [name for name in part.attrib if name.startswith(begin)]:
+    for name in [name for name in part.attrib if name.startswith(prefix)]:
       del part.attrib[name]
-    for child in [child for child in part if child.tag.startswith(begin)]:
+    for child in [child for child in part if child.tag.startswith(prefix)]:
       part.remove(child)
 
 
 def _properties(
-  image: ImageFile.ImageFile, found: dict[str, Any]
+  image: ImageFile.ImageFile, entries: dict[str, Any]
 ) -> dict[str, list[str]]:
-  """Collects the values of IPTC, PNG texts and comment, keyed by XMP name."""
+  """Collects the values of IPTC, PNG texts and comment, keyed by XMP name.
+
+  Args:
+    image: the photograph as loaded by Pillow.
+    entries: `texts` and `comment` as in the result of `read`.
+  """
   properties: dict[str, list[str]] = {}
   with contextlib.suppress(Exception):
     info = IptcImagePlugin.getiptcinfo(image) or {}
@@ -208,9 +220,9 @@ def _properties(
         text = _decode(value, *encodings, 'utf-8')
         properties.setdefault(name, []).append(text)
   for key, name in PNG_TEXTS.items():
-    if text := found.get('texts', {}).get(key):
+    if text := entries.get('texts', {}).get(key):
       properties.setdefault(name, [text])
-  if comment := found.get('comment'):
+  if comment := entries.get('comment'):
     properties.setdefault('exif:UserComment', [_decode(comment, 'utf-8')])
   return properties
 

@@ -242,8 +242,8 @@ def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
   Args:
     x: [B, h, w, C], any unit.
     factor: number of pixels per value in each direction.
-    chroma_filter: filter that made `x`. It determines where in its square of
-      pixels a value lies: at the first pixel for 'point', and in the centre for
+    chroma_filter: filter that made `x`. It determines the position of a value
+      in its square of pixels: the first pixel for 'point', and the centre for
       'area'.
 
   Returns:

@@ -54,7 +54,7 @@ def measure_photograph(rgb: np.ndarray) -> dict[str, float]:
     rgb: [H, W, 1] or [H, W, 3] uint8.
 
   Returns:
-    'colourfulness' and 'saturation'.
+    Dict with the keys 'colourfulness' and 'saturation' (in percent).
   """
   pixels = rgb.reshape(-1, rgb.shape[-1])
   chosen = np.linspace(0, len(pixels) - 1, MEASURED_SIDE**2).round().astype(int)

@@ -8,7 +8,8 @@ from PIL import PngImagePlugin
 
 from pic_jax.images import captions, resizing, to_srgb
 
-# WebP is lossless because lossy WebP halves the resolution of the chroma.
+# WebP is lossless because lossy WebP halves the resolution of the chroma. With
+# 'lossless', the WebP quality is the effort of compression, from 0 to 100.
 WRITE_OPTIONS = {
   'PNG': {},
   'JPEG': {'quality': 95, 'subsampling': 0},
@@ -55,6 +56,7 @@ def _metadata_options(form: str, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _png_texts(about: dict[str, Any]) -> PngImagePlugin.PngInfo:
+  """Returns text chunks for PNG texts, JPEG comment and XMP."""
   chunks = PngImagePlugin.PngInfo()
   texts = dict(about.get('texts', {}))
   if 'comment' in about:

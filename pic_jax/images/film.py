@@ -108,8 +108,9 @@ def vignette(luminance: jax.Array, strength: jax.Array) -> jax.Array:
 
 def _cosines() -> np.ndarray:
   """Returns the orthonormal basis [8, 8] of the discrete cosine transform."""
-  rows = np.arange(8)[:, None]
-  basis = np.cos(np.pi * (2 * np.arange(8)[None] + 1) * rows / 16) / 2
+  frequency = np.arange(8)[:, None]
+  position = 2 * np.arange(8)[None] + 1
+  basis = np.cos(np.pi * position * frequency / 16) / 2
   basis[0] /= np.sqrt(2)
   return basis.astype(np.float32)
 
@@ -118,8 +119,8 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
   """Quantises blocks of 8 x 8 pixels like JPEG.
 
   Args:
-    luminance: [B, H, W] L. H and W may be any numbers: the last blocks are
-      padded.
+    luminance: [B, H, W] L. H and W need not be multiples of 8: the last blocks
+      are padded.
     coarseness: [B, 1, 1] factors of the quantisation table for quality 50. A
       factor of 0 leaves pictures almost unchanged.
 
@@ -127,10 +128,10 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
     [B, H, W] L.
   """
   batch, height, width = luminance.shape
-  sides = [(0, 0), (0, -height % 8), (0, -width % 8)]
-  x = jnp.pad(2.55 * luminance - 128.0, sides, 'edge')
-  rows, columns = x.shape[1] // 8, x.shape[2] // 8
-  x = x.reshape(batch, rows, 8, columns, 8)
+  widths = [(0, 0), (0, -height % 8), (0, -width % 8)]
+  x = jnp.pad(2.55 * luminance - 128.0, widths, 'edge')
+  num_rows, num_columns = x.shape[1] // 8, x.shape[2] // 8  # of blocks
+  x = x.reshape(batch, num_rows, 8, num_columns, 8)
   basis = _cosines()
   transform = functools.partial(jnp.einsum, precision='highest')
   coefficients = transform('ui,bridj,vj->bruvd', basis, x, basis)
@@ -138,7 +139,7 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
   table = JPEG_TABLE.reshape(1, 1, 8, 8, 1) * coarseness + 1e-2
   coefficients = jnp.round(coefficients / table) * table
   x = transform('ui,bruvd,vj->bridj', basis, coefficients, basis)
-  x = x.reshape(batch, 8 * rows, 8 * columns)[:, :height, :width]
+  x = x.reshape(batch, 8 * num_rows, 8 * num_columns)[:, :height, :width]
   return (x + 128.0) / 2.55
 
 
@@ -227,8 +228,8 @@ def through_film(
 def _add_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
   """Adds blurred noise to L [B, H, W].
 
-  The noise has a standard deviation of 9 before the blur, whose sigma is 0.7
-  pixels.
+  The noise has a standard deviation of 9 units of L. It is then blurred with a
+  sigma of 0.7 pixels.
   """
   noise = 9.0 * jax.random.normal(key, luminance.shape)
   return luminance + blur(noise, jnp.full((1, 1, 1), 0.7))

@@ -34,14 +34,16 @@ HEIF_SUFFIXES = ('.heic', '.heif')
 REMEDIES: dict[str, str] = dict.fromkeys(
   HEIF_SUFFIXES, '`pip install pillow-heif` reads them'
 )
+# Formats that can be written, keyed by suffix.
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
 MAX_PAGES = 100  # pages of a TIFF file that are read
 ORIENTATION = 0x0112  # EXIF tag
-BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)  # TIFF tags
+# TIFF tags.
+BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)
 SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
-REDUCED = 1  # bit of `SUBFILE_TYPE`
+REDUCED = 1  # bit of `SUBFILE_TYPE` that marks a preview
 # Factors by which Pillow multiplies the grey values of 2-bit and 4-bit PNG.
 GREY_FACTORS = {'L;2': 85, 'L;4': 17}
 
@@ -184,18 +186,18 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
     if alpha is not None and not alpha.any():
       alpha = _invisible(image, alpha, notes)
     orientation = _orientation(image, notes)
-    kept = metadata.extract(image, notes)
-    # Frames are counted last, because Pillow then leaves the first frame.
+    kept_metadata = metadata.extract(image, notes)
+    # The counting comes last, because it makes Pillow leave the first frame.
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
       notes.append(_count_frames(image))
   if alpha is not None:
     rgb = _without_hidden(rgb, alpha)
-    turned = np.ascontiguousarray(to_srgb.turned(alpha, orientation))
-    alpha = None if alpha.min() == 255 else turned
+    upright = np.ascontiguousarray(to_srgb.turned(alpha, orientation))
+    alpha = None if alpha.min() == 255 else upright
   if (rgb[..., :1] == rgb[..., 1:]).all():
     rgb = rgb[..., :1]
   rgb = np.ascontiguousarray(to_srgb.turned(rgb, orientation))
-  return Photograph(rgb, alpha, tuple(notes), kept)
+  return Photograph(rgb, alpha, tuple(notes), kept_metadata)
 
 
 def _invisible(
@@ -327,9 +329,9 @@ def _sizes(image: ImageFile.ImageFile) -> list[tuple[int, int]]:
 
 
 def _check_samples(image: ImageFile.ImageFile, notes: list[str]) -> None:
-  """Refuses pixel formats that Pillow misreads, and mends transparency.
+  """Refuses pixel formats that Pillow misreads, and scales `transparency`.
 
-  A note is added if pixels are read with fewer bits.
+  A note is added if pixels are read with fewer bits than the file has.
   """
   if image.mode in ('F', 'LAB'):
     kind = {'F': 'floating-point values', 'LAB': 'Lab colours'}[image.mode]
@@ -337,18 +339,21 @@ def _check_samples(image: ImageFile.ImageFile, notes: list[str]) -> None:
       f'{kind}; save it as RGB with 8 or 16 bits per channel.'
     )
   args = image.tile[0][3] if image.tile else None
-  key = image.info.get('transparency')
-  if image.format == 'PNG' and args in GREY_FACTORS and isinstance(key, int):
+  transparent = image.info.get('transparency')
+  if image.format == 'PNG' and args in GREY_FACTORS:
     # Pillow scales grey values to 0..255, but not the transparent value.
-    image.info['transparency'] = key * GREY_FACTORS[args]
+    if isinstance(transparent, int):
+      image.info['transparency'] = transparent * GREY_FACTORS[args]
   bits = 16 if ';16' in str(args) else 8
   is_in_planes = False
   if isinstance(image, TiffImagePlugin.TiffImageFile):
     is_in_planes = image.tag_v2.get(PLANES) == 2
     bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
   if bits > 8 and not image.mode.startswith('I'):
-    if isinstance(key, tuple):
-      image.info['transparency'] = tuple((value + 128) // 257 for value in key)
+    if isinstance(transparent, tuple):
+      image.info['transparency'] = tuple(
+        (value + 128) // 257 for value in transparent
+      )
     elif is_in_planes:
       raise errors.RunError(
         '16-bit colours in separate planes; save it as PNG.'
@@ -382,11 +387,11 @@ def save_image(
 
   Args:
     path: path of the file, whose suffix is .png, .jpg, .jpeg or .webp. JPEG has
-      quality 95 and full chroma resolution, and transparent pictures are put on
-      white for it. WebP is lossless.
+      quality 95 and full chroma resolution, and shows transparent pictures on
+      white. WebP is lossless.
     rgb: [H, W, 3] or [H, W, 1] uint8.
     alpha: [H, W] uint8; None if all pixels are opaque.
-    about: `Photograph.metadata` of the photograph.
+    about: metadata to write, see `Photograph.metadata`.
 
   Raises:
     EncodingError: if the format cannot hold the picture.

@@ -51,7 +51,7 @@ def complete(data: bytes, notes: list[str], max_pixels: int) -> bytes:
   """
   if data[:2] != b'\xff\xd8' or _has_end(data):
     return data
-  without_marker = data.rstrip(b'\xff')  # the first byte of the marker
+  without_marker = data.rstrip(b'\xff')  # the marker's first byte may be there
   # An interrupted copy may have zeros in place of missing bytes.
   without_zeros = data.rstrip(b'\0').rstrip(b'\xff')
   digests = set()
@@ -68,5 +68,5 @@ def complete(data: bytes, notes: list[str], max_pixels: int) -> bytes:
     raise errors.RunError(
       'damaged (its end is missing, and pixels with it); fetch it again.'
     )
-  notes.append('its last two bytes are missing, all pixels are there')
+  notes.append('its last two bytes are missing, but all pixels are there')
   return without_marker + END

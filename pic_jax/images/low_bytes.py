@@ -32,13 +32,15 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
   image.load()
   if not is_cut:
     return
-  with Image.open(io.BytesIO(data), formats=(image.format or '',)) as low:
-    low.seek(image.tell())
-    low.tile = [tile._replace(args=_swapped(tile.args)) for tile in low.tile]
+  with Image.open(io.BytesIO(data), formats=(image.format or '',)) as swapped:
+    swapped.seek(image.tell())
+    swapped.tile = [
+      tile._replace(args=_swapped_args(tile.args)) for tile in swapped.tile
+    ]
     for rows in to_srgb.strips(image.height, image.width):
       box = (0, rows.start, image.width, rows.stop)
       high_part = image.crop(box)
-      low_part = np.asarray(low.crop(box), np.uint16)
+      low_part = np.asarray(swapped.crop(box), np.uint16)
       if is_grey:  # read as RGBA: high and low byte of grey, then of alpha
         low_part = low_part[..., [1, 1, 1, 3]]
       values = np.asarray(high_part, np.uint16) << 8 | low_part
@@ -51,7 +53,7 @@ def _raw_mode(args: Any) -> str:
   return str(args[0] if isinstance(args, tuple) else args)
 
 
-def _swapped(args: Any) -> Any:
+def _swapped_args(args: Any) -> Any:
   """Returns decoder arguments for the opposite byte order."""
   mode = _raw_mode(args)
   order = mode[-1].replace('N', _NATIVE)

@@ -56,29 +56,30 @@ def extract(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
     inch) and the keys that `captions.read` returns. A key is missing if the
     file does not have that metadata.
   """
-  kept = Image.Exif()
-  found: dict[str, Any] = captions.read(image, notes)
+  kept_exif = Image.Exif()
+  entries: dict[str, Any] = captions.read(image, notes)
   with contextlib.suppress(Exception):  # damaged or missing
-    found['dpi'] = _dots_per_inch(image)
-    kept.update(zip(RESOLUTION, found['dpi'], strict=True))
-    kept[_BASE.ResolutionUnit] = INCH
+    entries['dpi'] = _dots_per_inch(image)
+    kept_exif.update(zip(RESOLUTION, entries['dpi'], strict=True))
+    kept_exif[_BASE.ResolutionUnit] = INCH
   with contextlib.suppress(Exception):
     exif = image.getexif()
     for name, tag in PNG_TEXTS.items():
       if isinstance(text := image.info.get(name), str):
-        kept[tag] = text.encode()
-    kept.update(
+        kept_exif[tag] = text.encode()
+    kept_exif.update(
       {tag: _as_stored(exif[tag]) for tag in KEPT_MAIN_TAGS if tag in exif}
     )
-    inner = exif.get_ifd(ExifTags.IFD.Exif)
-    kept_inner: dict[int, Any] = {
-      tag: inner[tag] for tag in KEPT_EXIF_IFD_TAGS if tag in inner
+    nested = exif.get_ifd(ExifTags.IFD.Exif)
+    kept_nested: dict[int, Any] = {
+      tag: nested[tag] for tag in KEPT_EXIF_IFD_TAGS if tag in nested
     }
-    if kept_inner:
-      kept.get_ifd(ExifTags.IFD.Exif).update(kept_inner)
-    if len(data := kept.tobytes()) <= MAX_BYTES and (len(kept) or kept_inner):
-      found['exif'] = data
-  return found
+    if kept_nested:
+      kept_exif.get_ifd(ExifTags.IFD.Exif).update(kept_nested)
+    has_tags = len(kept_exif) or kept_nested
+    if has_tags and len(data := kept_exif.tobytes()) <= MAX_BYTES:
+      entries['exif'] = data
+  return entries
 
 
 def _as_stored(value: Any) -> Any:

@@ -57,7 +57,8 @@ def scale_short_side(rgb: np.ndarray, size: int) -> np.ndarray:
   """
   height, width = rgb.shape[:2]
   ratio = size / min(height, width)
-  shape = (max(size, round(width * ratio)), max(size, round(height * ratio)))
+  # Width and height, in the order of Pillow.
+  sides = (max(size, round(width * ratio)), max(size, round(height * ratio)))
   return np.asarray(
-    Image.fromarray(rgb).resize(shape, Image.Resampling.LANCZOS)
+    Image.fromarray(rgb).resize(sides, Image.Resampling.LANCZOS)
   )

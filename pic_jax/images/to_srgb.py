@@ -35,12 +35,12 @@ def sixteen_bits(
   if isinstance(image, TiffImagePlugin.TiffImageFile):
     if image.tag_v2.get(BITS_PER_SAMPLE) == (12,):
       values = np.round(values * (65535 / 4095)).astype(np.uint16)
-    # White is 0. Pillow inverts such pictures only if they have up to 8 bits.
-    if image.tag_v2.get(PHOTOMETRIC) == 0:
+    # Pillow inverts such pictures only if they have up to 8 bits.
+    if image.tag_v2.get(PHOTOMETRIC) == 0:  # white is 0
       values = 65535 - values
   if profile := image.info.get('icc_profile'):
     try:
-      if _space_of(profile) == SPACES['RGB']:  # for three equal channels
+      if _space_of(profile) == SPACES['RGB']:  # three equal channels
         return _convert_grey(to_8_bits(values), profile), alpha
       transform = _transform(profile, 'GRAY', 'I;16')
       grey = transform.apply(Image.fromarray(values)).getchannel('G')
@@ -53,7 +53,7 @@ def sixteen_bits(
 
 
 def _convert_grey(grey: np.ndarray, icc: bytes) -> np.ndarray:
-  """Converts grey values with an RGB profile to sRGB.
+  """Converts grey values from the space of an RGB profile to sRGB.
 
   Args:
     grey: [H, W] uint8, the value of all three channels.
@@ -157,7 +157,7 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _gamma_curve(
-  image: Image.Image, top: int, notes: list[str]
+  image: Image.Image, max_value: int, notes: list[str]
 ) -> np.ndarray | None:
   """Builds a table that converts pixel values from a PNG's gamma to sRGB.
 
@@ -166,11 +166,11 @@ def _gamma_curve(
 
   Args:
     image: the picture as loaded by Pillow.
-    top: largest value of a pixel.
+    max_value: largest value of a pixel.
     notes: list to which a note for the user may be appended.
 
   Returns:
-    [top + 1] uint16; None if nothing has to be converted.
+    [max_value + 1] uint16; None if nothing has to be converted.
   """
   gamma = image.info.get('gamma')
   if image.format != 'PNG' or not gamma or 'srgb' in image.info:
@@ -178,11 +178,11 @@ def _gamma_curve(
   if 'icc_profile' in image.info or abs(gamma - 1 / 2.2) < 0.01:
     return None
   notes.append(f"applied the file's gamma of {gamma:g}")
-  linear = np.linspace(0.0, 1.0, top + 1) ** (1.0 / gamma)
+  linear = np.linspace(0.0, 1.0, max_value + 1) ** (1.0 / gamma)
   encoded = np.where(
     linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
   )
-  return np.round(top * np.clip(encoded, 0.0, 1.0)).astype(np.uint16)
+  return np.round(max_value * np.clip(encoded, 0.0, 1.0)).astype(np.uint16)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -198,7 +198,7 @@ def strips(height: int, width: int) -> Iterator[slice]:
 def _to_srgb_fn(
   icc: bytes, mode: str
 ) -> Callable[[Image.Image], Image.Image] | None:
-  """Returns a function that converts pictures with an ICC profile to sRGB.
+  """Returns a function that converts from the space of an ICC profile to sRGB.
 
   Args:
     icc: the profile as stored in the file.
@@ -253,8 +253,8 @@ def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:
   """
   # Damaged profiles raise OSError, TypeError, ValueError and more.
   try:
-    profile, found = _open(icc)
-    if found == space:
+    profile, actual_space = _open(icc)
+    if actual_space == space:
       return ImageCms.buildTransform(
         profile,
         SRGB,
@@ -266,5 +266,5 @@ def _transform(icc: bytes, space: str, mode: str) -> ImageCms.ImageCmsTransform:
   except Exception:
     raise errors.RunError('damaged colour profile ignored') from None
   raise errors.RunError(
-    f'colour profile of another space ({found.strip()!a}) ignored'
+    f'colour profile of another space ({actual_space.strip()!a}) ignored'
   )

@@ -30,7 +30,7 @@ class Adjustments:
 
   @property
   def is_neutral(self) -> bool:
-    """True if no adjustment other than saturation differs from its default."""
+    """True if warmth, tint and strength have their default values."""
     return (self.warmth, self.tint, self.strength) == (0, 0, 1)
 
   def balance(self, lab: np.ndarray) -> np.ndarray:

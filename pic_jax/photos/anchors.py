@@ -3,22 +3,23 @@
 A hint for one object can change the colours of other objects. For example, a
 hint for a red boat can make the sea red. Therefore each sample is first drawn
 without hints. Then it is drawn again with hints, and keeps the chroma of the
-first sample in the anchors, which are all cells far from every hint.
+first sample in all cells far from every hint. The decoder reads some of these
+cells, the anchors, as hints.
 """
 
 import numpy as np
 
 from pic_jax.photos import brush
 
-# A sample keeps its chroma in whole squares of a grid with FINE_GRID squares
-# along the short side of the map. Only the finer levels of a model read these
-# squares as hints.
+# A sample keeps its chroma (`NetworkInput.kept_chroma`) in whole squares of a
+# grid with FINE_GRID squares along the short side of the map. The finer
+# levels may change this chroma, so it is put back after them.
 FINE_GRID = 32
-# Anchors, which the decoder reads too, are whole squares of a coarser grid. So
-# no cell of the decoder's map mixes the chroma of a hint and an anchor.
+# Anchors are whole squares of a coarser grid, with GRID squares along the short
+# side. So no cell of the decoder's map mixes chroma of a hint and an anchor.
 GRID = 16
-# The object of a hint may extend by this distance (`brush.distances`) beyond
-# the cells that the hint reaches, so these are no anchors.
+# Cells whose distance from a hint (`brush.distances`) exceeds its reach by at
+# most this margin may belong to the hint's object, so their chroma may change.
 MARGIN = 4.0
 
 
@@ -27,7 +28,8 @@ def cells(
 ) -> np.ndarray:
   """Returns a mask of the cells that keep their chroma.
 
-  All cells of their square of the fine grid are far from all hints.
+  A cell keeps its chroma if its whole square of the fine grid is far from all
+  hints.
 
   Args:
     strokes: the hints.
@@ -52,10 +54,10 @@ def whole_squares(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
     grid: number of squares along the short side of the map.
 
   Returns:
-    [h, w] bool, True in squares in which the whole mask is True.
+    [h, w] bool, True in squares whose cells are all True in `mask`.
   """
   height, width = mask.shape
   rows, columns = np.ogrid[:height, :width]
   short = min(height, width)
-  squares = (rows * grid // short) * (grid * width) + columns * grid // short
-  return ~np.isin(squares, squares[~mask])
+  square_ids = (rows * grid // short) * (grid * width) + columns * grid // short
+  return ~np.isin(square_ids, square_ids[~mask])

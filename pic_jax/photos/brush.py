@@ -14,9 +14,9 @@ from pic_jax.images import any_shape
 # Largest distance (see `distances`) to which a brush of each size reaches.
 REACHES = {'S': 3.0, 'M': 48.0, 'L': 61.0}
 DEFAULT_SIZE = 'M'
-# Share of its reach, at the end, over which a hint fades into the chroma that
-# the sample has without hints. Objects that are larger than the reach would
-# otherwise be cut in two by an edge.
+# Last part of a hint's reach, as a fraction of the reach. There the hint fades
+# into the chroma that the sample has without hints. Objects that are larger
+# than the reach would otherwise be cut in two by an edge.
 FADE = 0.13
 # Of n hints of one chroma that meet, each reaches 1 / n ** SHARING as far.
 SHARING = 0.55
@@ -94,23 +94,23 @@ def distances(
   luminance = _without_texture(luminance)
   steps = []
   for down, right in STEPS:
-    rows, columns = _step_ends(height, down), _step_ends(width, right)
-    start, stop = (rows[0], columns[0]), (rows[1], columns[1])
+    row_ends, column_ends = _step_ends(height, down), _step_ends(width, right)
+    start, stop = (row_ends[0], column_ends[0]), (row_ends[1], column_ends[1])
     length = np.hypot(down, right) / min(height, width)
     change = np.abs(luminance[start] - luminance[stop])
     steps.append((start, stop, change + LENGTH_COST * length))
   rows, columns = np.ogrid[:height, :width]
   radius = np.hypot(rows - stroke.row, columns - stroke.column)
-  found = np.where(radius <= SPOT * min(height, width), 0.0, np.inf)
+  distance = np.where(radius <= SPOT * min(height, width), 0.0, np.inf)
   previous = None
-  while previous is None or (found < previous).any():
-    previous = found.copy()
+  while previous is None or (distance < previous).any():
+    previous = distance.copy()
     for start, stop, cost in steps:
-      found[stop] = np.minimum(found[stop], found[start] + cost)
-      found[start] = np.minimum(found[start], found[stop] + cost)
-  found = np.median(in_cells(found, cell_side), (1, 3))
-  found[stroke.row // cell_side, stroke.column // cell_side] = 0.0
-  return found
+      distance[stop] = np.minimum(distance[stop], distance[start] + cost)
+      distance[start] = np.minimum(distance[start], distance[stop] + cost)
+  distance = np.median(in_cells(distance, cell_side), (1, 3))
+  distance[stroke.row // cell_side, stroke.column // cell_side] = 0.0
+  return distance
 
 
 def in_cells(x: np.ndarray, cell_side: int) -> np.ndarray:
@@ -127,7 +127,7 @@ def reaches(
   """Computes how far every hint reaches.
 
   If n hints of one chroma meet, each reaches less far (see `SHARING`), so
-  together they give about as many cells as one hint. These cells are nearer to
+  together they reach about as many cells as one hint. These cells are nearer to
   the hints, so they are more likely to belong to the object.
 
   Args:
@@ -136,10 +136,10 @@ def reaches(
     cell_side: side of a cell in pixels of `luminance`.
 
   Returns:
-    For each hint, the `distances` of all cells and the distance that it
-    reaches.
+    For each hint, the `distances` of all cells and the largest distance that
+    the hint reaches.
   """
-  found = []
+  distances_and_reaches = []
   for stroke in strokes:
     distance = distances(stroke, luminance, cell_side)
     reach = REACHES[stroke.size or DEFAULT_SIZE]
@@ -149,8 +149,8 @@ def reaches(
       <= 2 * reach
       for other in strokes
     )
-    found.append((distance, reach / num_meeting**SHARING))
-  return found
+    distances_and_reaches.append((distance, reach / num_meeting**SHARING))
+  return distances_and_reaches
 
 
 class Painted(NamedTuple):
@@ -162,8 +162,8 @@ class Painted(NamedTuple):
       reaches.
     is_reached: [h, w] bool, True where a hint reaches.
     weights: [h, w] weight of `chroma`, from 1 near a hint to 0 at the end of
-      its reach, the largest of all hints. The rest is the chroma of the sample
-      without hints.
+      its reach. If several hints reach a cell, their largest weight counts. The
+      chroma of the sample without hints has the weight 1 - `weights`.
   """
 
   chroma: np.ndarray
@@ -184,10 +184,11 @@ def paint(
     luminance: [cell_side h, cell_side w] L in 0..100.
     cell_side: side of a cell in pixels of `luminance`.
   """
-  cells = in_cells(luminance, cell_side).mean((1, 3))
-  chroma = np.zeros((*cells.shape, 2), np.float32)
-  nearest = np.full(cells.shape, np.inf)
-  weights = np.zeros(cells.shape)
+  cell_luminance = in_cells(luminance, cell_side).mean((1, 3))
+  shape = cell_luminance.shape
+  chroma = np.zeros((*shape, 2), np.float32)
+  nearest = np.full(shape, np.inf)  # distance from the nearest hint
+  weights = np.zeros(shape)
   for stroke, (distance, reach) in zip(
     strokes, reaches(strokes, luminance, cell_side), strict=True
   ):
@@ -195,10 +196,11 @@ def paint(
     chroma[is_reached] = stroke.chroma
     nearest[is_reached] = distance[is_reached]
     fade = np.clip((reach - distance) / (FADE * reach), 0.0, 1.0)
-    # Where a hint fades into the reach of another one, the sample's own chroma
-    # must not show between them.
+    # Where a hint fades within the reach of another hint, the chroma of the
+    # sample without hints must not show between them.
     weights = np.maximum(weights, fade)
-  lab = np.concatenate([cells[..., None], chroma], -1).astype(np.float32)
+  lab = np.concatenate([cell_luminance[..., None], chroma], -1)
+  lab = lab.astype(np.float32)
   return Painted(
     any_shape.within_gamut(lab)[..., 1:], np.isfinite(nearest), weights
   )

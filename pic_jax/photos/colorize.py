@@ -53,7 +53,7 @@ def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
   Returns:
     [h, w, 3] hints for the network.
   """
-  if saturation in (0.0, 1.0):
+  if saturation in (0.0, 1.0):  # at 0 the results are grey
     return hints
   chroma = color.chroma_from_network(jnp.asarray(hints[..., :2])) / saturation
   chroma = color.chroma_to_network(color.round_chroma(chroma))
@@ -211,7 +211,7 @@ class Colorizer:
     rendered = [
       self.render(network_input, x, wanted) for x in sample_set.chroma
     ]
-    return np.stack([rgb for rgb, _ in rendered])
+    return np.stack([picture for picture, _ in rendered])
 
   def complete(self, settings: options.Settings) -> options.Settings:
     """Replaces settings that are None with the model's recommended values.
@@ -251,15 +251,15 @@ class Colorizer:
     """
     model = self.model
 
-    def shrink(rgb: np.ndarray) -> network_size.NetworkInput:
+    def convert(rgb: np.ndarray) -> network_size.NetworkInput:
       return network_size.to_network_size(
         rgb, self._size, model.chroma_factor, chroma_filter=model.chroma_filter
       )
 
     if alpha is None:
-      return shrink(rgb)
-    seen = shrink(to_srgb.over_white(np.atleast_3d(rgb), alpha))
-    return dataclasses.replace(seen, luminance=shrink(rgb).luminance)
+      return convert(rgb)
+    on_white = convert(to_srgb.over_white(np.atleast_3d(rgb), alpha))
+    return dataclasses.replace(on_white, luminance=convert(rgb).luminance)
 
   @_on_devices
   def add_hints(
@@ -336,10 +336,10 @@ class Colorizer:
     settings = self.complete(settings)
     if any(x.kept is not None for x in inputs):
       return [self._draw_anchored(x, settings) for x in inputs]
-    found = self._programs.draw(inputs, settings)
+    drawn = self._programs.draw(inputs, settings)
     return [
       drawn_samples.make(network_input, chroma, log_prob, settings=settings)
-      for network_input, (chroma, log_prob) in zip(inputs, found, strict=True)
+      for network_input, (chroma, log_prob) in zip(inputs, drawn, strict=True)
     ]
 
   def _draw_anchored(
@@ -349,7 +349,7 @@ class Colorizer:
     numbers = settings.samples or range(settings.num_drawn)
     rows, columns = network_input.map_shape
     plain_input = dataclasses.replace(network_input, hints=None, kept=None)
-    anchored, found = network_input, []
+    anchored, drawn = network_input, []
     for number in numbers:
       # One sample at a time, because the values of anchors differ by sample.
       one_sample = dataclasses.replace(
@@ -358,13 +358,13 @@ class Colorizer:
         rank='none',
         num_candidates=0,
       )
-      (plain,) = self._programs.draw([plain_input], one_sample)
+      ((plain_chroma, _),) = self._programs.draw([plain_input], one_sample)
       anchored = hint_files.anchored(
-        network_input, plain[0][0, :rows, :columns]
+        network_input, plain_chroma[0, :rows, :columns]
       )
-      found += self._programs.draw([anchored], one_sample)
-    chroma, log_prob = map(np.concatenate, zip(*found, strict=True))
-    # All inputs have the same known cells, so the last one can represent them.
+      drawn += self._programs.draw([anchored], one_sample)
+    chroma, log_prob = map(np.concatenate, zip(*drawn, strict=True))
+    # All anchored inputs have the same known cells, so the last one serves all.
     return drawn_samples.make(anchored, chroma, log_prob, settings=settings)
 
   @_on_devices
@@ -377,20 +377,20 @@ class Colorizer:
       inputs: photographs whose `grey_values` all have the same shape.
 
     Returns:
-      Bits/dim of each photograph; None for grey photographs, on which the model
-      is not run.
+      Bits/dim of each photograph; None for grey and toned photographs, on which
+      the model is not run.
     """
     inputs = list(map(hint_files.without_faded, inputs))
     bits: list[float | None] = [None] * len(inputs)
-    coloured = {
+    original_chroma = {  # keyed by index of the photograph
       i: network_input.chroma
       for i, network_input in enumerate(inputs)
       if network_input.chroma is not None
     }
     scored = self._programs.score(
-      [inputs[i] for i in coloured], list(coloured.values())
+      [inputs[i] for i in original_chroma], list(original_chroma.values())
     )
-    for i, log_prob in zip(coloured, scored, strict=True):
+    for i, log_prob in zip(original_chroma, scored, strict=True):
       bits[i] = float(drawn_samples.bits_per_dim(inputs[i], log_prob[None])[0])
     return bits
 

@@ -80,8 +80,8 @@ class FolderRun:
     complete = colorizer.complete(job.settings)
     self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
-    # Makes the settings comparable with the settings in journals, where numbers
-    # are a list and newer settings are left out if they are not used.
+    # Makes the settings comparable with those in journals, where `samples` is a
+    # list, and newer settings are left out if they have no effect.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
@@ -124,7 +124,8 @@ class FolderRun:
   def fail(self, result: folder_job.Result, reason: str) -> None:
     """Reports that a photograph failed.
 
-    The failure is written to the journal only if there are no earlier outputs.
+    The failure is written to the journal only if there are no earlier outputs,
+    whose entry it would replace.
     """
     result.status, result.reason = 'failed', reason
     if not self.earlier_entry(result):
@@ -147,7 +148,8 @@ def run(
     photograph, as a dict).
 
   Raises:
-    UserError: if two photographs have the same name on the disk of the outputs.
+    UserError: if the names of two photographs differ only by case, and the disk
+      of the outputs ignores case.
     RunError: if another process writes to the folder.
     Stopped: if the user pressed Ctrl-C; finished outputs remain.
   """
@@ -194,33 +196,33 @@ def run(
 
 
 def _colour_all(
-  run: FolderRun, photographs: list[tuple[pathlib.Path, str]]
+  state: FolderRun, photographs: list[tuple[pathlib.Path, str]]
 ) -> list[folder_job.Result]:
   """Colours photographs in groups of one shape, one photograph per device.
 
   Args:
-    run: state of the run.
+    state: state of the run.
     photographs: path and name of each photograph.
   """
-  found = []
+  results = []
   waiting = collections.defaultdict(list)
   for path, name in photographs:
-    found.append(folder_job.Result(name))
-    task = _open(run, path, found[-1])
+    results.append(folder_job.Result(name))
+    task = _open(state, path, results[-1])
     if task is None:
       continue
     group = waiting[task.network_input.grey_values.shape]
     group.append(task)
     if len(group) == jax.local_device_count():
-      _colour(run, group)
+      _colour(state, group)
       group.clear()
   for group in waiting.values():
-    _colour(run, group)
-  return found
+    _colour(state, group)
+  return results
 
 
 def _open(
-  run: FolderRun, path: pathlib.Path, result: folder_job.Result
+  state: FolderRun, path: pathlib.Path, result: folder_job.Result
 ) -> _Task | None:
   """Reads a photograph, and fills in its result.
 
@@ -231,7 +233,7 @@ def _open(
   try:
     photograph = image_files.load_photograph(path)
   except errors.RunError as error:
-    run.fail(result, str(error))
+    state.fail(result, str(error))
     return None
   rgb = photograph.rgb
   digest = hashlib.sha256(repr(rgb.shape).encode())
@@ -240,51 +242,53 @@ def _open(
     digest.update(photograph.alpha.data)
   result.height, result.width = rgb.shape[:2]
   result.notes = list(photograph.notes)
-  result.made_with = run.made_with | {'photograph': digest.hexdigest()}
-  if not _should_colour(run, result):
+  result.made_with = state.made_with | {'photograph': digest.hexdigest()}
+  if not _should_colour(state, result):
     return None
-  network_input = run.colorizer.to_network_size(rgb, photograph.alpha)
-  if run.job.hints:
-    network_input = run.colorizer.add_hints(
+  network_input = state.colorizer.to_network_size(rgb, photograph.alpha)
+  if state.job.hints:
+    network_input = state.colorizer.add_hints(
       network_input,
-      run.job.hints,
-      saturation=run.colorizer.hint_saturation(run.settings),
+      state.job.hints,
+      saturation=state.colorizer.hint_saturation(state.settings),
     )
     result.notes += network_input.hint_notes
   if network_input.is_toned:
     result.notes.append('toned; its tone is ignored')
-  if network_input.chroma is not None and run.job.file_options.skip_colour:
+  if network_input.chroma is not None and state.job.file_options.skip_colour:
     result.status, result.reason = 'skipped', 'is a colour photograph'
-    run.say(result, result.reason)
+    state.say(result, result.reason)
     return None
   return _Task(result, photograph, network_input, start)
 
 
-def _should_colour(run: FolderRun, result: folder_job.Result) -> bool:
+def _should_colour(state: FolderRun, result: folder_job.Result) -> bool:
   """Tests whether outputs are missing and may be written.
 
   If not, it records that the photograph is skipped or has failed.
   """
-  earlier = run.earlier_entry(result)
+  earlier = state.earlier_entry(result)
   is_same = earlier.get('made_with') == result.made_with
-  targets, file_options = run.job.targets(result.file), run.job.file_options
-  side = encoding.MAX_SIDES.get(file_options.format, np.inf)
-  if max(result.height, result.width) > side:
-    run.fail(result, f'a side has more than {side} pixels; use --format png.')
+  targets, file_options = state.job.targets(result.file), state.job.file_options
+  max_side = encoding.MAX_SIDES.get(file_options.format, np.inf)
+  if max(result.height, result.width) > max_side:
+    state.fail(
+      result, f'a side has more than {max_side} pixels; use --format png.'
+    )
     return False
   if max(len(os.fsencode(path.name)) for path in targets) > MAX_NAME_BYTES:
-    run.fail(result, 'its name is too long for the names of outputs.')
+    state.fail(result, 'its name is too long for the names of outputs.')
     return False
   if is_same:
     for path in targets:
-      _remove_empty(run.job.output / path)
+      _remove_empty(state.job.output / path)
   existing = [
-    path for path in targets if os.path.lexists(run.job.output / path)
+    path for path in targets if os.path.lexists(state.job.output / path)
   ]
   if existing and not is_same and not file_options.overwrite:
-    run.fail(
+    state.fail(
       result,
-      f'{errors.in_one_line(run.job.output / existing[0])} exists and '
+      f'{errors.in_one_line(state.job.output / existing[0])} exists and '
       f'{_difference(earlier, result)}; '
       'use --overwrite, or choose another --output.',
     )
@@ -296,7 +300,7 @@ def _should_colour(run: FolderRun, result: folder_job.Result) -> bool:
     for name, value in earlier.items():
       setattr(result, name, value)
     result.status = 'skipped'
-    run.say(result, 'its outputs exist already')
+    state.say(result, 'its outputs exist already')
     return False
   return True
 
@@ -330,30 +334,32 @@ def _difference(earlier: dict[str, Any], result: folder_job.Result) -> str:
   )
 
 
-def _colour(run: FolderRun, group: list[_Task]) -> None:
+def _colour(state: FolderRun, group: list[_Task]) -> None:
   """Draws samples for photographs of one shape, and writes the outputs."""
   if not group:
     return
   inputs = [task.network_input for task in group]
-  sample_sets = run.colorizer.draw(inputs, run.settings)
-  originals = run.colorizer.score_originals(inputs)
-  for task, sample_set, bits in zip(group, sample_sets, originals, strict=True):
-    if run.job.file_options.overwrite:
+  sample_sets = state.colorizer.draw(inputs, state.settings)
+  original_bits = state.colorizer.score_originals(inputs)
+  for task, sample_set, bits in zip(
+    group, sample_sets, original_bits, strict=True
+  ):
+    if state.job.file_options.overwrite:
       # Old files are removed before the entry is written. If the process is
       # killed in between, no entry describes the wrong files.
-      for target in run.job.targets(task.result.file):
-        (run.job.output / target).unlink(missing_ok=True)
-    # Status 'started'. If the process is killed later, the next run knows that
-    # the files belong to this job.
-    run.log(task.result)
+      for target in state.job.targets(task.result.file):
+        (state.job.output / target).unlink(missing_ok=True)
+    # Writes the status 'started'. If the process is killed later, the next run
+    # knows that the files belong to this job.
+    state.log(task.result)
     try:
-      _finish(run, task, sample_set, original_bits=drawn_samples.finite(bits))
+      _finish(state, task, sample_set, original_bits=drawn_samples.finite(bits))
     except image_files.EncodingError as error:
-      run.fail(task.result, str(error))
+      state.fail(task.result, str(error))
 
 
 def _finish(
-  run: FolderRun,
+  state: FolderRun,
   task: _Task,
   sample_set: drawn_samples.SampleSet,
   *,
@@ -362,12 +368,13 @@ def _finish(
   """Writes the outputs of one photograph, and completes its result.
 
   Args:
-    run: state of the run.
+    state: state of the run.
     task: the photograph.
     sample_set: its samples.
-    original_bits: bits/dim of the original chroma, if it has colours.
+    original_bits: bits/dim of the original chroma; None if the photograph has
+      no colours, or the model has no likelihood.
   """
-  result, photograph, output = task.result, task.photograph, run.job.output
+  result, photograph, output = task.result, task.photograph, state.job.output
   pictures = []
 
   def show(name: str, rgb: np.ndarray, caption: str, *, file: str = '') -> None:
@@ -380,12 +387,12 @@ def _finish(
   show(
     f'{result.file} grey', network_size.grey_picture(task.network_input), 'grey'
   )
-  for index, target in enumerate(run.job.targets(result.file)):
-    rgb, clipped_share = run.colorizer.render(
-      task.network_input, sample_set.chroma[index], run.adjustments
+  for index, target in enumerate(state.job.targets(result.file)):
+    rgb, clipped_share = state.colorizer.render(
+      task.network_input, sample_set.chroma[index], state.adjustments
     )
     bits = drawn_samples.finite(sample_set.bits_per_dim[index])
-    _save(output / target, rgb, photograph, job=run.job)
+    _save(output / target, rgb, photograph, job=state.job)
     show(
       str(target),
       rgb,
@@ -409,8 +416,8 @@ def _finish(
   result.status, result.pictures = 'done', pictures
   result.difference = sample_set.difference
   result.seconds = time.perf_counter() - task.start
-  run.log(result)
-  run.say(result, _summary(result))
+  state.log(result)
+  state.say(result, _summary(result))
 
 
 def _summary(result: folder_job.Result) -> str:

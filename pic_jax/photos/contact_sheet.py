@@ -40,7 +40,8 @@ def picture(
     caption: text below the picture.
 
   Returns:
-    Dict of `caption`, `thumbnail`, `width` and `height` for `to_html`.
+    Dict for `to_html` with the keys `caption`, `thumbnail` (path relative to
+    `folder`), and `width` and `height` (of the full picture, in pixels).
   """
   digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   path = pathlib.Path(THUMBNAILS) / f'{digest}.jpg'
@@ -54,9 +55,9 @@ def picture(
 
 
 def _figure(picture: dict[str, Any]) -> str:
-  size = f'width="{picture["width"]}" height="{picture["height"]}"'
+  attributes = f'width="{picture["width"]}" height="{picture["height"]}"'
   image = (
-    f'<img loading="lazy" {size} src="{_link(picture["thumbnail"])}" '
+    f'<img loading="lazy" {attributes} src="{_link(picture["thumbnail"])}" '
     f'alt="{_text(picture["caption"])}">'
   )
   if picture.get('file'):
@@ -72,9 +73,9 @@ def to_html(entries: list[dict[str, Any]]) -> str:
 
   Args:
     entries: a dict for each photograph, with its name `file`, and `pictures`.
-      If it failed, `pictures` is empty, and `reason` is shown. A picture is a
-      dict of `caption`, `thumbnail`, `width` and `height`. It may also have
-      `file`, the path of the full picture relative to the contact sheet.
+      If the photograph failed, `pictures` is empty, and `reason` is shown. A
+      picture is a dict that `picture` returned. It may also have `file`, the
+      path of the full picture relative to the contact sheet.
   """
   sections = []
   for entry in entries:

@@ -45,29 +45,29 @@ def make(
   bits = bits_per_dim(network_input, log_prob)
   distances = differences(chroma)
   kept = choose(settings, bits, distances)
-  pairs = len(kept) * (len(kept) - 1)
+  num_pairs = len(kept) * (len(kept) - 1)
   return SampleSet(
     network_input=network_input,
     chroma=chroma[kept],
     bits_per_dim=bits[kept],
-    difference=float(distances[np.ix_(kept, kept)].sum() / max(1, pairs)),
+    difference=float(distances[np.ix_(kept, kept)].sum() / max(1, num_pairs)),
   )
 
 
 def choose(
-  settings: options.Settings, bits_per_dim: np.ndarray, differences: np.ndarray
+  settings: options.Settings, bits: np.ndarray, distances: np.ndarray
 ) -> list[int]:
   """Selects the samples to keep.
 
   Args:
     settings: `rank` and the numbers of samples.
-    bits_per_dim: [S] bits/dim of all samples.
-    differences: [S, S] mean distances of samples in (a, b).
+    bits: [S] bits/dim of all samples.
+    distances: [S, S] mean distances of samples in (a, b), see `differences`.
 
   Returns:
     Indices of the selected samples.
   """
-  order = np.argsort(bits_per_dim, kind='stable').tolist()
+  order = np.argsort(bits, kind='stable').tolist()
   if settings.rank == 'none':
     return list(range(settings.num_drawn))
   if settings.rank == 'probable':
@@ -76,7 +76,7 @@ def choose(
   # distance to the nearest selected sample is largest.
   kept = order[:1]
   while len(kept) < settings.num_samples:
-    nearest = differences[:, kept].min(1)
+    nearest = distances[:, kept].min(1)
     nearest[kept] = -1.0
     kept.append(int(nearest.argmax()))
   return kept
@@ -92,9 +92,10 @@ def differences(chroma: np.ndarray) -> np.ndarray:
 def bits_per_dim(
   network_input: network_size.NetworkInput, log_prob: np.ndarray
 ) -> np.ndarray:
-  """Computes bits per chroma value, without padding and cells known from hints.
+  """Computes bits per chroma value.
 
-  It uses numpy, because JAX would compile a program for each shape.
+  Padding and cells whose chroma is known do not count. The code uses numpy,
+  because JAX would compile a program for each shape.
 
   Args:
     network_input: the photograph.

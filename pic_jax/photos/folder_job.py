@@ -75,7 +75,7 @@ class Found:
   left_out: list[pathlib.Path]
 
   def left_out_text(self) -> str:
-    """Counts ignored files, such as '2 .heic (how to read them), 1 .txt'."""
+    """Counts `left_out` by suffix: '2 .heic (how to read them), 1 .txt'."""
     kinds = collections.Counter(path.suffix.lower() for path in self.left_out)
     return ', '.join(
       f'{count} {kind or "without a suffix"}'
@@ -91,7 +91,7 @@ class Result:
   Attributes:
     file: name of the photograph, with which the names of its outputs begin.
     status: 'started', 'done', 'skipped' or 'failed'.
-    reason: reason why it failed or was skipped.
+    reason: why the photograph failed or was skipped.
     height, width: size of the photograph in pixels.
     notes: notes for the user.
     made_with: everything that determines the outputs.
@@ -122,8 +122,9 @@ def find(job: Job) -> Found:
   """Finds files with the suffix of a photograph, in a fixed order.
 
   Raises:
-    UserError: if there are no photographs or two have the same name, or the
-      output is an input or has files that a job would overwrite.
+    UserError: if an input is missing, there are no photographs, two have the
+      same name, or several share `hints`. Also if the output is an input or
+      not a folder, or has files that the job would overwrite.
   """
   output = job.output
   if output.exists() and not output.is_dir():
@@ -145,9 +146,9 @@ def find(job: Job) -> Found:
         f'{errors.in_one_line(output)} is both input and output: choose '
         'another --output.'
       )
-    found, other_files = _walk(source, output, job.file_options.recursive)
+    paths, other_files = _walk(source, output, job.file_options.recursive)
     photographs += [
-      (path, path.relative_to(source).as_posix()) for path in found
+      (path, path.relative_to(source).as_posix()) for path in paths
     ]
     left_out += other_files
   if not photographs:
@@ -172,15 +173,17 @@ def find(job: Job) -> Found:
 
 
 def _refuse_foreign_files(job: Job) -> None:
-  """Refuses a folder with files that a job would overwrite but did not write.
+  """Refuses files that the job would overwrite although no job wrote them.
 
-  A folder with a journal is accepted. With `overwrite`, a report and a contact
-  sheet are also accepted.
+  A folder with a journal is accepted, because jobs wrote its files. With
+  `overwrite`, a report and a contact sheet are also accepted.
   """
   if (job.output / JOURNAL).exists():
     return
-  names = (PARTIAL, REPORT, CONTACT_SHEET)
-  for name in names[: 1 if job.file_options.overwrite else None]:
+  names = [PARTIAL]
+  if not job.file_options.overwrite:
+    names += [REPORT, CONTACT_SHEET]
+  for name in names:
     if os.path.lexists(job.output / name):
       raise errors.UserError(
         f'{errors.in_one_line(job.output / name)} exists and does not belong '
@@ -191,9 +194,10 @@ def _refuse_foreign_files(job: Job) -> None:
 def _walk(
   source: pathlib.Path, output: pathlib.Path, recursive: bool
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-  """Lists the photographs of a folder, and its other or unreadable files.
+  """Lists the photographs and the other files of a folder.
 
-  Hidden files and folders of outputs are not searched.
+  Subfolders that cannot be read count as other files. Hidden files, hidden
+  subfolders and subfolders with outputs are ignored.
   """
   photographs, other_files = [], []
   for folder, subfolders, names in os.walk(source):
@@ -253,7 +257,7 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Reads the last entry of each photograph from all journals of a folder.
 
   Journals of shards are read last. They are newer than the journal of the whole
-  folder, because `shards.merge_journals` moves their entries to it.
+  folder, because `shards.merge_journals` moves older entries of shards there.
 
   Returns:
     Entries, which are `Result`s as dicts, keyed by `file`.
@@ -269,6 +273,6 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
         entry = json.loads(line)
         name = entry['file']
       except (ValueError, TypeError, KeyError):
-        continue  # half a line of a killed process, or of another program
+        continue  # half a line of a killed process, or not a journal entry
       entries[name] = earlier_versions.upgrade_journal_entry(entry)
   return entries

@@ -57,8 +57,8 @@ def _interpolate(
     cell_parts: see `Maps`.
   """
   size = x.shape[axis]
-  # Positions are integers, in units of a cell's side divided by `cell`. A pixel
-  # therefore has exactly the same weights in any strip.
+  # Positions are integers, so a pixel has the same weights in any strip. A cell
+  # has `cell` units per side, and half a part of a cell has `total`.
   cell = 2 * cell_parts * total
   centre = (2 * pixels + 1) * cell_parts * size
   position = np.clip(centre - total, 0, (size - 1) * cell)
@@ -66,9 +66,9 @@ def _interpolate(
   shape = [1, 1, 1]
   shape[axis] = len(pixels)
   weight = (position % cell).astype(np.float32) * np.float32(1.0 / cell)
-  start = np.take(x, lower, axis)
-  stop = np.take(x, np.minimum(lower + 1, size - 1), axis)
-  return start + weight.reshape(shape) * (stop - start)
+  value = np.take(x, lower, axis)
+  next_value = np.take(x, np.minimum(lower + 1, size - 1), axis)
+  return value + weight.reshape(shape) * (next_value - value)
 
 
 def _windows(x: np.ndarray) -> np.ndarray:

@@ -136,7 +136,8 @@ def strokes_of(
   pixels = [cell_at(point[:2], size, shape) for point in checked]
   rgb = np.array([point.rgb for point in checked], np.uint8).reshape(-1, 3)
   chroma = any_shape.rgb_to_lab(rgb)[:, 1:]
-  last_in_cell, clashes = {}, []
+  last_in_cell = {}  # number of a point, keyed by its cell
+  clashes = []  # pairs of points
   for number, (pixel, point) in enumerate(zip(pixels, checked, strict=True)):
     cell = pixel[0] // cell_side, pixel[1] // cell_side
     if cell in last_in_cell and checked[last_in_cell[cell]].rgb != point.rgb:
@@ -154,8 +155,8 @@ def strokes_of(
     notes.append(
       hint_points.listed(
         [
-          f'{hint_points.describe(a)} and {hint_points.describe(b)}'
-          for a, b in clashes
+          f'{hint_points.describe(earlier)} and {hint_points.describe(later)}'
+          for earlier, later in clashes
         ]
       )
       + f' lie in one cell of {width:.0f} x {height:.0f} pixels: the later one '
@@ -180,13 +181,13 @@ def from_picture(
   height, width = alpha.shape
   y, x = np.nonzero(alpha >= OPAQUE)
   rows, columns = y * shape[0] // height, x * shape[1] // width
-  total, weight = np.zeros((*shape, 2)), np.zeros(shape)
+  chroma_sums, weight_sums = np.zeros((*shape, 2)), np.zeros(shape)
   weights = alpha[y, x].astype(float)
   chroma = any_shape.rgb_to_lab(rgb[y, x])[..., 1:]
-  np.add.at(total, (rows, columns), weights[:, None] * chroma)
-  np.add.at(weight, (rows, columns), weights)
-  mean = total / np.maximum(weight, 1)[..., None]
-  return _encode(mean.astype(np.float32), weight > 0, [])
+  np.add.at(chroma_sums, (rows, columns), weights[:, None] * chroma)
+  np.add.at(weight_sums, (rows, columns), weights)
+  mean = chroma_sums / np.maximum(weight_sums, 1)[..., None]
+  return _encode(mean.astype(np.float32), weight_sums > 0, [])
 
 
 def read(
@@ -261,11 +262,11 @@ def digest(path: pathlib.Path) -> str:
 def anchored(
   network_input: network_size.NetworkInput, plain: np.ndarray
 ) -> network_size.NetworkInput:
-  """Lets hints fade, and keeps the chroma of all that is far from them.
+  """Lets hints fade, and keeps the chroma of all cells far from them.
 
   Args:
-    network_input: photograph with `hints` and `kept`. Without them it is
-      returned unchanged.
+    network_input: photograph with `hints` and `kept`. A photograph without one
+      of them is returned unchanged.
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
@@ -275,9 +276,9 @@ def anchored(
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:
     return network_input
-  own = color.chroma_to_network(jnp.asarray(plain, jnp.float32))
+  plain_chroma = color.chroma_to_network(jnp.asarray(plain, jnp.float32))
   share = jnp.asarray(kept, jnp.float32)[..., None]
-  mixed = share * own + (1.0 - share) * hints[..., :2]
+  mixed = share * plain_chroma + (1.0 - share) * hints[..., :2]
   rounded = color.round_chroma(color.chroma_from_network(mixed))
   is_kept = kept == 1
   is_known = (hints[..., 2:] > 0) | anchors.whole_squares(is_kept)[..., None]
@@ -293,9 +294,9 @@ def anchored(
 def without_faded(
   network_input: network_size.NetworkInput,
 ) -> network_size.NetworkInput:
-  """Removes the hints of cells in which they have faded by more than a half.
+  """Removes hints from the cells in which they fade by more than half.
 
-  This is for predictions that know no sample with which hints could be mixed.
+  This is for predictions without a sample with which hints could be mixed.
   """
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:

@@ -23,7 +23,7 @@ FORMS = (
   'x,y,#rrggbb or x,y,r,g,b with r, g and b from 0 to 255, optionally followed '
   'by a size S, M or L'
 )
-# A comment: '#' after a space, unless it begins a colour.
+# A comment: '#' after a space or tab, unless the '#' begins a colour.
 _COMMENT = re.compile(r'\s#(?![0-9a-fA-F]{6}\b).*')
 _HEX = re.compile(r'#([0-9a-fA-F]{6})')
 
@@ -50,23 +50,23 @@ def _rgb_of(value: Any) -> tuple[int, int, int]:
   Raises:
     ValueError: if it is neither; the text says what is wrong.
   """
-  text = f'got {value!r:.60}'
+  got = f'got {value!r:.60}'
   if isinstance(value, str):
     match = _HEX.fullmatch(value.strip())
     value = bytes.fromhex(match[1]) if match else ()
   channels = tuple(value) if isinstance(value, Iterable) else ()
   is_rgb = len(channels) == 3 and all(isinstance(c, Real) for c in channels)
   if not is_rgb:
-    raise ValueError(f'its colour must be (r, g, b) or #rrggbb, {text}')
+    raise ValueError(f'its colour must be (r, g, b) or #rrggbb, {got}')
   if not all(0 <= c <= 255 for c in channels):
-    raise ValueError(f'its colour must be from 0 to 255, {text}')
+    raise ValueError(f'its colour must be from 0 to 255, {got}')
   is_whole = all(isinstance(c, Integral) for c in channels)
   if not is_whole and 0 < max(channels) <= 1:
     raise ValueError(
-      f'its colour must be from 0 to 255, {text}; multiply it by 255'
+      f'its colour must be from 0 to 255, {got}; multiply it by 255'
     )
   if any(c != int(c) for c in channels):
-    raise ValueError(f'its colour must be whole numbers, {text}')
+    raise ValueError(f'its colour must be whole numbers, {got}')
   red, green, blue = map(int, channels)
   return red, green, blue
 
@@ -101,7 +101,7 @@ def _point_of(row: Any) -> Point:
       f'must be (x, y, (r, g, b)) or (x, y, (r, g, b), size), got {row!r:.60}'
     )
   x, y, rgb, *rest = row
-  if not all(isinstance(side, Real) for side in (x, y)):
+  if not all(isinstance(coordinate, Real) for coordinate in (x, y)):
     raise ValueError(f'x and y must be numbers, got {x!r:.20} and {y!r:.20}')
   size = rest[0] if rest else ''
   if not isinstance(size, str) or size not in SIZES:
@@ -122,7 +122,7 @@ def listed(texts: list[str]) -> str:
 
 
 def _decode(data: bytes) -> str:
-  """Decodes UTF-8 or UTF-16, with or without a mark, or else Windows-1252.
+  """Decodes UTF-8, UTF-16 (both with or without a BOM) or else Windows-1252.
 
   Raises:
     UnicodeDecodeError: if UTF-16 is damaged.
@@ -138,9 +138,9 @@ def _decode(data: bytes) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-  """Yields numbers and texts of the lines that are not empty or comments."""
+  """Yields number and text of each line that is neither empty nor a comment."""
   for number, line in enumerate(re.split(r'\r\n|\r|\n', text), 1):
-    line = _COMMENT.sub('', line).strip(' \x1a')
+    line = _COMMENT.sub('', line).strip(' \x1a')  # \x1a ends files of DOS
     if line.strip('\t"\' ,;') and not line.lstrip('" \t').startswith('#'):
       yield number, line
 
@@ -173,14 +173,14 @@ def _parse_line(line: str) -> tuple[Point, list[str]]:
 def _parse_row(row: list[str]) -> tuple[Point, list[str]]:
   """Parses the cells of a line; see `_parse_line`."""
   x, y, *rest = row
-  # Numbers have decimal commas if another character is the delimiter.
-  x, y = (float(side.replace(',', '.')) for side in (x, y))
+  # Numbers may have decimal commas if the delimiter is another character.
+  x, y = (float(cell.replace(',', '.')) for cell in (x, y))
   if not (math.isfinite(x) and math.isfinite(y)):
     raise ValueError('not a position')
   is_hex = bool(rest) and rest[0].startswith('#')
-  count = 1 if is_hex else 3
+  num_colour_cells = 1 if is_hex else 3
   rgb = _rgb_of(rest[0] if is_hex else [int(c) for c in rest[:3]])
-  more = [cell for cell in rest[count:] if cell]
+  more = [cell for cell in rest[num_colour_cells:] if cell]
   if more and more[0].upper() in SIZES:
     return Point(x, y, rgb, more[0].upper()), more[1:]
   return Point(x, y, rgb), more

@@ -29,7 +29,8 @@ class NetworkInput:
 
   Attributes:
     luminance: [H, W] float32 L of the photograph, 0..100.
-    grey_values: [H', W'] uint8 luminance at the network's size, edges padded.
+    grey_values: [H', W'] uint8 luminance, round(2.55 L), at the network's size,
+      padded by repeating the edges.
     map_shape: (h, w), size of the chroma map without padding.
     chroma: [H' / factor, W' / factor, 2] Lab integers of a colour photograph,
       padded like `grey_values`; None if the photograph is grey or toned.
@@ -76,8 +77,8 @@ def chroma_shape(
     ratio of the photograph's sides exceeds the last of `ASPECTS`.
   """
   short, long = sorted((height, width))
-  cells = size / factor / max(short, long / ASPECTS[-1])
-  return max(1, round(height * cells)), max(1, round(width * cells))
+  ratio = size / factor / max(short, long / ASPECTS[-1])  # cells per pixel
+  return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 
 def padded_shape(
@@ -110,8 +111,8 @@ def _resize(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   return np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS))
 
 
-def _is_toned(lab: np.ndarray) -> bool:
-  """Tests whether (a, b) of Lab colours [..., 3] are a function of L."""
+def _is_grey_or_toned(lab: np.ndarray) -> bool:
+  """Tests whether (a, b) of Lab colours [..., 3] are almost a function of L."""
   lab = lab.reshape(-1, 3)
   powers = np.vander(lab[:, 0] / 100.0, 4)
   fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
@@ -150,23 +151,25 @@ def to_network_size(
   for strip in to_srgb.strips(height, width):
     rows = np.broadcast_to(rgb[strip], (*rgb[strip].shape[:2], 3))
     luminance[strip] = any_shape.rgb_to_lab(rows)[..., 0]
-  shape = chroma_shape(height, width, size, factor=factor)
-  scaled = (shape[0] * factor, shape[1] * factor)
-  padded = padded_shape(shape, size, factor)
-  small = np.clip(_resize(luminance, scaled), 0.0, 100.0)
-  grey_values = _pad(np.asarray(2.55 * small).round().astype(np.uint8), padded)
+  map_shape = chroma_shape(height, width, size, factor=factor)
+  inner_shape = (map_shape[0] * factor, map_shape[1] * factor)
+  outer_shape = padded_shape(map_shape, size, factor)
+  small = np.clip(_resize(luminance, inner_shape), 0.0, 100.0)
+  grey_values = _pad(
+    np.asarray(2.55 * small).round().astype(np.uint8), outer_shape
+  )
   if rgb.shape[-1] == 1 or (rgb == rgb[..., :1]).all():
-    return NetworkInput(luminance, grey_values, shape, None)
-  lab = any_shape.rgb_to_lab(_pad(_resize(rgb, scaled), padded))
-  inside = lab[: scaled[0], : scaled[1]]
-  if _is_toned(inside):
+    return NetworkInput(luminance, grey_values, map_shape, None)
+  lab = any_shape.rgb_to_lab(_pad(_resize(rgb, inner_shape), outer_shape))
+  inside = lab[: inner_shape[0], : inner_shape[1]]
+  if _is_grey_or_toned(inside):
     is_toned = _deviation(inside[..., 1:]) > GREY_TOLERANCE
-    return NetworkInput(luminance, grey_values, shape, None, is_toned)
+    return NetworkInput(luminance, grey_values, map_shape, None, is_toned)
   chroma = color.subsample(lab[None, ..., 1:], factor, chroma_filter)
   return NetworkInput(
     luminance,
     grey_values,
-    shape,
+    map_shape,
     np.asarray(color.round_chroma(jnp.asarray(chroma)))[0],
   )
 
@@ -209,13 +212,13 @@ def brush_luminance(
   cell_side = max(n for n in divisors if n == 1 or n * short <= BRUSH_SIDE)
   rows, columns = (factor * side for side in network_input.map_shape)
   pixels = network_input.grey_values[:rows, :columns] / np.float32(2.55)
-  side = factor // cell_side
-  squares = pixels.reshape(rows // side, side, columns // side, side)
+  step = factor // cell_side  # grey values per pixel of the result
+  squares = pixels.reshape(rows // step, step, columns // step, step)
   return squares.mean((1, 3)), cell_side
 
 
 class Window(NamedTuple):
-  """The position of a part within a photograph, which may have been scaled.
+  """The position of a part within a photograph of any scale.
 
   All numbers are in pixels of the photograph at the scale of the part.
 
@@ -242,7 +245,7 @@ def to_photograph(
   """Combines a chroma map with the luminance of a photograph.
 
   Args:
-    network_input: the photograph. Its `luminance` may be only a part of it.
+    network_input: the photograph. `luminance` may cover only a part of it.
     chroma: [h, w, 2] in Lab units.
     factor: ratio of the network's luminance to its chroma in each direction.
     chroma_filter: filter that determines the positions of the chroma values,

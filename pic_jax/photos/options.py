@@ -27,7 +27,7 @@ def option(
   Args:
     default: default value.
     text: help text.
-    at_least: smallest allowed number; None if numbers are not limited.
+    at_least: smallest allowed number; None if neither limit applies.
     choices: allowed values; None if all are allowed.
     at_most: largest allowed number; by default 2**31 - 1.
   """
@@ -40,7 +40,7 @@ def option(
   return dataclasses.field(default=default, metadata=metadata)
 
 
-# Values of the settings that `exact` implies.
+# Values that `exact` implies, keyed by setting.
 EXACT = {
   'temperature': 1.0,
   'fine_temperature': 1.0,
@@ -62,7 +62,7 @@ class Numbers(tuple):
     return ','.join(map(str, self)) or 'all'
 
 
-# Allowed types of a value and their name in messages, by type of the field.
+# Allowed types of a value and their name in messages, keyed by a field's type.
 _KINDS = {
   int: (numbers.Integral, 'a whole number'),
   float: (numbers.Real, 'a number'),
@@ -77,18 +77,19 @@ class _Checked:
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
-      value, about = getattr(self, field.name), field.metadata
+      value, rules = getattr(self, field.name), field.metadata
       kind = _KINDS.get(field.type)
+      # Python counts True as a whole number.
       if kind and not (isinstance(value, kind[0]) and value is not True):
         raise errors.UserError(
           f'`{field.name}` must be {kind[1]}, got {value!r:.60}.'
         )
-      if about['choices'] and value not in about['choices']:
+      if rules['choices'] and value not in rules['choices']:
         raise errors.UserError(
-          f'`{field.name}` must be one of {", ".join(about["choices"])}, got '
+          f'`{field.name}` must be one of {", ".join(rules["choices"])}, got '
           f'{value!r}.'
         )
-      least, most = about['at_least'], about['at_most']
+      least, most = rules['at_least'], rules['at_most']
       if least is None or value is None:
         continue
       if not least <= value <= (2**31 - 1 if most is None else most):
@@ -213,43 +214,43 @@ class FileOptions(_Checked):
   skip_colour: bool = option(False, 'skip photographs that have colours')
 
 
-def add_to(parser: argparse.ArgumentParser, fields: type) -> None:
+def add_to(parser: argparse.ArgumentParser, options_class: type) -> None:
   """Adds command line options to a parser.
 
   Args:
     parser: the parser.
-    fields: a class of options, such as `Settings`.
+    options_class: a class of options, such as `Settings`.
   """
-  for field in dataclasses.fields(fields):
-    about: dict[str, Any] = {'default': field.default}
+  for field in dataclasses.fields(options_class):
+    arguments: dict[str, Any] = {'default': field.default}
     if field.type is bool:
-      about |= {'action': 'store_true', 'help': field.metadata['help']}
+      arguments |= {'action': 'store_true', 'help': field.metadata['help']}
     else:
       kind, default = field.type, field.default
       if default is None:
         kind, default = typing.get_args(kind)[0], "the model's own"
-      about |= {
+      arguments |= {
         'type': kind,
         'choices': field.metadata['choices'],
         'help': f'{field.metadata["help"]} ({default})',
       }
       if isinstance(kind, type) and not field.metadata['choices']:
-        about['metavar'] = kind.__name__.upper()
-    parser.add_argument(f'--{field.name.replace("_", "-")}', **about)
+        arguments['metavar'] = kind.__name__.upper()
+    parser.add_argument(f'--{field.name.replace("_", "-")}', **arguments)
 
 
-def taken_from(values: argparse.Namespace, fields: type) -> Any:
+def taken_from(values: argparse.Namespace, options_class: type) -> Any:
   """Creates options from parsed arguments.
 
   Args:
     values: the arguments.
-    fields: a class of options, such as `Settings`.
+    options_class: a class of options, such as `Settings`.
 
   Returns:
-    An instance of `fields`.
+    An instance of `options_class`.
 
   Raises:
     UserError: if a value is impossible.
   """
-  names = [field.name for field in dataclasses.fields(fields)]
-  return fields(**{name: getattr(values, name) for name in names})
+  names = [field.name for field in dataclasses.fields(options_class)]
+  return options_class(**{name: getattr(values, name) for name in names})

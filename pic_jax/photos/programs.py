@@ -38,7 +38,7 @@ class Programs:
         the weights were saved without a prior.
     """
     self._model, self._params, self._prior = model, params, prior
-    # Drawing and scoring share this program, so it is compiled once.
+    # Drawing, scoring and `expect` share this program, so it is compiled once.
     self._embed = devices.pmap(self._embed_fn)
     self._draw = devices.pmap(self._draw_fn)
     self._score = devices.pmap(self._score_fn)
@@ -58,14 +58,14 @@ class Programs:
     """
     count = jax.local_device_count()
     seed = np.full(count, settings.seed, np.uint32)
-    found = []
+    results = []
     for first in range(0, len(inputs), count):
       group = inputs[first : first + count]
       # Every device needs a photograph, so the last one is repeated.
-      padded = group + group[-1:] * (count - len(group))
-      grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
-      words = np.stack([key_words(x.grey_values) for x in padded])
-      spec = self._sharded_spec(settings, padded)
+      filled = group + group[-1:] * (count - len(group))
+      grey_values = devices.shard(np.stack([x.grey_values for x in filled]))
+      words = np.stack([key_words(x.grey_values) for x in filled])
+      spec = self._sharded_spec(settings, filled)
       with self._first_use(grey_values.shape[2:], settings):
         embedded, _ = self._embed(self._params, grey_values, spec.hints)
         drawn = self._draw(
@@ -78,8 +78,8 @@ class Programs:
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
       chroma = map(_with_kept_chroma, group, chroma)
-      found += zip(chroma, log_prob, strict=False)
-    return found
+      results += zip(chroma, log_prob, strict=False)
+    return results
 
   def score(
     self, inputs: list[network_size.NetworkInput], chroma: list[np.ndarray]
@@ -94,12 +94,12 @@ class Programs:
       For each photograph, log-probabilities [h, w] in nats, padded.
     """
     count = jax.local_device_count()
-    found = []
+    results = []
     for first in range(0, len(inputs), count):
       group = inputs[first : first + count]
-      padded = group + group[-1:] * (count - len(group))
-      grey_values = devices.shard(np.stack([x.grey_values for x in padded]))
-      hints = self._shard_hints(padded)
+      filled = group + group[-1:] * (count - len(group))
+      grey_values = devices.shard(np.stack([x.grey_values for x in filled]))
+      hints = self._shard_hints(filled)
       embedded, _ = self._embed(self._params, grey_values, hints)
       targets = chroma[first : first + count]
       targets = targets + targets[-1:] * (count - len(group))
@@ -110,8 +110,8 @@ class Programs:
         chroma=devices.shard(np.stack(targets)),
         embedded=embedded,
       )
-      found += list(np.asarray(devices.unshard(scored))[: len(group)])
-    return found
+      results += list(np.asarray(devices.unshard(scored))[: len(group)])
+    return results
 
   def expect(
     self, network_input: network_size.NetworkInput
@@ -237,8 +237,8 @@ class Programs:
       Lab chroma [b, S, h, w, 2], and log-probabilities [b, S, h, w] in nats.
     """
     keys = jax.vmap(
-      lambda word: functools.reduce(
-        jax.random.fold_in, word, jax.random.key(seed)
+      lambda hash_words: functools.reduce(
+        jax.random.fold_in, hash_words, jax.random.key(seed)
       )
     )(words)
     luminance = _network_luminance(grey_values)
@@ -292,7 +292,7 @@ class Programs:
     chroma = hint_maps.put(color.chroma_to_network(chroma), hints)
     if not self._model.has_likelihood:
       return jnp.full(chroma.shape[:-1], jnp.nan)
-    found = self._model.apply(
+    scored = self._model.apply(
       {'params': params},
       luminance,
       chroma,
@@ -300,7 +300,7 @@ class Programs:
       embedded=embedded,
       method='score',
     )
-    return found.on_finest_grid(hints)
+    return scored.on_finest_grid(hints)
 
 
 def _with_kept_chroma(
@@ -309,9 +309,9 @@ def _with_kept_chroma(
   """Replaces the chroma of samples where a photograph has `kept_chroma`.
 
   The finer levels read no hints (see `coarse_hints`), so near a hint they would
-  change cells that should stay as they are. If they read the kept chroma as
-  hints, they would draw complementary colours next to it, which make the means
-  of cells right.
+  change cells that should stay as they are. If these levels read the kept
+  chroma as hints, they would draw complementary colours next to it, so that the
+  means of cells come out right.
 
   Args:
     network_input: the photograph.

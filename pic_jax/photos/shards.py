@@ -63,7 +63,7 @@ def parse(text: str) -> Shard:
   match = re.fullmatch(r'(\d{1,6})/(\d{1,6})', text)
   if not match or not 1 <= int(match[1]) <= int(match[2]):
     raise errors.UserError(
-      f'--shard must be like 3/16, from 1/16 to 16/16, got {text!r}.'
+      f'--shard must be like 3/16 (shard 3 of 16, from 1), got {text!r}.'
     )
   return Shard(int(match[1]), int(match[2]))
 
