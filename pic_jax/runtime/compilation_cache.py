@@ -13,17 +13,18 @@ from pic_jax.runtime import terminal
 FOLDER = pathlib.Path(os.path.expanduser('~'), '.cache', 'pic_jax')
 # Size of the cache above which old files are deleted.
 MAX_BYTES = 1 << 30
-# JAX's option for the folder.
+# JAX's option that holds the folder of the cache.
 OPTION = 'jax_compilation_cache_dir'
 # Environment variable by which a user chooses another folder.
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
-# Seconds of compilation from which JAX keeps a program. By default it is 1, and
-# a quick machine would compile the same programs at every start.
+# JAX keeps a program if compiling it took at least this many seconds. With the
+# default of JAX, 1, a quick machine would compile the same programs at every
+# start.
 MIN_SECONDS = 0.1
 MIN_SECONDS_OPTION = 'jax_persistent_cache_min_compile_time_secs'
 # Flags that `prefer_fast_compilation` sets. XLA ends the process at a flag that
-# it does not know, so the second flag is only for versions of jaxlib that were
-# tried.
+# it does not know. So `OLD_EMITTERS` is set only for versions of jaxlib that
+# begin with a prefix in `HAS_OLD_EMITTERS`.
 XLA_FLAGS = '--xla_backend_optimization_level=1'
 OLD_EMITTERS = '--xla_cpu_use_fusion_emitters=false'
 HAS_OLD_EMITTERS = ('0.10.',)
@@ -53,7 +54,8 @@ def prefer_fast_compilation() -> None:
   A lower optimisation level saves two seconds at the first photograph on some
   processors, and makes sampling a tenth slower. XLA's older kernel emitters
   compile a third faster than the new ones, and their kernels run as fast. Must
-  be called before JAX starts. Does nothing if the user has set XLA_FLAGS.
+  be called before JAX starts. Does nothing if the user has set the environment
+  variable XLA_FLAGS.
   """
   if 'XLA_FLAGS' in os.environ or any(map(glob.glob, ACCELERATORS)):
     return

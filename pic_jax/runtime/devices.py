@@ -27,10 +27,11 @@ def check() -> None:
     jax.devices()
   # JAX raises an AssertionError for 'cuda' and a RuntimeError for other kinds.
   except (RuntimeError, AssertionError) as error:
-    asked = os.environ.get('JAX_PLATFORMS', '')
+    platforms = os.environ.get('JAX_PLATFORMS', '')
     reason = str(error).partition(' (')[0] or 'there is no such device'
     raise errors.UserError(
-      f'JAX_PLATFORMS={asked}: {reason}. Set JAX_PLATFORMS=cpu to use the CPU.'
+      f'JAX_PLATFORMS={platforms}: {reason}. Set JAX_PLATFORMS=cpu to use the '
+      'CPU.'
     ) from None
   _connect()
 
@@ -87,7 +88,7 @@ def maximum(tree: Any) -> Any:
 
 
 def index() -> jax.Array:
-  """Returns the index of a device on all hosts, inside a mapped function."""
+  """Returns a device's index among all hosts' devices, in a mapped function."""
   return jax.lax.axis_index(AXIS)
 
 

@@ -64,8 +64,8 @@ def in_one_line(text: object) -> str:
   Line breaks, control characters and bytes that are not UTF-8 are escaped.
   """
   text = str(text)
-  # In an ASCII locale, Python turns the other letters of a file name into
-  # surrogates, one for each byte.
+  # In an ASCII locale, Python turns each non-ASCII byte of a file name into a
+  # surrogate.
   with contextlib.suppress(UnicodeEncodeError):
     data = text.encode(errors='surrogateescape')
     text = data.decode(errors='backslashreplace')
@@ -90,7 +90,10 @@ def _leave(code: int) -> None:
 
 
 def _show_unraisable(unraisable: Any) -> None:
-  """Hides the errors that Orbax's writers raise after an earlier error."""
+  """Prints an unraisable error, unless it only follows from an earlier error.
+
+  After an earlier error, Orbax's writers raise 'Event loop is closed'.
+  """
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
 
@@ -141,7 +144,7 @@ def one_line() -> Iterator[None]:
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
   except (MemoryError, RuntimeError) as error:
-    # JAX reports missing device memory with a RuntimeError that has this text.
+    # JAX reports a lack of device memory by a RuntimeError that has this text.
     is_memory = isinstance(error, MemoryError)
     if not is_memory and 'RESOURCE_EXHAUSTED' not in str(error):
       raise

@@ -131,7 +131,12 @@ def _flock(file: TextIO, folder: pathlib.Path, is_shared: bool = False) -> None:
 
 
 def _describe_holder() -> dict[str, Any]:
-  """Describes this process as the holder of a lock."""
+  """Describes this process as the holder of a lock.
+
+  Returns:
+    Dict with 'host' (name and, on Linux, namespace of process numbers), 'pid'
+    and 'start' (current local time).
+  """
   host = socket.gethostname()
   with contextlib.suppress(OSError, AttributeError):  # not Linux
     # Containers may have equal host names. Each has its own namespace of
@@ -173,7 +178,8 @@ def _create(
   ]
   if part:
     excluded.append(folder / f'{LOCK_FILE}{HELD}')
-    (folder / _name(part)).touch()  # `_excluded` looks for this name
+    # Other processes find this part by this file, see `_excluded`.
+    (folder / _name(part)).touch()
   text = json.dumps(_describe_holder() | {'id': uuid.uuid4().hex})
   try:
     while True:
@@ -184,7 +190,8 @@ def _create(
       except FileExistsError:
         _refuse_held(folder, path)
     stack.callback(_release, path, text)
-    # Starts before the checks below, which may take longer than STALE_SECONDS.
+    # The thread starts first, because the checks below may take longer than
+    # STALE_SECONDS.
     stop = threading.Event()
     stack.callback(stop.set)
     threading.Thread(
@@ -228,11 +235,11 @@ def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
 
 
 def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
-  """Removes a lock file whose holder has died.
+  """Removes a lock file, unless its holder is alive.
 
   Args:
     folder: the locked folder.
-    path: the file with the suffix `HELD`; it may be missing.
+    path: the lock file, which has the suffix `HELD`. It may be missing.
 
   Raises:
     RunError: if the holder is alive.
@@ -244,7 +251,8 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
     return
   if is_held:
     raise errors.RunError(_in_use(folder, text))
-  # Meanwhile another process may also remove the file, or create a new file.
+  # Meanwhile another process may have removed the file, or created a new file.
+  # So the file is renamed first, and deleted only if its text is the same.
   aside = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
   with contextlib.suppress(FileNotFoundError):
     path.rename(aside)

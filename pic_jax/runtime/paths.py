@@ -7,7 +7,7 @@ from collections.abc import Sequence
 def expand(path: str) -> str:
   """Expands `~` alone or a leading `~/` to the home folder.
 
-  The shell does it in `--workdir ~/run`, but not in `--workdir=~/run`. Other
+  The shell does this in `--workdir ~/run`, but not in `--workdir=~/run`. Other
   names that begin with `~` stay, because a file may be called `~notes.jpg`.
   """
   if path == '~' or path.startswith(('~/', f'~{os.sep}')):
@@ -18,11 +18,11 @@ def expand(path: str) -> str:
 def split(text: str) -> list[str]:
   """Splits a list of paths at commas, except at commas inside a path.
 
-  A comma belongs to a path if the longer path exists, with or without an
-  '@step' at its end.
+  Commas are part of a path if the text that includes them is an existing path,
+  with or without an '@step' at its end.
   """
   parts: Sequence[str] = text.split(',')
-  found = []
+  result = []
   while parts:
     count = 1
     for end in range(len(parts), 1, -1):
@@ -31,6 +31,6 @@ def split(text: str) -> list[str]:
       if os.path.exists(name) or (step.isdecimal() and os.path.exists(workdir)):
         count = end
         break
-    found.append(expand(','.join(parts[:count])))
+    result.append(expand(','.join(parts[:count])))
     parts = parts[count:]
-  return found
+  return result

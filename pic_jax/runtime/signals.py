@@ -36,22 +36,23 @@ class Signals:
     self.received: int | None = None
     self._is_alone = is_alone
     self._interruptible = False
-    self._before: dict[int, Any] = {}
+    self._previous_handlers: dict[int, Any] = {}
 
   def __enter__(self) -> 'Signals':
     for name in ('SIGTERM', 'SIGINT', 'SIGHUP'):
       number = getattr(signal, name, None)  # Windows has no SIGHUP
       if number is None:
         continue
-      # A shell lets the jobs that a script starts with `&` ignore SIGINT, but
-      # they must save on it as well.
+      # A SIGHUP that is ignored because of `nohup` stays ignored. An ignored
+      # SIGINT does not: a shell lets the jobs that a script starts with `&`
+      # ignore it, but they must save.
       if name == 'SIGHUP' and signal.getsignal(number) == signal.SIG_IGN:
-        continue  # `nohup`
-      self._before[number] = signal.signal(number, self._handle)
+        continue
+      self._previous_handlers[number] = signal.signal(number, self._handle)
     return self
 
   def __exit__(self, *_: object) -> None:
-    for number, handler in self._before.items():
+    for number, handler in self._previous_handlers.items():
       signal.signal(number, handler)
 
   def _handle(self, number: int, _: FrameType | None) -> None:
@@ -66,7 +67,7 @@ class Signals:
   def interruptible(self) -> Iterator[None]:
     """Context in which a signal interrupts the work at once.
 
-    It is meant for work that changes nothing that is saved.
+    It is meant for work that does not change the state that is saved.
 
     Raises:
       StopRequested: if a signal arrives now or has arrived before.

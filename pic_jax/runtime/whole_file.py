@@ -14,7 +14,7 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Yields a temporary path, and renames its file to `path` at the end.
 
   On failure the temporary file is deleted, and an earlier file at `path` stays
-  unchanged. An `OSError` gives `path` as the name of its file.
+  unchanged. An `OSError` that names no file gets `path` as its file name.
   """
   path = pathlib.Path(path)
   # The name is short, because `path` may have the longest name that the disk

@@ -16,7 +16,7 @@ BATCH_NORM_EPSILON = 1e-3
 
 
 def layer_names() -> Iterator[tuple[str, str, str]]:
-  """Yields the name of each layer here and of its parts in the file.
+  """Yields the name of each layer, and the names of its parts in the file.
 
   Returns:
     Tuples (layer, convolution, batch norm). The layer is a name in
@@ -24,11 +24,11 @@ def layer_names() -> Iterator[tuple[str, str, str]]:
   """
   yield 'stem', '_conv_stem', '_bn0'
   for index, block in enumerate(efficientnet_lite0.blocks()):
-    layer, stored = f'block_{index:02d}', f'_blocks.{index}'
+    layer, prefix = f'block_{index:02d}', f'_blocks.{index}'
     if block.expansion > 1:
-      yield f'{layer}_expand', f'{stored}._expand_conv', f'{stored}._bn0'
-    yield f'{layer}_depthwise', f'{stored}._depthwise_conv', f'{stored}._bn1'
-    yield f'{layer}_project', f'{stored}._project_conv', f'{stored}._bn2'
+      yield f'{layer}_expand', f'{prefix}._expand_conv', f'{prefix}._bn0'
+    yield f'{layer}_depthwise', f'{prefix}._depthwise_conv', f'{prefix}._bn1'
+    yield f'{layer}_project', f'{prefix}._project_conv', f'{prefix}._bn2'
   yield 'head', '_conv_head', '_bn1'
 
 

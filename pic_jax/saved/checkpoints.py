@@ -35,7 +35,8 @@ RETRY_SECONDS = (0.5, 2.0)
 # failure of the disk or the operating system.
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # Texts of tensorstore's errors that come from the disk or the operating system.
-# Their type does not tell, because tensorstore always raises `ValueError`.
+# Their type does not tell, because tensorstore always raises `ValueError`. OS
+# error 2 is not one of them, because it means that a file is missing.
 SYSTEM_ERRORS = re.compile(
   r'OS error (?!2:)\d+|RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED'
   r'|DEADLINE_EXCEEDED|bad_alloc'
@@ -118,7 +119,7 @@ class Saver:
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=None,  # `_remove_old` does it, and may fail
+        max_to_keep=None,  # `_remove_old` removes, and tolerates failures
         multiprocessing_options=_only_this_process(),
         create=False,  # if True, Orbax waits for all processes
       ),
@@ -196,8 +197,7 @@ def set_aside_after(workdir: str, step: int) -> None:
 
   Args:
     workdir: path of the run's workdir.
-    step: step from which the run resumes, because later checkpoints are
-      damaged.
+    step: step from which the run resumes. All later checkpoints are damaged.
   """
   for later in saved_steps(workdir):
     if later > step:
@@ -209,8 +209,8 @@ def saved_steps(workdir: str) -> list[int]:
   """Returns the steps of a run's finished checkpoints in ascending order.
 
   Raises:
-    OSError: if the folder exists but cannot be listed. The result must not be
-      empty then, or the run would start from step 0 again.
+    OSError: if the folder exists but cannot be listed. With an empty result,
+      the run would start from step 0 again.
   """
   try:
     names = os.listdir(pathlib.Path(workdir) / run_config.CHECKPOINTS)
@@ -248,7 +248,8 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   """Reads and verifies a checkpoint.
 
   The checkpoint may come from a stranger. Nothing in it is executed, no link is
-  followed, and an array is read only if a parameter of the model has its shape.
+  followed, and every array that is read is a scalar or has the shape of one of
+  the model's parameters.
 
   Args:
     path: path of the checkpoint's folder.
@@ -264,8 +265,8 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   """
   if any(file.is_symlink() for file in path.rglob('*')):
     raise errors.RunError(
-      f'{path} holds symbolic links, which are not followed. Copy it with '
-      '`cp -rL`.'
+      f'{path} holds symbolic links, which are not followed. Copy the '
+      'checkpoint with `cp -rL`.'
     )
   meta = _read_meta(path)
   config = run_config.stored(meta['config'], str(path))
@@ -283,13 +284,13 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
         raise errors.RunError(
           f'{path} holds an array of shape {tuple(leaf.shape)}, but no '
           "parameter of the config's model has this shape. Another version of "
-          'pic_jax wrote it, or it was changed.'
+          'pic_jax wrote the checkpoint, or the checkpoint was changed.'
         )
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(shapes))
     tree = reader.restore(path / 'state', target)
-  found = digests.digest_tree(tree)
-  for name in meta['digests'] | found:
-    if found.get(name) != meta['digests'].get(name):
+  actual = digests.digest_tree(tree)
+  for name in meta['digests'] | actual:
+    if actual.get(name) != meta['digests'].get(name):
       raise DamagedError(f'{name} does not match its digest')
   return tree, {'data': None} | meta
 
@@ -326,8 +327,8 @@ def _newer_orbax(meta: dict[str, Any]) -> str:
     meta: description of the checkpoint.
 
   Returns:
-    Name and version of the package, or '' if the installed version is not
-    older.
+    Name and version of the package, or '' if the installed version is the same
+    or newer.
   """
 
   def numbers(version: str) -> list[int]:
@@ -369,7 +370,7 @@ def _read_with_retries(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
     )
   if newer := _newer_orbax(_read_meta(path)):
     raise errors.RunError(
-      f'{path} was written with {newer}. Install this version or a newer one.'
+      f'{path} was written with {newer}. Install that version or a newer one.'
     )
   raise DamagedError(reason)
 
@@ -410,8 +411,8 @@ def restore(
 
   Raises:
     RunError: if there is no checkpoint of the given step, if all checkpoints
-      are damaged, or if one that may be undamaged cannot be read or was written
-      by a newer version.
+      are damaged, or if a checkpoint that may be undamaged cannot be read or
+      was written by a newer version.
   """
   steps = saved_steps(workdir)
   if step is not None:

@@ -29,6 +29,7 @@ def _check_known(where: str, names: Any, expected: Any) -> None:
   for name in names:
     if name not in expected:
       near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
+      # This field is now in another section; see `earlier_versions.upgrade`.
       if f'{where}{name}' == 'data.chroma_filter':
         where, near = '', 'model.chroma_filter'
       raise errors.UserError(
@@ -105,8 +106,8 @@ def _check_data(config: ml_collections.ConfigDict) -> None:
   )
 
 
-# Types of a row (share, name, data_dir, split) of `data.mixture`. A fifth
-# number may follow.
+# Types of a row (share, name, data_dir, split) of `data.mixture`. A fifth entry
+# may follow: the number of levels, an int.
 MIXTURE_ROW = [float, str, str, str]
 
 
@@ -118,7 +119,8 @@ def _check_mixture(data: ml_collections.ConfigDict) -> None:
       and [type(x) for x in row] in (MIXTURE_ROW, [*MIXTURE_ROW, int])
       and row[0] > 0,
       'Each row of `data.mixture` must hold (share, name, data_dir, split), '
-      f'which a number of levels may follow, got {row!r}.',
+      'where share is a float > 0. A number of levels may be the fifth entry; '
+      f'got {row!r}.',
     )
   total = sum(row[0] for row in data.mixture)
   _require(
@@ -137,7 +139,8 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
       and min(stage[0], stage[1], stage[3]) > 0
       and stage[2] >= 0,
       'Each row of `model.embedding_stages` must hold (width, stride, blocks, '
-      f'dilation), got {stage!r}.',
+      'dilation). All are positive integers, but `blocks` may be 0, '
+      f'got {stage!r}.',
     )
   _require(bool(stages), '`model.embedding_stages` must not be empty.')
   model = pic.PIC(**config.model)
@@ -189,9 +192,10 @@ def _check_levels(config: ml_collections.ConfigDict) -> None:
     '`training.frozen` must not hold all networks of the model.',
   )
   for row in config.data.mixture:
+    num_levels = row[4] if len(row) > 4 else 0
     _require(
-      0 <= (*row, 0)[4] <= model.levels,
-      'The number of levels in a row of `data.mixture` must be at most '
+      0 <= num_levels <= model.levels,
+      'The number of levels in a row of `data.mixture` must be from 0 to '
       f'`model.levels`, {model.levels}, got {row!r}.',
     )
 

@@ -25,7 +25,7 @@ class Data:
   validation_split: str = fields.declare('train')
   # Split that only --mode=eval, --mode=sample and --mode=figures read.
   test_split: str = fields.declare('test')
-  # Height and width in pixels. Other images are resized as `resize` says.
+  # Height and width in pixels. Images of other sizes are resized, see `resize`.
   image_size: int = fields.declare(32)
   # 'crop' scales the short side and crops the centre. 'squash' scales the two
   # sides independently, like the authors' code.
@@ -41,8 +41,8 @@ class Data:
   # Fraction of training images that are changed to look like old film, see
   # `images.film`.
   film_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
-  # Number of unreadable images that a run tolerates. -1 is the default: 1 % of
-  # the training images, but at least 10; none in evaluation.
+  # Number of unreadable images that a run tolerates. -1 stands for 1 % of the
+  # training images, but at least 10, and for 0 in evaluation.
   max_unreadable: int = fields.declare(
     -1,
     fields.NumberRule('at least 0, or -1 for the default', lambda x: x >= -1),
@@ -82,8 +82,9 @@ class Training:
   batch_size: int = fields.declare(64)
   num_steps: int = fields.declare(1000)
   # Trained model whose weights the run starts from: a workdir, 'workdir@step',
-  # a .safetensors file or the name of a published model. '' for none. Networks
-  # that the first one lacks can come from others, separated by commas.
+  # a .safetensors file or the name of a published model. '' for none. More
+  # models may follow, separated by commas. They supply the networks that the
+  # models before them lack.
   init_from: str = fields.declare('')
   # Names of networks whose parameters are not trained, such as 'decoder'.
   frozen: tuple = fields.declare(())
@@ -93,8 +94,8 @@ class Training:
   checkpoint_every_steps: int = fields.declare(2000)
   # Number of the most recent checkpoints that are kept.
   num_checkpoints: int = fields.declare(3)
-  # 0 or a negative number means never. Both are allowed, because older versions
-  # did not check these fields.
+  # 0 means never. So does a negative number, which is allowed only because
+  # older versions did not check these fields.
   eval_every_steps: int = fields.declare(5000, fields.ANY)
   sample_every_steps: int = fields.declare(5000, fields.ANY)
 
@@ -127,6 +128,7 @@ class Sampling:
   temperature: float = fields.declare(1.0, fields.NOT_NEGATIVE)
   # Strength of guidance by the embedding. 0 gives exact samples.
   guidance: float = fields.declare(0.0, fields.NOT_NEGATIVE)
+  # How the decoder draws the pixels, see `sampling.conditions`.
   method: str = fields.declare('cached', ('cached', 'naive', 'parallel'))
 
 

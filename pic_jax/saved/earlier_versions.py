@@ -1,6 +1,6 @@
 """Compatibility with configs, flags and journals from before version 0.1.0.
 
-This file can be deleted when no files from before that version are in use.
+This module can be deleted when no files from before that version are in use.
 """
 
 import math
@@ -118,8 +118,8 @@ def removed_flag(argv: Sequence[str]) -> str:
   """
   for argument in argv:
     if argument.startswith('-'):
-      whole = argument.lstrip('-')
-      for name in (whole, whole.partition('=')[0]):
+      assignment = argument.lstrip('-')
+      for name in (assignment, assignment.partition('=')[0]):
         if name in REMOVED_FLAGS:
           return f'--{name} was removed. {REMOVED_FLAGS[name]}.'
   return ''

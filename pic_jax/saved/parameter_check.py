@@ -10,28 +10,30 @@ from pic_jax.runtime import errors
 MAX_DIFFERENCES = 12
 
 
-def check_fit(found: Any, expected: Any, where: str) -> None:
+def check_fit(saved: Any, expected: Any, where: str) -> None:
   """Compares the names and shapes of two trees of parameters.
 
   Args:
-    found: stored parameters, nested dicts of arrays.
+    saved: saved parameters, nested dicts of arrays.
     expected: nested dicts of arrays or shapes that the model needs.
     where: name of the file or workdir in the message.
 
   Raises:
-    RunError: if they differ. The message lists parameters with both shapes.
+    RunError: if the trees differ. The message lists the parameters that differ,
+      with both shapes.
   """
-  found = flax.traverse_util.flatten_dict(found, sep='/')
+  saved = flax.traverse_util.flatten_dict(saved, sep='/')
   expected = flax.traverse_util.flatten_dict(expected, sep='/')
   lines = []
-  for name in sorted(found | expected):
+  for name in sorted(saved | expected):
     shapes = [
       tree[name].shape if name in tree else 'missing'
-      for tree in (found, expected)
+      for tree in (saved, expected)
     ]
     if shapes[0] != shapes[1]:
       lines.append(f'  {name}: {shapes[0]} saved, {shapes[1]} in the model')
   if lines:
+    # The message has two other lines: the first, and 'and ... more'.
     extra = len(lines) - (MAX_DIFFERENCES - 2)
     if extra > 1:
       lines[-extra:] = [f'  and {extra} more']

@@ -26,8 +26,8 @@ class RecommendedSampling:
     fine_temperature: temperature of the finer levels, or None if it equals
       `temperature`.
     guidance: strength of the guidance by the embedding; 0 for none.
-    prior_exponent: exponent of the prior of colours, by which guidance divides
-      the embedding's likelihood.
+    prior_exponent: exponent of the prior of colours. Guidance divides the
+      embedding's likelihood by the prior raised to this power.
     saturation: factor by which the sampled chroma is multiplied.
   """
 
@@ -52,7 +52,7 @@ class RecommendedSampling:
     for name, value in values.items():
       if name not in names:
         raise errors.UserError(
-          f'Recommended settings are {", ".join(names)}, got {name!r}.'
+          f'Recommended settings may only be {", ".join(names)}, got {name!r}.'
         )
       is_number = isinstance(value, int | float) and math.isfinite(value)
       if value is not None and not (is_number and value >= 0):

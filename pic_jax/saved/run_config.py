@@ -10,7 +10,7 @@ from pic_jax.model import pic
 from pic_jax.runtime import errors, whole_file
 from pic_jax.saved import config_check, config_fields, earlier_versions
 
-# Names in a workdir of the config's file and of the folder of checkpoints.
+# Names of the config's file and of the folder of checkpoints in a workdir.
 CONFIG_FILE, CHECKPOINTS = 'config.json', 'checkpoints'
 # A resumed run may not change fields that begin with these prefixes.
 FIXED = ('model.', 'data.', 'optimizer.name')
@@ -92,7 +92,7 @@ def stored(text: str, where: str) -> ml_collections.ConfigDict:
   except errors.UserError as error:
     raise errors.RunError(
       f'{where} was written by a newer version of pic_jax, or changed by hand. '
-      f'{error} Update pic_jax to use it. Nothing was changed.'
+      f'{error} Update pic_jax to read this config. No file was changed.'
     ) from None
 
 
@@ -135,10 +135,9 @@ def changes(
     Dict from 'section.field' to (stored value, new value).
 
   Raises:
-    UserError: if the new config has another model or other data, so that the
-      run cannot be resumed with it.
+    UserError: if a field differs that a resumed run may not change.
   """
-  found = {
+  changed = {
     f'{section}.{name}': (before[section].get(name), value)
     for section, values in config.items()
     for name, value in values.items()
@@ -146,7 +145,7 @@ def changes(
   }
   fatal = [
     f'{name}: stored {old!r}, now {new!r}'
-    for name, (old, new) in found.items()
+    for name, (old, new) in changed.items()
     if name.startswith(FIXED) and name not in MAY_CHANGE
   ]
   if fatal:
@@ -155,4 +154,4 @@ def changes(
       '--workdir. To start from the weights of that run, set '
       '`--config.training.init_from`.'
     )
-  return found
+  return changed

@@ -34,19 +34,19 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   Raises:
     RunError: if there is no usable model.
   """
-  source, is_file, step = _locate(source)
+  path, is_file, given_step = _locate(source)
   if is_file:
-    params, config, step = weights_file.load(source)
+    params, config, step = weights_file.load(path)
     tree = {'ema_params': params}
   else:
-    tree, config, step = _load_workdir(source, step)
+    tree, config, step = _load_workdir(path, given_step)
   # The check traces the network, which takes two seconds. Published weights do
   # not need it, because `tests/saved/pretrained_test.py` checks them.
-  if pathlib.Path(source).parent != weights_file.PUBLISHED:
+  if pathlib.Path(path).parent != weights_file.PUBLISHED:
     expected = parameters.shapes(
       run_config.build_model(config), config.data.image_size
     )
-    parameter_check.check_fit(tree['ema_params'], expected, source)
+    parameter_check.check_fit(tree['ema_params'], expected, path)
   return tree, config, step
 
 
@@ -84,14 +84,14 @@ def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
     source: source of the model, see `load`.
 
   Raises:
-    RunError: if it is a file of weights that cannot be read.
+    RunError: if the source is a file of weights that cannot be read.
   """
-  source, is_file, _ = _locate(source)
+  path, is_file, _ = _locate(source)
   if is_file:
-    return weights_file.load_recommended(source)
-  path = pathlib.Path(source) / run_config.CONFIG_FILE
+    return weights_file.load_recommended(path)
+  config_path = pathlib.Path(path) / run_config.CONFIG_FILE
   try:
-    stored = json.loads(path.read_text(encoding='utf-8'))
+    stored = json.loads(config_path.read_text(encoding='utf-8'))
     values = earlier_versions.recommended(stored)
   except (OSError, ValueError, AttributeError):
     values = {}  # a missing config.json is not an error, see `load_config`
@@ -109,10 +109,10 @@ def load_prior(source: str) -> np.ndarray | None:
     files without a prior.
 
   Raises:
-    RunError: if it is a file of weights that cannot be read.
+    RunError: if the source is a file of weights that cannot be read.
   """
-  source, is_file, _ = _locate(source)
-  return weights_file.load_prior(source) if is_file else None
+  path, is_file, _ = _locate(source)
+  return weights_file.load_prior(path) if is_file else None
 
 
 def _load_workdir(
@@ -136,16 +136,16 @@ def _load_workdir(
   restored = checkpoints.restore(workdir, step)
   if restored is None:
     published = ', '.join(weights_file.published())
-    instead = f'The published models are {published}.'
-    if found := _workdir_around(pathlib.Path(workdir)):
-      instead = f'It is inside a workdir. Did you mean {found}?'
-    raise errors.RunError(f'{workdir} has no checkpoint. {instead}')
+    advice = f'The published models are {published}.'
+    if enclosing := _workdir_around(pathlib.Path(workdir)):
+      advice = f'It is inside a workdir. Did you mean {enclosing}?'
+    raise errors.RunError(f'{workdir} has no checkpoint. {advice}')
   tree, meta = restored
   return tree, run_config.stored(meta['config'], workdir), int(meta['step'])
 
 
 def _workdir_around(path: pathlib.Path) -> str:
-  """Returns the workdir of a path, if the path is a part of one.
+  """Returns the workdir that a path is a part of, if any.
 
   Args:
     path: path without a checkpoint.

@@ -45,8 +45,8 @@ def save(
 ) -> None:
   """Writes a file of weights, and a readable NAME.json next to it.
 
-  NAME.json repeats the config, the step and the settings, and gives the SHA-256
-  of the file. Each of the two files appears whole or not at all.
+  NAME.json repeats the config, the step and the recommended settings. It gives
+  the SHA-256 of the weights. Each of the two files appears whole or not at all.
 
   Args:
     path: path of the file; must end in .safetensors.
@@ -116,8 +116,8 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
     ValueError,  # from json and int
     safetensors.SafetensorError,
   ) as error:
-    with contextlib.suppress(OSError), open(path, 'rb') as found:
-      if found.read(len(LFS)) == LFS:
+    with contextlib.suppress(OSError), open(path, 'rb') as raw:
+      if raw.read(len(LFS)) == LFS:
         raise errors.RunError(
           f'{path} is a pointer of Git LFS. Fetch the file with `git lfs pull`.'
         ) from None
@@ -142,7 +142,7 @@ def load(
   with _opened(path) as file:
     metadata = file.metadata() or {}
     text, step = metadata['config'], int(metadata['step'])
-    json.loads(text)
+    json.loads(text)  # if not JSON, the file is damaged, not newer
     flat = {
       name: file.get_tensor(name).astype(np.float32) for name in file.keys()
     }

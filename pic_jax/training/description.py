@@ -17,7 +17,7 @@ from pic_jax.saved import run_config
 # its average and the two moments of Adam.
 ARRAYS_PER_CHECKPOINT = 4
 # FLOPs per multiply-add. The backward pass does each product of the forward
-# pass twice. Frozen layers have none.
+# pass twice. Frozen layers have no backward pass.
 FORWARD_FLOPS, BACKWARD_FLOPS = 2, 4
 
 
@@ -67,13 +67,13 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
       _count(table, module, sum(x.shape[-1] for x in args), shape=output.shape)
     return output
 
-  small = image_size // model.chroma_factor
+  chroma_size = image_size // model.chroma_factor
   with nn.intercept_methods(record):
     jax.eval_shape(
       model.clone(remat=False).init,
       jax.random.key(0),
       jnp.zeros((1, image_size, image_size, 1)),
-      jnp.zeros((1, small, small, 2)),
+      jnp.zeros((1, chroma_size, chroma_size, 2)),
     )
   return list(table.values())
 
@@ -93,24 +93,24 @@ def _count(
   Args:
     table: rows, keyed by the path of the module.
     module: the convolution.
-    channels: number of its input channels.
+    channels: number of input channels of the convolution.
     shape: shape of its output, [B, h, w, C].
   """
   path, width = module.path, module.features
   if isinstance(module, efficientnet_lite0.Layer):
     path, name, operation, dilation = path[:-1], path[-2], 'backbone', 1
-    kernel = module.kernel_size**2 * width
-    kernel *= 1 if module.is_depthwise else channels
+    num_weights = module.kernel_size**2 * width
+    num_weights *= 1 if module.is_depthwise else channels
     # The kernel of the stem has three input channels, but its input is grey.
-    num_parameters = (3 if module.is_grey else 1) * kernel + width
+    num_parameters = (3 if module.is_grey else 1) * num_weights + width
     is_frozen = module.is_frozen
   else:
     rows, columns = module.kernel_size
     operation = f'{rows}x{columns} conv'
     if module.stride > 1:
       operation += f' / {module.stride}'
-    kernel = rows * columns * channels * width
-    num_parameters = kernel + 2 * width
+    num_weights = rows * columns * channels * width
+    num_parameters = num_weights + 2 * width
     dilation, is_frozen = module.dilation, False
     block = module.parent
     if isinstance(block, layers.GatedBlock):
@@ -124,7 +124,7 @@ def _count(
     layer.resolution, layer.width = (shape[1], shape[2]), width
   layer.dilation = max(layer.dilation, dilation)
   layer.num_parameters += num_parameters
-  multiply_adds = kernel * shape[1] * shape[2]
+  multiply_adds = num_weights * shape[1] * shape[2]
   layer.multiply_adds += multiply_adds
   layer.num_frozen += multiply_adds if is_frozen else 0
 

@@ -14,32 +14,32 @@ MAX_SKIPPED_IN_ROW = 10
 
 
 def _not_finite(params: parameters.Params) -> list[str]:
-  """Lists layers or blocks of parameters (host arrays) that are not finite."""
+  """Lists layers and blocks whose parameters (host arrays) are not finite."""
   flat = flax.traverse_util.flatten_dict(params)
   bad = [path for path, x in flat.items() if not np.isfinite(x).all()]
   return sorted({'/'.join(path[:2]) for path in bad})
 
 
 def check_updates(
-  step: int, parts: dict[str, Any], state: train_step.TrainState
+  step: int, metrics: dict[str, Any], state: train_step.TrainState
 ) -> None:
-  """Checks that `MAX_SKIPPED_IN_ROW` updates in a row have not been skipped.
+  """Checks that fewer than `MAX_SKIPPED_IN_ROW` updates in a row were skipped.
 
   Args:
-    step: number of the step to check. This step was a few steps ago, so the
-      host need not wait for the device.
-    parts: metrics of that step, replicated over the local devices.
+    step: number of the step to check. It was a few steps ago, so the device has
+      finished it and the host need not wait.
+    metrics: metrics of that step, replicated over the local devices.
     state: the current state, replicated.
 
   Raises:
-    RunError: if they have been skipped. The message says what is not finite.
+    RunError: otherwise. The message says what is not finite.
   """
-  if int(devices.fetch(parts['skipped_in_row'])) < MAX_SKIPPED_IN_ROW:
+  if int(devices.fetch(metrics['skipped_in_row'])) < MAX_SKIPPED_IN_ROW:
     return
   groups = _not_finite(devices.fetch(state.params))
   kind = 'parameters' if groups else 'gradient'
   if not groups:
-    norms = devices.fetch(parts['group_norms'])
+    norms = devices.fetch(metrics['group_norms'])
     groups = [name for name, x in norms.items() if not np.isfinite(x)]
   where = f'{kind} of {groups[0]}' if groups else 'only the loss'
   raise errors.RunError(

@@ -67,17 +67,18 @@ class _Growth:
     kept_inputs, kept_outputs = _kept_channels(inputs), _kept_channels(outputs)
     shape = (*old['V'].shape[:2], _size(inputs), _size(outputs))
     V = self.rng.standard_normal(shape, np.float32) * layers.DIRECTION_STDDEV
-    V[..., kept_outputs] = 0.0
+    V[..., kept_outputs] = 0.0  # old outputs do not read new inputs
     V[:, :, kept_inputs[:, None], kept_outputs] = old['V']
     g = np.full(shape[-1:], np.abs(old['g']).mean(), np.float32)
     b = np.zeros_like(g)
     g[kept_outputs], b[kept_outputs] = old['g'], old['b']
     return {'V': V, 'g': g, 'b': b}
 
-  def new_conv(self, inputs: int, outputs: int, gain: float) -> dict:
+  def new_conv(self, num_inputs: int, num_outputs: int, gain: float) -> dict:
     """Initialises a new 1x1 convolution with random directions."""
-    V = self.rng.standard_normal((1, 1, inputs, outputs), np.float32)
-    g = np.full(outputs, gain, np.float32)
+    shape = (1, 1, num_inputs, num_outputs)
+    V = self.rng.standard_normal(shape, np.float32)
+    g = np.full(num_outputs, gain, np.float32)
     return {'V': V * layers.DIRECTION_STDDEV, 'g': g, 'b': np.zeros_like(g)}
 
   def blocks(
@@ -174,8 +175,7 @@ class _Growth:
       for name in ('above_input', 'row_input', 'pixel_input')
     }
     for stream, conditioning, is_read in (
-      # No existing layer reads the new down blocks; the new down-right blocks
-      # do.
+      # Only the new down-right blocks read the new down blocks.
       ('down', embedding, False),
       ('down_right', (width, width, *embedding), True),
     ):
@@ -274,4 +274,5 @@ def grow(
   for name in ('gated', 'backbone'):
     values = getattr(before, name), getattr(after, name)
     _check_equal(f'`model.{name}`', *values)
+  # `_Growth` has a method with the name of each network.
   return {name: getattr(growth, name)(part) for name, part in params.items()}

@@ -34,7 +34,7 @@ CHECK_DELAY = 4
 
 @contextlib.contextmanager
 def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
-  """Turns an out-of-memory error inside into one line with a remedy."""
+  """Turns an out-of-memory error in the context into a line with a remedy."""
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
@@ -82,8 +82,8 @@ def train_and_evaluate(
     stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
     stack.enter_context(_explained(config))
     model = run_config.build_model(config)
-    about = description.run(config, len(source), workdir)
-    terminal.say(description.to_text(about))
+    report = description.run(config, len(source), workdir)
+    terminal.say(description.to_text(report))
     optimizer = optimizers.make_optimizer(config)
     state = start.first_state(
       config, workdir, model, optimizer=optimizer, training=training
@@ -125,10 +125,10 @@ def _recipe(
 def _levels_taught(
   config: ml_collections.ConfigDict, source: image_source.ImageSource
 ) -> np.ndarray | None:
-  """Computes how many finer levels each row of a global batch teaches.
+  """Computes how many finer levels each image of a global batch teaches.
 
   Returns:
-    Numbers [B]; None if all rows teach all levels.
+    Numbers [B]; None if all images teach all levels.
   """
   if not isinstance(source, sources.Mixture):
     return None
@@ -171,9 +171,10 @@ def _is_finished(
 def _open_validation(
   config: ml_collections.ConfigDict,
 ) -> image_source.ImageSource:
-  """Opens the validation split, or () if training does not use it.
+  """Opens the validation split; returns () if training does not use it.
 
-  It is opened before training starts, so a wrong split ends the run at once.
+  The split is opened before training starts, so a wrong split ends the run at
+  once.
   """
   if max(config.training.eval_every_steps, config.training.sample_every_steps):
     return input_pipeline.open_source(config.data, config.data.validation_split)
@@ -206,16 +207,17 @@ def _train(
     while step < training.num_steps and not stop_signal:
       with meter.waiting(), actions.saved_on_failure(step, state):
         rgb = devices.shard(next(batches))
-      state, parts = step_fn(state, rgb, keys, asked=_asked(stop))
+      state, metrics = step_fn(state, rgb, keys, received=_received(stop))
       step += 1
-      recent.append((step, parts))
+      recent.append((step, metrics))
       if len(recent) > CHECK_DELAY:
-        seen_step, seen = recent.popleft()
-        finite.check_updates(seen_step, seen, state)
-        stop_signal = int(devices.fetch(seen['stop']))
+        past_step, past_metrics = recent.popleft()
+        finite.check_updates(past_step, past_metrics, state)
+        stop_signal = int(devices.fetch(past_metrics['stop']))
       with actions.saved_on_failure(step, state):
+        # The second condition holds only for the first step after a start.
         if is_due(training.log_every_steps) or len(recent) == 1:
-          actions.report(step, parts, meter)
+          actions.report(step, metrics, meter)
         with meter.paused(), stop.interruptible():
           if is_due(training.eval_every_steps):
             actions.score(step, state)
@@ -234,8 +236,8 @@ def _train(
       f'saved step {step} in {actions.workdir}; run the same command again to '
       'resume.',
     )
-  for seen_step, seen in recent:
-    finite.check_updates(seen_step, seen, state)
+  for past_step, past_metrics in recent:
+    finite.check_updates(past_step, past_metrics, state)
   return state
 
 
@@ -253,10 +255,10 @@ def _dataset(
   )
 
 
-def _asked(stop: signals.Signals) -> np.ndarray:
+def _received(stop: signals.Signals) -> np.ndarray:
   """Returns the signal received, or 0, once for each of the D local devices.
 
-  The step takes its maximum over the devices of all hosts, so that all hosts
+  The step takes the maximum over the devices of all hosts, so that all hosts
   stop at the same step.
 
   Returns:
@@ -275,17 +277,17 @@ def _compile(
   """Compiles the step and says how long that took."""
   begin = time.perf_counter()
 
-  def step(state: Any, rgb: Any, key: Any, *, asked: Any) -> tuple[Any, Any]:
-    state, parts = step_fn(state, rgb, key)
-    return state, parts | {'stop': devices.maximum(asked)}
+  def step(state: Any, rgb: Any, key: Any, *, received: Any) -> tuple[Any, Any]:
+    state, metrics = step_fn(state, rgb, key)
+    return state, metrics | {'stop': devices.maximum(received)}
 
-  step = devices.pmap(step, donate_argnums=(0,))
+  mapped_step = devices.pmap(step, donate_argnums=(0,))
   if jax.process_count() > 1:
     # Compiled ahead of time, the step would expect the arrays of all processes,
     # but a process has only its own arrays. So the first call has to compile.
-    return step
-  asked = np.zeros(jax.local_device_count(), np.int32)
-  compiled = step.lower(state, rgb, keys, asked=asked).compile()
+    return mapped_step
+  received = np.zeros(jax.local_device_count(), np.int32)
+  compiled = mapped_step.lower(state, rgb, keys, received=received).compile()
   seconds = time.perf_counter() - begin
   terminal.say(f'Compiled the step in {terminal.format_duration(seconds)}.')
   return compiled

@@ -84,8 +84,8 @@ def orthogonal_factor(x: jax.Array) -> jax.Array:
   gram = jnp.dot(x.T, x, precision='highest')
   identity = product = jnp.eye(x.shape[1])
   for a, b, c in NEWTON_SCHULZ:
-    step = a * identity + b * gram + c * (gram @ gram)
-    product, gram = product @ step, step @ gram @ step
+    polynomial = a * identity + b * gram + c * (gram @ gram)  # P_k
+    product, gram = product @ polynomial, polynomial @ gram @ polynomial
   return x @ product
 
 
@@ -101,7 +101,8 @@ def _orthogonalize(update: jax.Array, V: jax.Array) -> jax.Array:
     V: [height, width, C, F], the F directions.
   """
   factor = orthogonal_factor(update.reshape(-1, V.shape[-1]))
-  # In a wide factor the rows, not the columns, have length 1.
+  # In a wide factor the rows, not the columns, have length 1. The scale gives
+  # the columns a root-mean-square length of 1.
   factor *= max(1.0, factor.shape[1] / factor.shape[0]) ** 0.5
   return factor.reshape(V.shape) * _lengths(V)
 
@@ -127,8 +128,8 @@ def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
   """Builds Muon (Jordan et al. 2024) for the directions V of kernels.
 
   The kernels are weight-normalised. `optax.contrib.muon` is not used, because
-  its updates ignore the lengths of the directions, and its state has another
-  array.
+  its updates ignore the lengths of the directions, and its state has one array
+  more.
 
   Args:
     learning_rate: schedule of the angle, in radians, by which a direction turns
@@ -170,9 +171,9 @@ def make_optimizer(
   )
   chosen = adam
   if optimizer.name == 'muon':
-    hidden = muon(learning_rate_fn(config, optimizer.muon_learning_rate))
+    muon_hidden = muon(learning_rate_fn(config, optimizer.muon_learning_rate))
     chosen = optax.partition(
-      {'adam': adam, 'muon': hidden},
+      {'adam': adam, 'muon': muon_hidden},
       lambda params: jax.tree_util.tree_map_with_path(_label, params),
     )
   model = run_config.build_model(config)

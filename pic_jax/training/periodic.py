@@ -56,7 +56,7 @@ class Periodic:
     self.log = run_log.Log(workdir)
 
   def report(
-    self, step: int, parts: dict[str, jax.Array], meter: run_log.Meter
+    self, step: int, metrics: dict[str, jax.Array], meter: run_log.Meter
   ) -> None:
     """Logs the scalars of a step and prints a line of progress.
 
@@ -64,12 +64,12 @@ class Periodic:
 
     Args:
       step: number of steps done.
-      parts: metrics of the last step, replicated over the local devices.
+      metrics: metrics of the last step, replicated over the local devices.
       meter: meter of the interval that ends here; it is reset.
     """
     values = {
       name: float(x)
-      for name, x in devices.fetch(parts).items()
+      for name, x in devices.fetch(metrics).items()
       if name != 'group_norms'
     }
     score = f'loss {values["loss"]:.4f}'
@@ -77,16 +77,16 @@ class Periodic:
       score = f'{values["bits_per_dim"]:.4f} bits/dim'
     training = self._config.training
     rates = meter.rates(training.batch_size, training.num_steps - step)
-    rate_fn = optimizers.learning_rate_fn(
+    schedule = optimizers.learning_rate_fn(
       self._config, self._config.optimizer.learning_rate
     )
-    rate = float(np.asarray(rate_fn(step)))
-    self.log.scalars(step, values | rates | {'learning_rate': rate})
+    learning_rate = float(np.asarray(schedule(step)))
+    self.log.scalars(step, values | rates | {'learning_rate': learning_rate})
     terminal.say(
       f'step {step}/{training.num_steps}: '
       f'{score}, '
       f'gradient {values["grad_norm"]:.2f}, '
-      f'learning rate {rate:.2g}, '
+      f'learning rate {learning_rate:.2g}, '
       f'{rates["images_per_second"]:.1f} images/s '
       f'({rates["images_per_second_per_device"]:.1f} per device), '
       f'data wait {100 * rates["data_wait_share"]:.0f} %, '
@@ -97,21 +97,21 @@ class Periodic:
 
   def score(self, step: int, state: train_step.TrainState) -> None:
     """Scores the averaged parameters on held-out training images."""
-    report = likelihood.evaluate(
+    result = likelihood.evaluate(
       self._config,
       state.ema_params,
       self._validation,
       num_images=self._config.evaluation.num_validation_images,
     )
-    self.log.scalars(step, {f'validation_{k}': v for k, v in report.items()})
-    scores = f'loss {report.get("loss", 0):.4f}'
+    self.log.scalars(step, {f'validation_{k}': v for k, v in result.items()})
+    scores = f'loss {result.get("loss", 0):.4f}'
     if self._model.has_likelihood:
-      scores = f'{report["bits_per_dim"]:.4f} bits/dim'
-      if 'bits_per_dim_paper' in report:
-        paper = report['bits_per_dim_paper']
+      scores = f'{result["bits_per_dim"]:.4f} bits/dim'
+      if 'bits_per_dim_paper' in result:
+        paper = result['bits_per_dim_paper']
         scores += f" ({paper:.4f} by the paper's rule)"
     terminal.say(
-      f'step {step}: validation {scores}, {report["num_images"]} images'
+      f'step {step}: validation {scores}, {result["num_images"]} images'
     )
 
   def draw(self, step: int, state: train_step.TrainState) -> None:

@@ -78,6 +78,7 @@ class Meter:
 
   def reset(self) -> None:
     """Starts a new interval to measure."""
+    # All times are in seconds.
     self._start = time.perf_counter()
     self._waited = 0.0
     self._paused = 0.0

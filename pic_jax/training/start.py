@@ -91,14 +91,14 @@ def resumed(
   terminal.say(f'Resuming {workdir} at step {step}.')
   checkpoints.set_aside_after(workdir, step)
   parameter_check.check_fit(
-    tree['params'], shapes.params, f'{workdir} at {step}'
+    tree['params'], shapes.params, f'{workdir} at step {step}'
   )
   try:
     return flax.serialization.from_state_dict(shapes, tree)
   except (ValueError, KeyError) as error:
     raise errors.RunError(
-      f'{workdir} was written by another version: {error} To start from its '
-      f'weights, set `--config.training.init_from={workdir}` and another '
+      f'{workdir} was written by another version: {error} To start from the '
+      f'saved weights, set `--config.training.init_from={workdir}` and another '
       '--workdir.'
     ) from None
 
@@ -114,9 +114,10 @@ def init_from(
 
   Networks of the trained model that this model lacks are dropped. A smaller
   trained model grows to the size of this model and keeps its function
-  (see `growth`). If several trained models are named, each network is that of
-  the first one that has it, and only the first one can grow. Missing finer
-  levels are initialised at random, with scales from the first global batch.
+  (see `growth`). If several trained models are named, each network comes from
+  the first of them that has this network. Only the model that is named first
+  can grow. Missing finer levels are initialised at random, with scales from the
+  first global batch.
 
   Args:
     config: config of the run.
@@ -145,7 +146,7 @@ def init_from(
   params = parameters.with_hint_kernel(params, shapes)
   if _sizes(params) != _sizes({name: shapes[name] for name in params}):
     params = growth.grow(params, run_config.build_model(source_config), model)
-    terminal.say(f'The model of {source} grows to the size of this one.')
+    terminal.say(f'The model of {source} grows to the size of this model.')
   for other in others:
     params = _with_networks_of(other, params, shapes)
   missing = sorted(shapes.keys() - params.keys())
@@ -154,9 +155,9 @@ def init_from(
       f'{config.training.init_from} has no {", ".join(missing)}: initialised '
       'at random.'
     )
-    first_batch = model.split_lab(_first_batch(config, images))
+    first_batch = _first_batch(config, images)
     params = parameters.with_levels(
-      model, params, first_batch, seed=config.training.seed
+      model, params, model.split_lab(first_batch), seed=config.training.seed
     )
   parameter_check.check_fit(params, shapes, config.training.init_from)
   terminal.say(f'Starting from {source}, step {step}, with a fresh optimiser.')
@@ -167,14 +168,14 @@ def _with_networks_of(
   source: str, params: parameters.Params, shapes: Any
 ) -> parameters.Params:
   """Adds the networks that are missing in `params` from a trained model."""
-  found, _, step = trained_model.load_trained(source)
-  added = sorted((found.keys() & shapes.keys()) - params.keys())
+  source_params, _, step = trained_model.load_trained(source)
+  added = sorted((source_params.keys() & shapes.keys()) - params.keys())
   if not added:
     raise errors.RunError(
-      f'`training.init_from` names {source}, but no network of it is missing '
-      'in the models named before. Leave it out.'
+      f'`training.init_from` names {source}, but the models named before it '
+      'already have all of its networks that this model needs. Leave it out.'
     )
-  added_params = {name: found[name] for name in added}
+  added_params = {name: source_params[name] for name in added}
   parameter_check.check_fit(
     added_params, {name: shapes[name] for name in added}, source
   )
@@ -189,13 +190,13 @@ def _sizes(params: parameters.Params) -> Any:
 def fresh(
   config: ml_collections.ConfigDict,
   model: pic.PIC,
-  source: image_source.ImageSource,
+  images: image_source.ImageSource,
 ) -> Any:
-  """Initialises parameters: random directions, gains and biases from data.
+  """Initialises parameters: directions at random, gains and biases from data.
 
   The data are the first global batch (see `parameters.initial`).
   """
-  first_batch = _first_batch(config, source)
+  first_batch = _first_batch(config, images)
   backbone = None
   if config.training.backbone_weights:
     backbone = backbone_weights.load(config.training.backbone_weights)
@@ -208,7 +209,7 @@ def fresh(
 
 
 def _first_batch(
-  config: ml_collections.ConfigDict, source: image_source.ImageSource
+  config: ml_collections.ConfigDict, images: image_source.ImageSource
 ) -> np.ndarray:
   """Returns the first global batch, the same for any number of hosts.
 
@@ -216,7 +217,7 @@ def _first_batch(
     Images [B, H, W, 3] uint8.
   """
   return input_pipeline.train_dataset(
-    source,
+    images,
     config.training.batch_size,
     config.training.seed,
     smallest_crop=config.data.smallest_crop,

@@ -95,9 +95,9 @@ class Recipe(NamedTuple):
     film_share: share of the images that are rendered as on old film; see
       `film.through_film`.
     frozen: names of the networks (keys of the parameters) that do not learn.
-    levels_taught: [B] for each image of the global batch, the finest level to
-      whose loss it contributes (0 is the coarsest); None if every image
-      contributes to all levels.
+    levels_taught: [B] index of the finest level that each image of the global
+      batch teaches (0 is the coarsest). An image contributes to the losses of
+      this level and all coarser levels. None if every image teaches all levels.
   """
 
   ema_decay: float
@@ -118,7 +118,7 @@ def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
 def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
   """Divides the bits of each level by the number of unknown chroma values.
 
-  These are the values of the finest map that are not hints.
+  Unknown values are the values of the finest map that are not hints.
 
   Args:
     scores: log-probabilities of a batch.
@@ -134,12 +134,12 @@ def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
   ]
 
 
-def _row_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
+def _image_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
   """Computes the weights of the images of this device in the loss of a level.
 
-  The weight is 0 for an image that does not contribute to the level, and 1 /
-  (share of the global batch that contributes) for all others. The weighted mean
-  over all images of all devices is therefore the mean over those that
+  An image that does not contribute to the level has the weight 0. All others
+  have the weight 1 / (share of the global batch that contributes). The weighted
+  mean over all images of all devices is therefore the mean over those that
   contribute.
 
   Args:
@@ -201,9 +201,9 @@ def loss_fn(
       num_unknown = (1.0 - hint_map[..., 2]).sum((1, 2))
     parts: dict[str, jax.Array] = {}
     for level, bits in enumerate(_level_bits(scores, num_unknown)):
-      # Without the bits of a frozen decoder, their gradients are not computed.
+      # Level 0 is the decoder. If frozen, it is left out, which saves time.
       if level or 'decoder' not in recipe.frozen:
-        weights = _row_weights(recipe, level, len(rgb))
+        weights = _image_weights(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
     total = functools.reduce(operator.add, parts.values(), jnp.zeros(()))
     parts = {'bits_per_dim': total} | (parts if model.levels else {})
@@ -211,7 +211,7 @@ def loss_fn(
       parts['embedding_bits_per_dim'] = _embedding_bits(
         model, scores, lab, hint_map=hint_map
       )
-      # As the bits of the decoder, relative to the size of the finest map.
+      # Like the bits of the decoder, this is per value of the finest map.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}
@@ -274,14 +274,16 @@ def train_step_fn(
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     key = jax.random.fold_in(key, state.step)
     key = jax.random.fold_in(key, devices.index())
-    grads, parts = devices.mean(grad_fn(state.params, rgb, key))
+    grads, metrics = devices.mean(grad_fn(state.params, rgb, key))
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = ema_decay_at(state.step, recipe.ema_decay)
     ema_params = average(state.ema_params, params, decay)
     norms = group_norms(grads)
-    parts['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))
-    is_finite = jnp.isfinite(parts['loss']) & jnp.isfinite(parts['grad_norm'])
+    metrics['grad_norm'] = jnp.linalg.norm(jnp.stack(list(norms.values())))
+    is_finite = jnp.isfinite(metrics['loss']) & jnp.isfinite(
+      metrics['grad_norm']
+    )
     updated = (params, ema_params, opt_state)
     before = (state.params, state.ema_params, state.opt_state)
     kept = jax.tree.map(
@@ -294,7 +296,7 @@ def train_step_fn(
       num_skipped=state.num_skipped + ~is_finite,
       skipped_in_row=skipped_in_row,
     )
-    return state, parts | {
+    return state, metrics | {
       'skipped_in_row': skipped_in_row,
       'num_skipped': state.num_skipped,
       'group_norms': norms,
