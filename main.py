@@ -18,7 +18,7 @@ flags.DEFINE_string(
   None,
   'Trained model: cifar10 or photos (which come with this package), a workdir, '
   'workdir@step or a .safetensors file. The default is --workdir. figures: '
-  'several models to compare may be given, separated by commas.',
+  'give several models, separated by commas, to compare them.',
 )
 flags.DEFINE_string(
   'output',
@@ -33,7 +33,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
   'num_sampled_images',
   0,
-  'eval: number of test images of which samples are also drawn and measured; '
+  'eval: number of test images for which samples are also drawn and measured; '
   '-1 for all.',
 )
 flags.DEFINE_integer(
@@ -45,9 +45,9 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
   'num_feature_images',
   0,
-  'eval: number of test images of which one sample each is also compared with '
-  "training images, by the distance in features of the model's backbone; "
-  '-1 for all.',
+  'eval: number of test images, -1 for all, for which one sample each is also '
+  'drawn. These samples are compared with training images, by their features '
+  "in the model's backbone.",
 )
 flags.DEFINE_string(
   'film',
@@ -64,9 +64,9 @@ flags.DEFINE_string(
 flags.DEFINE_list(
   'recommend',
   [],
-  'export: settings with which pic-jax samples from these weights by default, '
-  'for instance temperature=0.8,guidance=0.1. The default keeps those of the '
-  'model.',
+  'export: settings that pic-jax uses with these weights by default, for '
+  'instance temperature=0.8,guidance=0.1. Without this flag, those of the '
+  'model are kept.',
 )
 flags.DEFINE_bool(
   'distributed',
@@ -119,11 +119,12 @@ def parse_flags(argv: list[str]) -> list[str]:
       text = ' '.join(str(text).split()) or type(error).__name__
       if "flag 'config." in text and flags.FLAGS['config'].value is None:
         text += ': to set a field of a config, also give --config=FILE.'
-      removed = earlier_versions.removed_flag(argv)
-      if not removed:
+      removed_text = earlier_versions.removed_flag(argv)
+      if not removed_text:
+        # Raises a clearer message if the field does not exist.
         for name in re.findall(r'^--?config\.([\w.]+)', '\n'.join(argv), re.M):
           config_check.check_path(name)
-      raise errors.UserError(removed or text) from None
+      raise errors.UserError(removed_text or text) from None
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""A PIC on CIFAR-10 that trains in two hours of one CPU core.
+"""A PIC on CIFAR-10 that trains in two hours on one CPU core.
 
   python main.py --config=configs/cifar10_medium.py --workdir=/tmp/medium
 

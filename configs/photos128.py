@@ -1,4 +1,4 @@
-"""The model `photos` v2 (until 3a80e5d): 128 pixels, chroma 16 x 16.
+"""The model `photos` v2 (until commit 3a80e5d): 128 pixels, chroma 16 x 16.
 
   python main.py --config=configs/photos128.py --workdir=/tmp/photos128 \\
     --config.data.data_dir=FOLDER \\
@@ -6,7 +6,7 @@
 
 It has a pretrained backbone, attention and hints. FOLDER holds photographs:
 photos128_train.npy and photos128_val.npy, both [N, 128, 128, 3] uint8, and
-tiny64.npy, [N, 64, 64, 3] uint8, whose last 2,000 are not used.
+tiny64.npy, [N, 64, 64, 3] uint8, whose last 2,000 images are not used.
 scripts/convert_efficientnet_lite0.py makes the weights of the backbone.
 
 The learning rates are constant; `cifar10_muon.py` says how to train a copy of

@@ -3,11 +3,11 @@
   python main.py --config=configs/photos256.py --workdir=/tmp/photos256 \\
     --config.data.data_dir=FOLDER
 
-FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, and the files of
-`photos128.py`, whose smaller photographs are enlarged. This config starts from
-the published `photos`, but `photos` itself started from the weights that
-`photos128.py` trained. `photos256_levels.py` then adds two finer levels. The
-card, pic_jax/pretrained/photos.md, has all commands.
+FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, and the files that
+`photos128.py` names; the smaller photographs in these are enlarged. This config
+starts from the published `photos`, but `photos` itself started from the weights
+that `photos128.py` trained. `photos256_levels.py` then adds two finer levels.
+The card, pic_jax/pretrained/photos.md, has all commands.
 """
 
 import ml_collections

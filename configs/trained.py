@@ -1,4 +1,4 @@
-"""The config of a trained model, some fields of which can then be overridden.
+"""The config of a trained model, with fields that can be overridden.
 
   python main.py --mode=sample --checkpoint=photos \\
     --config=configs/trained.py:photos --config.sampling.num_samples=8

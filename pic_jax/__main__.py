@@ -122,9 +122,9 @@ def _colorize(values: argparse.Namespace) -> int:
     hints=values.hints,
     shard=shards.parse(values.shard),
   )
-  found = folder_job.find(job)
+  found_files = folder_job.find(job)
   colorizer = colorize.Colorizer.load(values.model)
-  report = colorize_folder.run(job, found, colorizer)
+  report = colorize_folder.run(job, found_files, colorizer)
   terminal.say(_summary(report) or 'No photograph belongs to this shard.')
   if job.shard.file_tag:
     terminal.say(

@@ -77,18 +77,18 @@ def run(
   if params is None:
     lab = _random_images(config, 8)[1]
     params = parameters.initial(model, lab, config.training.seed)
-  on_device = jax.device_put(params)
+  device_params = jax.device_put(params)
   rows = [
-    row for size in batches for row in _batch_rows(config, on_device, size)
+    row for size in batches for row in _batch_rows(config, device_params, size)
   ]
   for size in canvases if model.has_decoder else ():
-    rows += _sample_rows(config, on_device, size)
+    rows += _sample_rows(config, device_params, size)
   return checkpoints.provenance() | {
     'system': platform.platform(),
     'device': jax.local_devices()[0].device_kind,
     'num_devices': jax.local_device_count(),
     'dtype': model.compute_dtype.name,
-    'num_parameters': sum(x.size for x in jax.tree.leaves(on_device)),
+    'num_parameters': sum(x.size for x in jax.tree.leaves(device_params)),
     'step': step,
     'config': config.to_dict(),
     'rows': rows,
@@ -98,7 +98,7 @@ def run(
 def _random_images(
   config: ml_collections.ConfigDict, count: int
 ) -> tuple[np.ndarray, pic.LabBatch]:
-  """Generates random images [count, H, W, 3] uint8, and splits them as well."""
+  """Generates random images [count, H, W, 3] uint8, also as a `LabBatch`."""
   size = config.data.image_size
   rng = np.random.default_rng(0)
   rgb = rng.integers(0, 256, (count, size, size, 3), np.uint8)
@@ -119,26 +119,27 @@ def _batch_rows(
     optimizer,
     train_step.Recipe(config.optimizer.ema_decay),
   )
-  count = jax.local_device_count()
-  batch = -(-batch // count) * count
+  num_devices = jax.local_device_count()
+  batch = -(-batch // num_devices) * num_devices
   rgb = devices.shard(_random_images(config, batch)[0])
-  args = rgb, devices.replicate(jax.random.key(0))
+  train_args = rgb, devices.replicate(jax.random.key(0))
   state = devices.replicate(train_step.create(params, optimizer))
-  step, costs = _compile(devices.pmap(step, donate_argnums=(0,)), state, *args)
+  step = devices.pmap(step, donate_argnums=(0,))
+  step, costs = _compile(step, state, *train_args)
 
   def call() -> Any:
     nonlocal state
-    state, parts = step(state, *args)
+    state, parts = step(state, *train_args)
     return parts
 
   # XLA counts the operations of one device.
-  costs['gflop'] *= count / batch
+  costs['gflop'] *= num_devices / batch
   yield _row('train', batch, np.median(measure([call]), 0)[0], costs=costs)
-  args = devices.replicate(params), rgb
+  score_args = devices.replicate(params), rgb
   score = likelihood.score_fn(run_config.build_model(config))
-  score, costs = _compile(score, *args)
-  costs['gflop'] *= count / batch
-  times = measure([lambda: score(*args)])
+  score, costs = _compile(score, *score_args)
+  costs['gflop'] *= num_devices / batch
+  times = measure([lambda: score(*score_args)])
   yield _row('eval', batch, np.median(times, 0)[0], costs=costs)
 
 
@@ -184,12 +185,12 @@ def _sample_rows(
     fill = functools.partial(sample.METHODS[method], model)
     fill, costs = compile_call(jax.jit(fill), params, cond)
     rounds = measure([fill, prepare, one_pass])
-    # With an accelerator, core seconds do not measure its work.
+    # Core seconds do not include the work of an accelerator.
     seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
     passes = np.median(seconds[:, 0] / seconds[:, 2])
     passes = passes if method == 'cached' else fill()[2]
     costs['decoder_passes'] = float(passes)
-    # XLA counts the body of a loop only once, so its count is of no use here.
+    # XLA counts the body of a loop only once, so the count is of no use here.
     costs['gflop'] = None
     costs['peak_mib'] = max(costs['peak_mib'], prepare_costs['peak_mib'])
     costs['compile_seconds'] += prepare_costs['compile_seconds']

@@ -105,9 +105,9 @@ def _show(values: Any, text: str, report: dict) -> None:
   if values.output:
     path = pathlib.Path(values.output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2) + '\n'
+    json_text = json.dumps(report, indent=2) + '\n'
     with errors.naming(path):
-      path.write_text(text, encoding='utf-8')
+      path.write_text(json_text, encoding='utf-8')
 
 
 def train(values: Any) -> None:
@@ -126,7 +126,7 @@ def train(values: Any) -> None:
 
 
 def evaluate(values: Any) -> None:
-  """Runs --mode=eval: scores the test split, and samples of it on request."""
+  """Runs --mode=eval: scores the test split and, on request, samples."""
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import (
     code_length,
@@ -272,7 +272,10 @@ def _make_prior(config: Any) -> Any:
 
 
 def describe(values: Any) -> None:
-  """Runs --mode=describe on a config, or on a checkpoint with checksums."""
+  """Runs --mode=describe on a config or a checkpoint.
+
+  For a checkpoint the report also has its step and checksums.
+  """
   from pic_jax.data import input_pipeline
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
@@ -297,7 +300,7 @@ def describe(values: Any) -> None:
 
 
 def benchmark(values: Any) -> None:
-  """Runs --mode=benchmark on a config with initial weights, or a checkpoint."""
+  """Runs --mode=benchmark on a checkpoint, or a config with initial weights."""
   from pic_jax import benchmark
 
   params, config, step = None, values.config, None

@@ -8,7 +8,7 @@
 The weights are a classifier of ImageNet-1k by the TensorFlow authors (in
 Google's TPU repository; Apache-2.0), converted for PyTorch by ML Illustrated
 (2020). The output contains the licence file of that package. The unpickler
-accepts only four names and creates only arrays, so the file cannot run code.
+accepts only four names and creates only arrays, so no code of the package runs.
 """
 
 import argparse
@@ -31,7 +31,13 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class Storage:
-  """Numbers of one or more tensors. The file has them after the pickles."""
+  """The numbers of one or more tensors, which follow the pickles in the file.
+
+  Attributes:
+    dtype: type of the numbers.
+    size: how many numbers there are.
+    values: their bytes; None until `read` has reached them.
+  """
 
   def __init__(self, dtype: np.dtype, size: int):
     self.dtype, self.size, self.values = dtype, size, None
@@ -48,13 +54,13 @@ class View:
   def array(self) -> np.ndarray:
     """Copies the tensor from its storage."""
     # numpy raises an error if an index is outside the buffer.
-    size = self.storage.dtype.itemsize
-    strides = [size * stride for stride in self.strides]
+    itemsize = self.storage.dtype.itemsize
+    strides = [itemsize * stride for stride in self.strides]
     view = np.ndarray(
       self.shape,
       self.storage.dtype,
       self.storage.values,
-      size * self.offset,
+      itemsize * self.offset,
       strides,
     )
     return np.ascontiguousarray(view)
@@ -76,7 +82,9 @@ class Reader(pickle.Unpickler):
 
   def find_class(self, module: str, name: str):
     if (module, name) not in self.NAMES:
-      raise ValueError(f'The pickle asks for {module}.{name}.')
+      raise ValueError(
+        f'The pickle asks for {module}.{name}, which is refused.'
+      )
     return self.NAMES[module, name]
 
   def persistent_load(self, pid: tuple) -> Storage:

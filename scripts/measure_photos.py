@@ -12,6 +12,18 @@ For each model, and each film of --films, the script prints scores, and their
 differences from those of the first model and film, paired by photograph. With
 --reference, it prints only feature distances of the pictures that `pic-jax`
 makes.
+
+The scores are, with errors and lengths in Lab units:
+
+  energy           energy score at all scales
+  best             ab error of the best sample
+  first_sample     ab error of the first sample
+  mean             ab error of the mean of all samples
+  sample_chroma    mean length of (a, b) in samples
+  original_chroma  mean length of (a, b) in originals
+  bits             bits/dim on the model's finest grid
+  bits_16          bits/dim on the model's coarsest grid
+  embedding        bits/dim of the embedding alone on the coarsest grid
 """
 
 import argparse
@@ -48,7 +60,7 @@ SETTINGS = {
 }
 
 
-class Row(NamedTuple):
+class Case(NamedTuple):
   """A model, its settings, and the film through which it sees photographs.
 
   Attributes:
@@ -62,7 +74,7 @@ class Row(NamedTuple):
   film: str
 
 
-def parse(text: str, film_name: str) -> Row:
+def parse(text: str, film_name: str) -> Case:
   """Parses a model with settings, 'MODEL;NAME=NUMBER;...'."""
   source, *assignments = text.split(';')
   pairs = (assignment.split('=') for assignment in assignments)
@@ -70,7 +82,7 @@ def parse(text: str, film_name: str) -> Row:
   unknown = set(given) - set(SETTINGS)
   if unknown:
     raise SystemExit(f'Settings are {", ".join(SETTINGS)}, got {unknown}.')
-  return Row(source, SETTINGS | given, film_name)
+  return Case(source, SETTINGS | given, film_name)
 
 
 def cells(x: jax.Array) -> jax.Array:
@@ -81,32 +93,32 @@ def cells(x: jax.Array) -> jax.Array:
   return maps.reshape(*lead, *maps.shape[1:])
 
 
-def guidance_of(row: Row) -> conditions.Guidance | None:
-  """Builds the guidance of a row, with the prior of its model if needed."""
-  strength = row.settings['guidance']
+def guidance_of(case: Case) -> conditions.Guidance | None:
+  """Builds the guidance of a case, with the prior of its model if needed."""
+  strength = case.settings['guidance']
   if not strength:
     return None
-  exponent = row.settings['prior_exponent']
+  exponent = case.settings['prior_exponent']
   if not exponent:
     return conditions.Guidance(strength)
-  prior = trained_model.load_prior(row.source)
+  prior = trained_model.load_prior(case.source)
   return conditions.Guidance(
     strength, prior=jnp.asarray(prior), prior_exponent=exponent
   )
 
 
-def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
-  """Computes the scores of a row.
+def measure(case: Case, photographs: np.ndarray, num_samples: int) -> dict:
+  """Computes the scores of a case.
 
   Args:
-    row: model and settings.
+    case: model, settings and film.
     photographs: [N, H, W, 3] uint8.
-    samples: number of samples of each photograph.
+    num_samples: number of samples of each photograph.
 
   Returns:
-    Scores [N], keyed by name.
+    Scores [N], keyed by name; see the module's docstring.
   """
-  params, config, _ = trained_model.load_trained(row.source)
+  params, config, _ = trained_model.load_trained(case.source)
   model = run_config.build_model(config)
   # A model with finer levels rounds its coarsest map several times, which costs
   # 0.03 bits/dim. For 'bits_16' and 'embedding', all maps are rounded once.
@@ -115,10 +127,10 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
   )
   size = config.data.image_size
   spec = conditions.SamplingSpec(
-    samples=samples,
-    temperature=row.settings['temperature'],
-    fine_temperature=row.settings['fine_temperature'],
-    guidance=guidance_of(row),
+    samples=num_samples,
+    temperature=case.settings['temperature'],
+    fine_temperature=case.settings['fine_temperature'],
+    guidance=guidance_of(case),
   )
 
   @jax.jit
@@ -126,13 +138,13 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
     params: dict, rgb: jax.Array, target: jax.Array, *, keys: jax.Array
   ) -> dict[str, jax.Array]:
     lab, coarse_lab = model.split_lab(rgb), coarse_model.split_lab(rgb)
-    if row.film != 'clean':
-      luminance = film.fixed_film(row.film, rgb, keys[0])
+    if case.film != 'clean':
+      luminance = film.fixed_film(case.film, rgb, keys[0])
       lab = model.with_luminance(lab, luminance)
       coarse_lab = coarse_model.with_luminance(coarse_lab, luminance)
     drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
     chroma = cells(color.chroma_from_network(drawn.chroma))
-    chroma = chroma * row.settings['saturation']
+    chroma = chroma * case.settings['saturation']
     errors = metrics.ab_rmse(chroma, target[:, None])
     likelihood = model.apply(
       {'params': params}, lab.luminance, lab.chroma, method='score'
@@ -143,7 +155,7 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
       coarse_lab.chroma,
       method='score',
     )
-    embedding = logistic_mixture.log_prob(
+    embedding_log_prob = logistic_mixture.log_prob(
       coarse_likelihood.embedding[..., : model.num_outputs],
       coarse_lab.luminance_small,
       coarse_lab.chroma,
@@ -159,7 +171,7 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
       'bits_16': logistic_mixture.bits_per_dim(
         coarse_likelihood.on_finest_grid()
       ),
-      'embedding': logistic_mixture.bits_per_dim(embedding),
+      'embedding': logistic_mixture.bits_per_dim(embedding_log_prob),
     }
 
   batch_scores = []
@@ -168,8 +180,9 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
     target = cells(color.rgb_to_lab(batch)[..., 1:])
     resized = np.stack([resizing.fit(x, size, 'crop') for x in batch])
     keys = sample.image_keys(0, jnp.arange(first, first + len(batch)))
-    found = scores(params, resized, target, keys=keys)
-    batch_scores.append(jax.device_get(found))
+    batch_scores.append(
+      jax.device_get(scores(params, resized, target, keys=keys))
+    )
   return {
     name: np.concatenate([x[name] for x in batch_scores])
     for name in batch_scores[0]
@@ -177,12 +190,12 @@ def measure(row: Row, photographs: np.ndarray, samples: int) -> dict:
 
 
 def distances(
-  row: Row, photographs: np.ndarray, reference: np.ndarray
+  case: Case, photographs: np.ndarray, reference: np.ndarray
 ) -> dict[str, dict[str, float]]:
   """Computes feature distances of photographs that `pic-jax` colours.
 
   Args:
-    row: model and settings.
+    case: model and settings; the film is not used.
     photographs: [N, H, W, 3] uint8.
     reference: [M, H, W, 3] uint8, other photographs.
 
@@ -191,15 +204,15 @@ def distances(
     'samples' (one of each photograph), 'floor' (the true chroma on the model's
     grid) and 'originals'.
   """
-  colorizer = colorize.Colorizer.load(row.source)
+  colorizer = colorize.Colorizer.load(case.source)
   sets = {'samples': [], 'floor': [], 'originals': list(photographs)}
   for seed, rgb in enumerate(photographs):
     network_input = colorizer.to_network_size(rgb)
-    sets['samples'] += list(colorizer(rgb, 1, seed, **row.settings))
+    sets['samples'] += list(colorizer(rgb, 1, seed, **case.settings))
     if network_input.chroma is not None:
       rows, columns = network_input.map_shape
-      true = network_input.chroma[:rows, :columns]
-      sets['floor'].append(colorizer.render(network_input, true)[0])
+      true_chroma = network_input.chroma[:rows, :columns]
+      sets['floor'].append(colorizer.render(network_input, true_chroma)[0])
   params = devices.fetch(colorizer.params)
   reference_features = feature_distance.features_of_all(params, reference)
   results = {}
@@ -246,19 +259,23 @@ def main() -> None:
     for text in values.models:
       results[text] = distances(parse(text, 'clean'), photographs, reference)
       print(text, json.dumps(results[text]), flush=True)
-    films = []
+    films = []  # no scores
   for text in values.models:
     for film_name in films:
-      row = parse(text, film_name)
-      found = measure(row, photographs, values.samples)
-      results[f'{text} {film_name}'] = {k: v.tolist() for k, v in found.items()}
-      baseline = found if baseline is None else baseline
-      lines = [f'{name} {_with_error(x)}' for name, x in found.items()]
+      scores = measure(parse(text, film_name), photographs, values.samples)
+      results[f'{text} {film_name}'] = {
+        name: x.tolist() for name, x in scores.items()
+      }
+      baseline = scores if baseline is None else baseline
+      lines = [f'{name} {_with_error(x)}' for name, x in scores.items()]
       for name in ('energy', 'best', 'bits_16', 'embedding'):
-        change = found[name] - baseline[name]
+        change = scores[name] - baseline[name]
         lines.append(f'{name} minus baseline {_with_error(change)}')
-      change = found['energy'].mean() / baseline['energy'].mean() - 1.0
-      print(f'{text} {film_name}: energy {100 * change:+.1f} % of the baseline')
+      ratio = scores['energy'].mean() / baseline['energy'].mean()
+      print(
+        f'{text} {film_name}: energy {100 * (ratio - 1.0):+.1f} % relative to '
+        'the baseline'
+      )
       print('  ' + '\n  '.join(lines), flush=True)
   if values.out:
     values.out.write_text(json.dumps(results))

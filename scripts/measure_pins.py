@@ -2,16 +2,17 @@
 
   python scripts/measure_pins.py photos256_val.npy photos/ [--objects others]
 
-Each of nine objects is coloured in eight versions, with one pin and with two.
+Each object is coloured in eight versions, with one pin and with two.
 Photographs come from arrays [N, H, W, 3] and from folders. An object whose
 photograph is missing is skipped. The objects, and the colours and positions of
-the pins, were chosen before any photograph was coloured. Settings were chosen
-on the objects `others` and are reported on `nine`.
+the pins, were chosen before any photograph was coloured. The settings of
+`pic-jax` were chosen with the objects `others`. Published scores are those of
+the objects `nine`.
 
 Two scores are printed. "Taken" is the share of an object's pixels whose (a, b)
-are within 20 Lab units of the pin's colour, limited to the gamut at the pixel's
-luminance. "Spill" is the mean decrease of the distance to that colour outside
-the object, compared with the same version without pins.
+are within 20 Lab units of the pin's colour. That colour is first limited to the
+gamut at the pixel's luminance. "Spill" is the mean decrease of the distance to
+that colour outside the object, compared with the same version without pins.
 """
 
 import argparse
@@ -32,9 +33,8 @@ from pic_jax.images import color  # noqa: E402
 NUM_VERSIONS = 8
 NEAR = 20.0  # distance in (a, b) within which a pixel is taken, Lab units
 FAILED = 0.3  # a version fails if a smaller share of its object is taken
-UNITS = (
-  256  # coordinates of pins and outlines are 256ths of a photograph's side
-)
+# Coordinates of pins and outlines are in 256ths of a photograph's side.
+UNITS = 256
 
 
 class Object(NamedTuple):
@@ -48,8 +48,9 @@ class Object(NamedTuple):
     colour: colour of the pins, '#rrggbb'.
     pins: positions (x, y) of two pins on the object.
     outlines: polygons of points (x, y) that cover the object.
-    around: polygons of parts that may or may not belong to the object. They
-      count neither as the object nor as outside.
+    around: polygons of parts that may or may not belong to the object. Their
+      pixels that `outlines` do not cover count neither as the object nor as
+      outside.
   """
 
   name: str
@@ -236,19 +237,30 @@ def measure(
 
 
 def measure_object(
-  colorizer: colorize.Colorizer, thing: Object, rgb: np.ndarray, *, size: str
+  colorizer: colorize.Colorizer,
+  thing: Object,
+  rgb: np.ndarray,
+  *,
+  pin_size: str,
 ) -> tuple[list[Score], np.ndarray]:
   """Colours an object's photograph with no pin, one and two, and scores it.
 
+  Args:
+    colorizer: the model.
+    thing: the object.
+    rgb: [H, W, 3] uint8, the photograph.
+    pin_size: 'S', 'M' or 'L'; '' for the default.
+
   Returns:
-    The scores with one pin and with two, and a sheet of all versions, uint8.
+    The scores with one pin and with two, and a sheet of all versions, uint8,
+    with a row for each number of pins.
   """
   height, width = rgb.shape[:2]
   mask = mask_of(thing.outlines, (height, width))
   outside = ~(mask | mask_of(thing.around, (height, width)))
   colour = tuple(bytes.fromhex(thing.colour[1:]))
   pins = [
-    (x * width / UNITS, y * height / UNITS, colour, *filter(None, [size]))
+    (x * width / UNITS, y * height / UNITS, colour, *filter(None, [pin_size]))
     for x, y in thing.pins
   ]
   pictures = [
@@ -289,20 +301,20 @@ def main() -> None:
   parser.add_argument('--sheets', type=pathlib.Path, help='folder for pictures')
   options = parser.parse_args()
   colorizer = colorize.Colorizer.load(options.model)
-  found = []
+  all_scores = []
   for thing in NINE if options.objects == 'nine' else OTHERS:
     rgb = find(thing, options.sources)
     if rgb is None:
       print(f'{thing.name}: skipped, {thing.source or thing.item} is missing.')
       continue
-    scores, sheet = measure_object(colorizer, thing, rgb, size=options.size)
-    found.append(scores)
+    scores, sheet = measure_object(colorizer, thing, rgb, pin_size=options.size)
+    all_scores.append(scores)
     for count, score in enumerate(scores, 1):
       print(f'{thing.name:9} {count} pin: {text([score])}', flush=True)
     if options.sheets:
       options.sheets.mkdir(parents=True, exist_ok=True)
       Image.fromarray(sheet).save(options.sheets / f'{thing.name}.png')
-  for count, scores in enumerate(zip(*found, strict=True), 1):
+  for count, scores in enumerate(zip(*all_scores, strict=True), 1):
     print(f'all       {count} pin: {text(list(scores))}')
 
 

@@ -2,10 +2,11 @@
 
   python scripts/time_app.py [PHOTOGRAPH]
 
-It measures the time from dropping a photograph on the page to the first
-version, with a server that has just started and with one in use, and the time
-from a pin to the first version that has it. The compilation cache is warm. Then
-it colours 100 photographs of 100 sizes, and prints the memory of the server.
+It drops a photograph on the page, first when the server has just started and
+again when it is in use, and then pins a colour. After each of these steps it
+measures the time until the first and the fourth version. The compilation cache
+is warm. Then it colours 100 photographs of 100 sizes, and prints the memory of
+the server.
 """
 
 import http.client
@@ -52,9 +53,9 @@ def pin(page: browser.Page) -> tuple[float, float]:
   return first, time.perf_counter() - start
 
 
-def report(what: str, times: tuple[float, float]) -> None:
+def report(label: str, times: tuple[float, float]) -> None:
   """Prints a line with the times of the first and the fourth version."""
-  print(f'{what}: first version {times[0]:.2f} s, fourth {times[1]:.2f} s')
+  print(f'{label}: first version {times[0]:.2f} s, fourth {times[1]:.2f} s')
 
 
 def resident(pid: int) -> float:
@@ -65,8 +66,8 @@ def resident(pid: int) -> float:
 
 def ask(address: str, path: str, body: bytes | dict) -> bytes:
   """Sends a POST request, as the page does, and returns the response."""
-  where = urllib.parse.urlsplit(address)
-  connection = http.client.HTTPConnection(where.hostname, where.port, 120)
+  url = urllib.parse.urlsplit(address)
+  connection = http.client.HTTPConnection(url.hostname, url.port, 120)
   data = body if isinstance(body, bytes) else json.dumps(body)
   connection.request('POST', path, data)
   response = connection.getresponse()
@@ -91,12 +92,12 @@ def colour(address: str, index: int) -> None:
   Image.fromarray(small).resize((width, height)).save(file, 'JPEG')
   photo = json.loads(ask(address, '/photographs', file.getvalue()))
   plain = {'seed': 0, 'temperature': 1.0, 'pins': []}
-  recipes = [plain | {'sample': index} for index in range(2)]
+  recipes = [plain | {'sample': sample} for sample in range(2)]
   ask(address, f'/photographs/{photo["id"]}/draw', {'recipes': recipes})
   neutral = {'saturation': 1.0, 'warmth': 0.0, 'tint': 0.0, 'strength': 1.0}
-  asked = {'recipes': recipes[:1], 'adjustments': neutral, 'beside': False}
-  asked |= {'format': 'jpg'}
-  ask(address, f'/photographs/{photo["id"]}/save', asked)
+  request = {'recipes': recipes[:1], 'adjustments': neutral, 'beside': False}
+  request |= {'format': 'jpg'}
+  ask(address, f'/photographs/{photo["id"]}/save', request)
 
 
 def wait_until_ready(log: IO) -> None:
@@ -134,9 +135,9 @@ def main() -> None:
       if index in (0, 9, 19, 49, 99):
         log.seek(0)
         print(
-          f'{index + 1} photographs: {resident(pid):.0f} MB, '
+          f'{index + 1} photographs: {resident(pid):.0f} MiB, '
           f'{log.read().count("Finished XLA compilation")} compilations, '
-          f'the last one {time.perf_counter() - start:.2f} s'
+          f'the last photograph took {time.perf_counter() - start:.2f} s'
         )
 
 

@@ -43,15 +43,15 @@ def check_same(
   if saved is None:
     return (
       f'{workdir} does not say which images it was trained on, because an '
-      'earlier version wrote it. Resuming with the '
+      'earlier version of pic_jax wrote it. Resuming with the '
       f'{found["num_images"]:,} images found now.'
     )
   if saved['sha256'] == found['sha256']:
     return ''
-  counts = saved['num_images'], found['num_images']
-  difference = f'{counts[0]:,} images then, {counts[1]:,} now'
-  if counts[0] == counts[1]:
-    difference = f'{counts[0]:,} images, but names or sizes differ'
+  num_then, num_now = saved['num_images'], found['num_images']
+  difference = f'{num_then:,} images then, {num_now:,} now'
+  if num_then == num_now:
+    difference = f'{num_now:,} images, but names or sizes differ'
   raise errors.UserError(
     f'{workdir} was trained on other images ({difference}). Restore them; or '
     'start another --workdir from these weights with '

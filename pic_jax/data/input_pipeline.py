@@ -80,7 +80,7 @@ def _decoded(
   tolerant = unreadable.Tolerant(
     source,
     unreadable.limit(config.max_unreadable, len(source), is_training),
-    'The next one takes its place' if is_training else 'It is left out',
+    'Another image takes its place' if is_training else 'It is left out',
   )
   if len(source) * config.image_size**2 * 3 > MEMORY_LIMIT_BYTES:
     return tolerant
@@ -113,20 +113,21 @@ def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
   Raises:
     UserError: see `open_images`.
   """
-  rows = [(1.0, config.name, config.data_dir, config.train_split)]
-  rows += [tuple(row) for row in config.mixture]
-  parts, listing = [], []
-  for _, name, data_dir, split, *_ in rows:
-    part = config.copy_and_resolve_references()
-    part.name, part.data_dir = name, data_dir or config.data_dir
-    source = open_images(part, split)
-    listing.append(source.listing())
-    parts.append(_decoded(part, source, split, is_training=True))
+  rows = [(config.name, config.data_dir, config.train_split)]
+  rows += [tuple(row[1:4]) for row in config.mixture]
+  parts, listings = [], []
+  for name, data_dir, split in rows:
+    part_config = config.copy_and_resolve_references()
+    part_config.name = name
+    part_config.data_dir = data_dir or config.data_dir
+    source = open_images(part_config, split)
+    listings.append(source.listing())
+    parts.append(_decoded(part_config, source, split, is_training=True))
   images = parts[0]
   if config.mixture:
     shares = [share for share, *_ in config.mixture]
     images = sources.Mixture(parts, (1.0 - sum(shares), *shares))
-  return TrainingImages(images, fingerprints.of_listing(listing, len(images)))
+  return TrainingImages(images, fingerprints.of_listing(listings, len(images)))
 
 
 def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
@@ -160,8 +161,8 @@ def _gather(
 
   Returns:
     A function of (step, first row, (codes, crops)) that returns images
-    [B, H, W, 3] uint8. A code [B] is 2 * index + flip. A crop [B, 3] is the
-    share of the side, and the top and left of the corner; see `_crop`.
+    [B, H, W, 3] uint8. The codes [B] are 2 * index + flip. The crops [B, 3]
+    are the share of the side, and the top and left of the corner; see `_crop`.
   """
 
   def gather(
@@ -194,8 +195,8 @@ class _Joined:
     return min(len(part) for part in self._parts)
 
   def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
-    rows = [part[step] for part in self._parts]
-    return tuple(np.concatenate(x) for x in zip(*rows, strict=True))
+    batches = [part[step] for part in self._parts]
+    return tuple(np.concatenate(x) for x in zip(*batches, strict=True))
 
 
 def _batches(

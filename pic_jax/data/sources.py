@@ -65,17 +65,17 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
   Hidden files and subfolders are left out.
   """
-  found = []
-  for here, subfolders, names in os.walk(folder):
+  files = []
+  for parent, subfolders, names in os.walk(folder):
     # Jupyter, photo managers and trash cans keep copies in hidden folders.
     subfolders[:] = [name for name in subfolders if not name.startswith('.')]
-    found += [
-      pathlib.Path(here, name)
+    files += [
+      pathlib.Path(parent, name)
       for name in names
       if os.path.splitext(name)[1].lower() in image_files.SUFFIXES
       and not name.startswith('.')
     ]
-  return sorted(found)
+  return sorted(files)
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
@@ -98,7 +98,7 @@ def _load(path: pathlib.Path) -> np.ndarray:
 
 
 def _sizes(files: list[pathlib.Path], folder: pathlib.Path) -> list[str]:
-  """Lists the files as 'path size'; paths are relative to a folder."""
+  """Lists files as 'path size': paths are relative, sizes are in bytes."""
   return [
     f'{path.relative_to(folder).as_posix()} {path.stat().st_size}'
     for path in files
@@ -114,22 +114,22 @@ class TfdsSource:
     import tensorflow_datasets as tfds
 
     name, data_dir = config.name, config.data_dir or None
-    prepare = f'tfds build {name} --file_format=array_record'
+    command = f'tfds build {name} --file_format=array_record'
     if data_dir:
-      prepare += f' --data_dir={data_dir}'
+      command += f' --data_dir={data_dir}'
     try:
-      # Its type allows for a tree of sources, which several splits would give.
+      # `Any`, because for several splits this would be a tree of sources.
       self._source: Any = tfds.data_source(
         name, split=split, data_dir=data_dir, download=False
       )
     except Exception as error:
-      reason = str(error).strip().splitlines() or ['']
+      reason, *_ = str(error).strip().splitlines() or ['']
       default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
       folder = data_dir or default
       raise errors.UserError(
         f'Data set {name!r}, split {split!r}, is not ready in {folder} '
-        f'({reason[0][:120]}). Prepare it once with: pip install '
-        f'tensorflow-cpu && {prepare}'
+        f'({reason[:120]}). Prepare it once with: pip install '
+        f'tensorflow-cpu && {command}'
       ) from None
     self._size, self._resize = config.image_size, config.resize
     self._name = f'{name} {split}'
@@ -179,6 +179,7 @@ class FolderSource:
     self.files = files[parse_split(split, len(files))[1]]
     if not self.files:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
+    # A slice such as 'train[:90%]' cannot be meant as the name of a subfolder.
     if split == name != 'all' and folder.name != name:
       terminal.say(
         f'{config.data_dir} has no folder {name!r}, so this split is all of '
@@ -202,8 +203,8 @@ class FolderSource:
 class ArraySource:
   """Images in a file NAME.npy, which holds an array [N, H, W, 3] uint8.
 
-  The split 'NAME' or 'NAME[a:b]' gives the name of the file in the folder. The
-  file stays on disk, and images are read when they are used.
+  The split is 'NAME' or 'NAME[a:b]', and the file is in `data.data_dir`. It
+  stays on disk, and images are read when they are used.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):

@@ -87,7 +87,7 @@ class Tolerant:
 
     Returns:
       The array [N, size, size, 3] uint8 if all pictures are readable; else this
-      object, which has them in memory.
+      object, which then keeps the readable ones in memory.
     """
     images = np.zeros((len(self), size, size, 3), np.uint8)
     for index in range(len(self)):

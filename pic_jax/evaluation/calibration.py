@@ -16,7 +16,7 @@ NUM_BINS = 20
 def transform(
   theta: jax.Array, luminance: jax.Array, chroma: jax.Array, *, noise: jax.Array
 ) -> jax.Array:
-  """Computes the randomised PIT of a and the randomised PIT of b given a.
+  """Computes the randomised PITs of channel a, and of channel b given a.
 
   The PIT of a discrete value x is F(x-) + v pmf(x). Here F(x-) is the cdf just
   below x, and v is uniform noise (Czado et al. 2009, sec. 2). The weights of
@@ -53,7 +53,8 @@ def transform(
     upper = jnp.where(is_highest, 1.0, jax.nn.sigmoid((centred + 0.5) / scales))
     cdf = lower + noise[..., channel, None] * (upper - lower)
     transforms.append((jax.nn.softmax(log_weights) * cdf).sum(-1))
-    # Added in the log domain, because p_k(a) underflows far in the tails.
+    # The posterior weights are computed in the log domain, because p_k(a)
+    # underflows far in the tails.
     log_weights = log_weights + logistic_mixture.log_mass(
       value, means[channel], log_scales
     )

@@ -1,4 +1,4 @@
-"""Coding of chroma, to check that its length is what the likelihood predicts.
+"""Coding of chroma, to check that codes are as long as the likelihood predicts.
 
 A range coder (Rissanen & Langdon 1981) codes the chroma of images with the
 model's exact conditional probabilities, and decodes it again. This proves that
@@ -103,7 +103,7 @@ def measure(
   coder = Coder(model)
   report = likelihood.evaluate(config, params, source, num_images=num_images)
   count = report['num_images']
-  predicted = report['bits_per_image'] * count / 8
+  predicted_bytes = report['bits_per_image'] * count / 8
   params = jax.device_put(devices.fetch(params))
   code_bytes = num_exact = 0
   for rgb, indices, mask in input_pipeline.eval_batches(
@@ -121,7 +121,7 @@ def measure(
   return {
     'num_coded_images': count,
     'code_bytes': code_bytes,
-    'likelihood_bytes': predicted,
+    'likelihood_bytes': predicted_bytes,
     'num_decoded_exactly': num_exact,
   }
 
@@ -170,10 +170,12 @@ class Coder:
       else:
         level, index = position
         symbols = level_symbols[level - 1][..., index]
-      rows = table[mask].reshape(-1, table.shape[-1])
-      for symbol, row in zip(symbols[mask].ravel(), rows, strict=True):
-        model = self._stream.model.Categorical(row, perfect=False)
-        encoder.encode(int(symbol), model)
+      distributions = table[mask].reshape(-1, table.shape[-1])
+      for symbol, probs in zip(
+        symbols[mask].ravel(), distributions, strict=True
+      ):
+        categorical = self._stream.model.Categorical(probs, perfect=False)
+        encoder.encode(int(symbol), categorical)
       return symbols
 
     self._run(put, params, *grey)
@@ -200,10 +202,10 @@ class Coder:
 
     def get(table: np.ndarray, _: tuple[int, ...]) -> np.ndarray:
       symbols = np.zeros(table.shape[:-1], np.int32)
-      rows = table[mask].reshape(-1, table.shape[-1])
+      distributions = table[mask].reshape(-1, table.shape[-1])
       decoded = [
-        decoder.decode(self._stream.model.Categorical(row, perfect=False))
-        for row in rows
+        decoder.decode(self._stream.model.Categorical(probs, perfect=False))
+        for probs in distributions
       ]
       symbols[mask] = np.reshape(decoded, symbols[mask].shape)
       return symbols
@@ -218,7 +220,7 @@ class Coder:
     return self._symbol_fn(np.asarray(table), tuple(int(x) for x in position))
 
   def _ask(self, table: jax.Array, *position: jax.Array | int) -> jax.Array:
-    """Asks the host for symbols [N, ...] of probabilities [N, ..., S]."""
+    """Asks the host for symbols [N, ...] with probabilities [N, ..., S]."""
     shape = jax.ShapeDtypeStruct(table.shape[:-1], jnp.int32)
     # `ordered`, because all symbols are in one stream.
     return io_callback(self._ask_on_host, shape, table, *position, ordered=True)
@@ -229,7 +231,7 @@ class Coder:
     luminance: jax.Array,
     luminance_small: jax.Array,
   ) -> jax.Array:
-    """Visits the pixels in order and asks the host for the symbol of each.
+    """Visits the pixels in order and asks the host for their symbols.
 
     Returns:
       Chroma [B, h, w, 2] that the symbols stand for, in network units.
@@ -241,11 +243,12 @@ class Coder:
       theta: jax.Array, row: jax.Array, col: jax.Array
     ) -> tuple[jax.Array, None]:
       mixture = logistic_mixture.unpack(theta)
-      luminance = luminance_small[:, row, col]
-      log_weights, chroma = mixture.logits, [jnp.zeros_like(luminance)]
+      pixel_luminance = luminance_small[:, row, col]
+      # The means of a do not depend on these zeros, which are not returned.
+      log_weights, chroma = mixture.logits, [jnp.zeros_like(pixel_luminance)]
       for channel in range(2):
         means = logistic_mixture.conditional_means(
-          mixture, luminance, chroma[-1]
+          mixture, pixel_luminance, chroma[-1]
         )[channel]
         log_scales = mixture.log_scales[:, channel]
         table = probabilities(log_weights, means, log_scales)
@@ -276,6 +279,6 @@ def to_text(report: dict[str, Any]) -> str:
   """Formats the report as one line."""
   return (
     f'{report["num_coded_images"]} images coded in {report["code_bytes"]:,} '
-    f'bytes, {report["likelihood_bytes"]:,.1f} by the likelihood; '
+    f'bytes, {report["likelihood_bytes"]:,.1f} predicted by the likelihood; '
     f'{report["num_decoded_exactly"]} decoded exactly'
   )

@@ -59,30 +59,30 @@ def features(params: parameters.Params, rgb: jax.Array) -> dict[str, jax.Array]:
 
 def features_of_all(
   params: parameters.Params,
-  pictures: Sequence[np.ndarray],
+  images: Sequence[np.ndarray],
   batch_size: int = 16,
 ) -> dict[str, np.ndarray]:
   """Computes the features of many pictures of one size, batch by batch.
 
   Args:
     params: parameters of a `PIC` with a backbone.
-    pictures: N pictures [H, W, 3] uint8.
+    images: N pictures [H, W, 3] uint8.
     batch_size: number of pictures in a batch.
 
   Returns:
     Dict of arrays [N, ...] with the same keys as in `features`.
   """
   features_fn: Callable = jax.jit(features)
-  rows = []
-  for first in range(0, len(pictures), batch_size):
-    indices = range(first, min(first + batch_size, len(pictures)))
-    batch = np.stack([pictures[index] for index in indices])
+  results = []
+  for first in range(0, len(images), batch_size):
+    indices = range(first, min(first + batch_size, len(images)))
+    batch = np.stack([images[index] for index in indices])
     # The last batch is padded, so all batches use one compiled program.
     padding = batch_size - len(batch)
     padded = np.pad(batch, ((0, padding), (0, 0), (0, 0), (0, 0)))
-    found = features_fn(params, padded)
-    rows.append({k: np.asarray(v)[: len(batch)] for k, v in found.items()})
-  return {name: np.concatenate([row[name] for row in rows]) for name in PARTS}
+    result = features_fn(params, padded)
+    results.append({k: np.asarray(v)[: len(batch)] for k, v in result.items()})
+  return {part: np.concatenate([x[part] for x in results]) for part in PARTS}
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -98,18 +98,18 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
   return (x @ y.T / x.shape[1] + 1.0) ** 3
 
 
-def distance(pictures: np.ndarray, reference: np.ndarray) -> float:
+def distance(values: np.ndarray, reference: np.ndarray) -> float:
   """Computes the unbiased squared maximum mean discrepancy, times `SCALE`.
 
   Every feature is first divided by its standard deviation over the reference.
 
   Args:
-    pictures: [N, F], features of the pictures; N > 1.
+    values: [N, F], features of the pictures; N > 1.
     reference: [M, F], features of other, real photographs; M > 1.
   """
   mean, deviation = reference.mean(0), reference.std(0) + 1e-6
   x, y = (
-    (z.astype(np.float64) - mean) / deviation for z in (pictures, reference)
+    (z.astype(np.float64) - mean) / deviation for z in (values, reference)
   )
 
   def mean_of_pairs(z: np.ndarray) -> float:
@@ -178,7 +178,7 @@ def measure(
   *,
   num_images: int,
 ) -> dict[str, Any]:
-  """Measures one sample of each of the first images of a source.
+  """Draws one sample of each of the first images and measures all `SETS`.
 
   The reference is `NUM_REFERENCE` photographs of `data.train_split`. Chroma is
   interpolated linearly, as in --mode=sample.
@@ -204,7 +204,7 @@ def measure(
   features_fn = devices.pmap(
     functools.partial(_features_of_sets, model=model, seed=seed)
   )
-  found = likelihood.score_images(
+  features_of_sets = likelihood.score_images(
     lambda *batch: features_fn(params, *devices.shard(batch)),
     source,
     config.sampling.batch_size,
@@ -213,11 +213,12 @@ def measure(
   reference = features_of_all(
     jax.device_put(devices.fetch(params)), [training[index] for index in chosen]
   )
-  report: dict[str, Any] = {'num_feature_images': len(found['originals_taps'])}
+  count = len(features_of_sets['originals_taps'])
+  report: dict[str, Any] = {'num_feature_images': count}
   for name in SETS:
     for part in PARTS:
       report[f'{name}_distance_{part}'] = distance(
-        found[f'{name}_{part}'], reference[part]
+        features_of_sets[f'{name}_{part}'], reference[part]
       )
   return report
 

@@ -62,9 +62,9 @@ def draw_and_score(
   draw_fn = devices.pmap(
     functools.partial(_draw, model=model, sampling=config.sampling)
   )
-  chosen = np.stack([source[index] for index in indices])
+  images = np.stack([source[index] for index in indices])
   for rgb, positions, mask in input_pipeline.eval_batches(
-    chosen, devices.round_up(config.sampling.batch_size)
+    images, devices.round_up(config.sampling.batch_size)
   ):
     source_indices = np.asarray(indices)[positions]
     inputs = draw_fn(params, *devices.shard((rgb, source_indices)))
@@ -164,14 +164,13 @@ def pictures_of_other_methods(
   photograph is left out, and its name is printed on stderr.
 
   Args:
-    config: config with the data and sampling sections; `data.name` must be
-      'folder'.
+    config: config with the data and sampling sections.
     folders: paths of the methods' folders.
 
   Returns:
     Pictures [F, H, W, 3] uint8 of the F folders, keyed by the index of the
     photograph. They are cropped and scaled like the photographs. There are at
-    most `sampling.num_images` entries.
+    most `sampling.num_images` entries; -1 for no limit.
 
   Raises:
     UserError: if a folder does not exist, `data.name` is not 'folder', or no
@@ -180,8 +179,8 @@ def pictures_of_other_methods(
   if not folders:
     return {}
   problem = errors.UserError(
-    '--compare_with needs `data.name=folder`, a folder of photographs as data, '
-    f'got {config.data.name!r}.'
+    '--compare_with needs data from a folder of photographs, '
+    f'`data.name=folder`, got {config.data.name!r}.'
   )
   if config.data.name != 'folder':
     raise problem
@@ -189,31 +188,32 @@ def pictures_of_other_methods(
   if not isinstance(source, sources.FolderSource):
     raise problem
   files = {}
-  for name in folders:
-    if not os.path.isdir(name):
-      raise errors.UserError(f'--compare_with: {name} is not a folder.')
-    paths = sorted(pathlib.Path(name).iterdir(), reverse=True)
-    files[name] = {path.stem: path for path in paths}
-    files[name] |= {path.name: path for path in paths}
-  found = {}
+  for folder in folders:
+    if not os.path.isdir(folder):
+      raise errors.UserError(f'--compare_with: {folder} is not a folder.')
+    # In reverse order, so of several files with one stem the first one is kept.
+    paths = sorted(pathlib.Path(folder).iterdir(), reverse=True)
+    files[folder] = {path.stem: path for path in paths}
+    files[folder] |= {path.name: path for path in paths}
+  others = {}
   for index, photograph in enumerate(source.files):
-    if len(found) == config.sampling.num_images:
+    if len(others) == config.sampling.num_images:
       break
     try:
-      others = [_picture_of(photograph, *item) for item in files.items()]
+      images = [_picture_of(photograph, *item) for item in files.items()]
     except errors.RunError as error:
       terminal.say(f'left out: {error}')
       continue
     size, method = config.data.image_size, config.data.resize
-    found[index] = np.stack(
-      [resizing.fit(picture, size, method) for picture in others]
+    others[index] = np.stack(
+      [resizing.fit(image, size, method) for image in images]
     )
-  if not found:
+  if not others:
     raise errors.UserError(
       f'No photograph of {config.data.data_dir} has a picture in each of '
       f'{", ".join(folders)}.'
     )
-  return found
+  return others
 
 
 def _picture_of(
@@ -235,5 +235,5 @@ def _picture_of(
       return image_files.load_image(files[candidate])
   raise errors.RunError(
     f'{errors.in_one_line(folder)} has no picture of '
-    f'{errors.in_one_line(name)}. Its name should be {stem}.* or {stem}.0.*.'
+    f'{errors.in_one_line(name)}. Name the picture {stem}.* or {stem}.0.*.'
   )

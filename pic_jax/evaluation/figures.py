@@ -15,7 +15,8 @@ from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.saved import run_config
 
-# Number of images from which each row of a figure of extremes is selected.
+# A figure of extremes selects its rows from a pool of images. This is the size
+# of the pool, divided by the number of rows.
 POOL_PER_ROW = 8
 
 FigureInputs = figure_inputs.FigureInputs
@@ -123,14 +124,14 @@ def make_all(
   *,
   compare_with: str = '',
 ) -> Iterator[pathlib.Path]:
-  """Writes all figures that are possible for the models, and names the others.
+  """Writes all figures that the models allow, and says why others are missing.
 
   Args:
-    names: names of the models, as --checkpoint gives them. Workdirs have a
-      learning curve.
+    names: names of the models, as --checkpoint gives them. Only workdirs have
+      a learning curve.
     trained: one model for figures 1, 3 to 6 and 8, or several for figure 7. The
-      config of the first model determines the images: it has
-      `sampling.num_images` rows of `sampling.num_samples` samples, and
+      config of the first model determines what a figure shows:
+      `sampling.num_images` rows of `sampling.num_samples` samples, where
       `sampling.seed` selects images and samples.
     folder: folder of the PNG files.
     compare_with: folders of other methods' pictures for figure 8, separated by

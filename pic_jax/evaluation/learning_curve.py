@@ -21,7 +21,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
 
   Returns:
     The validation bits/dim by the exact rule, keyed by the number of images
-    trained on until then.
+    that the run had trained on.
 
   Raises:
     UserError: if `run` is not the workdir of a training run, or its log has no
@@ -35,6 +35,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
     raise errors.UserError(
       f'{run} is not the workdir of a training run.'
     ) from None
+  # `batch_sizes` has each batch size, keyed by the last step that used it.
   scores, batch_sizes, has_loss = {}, {}, False
   for line in lines:
     try:
@@ -50,9 +51,9 @@ def read(run: pathlib.Path) -> dict[int, float]:
     if BATCH_SIZE_KEY in changes:
       # The run resumed from `step`, so changes that were logged at this step or
       # a later one belong to abandoned work.
-      step, (previous, _) = record['step'], changes[BATCH_SIZE_KEY]
+      step, (old_size, _) = record['step'], changes[BATCH_SIZE_KEY]
       batch_sizes = {last: x for last, x in batch_sizes.items() if last < step}
-      batch_sizes[step] = previous
+      batch_sizes[step] = old_size
   if has_loss:
     raise errors.UserError(
       f'{run} has no bits/dim: `model.head={config.model.head}` has no '
@@ -76,11 +77,11 @@ def _num_images(step: int, batch_sizes: dict[float, int]) -> int:
     step: number of the step.
     batch_sizes: each batch size, keyed by the last step that used it.
   """
-  total = previous = 0
+  total = begin = 0
   for last, batch_size in batch_sizes.items():
-    end = int(min(step, last))  # the last one is infinite
-    total += batch_size * max(0, end - previous)
-    previous = end
+    end = int(min(step, last))  # the last key is infinite
+    total += batch_size * max(0, end - begin)
+    begin = end
   return total
 
 

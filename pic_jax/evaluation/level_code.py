@@ -21,8 +21,8 @@ from pic_jax.model import (
 )
 
 # Function of the probabilities [B, h, w, S] of symbols, their level (1 is the
-# first finer one) and their index in a cell (0..7). It returns the symbols
-# [B, h, w] int32.
+# coarsest of the finer levels) and their index in a cell (0..7). It returns the
+# symbols [B, h, w] int32.
 AskFn = Callable[..., jax.Array]
 
 
@@ -147,7 +147,7 @@ def walk(
     )
 
     def ask(first_index: int, level: int = level) -> Callable:
-      return lambda rows, channel: ask_fn(rows, level, first_index + channel)
+      return lambda probs, channel: ask_fn(probs, level, first_index + channel)
 
     context = apply_fn(
       luminance,

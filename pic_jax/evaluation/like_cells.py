@@ -1,9 +1,9 @@
-"""Score for failures as in figure 5, where similar parts have other colours.
+"""Score for failures as in figure 5, where like parts differ in colour.
 
 In the paper's failures, two parts of one object have different colours. This
-file finds pairs of distant cells that have the same colour and luminance
-texture in the original. It needs no model for this. In a sample, the two cells
-of such a pair should also have the same colour.
+file finds pairs of distant cells that have the same colour and the same texture
+of luminance in the original. It needs no model for this. In a sample, the two
+cells of such a pair should also have the same colour.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 PATCH = 5  # side of the luminance patch around a cell, in cells
 MIN_CORRELATION = 0.9  # correlation of the two luminance patches
 MIN_DISTANCE = 6.0  # distance between the two cells, in cells
-MIN_CHROMA = 10.0  # length of (a, b) of either cell in the original, Lab units
+MIN_CHROMA = 10.0  # length of (a, b) of each cell in the original, Lab units
 MAX_DIFFERENCE = 4.0  # distance in (a, b) in the original, Lab units
 
 
@@ -82,7 +82,7 @@ def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
 def excess(
   luminance: jax.Array, original: jax.Array, samples: jax.Array
 ) -> jax.Array:
-  """Computes how much farther apart the cells of a pair are in samples.
+  """Computes how much more the colours of a pair differ in samples.
 
   Args:
     luminance: [B, h, w, 1], luminance of the cells in network units.

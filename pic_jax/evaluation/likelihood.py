@@ -49,11 +49,11 @@ def score_images(
     pending.append(score_fn(rgb, indices))
     masks.append(mask)
   batches = [devices.unshard(batch) for batch in pending]
-  mask = devices.gather(np.stack(masks, 1)).T  # [batches, B]
+  all_masks = devices.gather(np.stack(masks, 1)).T  # [batches, B]
   scores = {}
   for name in batches[0]:
     values = devices.gather(np.stack([batch[name] for batch in batches], 1))
-    scores[name] = values.swapaxes(0, 1)[mask].astype(np.float64)
+    scores[name] = values.swapaxes(0, 1)[all_masks].astype(np.float64)
   return scores
 
 
@@ -74,7 +74,7 @@ def means(scores: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def level_scores(
-  model: pic.PIC, lab: pic.LabBatch, found: pic.Scores
+  model: pic.PIC, lab: pic.LabBatch, model_scores: pic.Scores
 ) -> dict[str, jax.Array]:
   """Computes the scores [B] of a model with levels, by the exact rule only.
 
@@ -86,10 +86,12 @@ def level_scores(
   Args:
     model: model with levels.
     lab: the images, split by the model.
-    found: result of `model.score` for these images.
+    model_scores: result of `model.score` for these images.
   """
   dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
-  bits = [logistic_mixture.bits_per_image(x) for x in found.level_log_probs]
+  bits = [
+    logistic_mixture.bits_per_image(x) for x in model_scores.level_log_probs
+  ]
   coarsest = model.coarsest(lab)
   scores = {'bits_per_dim': functools.reduce(operator.add, bits) / dims}
   scores |= {f'level_{i}_bits_per_dim': x / dims for i, x in enumerate(bits)}
@@ -97,7 +99,7 @@ def level_scores(
   if model.embedding_has_likelihood:
     scores['embedding_bits_per_dim'] = logistic_mixture.bits_per_dim(
       logistic_mixture.log_prob(
-        found.embedding[..., : model.num_outputs],
+        model_scores.embedding[..., : model.num_outputs],
         coarsest.luminance_small,
         coarsest.chroma,
       )
@@ -160,19 +162,20 @@ def score_fn(
       theta, _ = model.apply({'params': params}, lab.luminance, lab.chroma)
       return {'loss': head_loss(theta, lab.chroma).mean((1, 2))}
     with winograd.allowed():
-      found = model.apply(
+      model_scores = model.apply(
         {'params': params}, lab.luminance, lab.chroma, method='score'
       )
     if model.levels:
-      return level_scores(model, lab, found)
-    outputs = {'': found.theta}
+      return level_scores(model, lab, model_scores)
+    outputs = {'': model_scores.theta}
     if model.has_decoder and model.embedding_has_likelihood:
-      outputs['embedding_'] = found.embedding[..., : model.num_outputs]
+      embedding_theta = model_scores.embedding[..., : model.num_outputs]
+      outputs['embedding_'] = embedding_theta
     scores = {}
-    for prefix, values in outputs.items():
-      exact = logistic_mixture.log_prob(values, lab.luminance_small, lab.chroma)
+    for prefix, theta in outputs.items():
+      exact = logistic_mixture.log_prob(theta, lab.luminance_small, lab.chroma)
       paper = logistic_mixture.log_prob_paper(
-        values, lab.luminance_small, lab.chroma_unrounded
+        theta, lab.luminance_small, lab.chroma_unrounded
       )
       for rule, log_prob in (('', exact), ('_paper', paper)):
         bits = logistic_mixture.bits_per_dim(log_prob)

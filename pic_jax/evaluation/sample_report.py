@@ -162,42 +162,42 @@ def score_samples(
   scores = sample_scores.score_pictures(model, rgb, lab, chroma=drawn.chroma)
   if not model.has_likelihood:
     return scores
-  found = model.apply(
+  model_scores = model.apply(
     {'params': params}, lab.luminance, lab.chroma, method='score'
   )
-  lab = model.coarsest(lab)
+  coarsest = model.coarsest(lab)
   scores |= sample_scores.score_likelihood(
-    found, lab, drawn.log_prob, keys=keys
+    model_scores, coarsest, drawn.log_prob, keys=keys
   )
   if model.embedding_has_likelihood:
-    embedding_theta = found.embedding[..., : model.num_outputs]
+    embedding_theta = model_scores.embedding[..., : model.num_outputs]
     independent = sample.sample_independently(
       embedding_theta,
-      lab.luminance_small,
+      coarsest.luminance_small,
       keys=keys,
       num_samples=NUM_SAMPLES,
       temperature=TEMPERATURE,
     )
     scores |= sample_scores.score_embedding(
-      model, embedding_theta, lab, samples=independent
+      model, embedding_theta, coarsest, samples=independent
     )
   return scores
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """Formats the report as tables, without scores that it does not have."""
+  """Formats the report as tables, without rows that have no scores."""
   num_samples = report['num_samples']
   lines = [f'{report["num_sampled_images"]} images, {num_samples} samples each']
   for columns, rows in TABLES:
-    cells = []
+    table = []
     for label, name in rows.items():
       keys = (x.format(name=name, n=num_samples) for x in columns.values())
-      cells.append(
+      table.append(
         (label, *(likelihood.format_score(report, key, 3) for key in keys))
       )
-    cells = [row for row in cells if any(row[1:])]
-    if cells:
+    table = [row for row in table if any(row[1:])]
+    if table:
       headings = (heading.format(n=num_samples) for heading in columns)
-      cells.insert(0, ('', *headings))
-      lines.append(terminal.table(cells))
+      table.insert(0, ('', *headings))
+      lines.append(terminal.table(table))
   return '\n'.join(lines)

@@ -41,9 +41,9 @@ def score_pictures(
   }  # [B, S + 1]: the samples, then their mean
   scores = {}
   for name, values in errors.items():
-    of_samples = values[:, :num_samples]
-    best = of_samples.min(1) if name == 'ab_rmse' else of_samples.max(1)
-    scores[name] = of_samples[:, 0]
+    sample_values = values[:, :num_samples]
+    best = sample_values.min(1) if name == 'ab_rmse' else sample_values.max(1)
+    scores[name] = sample_values[:, 0]
     scores[f'{name}_best_of_{num_samples}'] = best
     scores[f'{name}_mean_of_{num_samples}'] = values[:, num_samples]
   grey = jnp.zeros_like(samples[:, :1])
@@ -74,7 +74,7 @@ def _energies(
 
 
 def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
-  """Computes colourfulness and saturation [B] of [B, H, W, 3] uint8."""
+  """Computes colourfulness and saturation [B] of rgb [B, H, W, 3] uint8."""
   return {
     f'{prefix}colourfulness': color_statistics.colourfulness(rgb),
     f'{prefix}saturation': color_statistics.saturation(color.rgb_to_lab(rgb)),
@@ -82,7 +82,7 @@ def _colours(prefix: str, rgb: jax.Array) -> dict[str, jax.Array]:
 
 
 def score_likelihood(
-  found: pic.Scores,
+  model_scores: pic.Scores,
   lab: pic.LabBatch,
   log_prob: jax.Array,
   *,
@@ -95,17 +95,16 @@ def score_likelihood(
   original is as probable as a sample (Nalisnick et al. 2019).
 
   Args:
-    found: result of `model.score` for the originals. The theta of a pixel was
-      computed from the earlier pixels of the original.
-    lab: the originals on the decoder's grid. The transform is computed for
-      them.
+    model_scores: result of `model.score` for the originals. The theta of a
+      pixel was computed from the earlier pixels of the original.
+    lab: the originals on the decoder's grid, for the calibration.
     log_prob: [B, S, h, w], log-probabilities of the samples, in nats.
     keys: [B], one PRNG key per image.
 
   Returns:
     Scores [B, ...], keyed by name.
   """
-  original = logistic_mixture.bits_per_dim(found.on_finest_grid())
+  original = logistic_mixture.bits_per_dim(model_scores.on_finest_grid())
   sample_bits = logistic_mixture.bits_per_dim(log_prob).mean(1)
   # A one-dimensional array compiles faster; see `logistic_mixture.noise`.
   size = lab.chroma[0].size
@@ -115,7 +114,7 @@ def score_likelihood(
     )
   )(keys).reshape(lab.chroma.shape)
   transformed = calibration.transform(
-    found.theta, lab.luminance_small, lab.chroma, noise=noise
+    model_scores.theta, lab.luminance_small, lab.chroma, noise=noise
   )
   return {
     'sample_bits_per_dim': sample_bits,
