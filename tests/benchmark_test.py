@@ -82,7 +82,7 @@ def test_flops_are_those_of_the_convolution():
   np.testing.assert_allclose(1e9 * costs['gflop'], expected, rtol=0.02)
 
 
-def test_calls_are_timed_in_turns_and_warmed(monkeypatch):
+def test_calls_are_warmed_up_and_then_timed_in_turns(monkeypatch):
   monkeypatch.setattr(benchmark, 'REPEATS', 3)
   monkeypatch.setattr(benchmark, 'MIN_SECONDS', 1e3)  # on a busy machine, too
   order = []

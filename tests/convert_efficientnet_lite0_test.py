@@ -48,7 +48,7 @@ class Writer(pickle.Pickler):
 
 
 def saved(monkeypatch, content) -> bytes:
-  """What torch.save would write."""
+  """Returns the bytes that torch.save would write."""
   torch, utils = types.ModuleType('torch'), types.ModuleType('torch._utils')
   torch.FloatStorage, utils._rebuild_tensor_v2 = (
     FloatStorage,

@@ -15,8 +15,8 @@ from pic_jax.runtime import errors
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))
 PROJECT = PROJECT['project']
-# Modules of what `pip install .` does not install, and of what flax brings but
-# colouring must not spend time on.
+# Modules that `pip install .` does not install. Then modules that flax brings,
+# but that colouring must not spend time importing.
 NOT_FOR_COLOURING = (
   'array_record',
   'grain',
@@ -68,7 +68,7 @@ def test_a_photograph_is_coloured_without_the_research_stack(tmp_path):
   assert (tmp_path / 'chelsea.png.0.png').exists()
 
 
-def test_both_versions_agree():
+def test_the_package_has_the_version_of_pyproject():
   assert pic_jax.__version__ == PROJECT['version']
 
 

@@ -20,7 +20,7 @@ TRAIN = [
   '--config.training.eval_every_steps=0',
   '--config.training.sample_every_steps=0',
 ]
-# Processes of the test that runs; `stop_all` ends those that it left.
+# Processes that the current test has started, for `stop_all`.
 _started = []
 
 
@@ -51,7 +51,7 @@ def stop_all() -> None:
 
 
 def run(*arguments: str, code: int = 0, **kwargs: Any) -> tuple[list[str], str]:
-  """Runs it to its end; returns the lines of stdout, and stderr."""
+  """Runs a script to its end; returns the lines of stdout, and stderr."""
   return finish(start(*arguments, **kwargs), code)
 
 
@@ -59,7 +59,7 @@ def finish(process: subprocess.Popen, code: int = 0) -> tuple[list[str], str]:
   """Waits for a process; returns the lines of stdout, and stderr."""
   stdout, stderr = process.communicate(timeout=600)
   assert process.returncode == code, stderr[-3000:]
-  # XLA's CPU backend tells of its connections.
+  # XLA's CPU backend prints its connections, marked '[Gloo]'.
   lines = stdout.splitlines()
   return [line for line in lines if not line.startswith('[Gloo]')], stderr
 

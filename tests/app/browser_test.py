@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def set_value(page, name, value, *events):
-  """Moves a slider as a person does; 'change' is when it is let go of."""
+  """Moves a slider as a person does, who lets go of it at 'change'."""
   for event in events or ('input', 'change'):
     page.driver.execute_script(
       f'const slider = document.getElementById("{name}");'
@@ -36,9 +36,9 @@ def drag(page, element, right, down):
 
 
 def pin(page, x, y):
-  """Gives a pixel of `photograph` the likeliest colour; returns it."""
+  """Pins the likeliest colour on a pixel of `photograph`; returns it."""
   assert page.find('#sheet')[0].rect['width'] > 3 * 150, (
-    'a pixel must be larger than what is rounded here'
+    'a pixel must be shown larger than the rounding of a click'
   )
   page.open_pin((x + 0.5) / 150, (y + 0.5) / 100)
   colour = page.find('.swatch')[0].get_attribute('data-color')
@@ -47,7 +47,7 @@ def pin(page, x, y):
 
 
 def pixels_of(page, selector):
-  """RGB of an image or canvas of the stage, as the browser has decoded it."""
+  """RGB of an image or canvas, as the browser has decoded it."""
   size, levels = page.driver.execute_script(
     'const [source, canvas] = [document.querySelector(arguments[0]),'
     ' document.createElement("canvas")];'
@@ -64,7 +64,7 @@ def pixels_of(page, selector):
 
 
 def wait_for_exact(page):
-  """Returns when the chosen version is there as the server renders it."""
+  """Returns when the server's picture of the chosen version is shown."""
   page.wait(
     lambda: page.driver.execute_script(
       'const image = document.getElementById("exact");'
@@ -91,7 +91,7 @@ def test_four_versions_come_and_one_is_shown_beside_the_grey(opened):
   assert np.abs(third - first).mean() > 8
 
 
-def test_words_say_how_likely_versions_are_and_tooltips_how_much(opened):
+def test_words_say_how_likely_versions_are_and_tooltips_give_bits(opened):
   words = [bits.text for bits in opened.find('.bits')]
   bits = [
     float(label.get_attribute('title').split()[0])
@@ -120,7 +120,7 @@ def test_the_divider_uncovers_the_grey(opened):
   page.click('#zoom-in')
   assert page.find('#zoom-level')[0].text == '150 %'
   covered, before = cut(), page.find('#after')[0].rect
-  drag(page, page.find('#stage')[0], -40, 0)  # what is zoomed moves
+  drag(page, page.find('#stage')[0], -40, 0)  # a zoomed picture moves
   assert page.find('#after')[0].rect['x'] == pytest.approx(before['x'] - 40)
   assert cut() == pytest.approx(covered + 40 / 1.5, abs=1)
 
@@ -197,7 +197,7 @@ def test_versions_can_be_ordered(opened):
   page.wait(lambda: page.numbers() == numbers and bits() == drawn)
 
 
-def test_a_pin_from_the_palette_is_kept_by_all_that_comes(opened):
+def test_a_pin_from_the_palette_stays_in_all_later_versions(opened):
   page = opened
   before = page.sources()
   page.click('.sample:nth-child(2) .keep')
@@ -232,7 +232,7 @@ def test_a_pin_from_the_palette_is_kept_by_all_that_comes(opened):
   assert not page.find('.pin')
 
 
-def test_a_pin_acts_on_the_version_that_is_looked_at_star_or_not(opened):
+def test_a_pin_acts_on_the_chosen_version_even_if_it_has_a_star(opened):
   page = opened
   before = page.sources()
   page.click('.sample:nth-child(1) .keep')
@@ -260,8 +260,8 @@ def test_a_pin_that_is_dragged_before_it_has_a_colour_stays(opened):
   assert abs(x - 45) < 15 and x > 50 and y < 68
   page.click('.swatch')
   page.wait_for_samples(4)
-  ((there),) = page.state('state.work.pins')
-  assert (there['x'], there['y']) == (x, y)
+  (stored,) = page.state('state.work.pins')
+  assert (stored['x'], stored['y']) == (x, y)
 
 
 def test_grey_and_size_of_a_pin(opened):
@@ -278,7 +278,7 @@ def test_grey_and_size_of_a_pin(opened):
   assert page.state('state.chooser.pin.size') == 'L'
   page.press('\ue00c')
   page.click('.pin')
-  page.click('#size-S')  # of one that is there
+  page.click('#size-S')  # of an existing pin
   page.wait(lambda: page.state('state.work.pins[0].size') == 'S')
 
 
@@ -304,7 +304,7 @@ def test_pins_are_saved_and_loaded(opened):
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg'])
-def test_what_is_saved_is_what_the_command_line_makes(
+def test_the_command_on_the_page_makes_the_saved_picture(
   opened, photograph, tmp_path, suffix
 ):
   page = opened
@@ -320,12 +320,12 @@ def test_what_is_saved_is_what_the_command_line_makes(
   page.click(f'#save-{suffix}')
   saved = page.downloaded(f'my cat.png.2.{suffix}')
   page.click('#pins-save')
-  known = page.downloaded('my cat.png.pins.csv')
-  # The command that the page shows, run beside photograph and pins.
+  pins_file = page.downloaded('my cat.png.pins.csv')
+  # Run the command that the page shows, on the photograph and these pins.
   (shown,) = page.find('#command')
   _, verb, name, *more = shlex.split(shown.get_attribute('textContent'))
-  assert name == 'my cat.png' and known.name in more
-  more = [str(known) if word == known.name else word for word in more]
+  assert name == 'my cat.png' and pins_file.name in more
+  more = [str(pins_file) if x == pins_file.name else x for x in more]
   running.run(
     verb,
     str(photograph),
@@ -356,7 +356,9 @@ def test_a_slider_that_is_dragged_adjusts_at_once(opened, asleep_server):
   np.testing.assert_array_equal(pixels_of(page, '#exact'), before)
 
 
-def test_what_is_taken_away_is_what_is_shown(opened, asleep_server):
+def test_the_saved_file_and_the_command_belong_to_the_shown_version(
+  opened, asleep_server
+):
   page = opened
   (command,) = page.find('#command')
   before = command.get_attribute('textContent')
@@ -365,7 +367,7 @@ def test_what_is_taken_away_is_what_is_shown(opened, asleep_server):
   saved = page.downloaded('my cat.png.0.png').read_bytes()
   page.forget_downloads()
   with asleep_server():
-    set_value(page, 'temperature', 0.4)  # the new ones are not there yet
+    set_value(page, 'temperature', 0.4)  # its versions have not come yet
     assert command.get_attribute('textContent') == before
     page.click('#save-menu > summary')
     page.click('#save-png')
@@ -374,7 +376,7 @@ def test_what_is_taken_away_is_what_is_shown(opened, asleep_server):
   assert '--temperature 0.4' in command.get_attribute('textContent')
 
 
-def test_before_and_after_and_all_with_a_star_are_saved(opened):
+def test_a_before_and_after_picture_and_all_starred_versions_are_saved(opened):
   page = opened
   page.click('#save-menu > summary')
   page.click('#save-beside')
@@ -402,14 +404,14 @@ def test_a_broken_file_gets_one_line_and_nothing_else_changes(opened, tmp_path):
   page.upload(broken)
   page.wait(lambda: page.message().startswith('broken.png: damaged'))
   assert page.sources() == before
-  # Chromium tells of the status.
+  # Chromium logs the status of the response.
   assert all('422' in line for line in page.complaints())
 
 
 def test_a_reload_in_the_middle_of_a_draw_goes_on(opened, asleep_server):
   page = opened
   before = page.sources()
-  with asleep_server():  # else it may have drawn all before the reload
+  with asleep_server():  # else it might draw all before the reload
     for _ in range(6):
       page.click('#more')
     assert len(page.find('.sample.waiting')) == 24

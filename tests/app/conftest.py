@@ -28,7 +28,7 @@ def address(served):
 
 @contextlib.contextmanager
 def asleep(pid):
-  """Nothing is answered meanwhile."""
+  """Stops a process inside a block, so that it answers nothing."""
   os.kill(pid, signal.SIGSTOP)
   try:
     yield
@@ -38,7 +38,7 @@ def asleep(pid):
 
 @pytest.fixture
 def asleep_server(served):
-  """Makes the server sleep for a while."""
+  """A function for `with`: in the block, the server answers nothing."""
   return lambda: asleep(served[1])
 
 
@@ -50,7 +50,7 @@ def one_page(address):
 
 @pytest.fixture
 def page(one_page, address):
-  """Without a photograph, and nothing saved."""
+  """The page without a photograph; nothing is saved in the browser."""
   one_page.forget_downloads()
   one_page.driver.execute_script('localStorage.clear(); sessionStorage.clear()')
   one_page.driver.get('about:blank')  # no entry of the tab holds a step
@@ -62,7 +62,7 @@ def page(one_page, address):
 
 @pytest.fixture(scope='session')
 def photographs(tmp_path_factory):
-  """Paths of three, not larger than a screen, so that little is to be done."""
+  """Paths of three photographs, smaller than a screen to save time."""
   folder = tmp_path_factory.mktemp('photographs')
   paths = []
   for name, source in (

@@ -1,4 +1,4 @@
-"""Photographs as they come: examples, drops, folders, fingers, odd files."""
+"""Photographs that are opened: examples, drops, folders, odd files; touch."""
 
 import time
 
@@ -18,7 +18,7 @@ def name(page):
   return page.state('state.name')
 
 
-def test_the_start_says_what_it_does_and_an_example_is_tried(page):
+def test_the_start_page_says_what_the_app_does_and_offers_examples(page):
   lead = page.find('.lead')[0]
   assert lead.is_displayed() and 'black-and-white' in lead.text
   assert len(page.find('#examples img')) == 2
@@ -36,7 +36,7 @@ def test_a_photograph_is_answered_at_once(page, photograph, asleep_server):
   assert page.message() == ''
 
 
-def test_the_compiler_is_counted(opened):
+def test_the_seconds_of_compiling_are_counted(opened):
   page = opened
   page.driver.execute_async_script(
     'const done = arguments[0];'
@@ -50,7 +50,7 @@ def test_the_compiler_is_counted(opened):
   assert page.find('#working')[0].is_displayed()
 
 
-def test_a_folder_is_dropped(page, photographs):
+def test_a_dropped_folder_gives_a_strip_of_its_photographs(page, photographs):
   page.drop(photographs[0].parent)
   page.wait_for_samples(4)
   assert len(page.find('#strip button')) == 3
@@ -63,7 +63,7 @@ def test_a_folder_is_dropped(page, photographs):
   assert [one.get_attribute('title') for one in current] == [third]
 
 
-def test_a_folder_without_photographs_is_said(page, tmp_path):
+def test_a_folder_without_photographs_is_reported(page, tmp_path):
   (tmp_path / 'letters').mkdir()
   (tmp_path / 'letters/a.txt').write_text('no photograph')
   page.drop(tmp_path / 'letters')
@@ -74,7 +74,7 @@ def test_a_folder_without_photographs_is_said(page, tmp_path):
   page.complaints()
 
 
-def test_of_several_files_none_is_left_out_without_a_word(page, photographs):
+def test_several_dropped_files_are_all_offered_and_counted(page, photographs):
   page.drop(photographs[1], photographs[0])
   page.wait_for_samples(4)
   assert name(page) == 'cup.png'
@@ -90,11 +90,13 @@ def test_the_photograph_that_is_given_last_wins(page, photograph, tmp_path):
   page.upload(photograph)
   page.wait_for_samples(4)
   assert name(page) == 'my cat.png'
-  time.sleep(1.5)  # for the large one
+  time.sleep(1.5)  # in which the large one might come
   assert name(page) == 'my cat.png' and page.numbers() == [0, 1, 2, 3]
 
 
-def test_a_finger_scrolls_the_page_and_leaves_the_divider(page, photograph):
+def test_a_finger_scrolls_the_page_and_does_not_move_the_divider(
+  page, photograph
+):
   page.resize(390, 844)
   try:
     page.upload(photograph)
@@ -127,7 +129,7 @@ def test_a_finger_scrolls_the_page_and_leaves_the_divider(page, photograph):
     page.resize(1100, 760)
 
 
-def test_only_what_is_looked_at_is_rendered_sharp(page, tmp_path):
+def test_only_the_visible_part_is_rendered_sharp(page, tmp_path):
   stripes = np.zeros((1300, 2000), np.uint8)
   stripes[:, ::2] = 200  # too fine for the picture that is shown whole
   path = tmp_path / 'stripes.png'
@@ -137,15 +139,15 @@ def test_only_what_is_looked_at_is_rendered_sharp(page, tmp_path):
   for _ in range(3):
     page.click('#zoom-in')
 
-  def sharp(selector):
+  def width_of(selector):
     return page.driver.execute_script(
       'const image = document.querySelector(arguments[0]);'
       'return image.hidden ? null : image.naturalWidth',
       selector,
     )
 
-  page.wait(lambda: sharp('#exact-crop') and sharp('#grey-crop'))
-  assert sharp('#exact-crop') == sharp('#grey-crop') < 1500
+  page.wait(lambda: width_of('#exact-crop') and width_of('#grey-crop'))
+  assert width_of('#exact-crop') == width_of('#grey-crop') < 1500
   page.wait(lambda: page.find('#exact-crop')[0].is_displayed())
   left = page.find('#exact-crop')[0].value_of_css_property('left')
   page.driver.execute_script(
@@ -153,5 +155,5 @@ def test_only_what_is_looked_at_is_rendered_sharp(page, tmp_path):
     'document.getElementById("zoom-out").click();'
     'document.getElementById("zoom-out").click()'
   )
-  page.wait(lambda: sharp('#exact-crop') is None)
+  page.wait(lambda: width_of('#exact-crop') is None)
   assert left != '0px'

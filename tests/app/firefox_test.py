@@ -1,4 +1,4 @@
-"""What people do first, in Firefox; all else is tried in Chromium alone."""
+"""First steps on the page, in Firefox; the rest is tested in Chromium."""
 
 import time
 

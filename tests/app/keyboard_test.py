@@ -1,4 +1,4 @@
-"""The page without a mouse, and to those who do not see it."""
+"""The page with the keyboard alone, and with a screen reader."""
 
 import json
 import pathlib
@@ -62,7 +62,7 @@ def test_axe_finds_nothing(page, photographs, tmp_path):
   page.complaints()
 
 
-def test_nodes_are_kept_so_that_the_focus_is(opened):
+def test_the_focus_stays_where_it_is_when_the_page_changes(opened):
   page = opened
   focus(page, '.sample:nth-child(3) .pick')
   page.press(ENTER)
@@ -96,7 +96,7 @@ def test_a_pin_is_set_moved_and_removed_by_keys(opened):
   page.wait(lambda: page.find('#palette .swatch'))
   page.wait(lambda: page.focused() == 'swatch')
   place = page.state('[state.chooser.pin.x, state.chooser.pin.y]')
-  # The stage is wider than the picture, or higher.
+  # Not exact, since the stage is wider than the picture, or higher.
   assert abs(place[0] - 150 * u) <= 8 and abs(place[1] - 100 * v) <= 8
   page.press(ESCAPE)
   page.wait(lambda: page.focused() == 'crosshair')
@@ -163,18 +163,18 @@ def test_every_button_answers_to_keys(opened):
   assert page.find('#zoom-level')[0].text == '150 %'
 
 
-def test_what_arrives_is_announced(opened):
+def test_new_versions_are_announced(opened):
   page = opened
   news = page.find('#news')[0]
   assert news.get_attribute('textContent') == '4 versions are ready.'
   assert news.get_attribute('role') == 'status'
   page.driver.execute_script('document.getElementById("more").click()')
   page.wait_for_samples(8)
-  swatch = page.find('.sample .pick')[0].get_attribute('aria-label')
-  assert swatch.startswith('Version 0, ')
+  label = page.find('.sample .pick')[0].get_attribute('aria-label')
+  assert label.startswith('Version 0, ')
 
 
-def test_everything_can_be_reached_and_seen_by_tab(opened):
+def test_everything_is_reached_by_tab_and_shows_its_focus(opened):
   page = opened
   seen = []
   focus(page, 'header summary')

@@ -1,4 +1,4 @@
-"""Links to a version: given away, followed, cut off."""
+"""Links to a version: copied, followed, cut off."""
 
 import hashlib
 
@@ -19,7 +19,7 @@ def digest(path):
 
 @pytest.fixture
 def clipboard(page):
-  """Reads it."""
+  """A function that reads the clipboard."""
   page.driver.execute_cdp_cmd(
     'Browser.grantPermissions',
     {'permissions': ['clipboardReadWrite', 'clipboardSanitizedWrite']},
@@ -57,7 +57,7 @@ def test_a_link_leads_to_the_same_version(page, photograph, address, clipboard):
   page.upload(photograph)
   page.wait_for_samples(1)
   assert page.sources() == {3: wanted}
-  page.click('#more')  # number 3 is there
+  page.click('#more')  # number 3 is there already
   page.wait_for_samples(5)
   assert sorted(page.numbers()) == [0, 1, 2, 3, 4]
   assert len(page.find('.pin')) == 1
@@ -104,7 +104,7 @@ def test_a_link_that_lost_its_end_says_so_and_the_tab_goes_on(
     f'{address}#photograph={digest(photographs[0])}&seed=3&evil=1'
   )
   page.wait(lambda: 'version 0' in page.find('#wanted')[0].text)
-  # Another photograph than the one of the link.
+  # Not the photograph of the link.
   page.upload(photographs[1])
   page.wait_for_samples(4)
   assert 'not the photograph of the link' in page.message()
@@ -123,7 +123,9 @@ def test_a_link_that_lost_its_end_says_so_and_the_tab_goes_on(
   page.wait_for_samples(9)
 
 
-def test_a_wanted_link_can_be_let_go_of(page, photographs, address):
+def test_a_link_that_waits_for_its_photograph_can_be_dismissed(
+  page, photographs, address
+):
   page.driver.get('about:blank')
   page.driver.get(f'{address}#photograph={digest(photographs[0])}')
   page.wait(lambda: page.find('#wanted')[0].is_displayed())
@@ -133,7 +135,9 @@ def test_a_wanted_link_can_be_let_go_of(page, photographs, address):
   assert page.message() == ''
 
 
-def test_the_command_for_a_name_with_a_dash(page, photographs):
+def test_the_command_is_safe_for_a_name_that_begins_with_a_dash(
+  page, photographs
+):
   page.upload(photographs[2])
   page.wait_for_samples(4)
   command = page.find('#command')[0].get_attribute('textContent')

@@ -1,4 +1,4 @@
-"""Colours that are offered: exact shares, unlike one another."""
+"""Colours of the palette: with exact shares, and unlike one another."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pic_jax.photos import brush
 
 
 def bins(*peaks):
-  """Shares of (a, b) in Lab units."""
+  """Sums the bins of peaks ((a, b) in Lab units, share)."""
   shares = np.zeros((64, 64))
   for chroma, share in peaks:
     one = palette.bin_shares_of_samples(np.array([chroma], float))
@@ -36,11 +36,11 @@ def test_bins_sum_the_exact_pmf():
   assert shares[30, 32] == pytest.approx(np.exp(log_prob).sum(), rel=1e-4)
 
 
-def test_the_likeliest_come_first_and_are_unlike():
+def test_the_likeliest_colours_come_first_and_are_unlike():
   found = palette.colours(bins(((60, 40), 0.6), ((-30, 30), 0.4)), 60.0)
   assert [colour.share for colour in found[:2]] == pytest.approx(
     [0.6 * 0.86, 0.4 * 0.86], rel=0.05
-  )  # of a Gaussian, what lies within two deviations
+  )  # 0.86 of a Gaussian lies within two deviations
   for colour, wanted in zip(found, ((60, 40), (-30, 30)), strict=False):
     lab = color.rgb_to_lab(np.array([[colour.rgb]], np.uint8))[0, 0]
     np.testing.assert_allclose(lab[1:], wanted, atol=2.5)
@@ -63,22 +63,22 @@ def hue_of(chroma) -> np.ndarray:
 @pytest.mark.parametrize('luminance', [5.0, 30.0, 60.0, 95.0])
 def test_vivid_hues_are_true_at_the_luminance_of_the_spot(luminance):
   actual = palette.vivid(luminance)
-  rgb = lab_of([swatch.rgb for swatch in actual])
-  np.testing.assert_allclose(rgb[:, 0], luminance, atol=1)
+  shown = lab_of([swatch.rgb for swatch in actual])
+  np.testing.assert_allclose(shown[:, 0], luminance, atol=1)
   expected = 40 + 30 * np.arange(12)
   pins = lab_of([swatch.pin for swatch in actual])
   turned = (hue_of(pins[:, 1:]) - expected + 180) % 360 - 180
   assert np.abs(turned).max() < 3
-  # As vivid as the gamut has it: 20 % more is out of it.
+  # As vivid as the gamut allows: 20 % more lies outside.
   if 20 < luminance < 90:
-    more = rgb * [1, 1.2, 1.2]
+    more = shown * [1, 1.2, 1.2]
     assert not np.asarray(color.is_in_gamut(more.astype(np.float32))).any()
-  # Stored in a pin it gives just that: nothing is lost on the way.
+  # A pin of the colour gives the spot the colour that the palette shows.
   stored = brush.paint(
     [brush.Stroke(0, 0, tuple(pins[0, 1:]))],
     np.full((1, 1), luminance, np.float32),
   ).chroma[0, 0]
-  np.testing.assert_allclose(stored, rgb[0, 1:], atol=4)
+  np.testing.assert_allclose(stored, shown[0, 1:], atol=4)
 
 
 def test_pins_hold_the_chroma_that_the_spot_is_too_dark_for():
@@ -88,7 +88,7 @@ def test_pins_hold_the_chroma_that_the_spot_is_too_dark_for():
 
 
 @pytest.mark.parametrize('chroma', [(20, -30), (0, 0), (-35, 12)])
-def test_as_it_is_here_is_the_colour_of_the_version(chroma):
+def test_the_colour_as_it_is_here_is_that_of_the_version(chroma):
   swatch = palette.swatch_of_version(np.array(chroma), 60.0)
   assert swatch.rgb == swatch.pin
   np.testing.assert_allclose(lab_of(swatch.pin), (60, *chroma), atol=1)

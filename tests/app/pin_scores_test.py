@@ -1,4 +1,4 @@
-"""How well versions took their pins, and where colours ran over."""
+"""Scores of pins: how fully versions take them, where colours run over."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def scene():
   return luminance, plain.copy(), luminance == 60
 
 
-def test_all_none_and_part_of_an_object():
+def test_the_score_is_the_share_of_the_object_that_took_the_colour():
   luminance, plain, is_object = scene()
   for columns in (slice(3, 8), slice(5, 6), slice(0, 0)):
     chroma = plain.copy()
@@ -31,11 +31,12 @@ def test_all_none_and_part_of_an_object():
     assert found.taken == pytest.approx(took)
     assert found.spill == 0 and found.overrun is None
   half = plain.copy()
-  half[is_object] = np.float32(RED) + (0, 25)  # 25 of 5 to 45 units away
+  # 25 units away: half-way from 5, fully taken, to 45, not taken.
+  half[is_object] = np.float32(RED) + (0, 25)
   assert pin_scores.score([PIN], luminance, half, plain=plain).taken == 0.5
 
 
-def test_what_a_pin_can_be_in_the_dark_counts_as_taken():
+def test_a_colour_as_vivid_as_the_dark_allows_counts_as_taken():
   luminance, plain, is_object = scene()
   luminance = np.where(is_object, 8.0, 70.0)
   dark = plain.copy()
@@ -80,15 +81,15 @@ def test_a_large_brush_is_also_scored_by_what_lies_just_beyond_it():
   chroma = plain.copy()
   is_reached = brush.paint([pin], luminance).is_reached
   chroma[is_reached] = RED
-  found = pin_scores.score([pin], luminance, chroma, plain=plain).taken
+  taken = pin_scores.score([pin], luminance, chroma, plain=plain).taken
   near = brush.distances(pin, luminance) <= brush.REACHES['L'] + anchors.MARGIN
-  assert found == pytest.approx(is_reached.sum() / near.sum()) and found < 1
+  assert taken == pytest.approx(is_reached.sum() / near.sum()) and taken < 1
   chroma[near] = RED
   found = pin_scores.score([pin], luminance, chroma, plain=plain)
   assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)
 
 
-def test_cells_of_another_pin_are_no_misses():
+def test_cells_of_another_pin_do_not_lower_the_score():
   luminance = np.full((16, 48), 50.0, np.float32)
   pins = [
     brush.Stroke(8, 15, RED),
@@ -109,7 +110,7 @@ def test_a_grey_pin_runs_over_nothing():
   assert (found.taken, found.spill, found.overrun) == (1.0, 0.0, None)
 
 
-def test_several_pins_count_alike_and_none_is_all():
+def test_several_pins_count_alike_and_no_pins_score_1():
   luminance, plain, is_object = scene()
   chroma = np.where(is_object[..., None], RED, plain).astype(np.float32)
   other = brush.Stroke(8, 15, (-45.0, 45.0), 'S')

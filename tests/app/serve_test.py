@@ -6,7 +6,7 @@ from pic_jax.saved import weights_file
 from tests import tiny
 
 
-def test_names_are_allowed_on_the_command_line(monkeypatch):
+def test_host_names_are_allowed_on_the_command_line(monkeypatch):
   served = []
   monkeypatch.setattr(
     serve, 'run', lambda *args, **named: served.append((*args, named))

@@ -1,4 +1,4 @@
-"""What the page's server answers to the page, to strangers and to nonsense."""
+"""Answers of the app's server: to its page, to strangers, to nonsense."""
 
 import base64
 import contextlib
@@ -66,7 +66,7 @@ class Client:
     return facts
 
   def draw(self, photo, recipes):
-    """Lines of all samples, without that about the compiler."""
+    """Returns the lines of the samples, without the line about compiling."""
     status, lines = self.ask(
       'POST', f'/photographs/{photo["id"]}/draw', {'recipes': recipes}
     )
@@ -154,7 +154,8 @@ def test_a_photograph_is_opened_drawn_and_saved(client, colorizer):
 def test_pins_hold_and_are_what_the_command_line_calls_hints(
   client, colorizer, monkeypatch
 ):
-  for name in ('SCREEN_SIDE', 'SMALL_SIDE'):  # not by their pixels
+  # Pins are placed in pixels of the photograph, not of smaller pictures.
+  for name in ('SCREEN_SIDE', 'SMALL_SIDE'):
     monkeypatch.setattr(opened_photograph, name, 16)
   rgb = tiny.images(1, 21, 34)[0]
   photo = client.open(rgb)
@@ -169,12 +170,12 @@ def test_pins_hold_and_are_what_the_command_line_calls_hints(
   assert (colorizer(rgb, samples=[2])[0] != wanted).any()
 
 
-def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
+def test_the_palette_depends_on_drawn_samples_and_on_pins(client, its_studio):
   photo = client.open(tiny.images(1, 20, 26)[0])
   recipes = [RECIPE | {'sample': sample} for sample in range(3)]
   client.draw(photo, recipes)
 
-  def palette(**changes):
+  def likely(**changes):
     status, found = client.ask(
       'POST',
       f'/photographs/{photo["id"]}/palette',
@@ -182,23 +183,23 @@ def test_the_palette_has_what_was_drawn_and_what_pins_say(client, its_studio):
     )
     assert status == 200
     assert len(found['vivid']) == 12
-    found = found['likely']
-    shares = [colour['share'] for colour in found]
+    colours = found['likely']
+    shares = [colour['share'] for colour in colours]
     assert shares == sorted(shares, reverse=True) and 0.3 < sum(shares) < 1.01
-    return found
+    return colours
 
-  alone, drawn = palette(), palette(recipes=recipes)
+  alone, drawn = likely(), likely(recipes=recipes)
   assert alone != drawn
-  # A pin elsewhere is heard of; samples that had one here say nothing new.
-  assert palette(pins=[pin(11, 12, '#c81e28')]) != alone
+  # A pin elsewhere counts; samples that had a pin here add nothing.
+  assert likely(pins=[pin(11, 12, '#c81e28')]) != alone
   pinned = [recipe | {'pins': [pin(9, 12, '#c81e28')]} for recipe in recipes]
-  assert palette(recipes=pinned) == alone
-  # Far from its pin, a sample keeps what it had there, and says it again.
+  assert likely(recipes=pinned) == alone
+  # Far from its pin, a sample keeps its colours, and they count.
   far = [recipe | {'pins': [pin(25, 1, '#c81e28', 'S')]} for recipe in recipes]
-  assert palette(recipes=far) == drawn
+  assert likely(recipes=far) == drawn
 
 
-def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
+def test_the_colour_here_is_that_of_the_version_on_the_screen(
   client, its_studio
 ):
   photo = client.open(tiny.images(1, 24, 24)[0])
@@ -213,7 +214,7 @@ def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
   path = f'/photographs/{photo["id"]}/palette'
   asked = {'x': x, 'y': y, 'pins': [], 'recipes': recipes}
   _, found = client.ask('POST', path, asked)
-  heres = [
+  expected = [
     list(
       palette.swatch_of_version(
         chroma[row, column], opened.network_input.luminance[y, x]
@@ -221,7 +222,7 @@ def test_the_colour_that_is_here_is_that_of_the_version_looked_at(
     )
     for chroma in (first, second)
   ]
-  assert found['here']['pin'] == heres[0] != heres[1]
+  assert found['here']['pin'] == expected[0] != expected[1]
   _, found = client.ask('POST', path, asked | {'recipes': []})
   assert found['here'] is None
 
@@ -238,7 +239,7 @@ def test_scores_of_pins_come_with_versions(client, monkeypatch):
   score = pin_scores.PinScore(0.5, 3.0, (2, 1))
   monkeypatch.setattr(pin_scores, 'score', lambda *_, **__: score)
   (line,) = client.draw(photo, [pinned])
-  # In the middle of that cell of 5 rows by 6 columns or so.
+  # In that cell, which has about 5 rows and 6 columns of pixels.
   cure = line['cure']
   assert 20 * 2 / 4 <= cure['y'] < 20 * 3 / 4 and 0 < cure['x'] < 26 / 2
   assert client.draw(photo, [RECIPE | {'pins': [cure]}])[0]['picture']
@@ -350,7 +351,7 @@ def test_pins_of_a_file_are_read_as_the_command_line_reads_them(client):
   assert status == 400 and 'outside' in answer['error']
 
 
-def test_what_the_compiler_does_is_said_and_keeps_only_drawings_waiting(
+def test_compiling_is_reported_and_only_drawings_wait_for_it(
   colorizer, monkeypatch
 ):
   goes_on, begun = threading.Event(), threading.Event()
@@ -439,7 +440,9 @@ def test_a_photograph_waits_for_the_warming_up_of_its_shape(
   warming.join()
 
 
-def test_the_most_different_come_one_after_the_other(client, its_studio):
+def test_the_likeliest_version_is_followed_by_the_most_different(
+  client, its_studio
+):
   photo = client.open(tiny.images(1, 20, 20, seed=7)[0])
   recipes = [RECIPE | {'sample': sample} for sample in range(5)]
   lines = client.draw(photo, recipes)
@@ -462,7 +465,7 @@ def test_the_most_different_come_one_after_the_other(client, its_studio):
 
 
 @pytest.mark.parametrize('host', ['evil.example', 'evil.example:80', '', '::'])
-def test_a_strangers_name_is_refused(client, host):
+def test_an_unknown_host_name_is_refused(client, host):
   status, answer = client.ask('GET', '/', Host=host)
   assert status == 403 and 'not a host name of' in answer['error']
 
@@ -470,7 +473,7 @@ def test_a_strangers_name_is_refused(client, host):
 @pytest.mark.parametrize(
   'host', ['localhost', '127.0.0.1:1', '[::1]:8000', 'mypc.LOCAL:8000']
 )
-def test_own_names_are_answered(client, host):
+def test_own_host_names_are_answered(client, host):
   assert client.ask('GET', '/', Host=host)[0] == 200
 
 
@@ -498,7 +501,7 @@ def test_only_the_page_itself_may_ask(client):
 
 
 @pytest.mark.parametrize('host', ['127.0.0.1:8000', 'photos.example.org'])
-def test_a_proxy_with_a_name_that_is_allowed_may_ask(client, host):
+def test_a_proxy_with_an_allowed_host_name_may_ask(client, host):
   data = png(tiny.images(1, 20, 20)[0])
   status, _ = client.ask(
     'POST',
@@ -583,7 +586,7 @@ def test_nothing_impossible_is_saved(client, changes):
   assert status == 400 and '\n' not in answer['error']
 
 
-def test_what_is_not_there_is_said(client):
+def test_a_missing_path_or_photograph_is_reported(client):
   assert client.ask('GET', '/passwd')[0] == 404
   assert client.ask('GET', '/photographs')[0] == 404
   status, answer = client.ask('GET', '/photographs/unknown')
@@ -593,7 +596,8 @@ def test_what_is_not_there_is_said(client):
 def test_the_oldest_photographs_are_forgotten(client, monkeypatch):
   monkeypatch.setattr(studio, 'MAX_PHOTOGRAPHS', 2)
   first, second = (client.open(tiny.images(1, 20, 20)[0]) for _ in range(2))
-  client.ask('GET', f'/photographs/{first["id"]}')  # is used last
+  # Now the second was used longest ago.
+  client.ask('GET', f'/photographs/{first["id"]}')
   third = client.open(tiny.images(1, 20, 20)[0])
   answers = [
     client.ask('GET', f'/photographs/{photo["id"]}')[0]
@@ -650,7 +654,7 @@ def test_the_page_loads_nothing_from_elsewhere(client):
 
 
 def begin_upload(client, beginning):
-  """A connection by which the beginning of a file of 1000 bytes was sent."""
+  """Sends the beginning of a file of 1000 bytes; returns the connection."""
   connection = http.client.HTTPConnection('127.0.0.1', client.port, 120)
   connection.putrequest('POST', '/photographs')
   connection.putheader('Content-Length', '1000')
@@ -658,13 +662,13 @@ def begin_upload(client, beginning):
   return connection
 
 
-def test_who_leaves_in_the_middle_of_a_file_disturbs_nobody(client, capfd):
+def test_a_client_that_leaves_during_an_upload_disturbs_nobody(client, capfd):
   begin_upload(client, b'the beginning').close()
   assert client.ask('POST', '/photographs', b'')[0] == 422
   assert 'Traceback' not in capfd.readouterr().err
 
 
-def test_who_falls_silent_in_the_middle_of_a_file_keeps_nobody_waiting(
+def test_a_client_that_falls_silent_during_an_upload_keeps_nobody_waiting(
   client, monkeypatch
 ):
   monkeypatch.setattr(boundary, 'SILENT_SECONDS', 0.2)
@@ -678,7 +682,9 @@ def test_who_falls_silent_in_the_middle_of_a_file_keeps_nobody_waiting(
     connection.close()
 
 
-def test_who_sends_drop_by_drop_keeps_nobody_waiting(client, monkeypatch):
+def test_a_client_that_sends_very_slowly_keeps_nobody_waiting(
+  client, monkeypatch
+):
   monkeypatch.setattr(boundary, 'SILENT_SECONDS', 1.0)
   slow = [begin_upload(client, b'x') for _ in range(server.MAX_UPLOADS)]
   stop = threading.Event()
@@ -702,7 +708,7 @@ def test_who_sends_drop_by_drop_keeps_nobody_waiting(client, monkeypatch):
       connection.close()
 
 
-def test_a_format_that_is_too_small_is_said(client, monkeypatch):
+def test_a_picture_too_large_for_its_format_is_refused(client, monkeypatch):
   monkeypatch.setitem(encoding.MAX_SIDES, 'jpg', 39)
   photo = client.open(np.zeros((20, 20, 3), np.uint8))
   assert client.save(photo, [RECIPE], format='jpg')[0] == 200
@@ -711,13 +717,13 @@ def test_a_format_that_is_too_small_is_said(client, monkeypatch):
   assert client.save(photo, [RECIPE], beside=True)[0] == 200
 
 
-def test_a_name_of_the_page_may_have_capitals():
+def test_a_host_name_may_have_capitals():
   site = boundary.Site('MyBox')
   assert site.has('mybox:8000') and site.has('MyBox')
   assert not site.has('otherbox')
 
 
-def test_a_pin_outside_is_said_in_a_line(client):
+def test_a_pin_outside_the_photograph_is_reported(client):
   photo = client.open(np.zeros((20, 20, 3), np.uint8))
   recipe = RECIPE | {'pins': [pin(20, 3, '#000000')]}
   (line,) = client.draw(photo, [recipe])

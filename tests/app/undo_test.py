@@ -79,7 +79,7 @@ def in_new_tab(page, address, photograph):
   page.driver.switch_to.window(first)
 
 
-def test_the_browsers_back_undoes(in_new_tab):
+def test_the_back_button_of_the_browser_undoes(in_new_tab):
   page = in_new_tab
   before = [work(page)]
 
@@ -103,7 +103,7 @@ def test_the_browsers_back_undoes(in_new_tab):
   go(2, before[2])
   page.click('#undo')
   page.wait(lambda: work(page) != before[2] and entry() == work(page))
-  # The entry before is that step, too: it is passed over.
+  # The previous entry holds the same step, so it is passed over.
   go(-1, before[1])
 
 
@@ -199,7 +199,7 @@ def test_undo_outlives_a_reload(opened):
 
 
 def forget_on_server(address, count=17):
-  """Opens so many others that the server forgets all that were there."""
+  """Opens so many photographs that the server forgets all earlier ones."""
   import io
   import urllib.request
 

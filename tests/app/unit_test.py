@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 @pytest.mark.skipif(not shutil.which('node'), reason='no node')
-def test_units_of_the_javascript():
+def test_the_javascript_passes_its_unit_tests():
   done = subprocess.run(
     ['node', '--test', str(HERE / 'unit')],
     capture_output=True,

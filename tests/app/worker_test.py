@@ -1,4 +1,4 @@
-"""One thread, many who wait: turns, dropped work, failures."""
+"""One thread for many clients: turns, dropped work, failures."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def test_jobs_take_turns():
   assert steps == [(name, index) for index in range(3) for name in 'ab']
 
 
-def test_who_leaves_ends_his_job_and_no_other():
+def test_a_client_that_leaves_ends_its_job_and_no_other():
   steps = []
 
   def endless():
@@ -55,7 +55,7 @@ def test_who_leaves_ends_his_job_and_no_other():
   assert len(steps) == count
 
 
-def test_a_failure_is_told_and_the_thread_goes_on():
+def test_a_failure_reaches_its_client_and_the_thread_goes_on():
   async def fail():
     its_worker = worker.Worker()
     with pytest.raises(ZeroDivisionError):
@@ -89,7 +89,7 @@ def test_quiet_is_when_nobody_has_asked_for_some_time():
   assert len(steps) == 5 and quiet - steps[-1] >= 0.19
 
 
-def test_too_many_are_refused(monkeypatch):
+def test_too_many_jobs_are_refused(monkeypatch):
   monkeypatch.setattr(worker.Worker, 'MAX_JOBS', 0)
 
   async def ask():

@@ -200,7 +200,7 @@ def test_hidden_folders_and_folders_with_a_suffix_are_no_pictures(tmp_path):
   assert len(input_pipeline.open_source(folder_config(tmp_path), 'all')) == 3
 
 
-def test_a_split_without_its_subfolder_is_not_all_that_there_is(tmp_path):
+def test_a_split_without_its_subfolder_is_refused(tmp_path):
   tiny.write_folder(tmp_path / 'train', 8)
   tiny.write_folder(tmp_path / 'val', 3)
   for split in ('test', 'validation', 'tset[:50%]'):
@@ -233,7 +233,7 @@ def test_an_array_is_read_from_its_file(tmp_path):
   assert len(both) == 13 and both.shares == (0.75, 0.25)
   np.testing.assert_array_equal(both[12], wide[4])
   np.testing.assert_array_equal(both[8], tiny.images(9, 16, 16)[8])
-  config.mixture = ((0.25, 'array', '', 'wide[1:]', 0),)  # teaches no level
+  config.mixture = ((0.25, 'array', '', 'wide[1:]', 0),)  # for no finer level
   again = input_pipeline.open_training(config)
   np.testing.assert_array_equal(again.images[12], wide[4])
 

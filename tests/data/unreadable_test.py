@@ -32,25 +32,26 @@ def config_of(folder, **changes):
   return config
 
 
-def number_of(rgb: np.ndarray, folder) -> list[int]:
-  """Which picture of a folder each one is, whether flipped or not."""
-  whole = {}
+def numbers_of(rgb: np.ndarray, folder) -> list[int]:
+  """Returns which picture of the folder each image is, flipped or not."""
+  readable = {}
   for index in sorted(set(range(20)) - set(DAMAGED)):
     source = sources.FolderSource(config_of(folder), 'all')
-    whole[index] = source[index].astype(int)
+    readable[index] = source[index].astype(int)
 
   def distance(one, other):
     return min(np.abs(one - other).sum(), np.abs(one[:, ::-1] - other).sum())
 
   return [
-    min(whole, key=lambda i: distance(x.astype(int), whole[i])) for x in rgb
+    min(readable, key=lambda i: distance(x.astype(int), readable[i]))
+    for x in rgb
   ]
 
 
-def test_the_next_readable_picture_takes_the_place(folder, monkeypatch):
+def test_the_next_readable_picture_replaces_a_damaged_one(folder, monkeypatch):
   images = input_pipeline.open_training(config_of(folder)).images
   dataset = input_pipeline.train_dataset(images, 4, seed=1)
-  found = np.stack([number_of(dataset[step], folder) for step in range(20)])
+  found = np.stack([numbers_of(dataset[step], folder) for step in range(20)])
   plain = input_pipeline.train_dataset(
     np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1), 4, seed=1
   )
@@ -102,7 +103,7 @@ def test_evaluation_leaves_out_only_what_it_may(memory, folder, monkeypatch):
   source = input_pipeline.open_source(config, 'all')
   seen = []
   for rgb, indices, mask in input_pipeline.eval_batches(source, 8):
-    assert number_of(rgb[mask], folder) == indices[mask].tolist()
+    assert numbers_of(rgb[mask], folder) == indices[mask].tolist()
     seen += indices[mask].tolist()
   assert seen == [i for i in range(20) if i not in DAMAGED]
 
@@ -156,18 +157,18 @@ def test_patches_leave_out_a_damaged_photograph(folder, capsys):
     input_pipeline.open_source(config, 'test')
 
 
-def test_a_fingerprint_is_of_names_and_sizes(tmp_path):
+def test_a_fingerprint_depends_on_names_and_sizes(tmp_path):
   tiny.write_folder(tmp_path, 5)
 
-  def found():
+  def fingerprint():
     return input_pipeline.open_training(config_of(tmp_path)).fingerprint
 
-  first = found()
-  assert first == found() and first['num_images'] == 5
+  first = fingerprint()
+  assert first == fingerprint() and first['num_images'] == 5
   data = (tmp_path / '002.png').read_bytes()
   (tmp_path / '002.png').write_bytes(data + b' ')
-  longer = found()
+  longer = fingerprint()
   (tmp_path / '002.png').write_bytes(data)
   (tmp_path / '002.png').rename(tmp_path / '0021.png')
-  renamed = found()
+  renamed = fingerprint()
   assert len({x['sha256'] for x in (first, longer, renamed)}) == 3

@@ -1,4 +1,4 @@
-"""The transform: sums of the pmf, uniform for draws from the model itself."""
+"""The transform sums the pmf; for draws from the model itself it is uniform."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def random_theta(seed: int, count: int) -> jax.Array:
 
 @pytest.mark.parametrize('seed', range(3))
 def test_transform_is_the_sum_of_the_probabilities_below(seed):
-  """Of a in the table's margin, of b in the row of a; edges included."""
+  """For a in the table's margin, for b in the row of a; edges included."""
   rng = np.random.default_rng(seed)
   # The narrow scales make some a so rare that every float32 p_k(a) is 0.
   theta = random_theta(seed, 1).at[:, 4 * K :].add(-1.5)
@@ -50,7 +50,7 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
 
 
 def distances(seed: int, wrong_fn=lambda theta: theta) -> list[float]:
-  """Of a and b, for 20,000 draws from mixtures of which another is claimed."""
+  """Distances of a and b from uniform; `wrong_fn` alters the claimed theta."""
   count = 20_000
   theta = random_theta(seed, count)
   key, noise_key, level_key = jax.random.split(jax.random.key(seed + 1), 3)
@@ -89,7 +89,7 @@ def test_histogram_and_distance_of_known_values():
   expected = np.zeros(20)
   expected[[0, 1, 10, 19]] = [2 / 6, 1 / 6, 1 / 6, 2 / 6]
   np.testing.assert_allclose(shares, expected, rtol=1e-6)
-  # At the tenth bin's end half of the values, at the second's 1/2 - 2/20.
+  # The first two bins hold 1/2 of the values; uniform would be 2/20.
   np.testing.assert_allclose(
     calibration.distance(expected), 0.5 - 0.1, rtol=1e-6
   )

@@ -18,7 +18,7 @@ WORD = 4  # bytes by which a code may be too long
 
 
 def test_probabilities_are_those_of_the_likelihood():
-  """Of a, summed over b: the margin of `log_prob`."""
+  """For a: sums over b of the probabilities of `log_prob`."""
   theta = jax.random.normal(jax.random.key(0), (3, 16))
   levels = (jnp.arange(256) - 127.5) * (1 / 127.5)
   chroma = jnp.stack(jnp.meshgrid(levels, levels, indexing='ij'), -1)
@@ -41,7 +41,7 @@ def test_probabilities_are_those_of_the_likelihood():
 
 @pytest.fixture(scope='module')
 def tiny_model():
-  """Five images in batches of three, the last one padded."""
+  """A model and five images, in batches of three; the last batch is padded."""
   _, config = tiny.shaken_model()
   config.sampling.batch_size = 3
   model = run_config.build_model(config)
@@ -72,7 +72,7 @@ def test_finer_levels_are_coded_and_decoded_too():
   config.model.chroma_filter = 'area'
   config.model.embedding_stages = ((6, 2, 1, 1), (8, 2, 1, 2))
   model = run_config.build_model(config)
-  # Smooth: a first guess must not find anything too improbable for a table.
+  # Smooth: to an untrained model, no value may be too improbable for a table.
   ramp = np.arange(8) // 2
   rgb = (120 + ramp[:, None, None] + np.array([9, 0, 20])) * np.ones((8, 1))
   rgb = np.stack([rgb, rgb[::-1], rgb + 30]).astype(np.uint8)

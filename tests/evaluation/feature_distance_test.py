@@ -1,4 +1,4 @@
-"""The feature distance: 0 for alike, as a loop has it, and more for less."""
+"""The feature distance: that of a loop, 0 for like sets, more for others."""
 
 import jax
 import numpy as np
@@ -58,7 +58,7 @@ def backbone_params(seed=0):
 
 
 @pytest.mark.slow
-def test_the_backbone_sees_colour_and_grey_pictures_as_before():
+def test_features_depend_on_colour_and_grey_ones_are_those_of_the_backbone():
   params = backbone_params()
   rgb = tiny.images(6, 32, 32)
   grey = rgb[..., :1].repeat(3, -1)

@@ -13,7 +13,7 @@ SIZE = 32
 
 @pytest.fixture
 def config(tmp_path):
-  """Three originals; pictures of two methods, under several names."""
+  """A config of three originals, and pictures of two other methods."""
   for name, size in (('a', (40, 60)), ('b', (60, 40)), ('c', (33, 33))):
     rgb = tiny.images(1, *size)[0]
     image_files.save_image(tmp_path / 'in' / f'{name}.png', rgb)

@@ -95,7 +95,7 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
 
 
 def fake(index: int, bits: float, difference: float) -> dict:
-  """A image whose pictures are all of one level."""
+  """An image whose pictures are all of one level."""
 
   def picture(level):
     return np.full((2, 2, 3), level, np.uint8)

@@ -10,7 +10,7 @@ H, W = 11, 17
 
 
 def maps(seed: int, count: int = 2):
-  """Luminance of a pattern that repeats every 7 columns, and few colours."""
+  """Luminance that repeats every 7 columns, few original colours, samples."""
   rng = np.random.default_rng(seed)
   luminance = np.tile(rng.integers(0, 9, (count, H, 7, 1)), (1, 1, 3, 1)) / 10
   luminance = luminance[:, :, :W]

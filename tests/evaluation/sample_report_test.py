@@ -1,4 +1,4 @@
-"""A whole measurement of samples against pictures drawn some other way."""
+"""A whole report on samples, against samples drawn and scored separately."""
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def trained_params(config) -> dict:
 
 
 def find_more_like_cells(monkeypatch):
-  """Some at all, on maps of 8 x 8."""
+  """Loosens the limits, so that maps of 8 x 8 have like cells at all."""
   for name, value in (
     ('MIN_DISTANCE', 2.0),
     ('MIN_CORRELATION', 0.3),
@@ -189,7 +189,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
   samples = np.asarray(color.chroma_from_network(chroma), np.float64)
   target = np.asarray(color.chroma_from_network(lab.chroma), np.float64)
   errors = ((samples - target[:, None]) ** 2).sum(-1).mean((2, 3)) ** 0.5
-  mean = ((samples.mean(1) - target) ** 2).sum(-1).mean((1, 2)) ** 0.5
+  error_of_mean = ((samples.mean(1) - target) ** 2).sum(-1).mean((1, 2)) ** 0.5
   theta, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
   alone = color.chroma_from_network(
     sample.sample_independently(
@@ -219,7 +219,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
     ('typicality_gap', own - bits(lab.chroma)),
     ('ab_rmse', errors[:, 0]),
     ('ab_rmse_best_of_8', errors.min(1)),
-    ('ab_rmse_mean_of_8', mean),
+    ('ab_rmse_mean_of_8', error_of_mean),
     ('grey_energy_score', (target**2).sum(-1).mean((1, 2)) ** 0.5),
     ('ab_variance', samples.var(1, ddof=1).mean((1, 2, 3))),
   ):

@@ -125,7 +125,7 @@ def test_hostile_captions_do_no_harm():
   assert notes == ['captions of more than 60,000 bytes left out']
 
 
-def test_text_that_xml_cannot_hold_is_kept_without_it(tmp_path):
+def test_text_is_kept_without_characters_that_xml_cannot_hold(tmp_path):
   texts = PngImagePlugin.PngInfo()
   texts.add_text('Title', 'a\x01b')
   rgb = tiny.images(1, 12, 16)[0]

@@ -1,4 +1,4 @@
-"""Old film: only the luminance changes, and as each part says."""
+"""Simulated old film: it changes the luminance alone, effect by effect."""
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ def test_fixed_films_look_alike_at_any_size(name):
   at_large = film.fixed_film(name, jnp.asarray(large), key)
   assert at_large.shape == (1, 256, 256, 1)
   halved = color.subsample(at_large, 2, 'area')
-  # Enlarging by a cubic keeps the means of squares but at sharp edges.
+  # Enlarging by a cubic keeps the means of squares, except at sharp edges.
   assert float(jnp.abs(halved - at_small).mean()) < 1.5
 
 

@@ -245,7 +245,7 @@ def opaque_alpha():
   return Case(png(7, 5, 8, 6, lines_of(rgba)), rgba[..., :3])
 
 
-def colour_with_a_transparent_one():
+def colour_with_a_transparent_level():
   rgb = levels_of(5, 7, 3)
   key = b''.join(bytes((0, level)) for level in rgb[2, 3])
   alpha = np.full((5, 7), 255, np.uint8)
@@ -289,7 +289,7 @@ def grey16_of_another_gamma():
   return Case(data, expected, notes=("applied the file's gamma of 1",))
 
 
-def colour16_with_a_transparent_one():
+def colour16_with_a_transparent_level():
   rgb = levels_of(5, 7, 3, dtype=np.uint16)
   key = chunk(b'tRNS', rgb[2, 3].astype('>u2').tobytes())
   data = png(7, 5, 16, 2, lines_of(rgb.astype('>u2')), key)
@@ -333,7 +333,7 @@ def srgb_profile():
 
 def gamma_profile():
   rgb = levels_of(19, 23, 3)
-  expected = 255 * srgb_of((rgb / 255) ** GAMMA)  # up to 7 levels away
+  expected = 255 * srgb_of((rgb / 255) ** GAMMA)  # up to 7 levels from `rgb`
   data = saved(rgb, icc_profile=color_profile(SRGB))
   return Case(data, expected, atol=2)
 
@@ -366,7 +366,7 @@ def grey16_with_a_profile():
   grey = np.linspace(0, 65535, 4099).round().astype(np.uint16)[None]
   icc = profile(b'GRAY', {b'kTRC': gamma_curve()})
   expected = 255 * srgb_of((grey / 65535) ** GAMMA)
-  # Two levels next to black, as above.
+  # Off by two levels next to black, as in `wide_gamut`.
   return Case(saved(grey, icc_profile=icc), expected, atol=2)
 
 
@@ -384,7 +384,7 @@ def grey16_with_a_wide_gamut():
   grey = np.linspace(0, 65535, 4099).round().astype(np.uint16)[None]
   expected = 255 * srgb_of((grey / 65535) ** GAMMA)
   data = saved(grey, icc_profile=color_profile(WIDE))
-  # Of a level in 255 that is next to black, five.
+  # Next to black, one level of 255 may become five.
   return Case(data, expected, atol=6)
 
 
@@ -488,7 +488,7 @@ def transparent_everywhere():
 
 
 def png_of_long_texts():
-  """What Photoshop writes: a packet of some megabytes, packed."""
+  """A packet of some megabytes, compressed, as Photoshop writes it."""
   texts = PngImagePlugin.PngInfo()
   texts.add_itxt('XML:com.adobe.xmp', ' ' * 3_000_000, zip=True)
   rgb = levels_of(5, 7, 3)
@@ -533,9 +533,9 @@ CASES = [
   palette_with_transparency,
   grey_and_alpha,
   opaque_alpha,
-  colour_with_a_transparent_one,
+  colour_with_a_transparent_level,
   colour16,
-  colour16_with_a_transparent_one,
+  colour16_with_a_transparent_level,
   colour16_with_alpha,
   colour16_tiff,
   grey16_with_alpha,
@@ -583,7 +583,7 @@ def test_an_unusual_file_gives_its_levels(build, strip, tmp_path, monkeypatch):
   path.write_bytes(case.data)
   photograph = image_files.load_photograph(path)
   expected = case.rgb if case.rgb.ndim == 3 else case.rgb[..., None]
-  if case.rgb.dtype == np.uint16:  # is read, and rounded
+  if case.rgb.dtype == np.uint16:  # it is rounded to 8 bits
     expected = np.round(expected / 257)
   if case.alpha is not None:  # what nobody sees is white
     expected = np.where(case.alpha[..., None] > 0, expected, 255)
@@ -601,7 +601,7 @@ def test_an_unusual_file_gives_its_levels(build, strip, tmp_path, monkeypatch):
 
 
 def turned(rgb, orientation):
-  """EXIF 2.32: where row 0 and column 0 of the file are when upright."""
+  """Turns [H, W, C] upright by its EXIF orientation (EXIF 2.32)."""
   return {
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),
@@ -623,7 +623,7 @@ def test_photographs_are_turned_upright(orientation, form, tmp_path):
   options = {'lossless': True} if form == 'WEBP' else {}
   path = tmp_path / 'photograph'
   path.write_bytes(saved(rgb, form, exif=exif, **options))
-  if form == 'JPEG':  # has losses; as stored, which Pillow leaves unturned
+  if form == 'JPEG':  # lossy: takes what is stored, which Pillow does not turn
     with Image.open(path) as picture:
       rgb = np.asarray(picture)
   photograph = image_files.load_photograph(path)

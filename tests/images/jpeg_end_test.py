@@ -54,9 +54,9 @@ def test_zeros_in_place_of_the_rest_are_damage(progressive, tmp_path):
     image_files.decode_photograph(data[:kept] + bytes(len(data) - kept))
 
 
-def test_a_film_after_the_photograph_is_no_missing_end(tmp_path):
+def test_a_video_after_the_photograph_does_not_count_as_a_missing_end(tmp_path):
   path = tmp_path / 'a.jpg'
   Image.fromarray(tiny.images(1, 48, 64)[0]).save(path)
-  film = b'\0\0\0\x18ftypmp42' + bytes(100_000)
-  photograph = image_files.decode_photograph(path.read_bytes() + film)
+  video = b'\0\0\0\x18ftypmp42' + bytes(100_000)
+  photograph = image_files.decode_photograph(path.read_bytes() + video)
   assert photograph.notes == ()

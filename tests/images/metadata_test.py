@@ -1,4 +1,4 @@
-"""Who, when and what of a photograph, from one format to the next."""
+"""Metadata of a photograph, from one format to the next."""
 
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
@@ -26,7 +26,7 @@ def test_any_alphabet_and_the_resolution_come_through_every_format(tmp_path):
 
 
 @pytest.mark.parametrize('unknown', [1, 2])  # across, down
-def test_a_resolution_of_0_by_0_is_none(tmp_path, unknown):
+def test_a_resolution_of_0_over_0_counts_as_missing(tmp_path, unknown):
   rgb = tiny.images(1, 12, 16)[0]
   exif = Image.Exif()
   exif[ExifTags.Base.ResolutionUnit] = metadata.INCH
@@ -51,7 +51,7 @@ def test_a_jpeg_without_a_resolution_gets_none(form, tmp_path):
   assert 'dpi' not in about
 
 
-def test_text_that_is_too_long_for_a_jpeg_does_not_prevent_one(tmp_path):
+def test_text_that_is_too_long_for_a_jpeg_does_not_prevent_saving(tmp_path):
   rgb = tiny.images(1, 12, 16)[0]
   texts = PngImagePlugin.PngInfo()
   texts.add_text('Description', 'x' * 70_000)

@@ -1,4 +1,4 @@
-"""What each way of fitting keeps of a picture."""
+"""The part of a picture that each method of fitting keeps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A backbone beside the stages: where it starts, what of it learns."""
+"""A backbone beside the stages: its first weights, and the parts that learn."""
 
 import functools
 
@@ -68,7 +68,7 @@ def test_what_is_frozen_has_neither_updates_nor_moments():
   moments = {x.shape for x in jax.tree.leaves(opt_state)}
   assert given['head']['kernel'].shape in moments
   assert given['block_15_expand']['kernel'].shape not in moments
-  # What `EfficientNetLite0` gives to what is frozen: gradients of 0.
+  # Gradients of 0 for frozen parts, as `EfficientNetLite0` gives them.
   grads = flax.traverse_util.path_aware_map(
     lambda path, x: np.full_like(
       x, not backbone_embedding.is_frozen(path, FROZEN)
@@ -140,8 +140,8 @@ class Flat(nn.Module):
     return jnp.broadcast_to(mean, (len(luminance), *shape, 1)) + seen, []
 
 
-def test_with_a_backbone_only_that_sees_all_pixels():
-  """The stages see what they would at half the pixels."""
+def test_a_backbone_sees_all_pixels_and_the_stages_do_not():
+  """The stages see what they would see of a picture of half the size."""
   stages = ((3, 2, 0, 1), (4, 1, 1, 1))
   x = jax.random.normal(jax.random.key(0), (2, 20, 12, 1))
   net = embedding_net.EmbeddingNet(stages, 5, pooling=2, backbone=Flat())

@@ -1,4 +1,4 @@
-"""Weights, causality, and chunks, rows and pixels that are the whole map."""
+"""Weights and causality; chunks, rows and pixels equal the whole map."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ COUNT = HEIGHT * WIDTH
 
 @pytest.fixture(scope='module')
 def case():
-  """A module, its parameters, two canvases of either of three images."""
+  """A module, its parameters, two canvases of each of three images."""
   net = causal_attention.CausalAttention(features=6, num_heads=HEADS)
   keys = jax.random.split(jax.random.key(0), 7)
   canvas = jax.random.uniform(keys[0], (6, HEIGHT, WIDTH, 2), minval=-1)
@@ -27,7 +27,7 @@ def case():
 
 
 def known(canvas):
-  """Hints of canvases [B, h, w, 2]: three pixels, none in the last of them."""
+  """Hints of canvases [B, h, w, 2]: three pixels, but none in the last one."""
   mask = jnp.zeros(canvas.shape[:3], bool)
   for place in ((0, 2), (2, 5), (4, 6)):
     mask = mask.at[:-1, *place].set(True)
@@ -36,7 +36,7 @@ def known(canvas):
 
 @pytest.mark.parametrize('is_hinted', (False, True))
 def test_rows_and_pixels_give_what_the_whole_map_gives(case, is_hinted):
-  """The samples of an image share its weights, and what is given of it."""
+  """The samples of an image share its weights and its hints."""
   net, params, canvas, embedding = case
   given = known(canvas[::2]) if is_hinted else None
   twice = given
@@ -120,13 +120,13 @@ def test_all_earlier_pixels_have_influence_and_no_other(case):
 
 def test_chunks_of_rows_take_less_than_half_of_the_memory(monkeypatch):
   net = causal_attention.CausalAttention(features=6, num_heads=HEADS)
-  shapes = jnp.zeros((1, 32, 32, 2)), jnp.zeros((1, 32, 32, 4))
-  params = jax.eval_shape(net.init, jax.random.key(0), *shapes)['params']
+  inputs = jnp.zeros((1, 32, 32, 2)), jnp.zeros((1, 32, 32, 4))
+  params = jax.eval_shape(net.init, jax.random.key(0), *inputs)['params']
   used = {}
   for num_rows in (causal_attention.ROWS_PER_CHUNK, 32):
     monkeypatch.setattr(causal_attention, 'ROWS_PER_CHUNK', num_rows)
     fn = jax.jit(lambda *args: net.apply(*args))
-    compiled = fn.lower({'params': params}, *shapes).compile()
+    compiled = fn.lower({'params': params}, *inputs).compile()
     used[num_rows] = compiled.memory_analysis().temp_size_in_bytes
   chunks, whole = used.values()
   assert chunks < whole / 2, used

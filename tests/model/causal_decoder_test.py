@@ -1,4 +1,4 @@
-"""Causality, receptive field, and incremental = whole map."""
+"""Causality, receptive field; incremental passes equal whole-map passes."""
 
 import jax
 import jax.numpy as jnp

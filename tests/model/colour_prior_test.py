@@ -33,7 +33,7 @@ def test_text_keeps_a_prior():
       colour_prior.from_text(wrong)
 
 
-def test_guidance_is_less_the_prior():
+def test_guidance_subtracts_the_prior():
   rng = np.random.default_rng(1)
   theta = jnp.asarray(rng.normal(0, 1, (6, 16)), jnp.float32)
   luminance = jnp.asarray(rng.normal(0, 1, (6, 1)), jnp.float32)

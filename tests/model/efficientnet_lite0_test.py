@@ -1,4 +1,4 @@
-"""Depthwise convolutions and their gradient; what is frozen; the real thing."""
+"""Depthwise convolutions, their gradients; frozen parts; published weights."""
 
 import os
 
@@ -100,7 +100,7 @@ def reference(arrays: dict, grey: np.ndarray) -> list[np.ndarray]:
 
   x = jnp.repeat((grey - 127.0) / 128.0, 3, -1)
   x = jnp.clip(norm(conv(x, '_conv_stem', 2), '_bn0'), 0, 6)
-  # Rows of the paper's table: expansion, kernel, stride, width of the blocks.
+  # Strides of the 16 blocks, from the paper's table.
   strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
   features = []
   for index, stride in enumerate(strides):

@@ -1,4 +1,4 @@
-"""Given cells: who reads them, which are drawn, what counts them."""
+"""Given cells: how they are read, drawn in training, and left out of scores."""
 
 import functools
 
@@ -13,14 +13,14 @@ from tests import tiny
 
 @functools.cache
 def prepare():
-  """A model that reads hints, and knows what to make of them."""
+  """A model that reads hints, a batch, and initial parameters."""
   net = tiny.net(hint_share=0.5, dropout_rate=0.0)
   lab = net.split_lab(tiny.images())
   return net, lab, parameters.initial(net, lab, seed=0)
 
 
 def aware(params):
-  """Parameters whose hints are read: training would have changed them."""
+  """Parameters that use hints, as after training; initial ones do not."""
   kernel = params['embedding']['hints']
   drawn = np.random.default_rng(0).normal(0, 1, kernel.shape)
   return params | {
@@ -52,7 +52,7 @@ def test_hints_start_at_zero_and_older_parameters_are_completed():
 
 def test_no_hints_and_an_empty_mask_are_the_plain_path():
   net, lab, params = prepare()
-  known = aware(params)
+  trained = aware(params)
   nothing = hints.from_mask(lab.chroma, jnp.zeros(lab.chroma.shape[:3], bool))
   one = nothing.at[0, 4, 6].set(jnp.array([0.5, -0.5, 1.0]))
 
@@ -62,10 +62,10 @@ def test_no_hints_and_an_empty_mask_are_the_plain_path():
       {'params': params['embedding']}, lab.luminance, hints=given
     )
 
-  plain = embed(known, None)
-  np.testing.assert_array_equal(embed(known, nothing), plain)
+  plain = embed(trained, None)
+  np.testing.assert_array_equal(embed(trained, nothing), plain)
   np.testing.assert_array_equal(embed(params, one), embed(params, None))
-  changed = np.abs(embed(known, one) - plain).max(-1) > 0
+  changed = np.abs(embed(trained, one) - plain).max(-1) > 0
   assert changed[0, 2, 4] and not changed[1:].any()  # before it, too
 
 
@@ -77,7 +77,7 @@ def test_a_model_that_reads_no_hints_refuses_them():
     )
 
 
-def test_training_gives_cells_of_so_many_images_alone_and_in_patches():
+def test_training_gives_hints_to_a_share_of_images_alone_and_in_patches():
   chroma = jax.random.normal(jax.random.key(0), (2000, 9, 11, 2))
   given = np.asarray(
     jax.jit(lambda key: hints.draw(key, chroma, 0.5))(jax.random.key(1))
@@ -91,9 +91,9 @@ def test_training_gives_cells_of_so_many_images_alone_and_in_patches():
   assert 0.45 < (counts > 0).mean() < 0.55
   some = counts[counts > 0]
   assert some.min() == 1 and some.max() == hints.MAX_CELLS
-  assert 3 < np.median(some) < 8  # as many of every order of magnitude
+  assert 3 < np.median(some) < 8  # evenly over orders of magnitude
   assert mask.any(0).all()
-  # Of 6 to 12 cells, most have a neighbour in patches, few alone.
+  # Of 6 to 12 cells, most touch another if in patches, few if drawn alone.
   few = mask[(counts >= 6) & (counts <= 12)]
   beside = (few[:, :, 1:] & few[:, :, :-1]).sum((1, 2))
   assert (beside == 0).mean() > 0.15 and (beside >= 4).mean() > 0.15

@@ -73,7 +73,7 @@ def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
 
 
 def test_with_hints_probabilities_of_the_other_values_sum_to_1():
-  # b alone varies in x1 and x3: a of the same places is known to be 2.
+  # x0 and x2 are known; a and b of x1 and x3 vary.
   given = np.array([[1, 0, 1, 0]], np.float32)
   fine = []
   for pairs in itertools.product(range(RANGE), repeat=4):
@@ -146,7 +146,7 @@ def net_and_params(seed=0, features=6):
 
 
 @pytest.mark.parametrize('with_hints', [False, True])
-def test_samples_have_the_means_the_hints_and_the_score_they_are_given(
+def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
   with_hints,
 ):
   net, params, context = net_and_params()
@@ -241,7 +241,7 @@ def test_no_stage_sees_what_comes_after_it():
 
   np.testing.assert_array_equal(influence(0), 0)
   seen = influence(1)
-  # The sum is known by the offset, so each place adds to it alike; x0 is more.
+  # The offset tells the sum, to which places add alike; x0 itself is seen, too.
   np.testing.assert_allclose(seen[1:], seen[1], rtol=1e-5)
   assert seen[0] > 0
 
@@ -260,7 +260,7 @@ def test_a_coarse_value_reaches_its_neighbours_fine_values():
   assert float(jnp.abs(outputs(coarse.chroma) - outputs(changed)).max()) > 1e-4
 
 
-def test_a_known_cell_makes_the_rounded_mean_of_what_is_known():
+def test_a_coarse_hint_is_the_rounded_mean_of_the_known_values():
   values = np.full((1, 2, 4, 2), 100.0, np.float32)
   values[0, :, :2, 0] = [[10, 13], [90, 91]]
   chroma = levels.to_network(jnp.asarray(values))

@@ -120,7 +120,7 @@ def test_log_prob_paper_agrees_with_the_authors_code():
 
 
 def authors_log_prob(theta, luminance, chroma) -> float:
-  """Their loss of one pixel, as their code has it, in float64."""
+  """Log-probability of one pixel, as the authors' code has it, in float64."""
 
   def sigmoid(x):
     return 0.5 + 0.5 * np.tanh(0.5 * x)
@@ -153,7 +153,7 @@ def authors_log_prob(theta, luminance, chroma) -> float:
 def test_log_prob_paper_takes_the_density_where_the_authors_do():
   """Most components of so wild a theta give their windows less than 1e-5."""
   theta = random_theta(10, 5.0, 300)
-  for start in (5 * K, 7 * K):  # and of the second half, all are narrow
+  for start in (5 * K, 7 * K):  # in the second half, all are narrow
     theta = theta.at[150:, start : start + K].add(-8.0)
   rng = np.random.default_rng(11)
   luminance = rng.uniform(-1, 1, (300, 1)).astype(np.float32)
@@ -217,7 +217,7 @@ def test_tails_of_the_noise_are_finite_and_alike():
   np.testing.assert_allclose(highest[:2], np.log(2.0**24), rtol=1e-6)
 
 
-def test_noise_is_drawn_from_these_bits():
+def test_noise_is_made_of_the_random_bits_of_its_key():
   key = jax.random.key(12)
   bits = jax.random.bits(key, (500, K + 2), jnp.uint32)
   np.testing.assert_array_equal(

@@ -117,7 +117,7 @@ def test_counted_colours_are_those_of_the_images():
   weights = colour_frequencies.class_weights(net, red)
   chroma = np.asarray(color.rgb_to_lab(red[0, 0, 0]))[1:]
   nearest = ((classification_head.bins() - chroma) ** 2).sum(-1).argmin()
-  # Smoothing spreads red over few bins, more at the rim: near the least.
+  # Smoothing spreads red over few bins: its weight is near the least.
   assert weights[nearest] < 1.2 * weights.min() < weights.max() / 10
   assert colour_frequencies.class_weights(tiny.net(), red) is None
 

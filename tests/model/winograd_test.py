@@ -38,7 +38,7 @@ def _plain(x, kernel, padding, dilation):
 
 
 def _gradients(x, kernel, padding, dilation, dy):
-  """Of sum(y dy), in float64."""
+  """Gradients of sum(y dy) for x and the kernel, in float64."""
   _, windows, shifts = _plain(x, kernel, padding, dilation)
   padded = np.pad(np.zeros(x.shape), ((0, 0), *padding, (0, 0)))
   d_kernel = np.zeros(kernel.shape)
@@ -75,10 +75,12 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
 
   actual = run(x, kernel, dy)
   gradients = _gradients(x, kernel, padding, dilation, dy)
-  for array, of in zip(actual, (expected, expected, *gradients), strict=True):
-    assert array.shape == of.shape
-    assert _relative_error(array, of) < 2e-6
-    assert np.abs(array - of).max() < 4e-6 * np.abs(of).max()
+  references = expected, expected, *gradients
+  for array, reference in zip(actual, references, strict=True):
+    assert array.shape == reference.shape
+    assert _relative_error(array, reference) < 2e-6
+    error = np.abs(array - reference).max()
+    assert error < 4e-6 * np.abs(reference).max()
 
 
 def _is_used(
@@ -97,21 +99,21 @@ def _is_used(
     )
 
 
-def test_it_is_used_where_it_is_faster():
+def test_winograd_is_used_where_it_is_faster():
   assert _is_used()
   assert _is_used(padding=CAUSAL)
   assert _is_used(dilation=2)
   assert not _is_used(kernel=(3, 3, 64, 64), shape=(16, 16, 16, 64))  # no gain
   assert not _is_used(shape=(1, 16, 16, 96))  # the kernel's sums cost more
   assert not _is_used(shape=(256, 1, 16, 96))  # a window for one row
-  assert not _is_used(shape=(256, 5, 16, 96))  # two for five
+  assert not _is_used(shape=(256, 5, 16, 96))  # two windows for five rows
   assert not _is_used(kernel=(2, 3, 96, 48))
   assert not _is_used(stride=2)
   assert not _is_used(padding=((3, 0), (1, 1)))
   assert not _is_used(dtype=jnp.bfloat16)
 
 
-def test_it_is_left_out_elsewhere(monkeypatch):
+def test_winograd_is_used_only_where_allowed_and_on_no_gpu(monkeypatch):
   x = jax.ShapeDtypeStruct((16, 16, 16, 96), jnp.float32)
   kernel = jax.ShapeDtypeStruct((3, 3, 96, 48), jnp.float32)
   assert not winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
@@ -122,7 +124,7 @@ def test_it_is_left_out_elsewhere(monkeypatch):
   assert not winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
 
 
-def test_layers_convolve_uses_it_where_allowed():
+def test_layers_convolve_uses_winograd_where_allowed():
   rng = np.random.default_rng(1)
   x = rng.standard_normal((8, 16, 16, 96), np.float32)
   kernel = rng.standard_normal((3, 3, 96, 48), np.float32)
@@ -137,9 +139,9 @@ def test_layers_convolve_uses_it_where_allowed():
     return jax.jit(convolve)
 
   plain, cheap = program(False), program(True)
-  widths = [
+  counts = [
     fn.lower(x, kernel).as_text().count('stablehlo.convolution')
     for fn in (plain, cheap)
   ]
-  assert widths == [1, winograd.WINDOW]
+  assert counts == [1, winograd.WINDOW]
   assert _relative_error(cheap(x, kernel), np.asarray(plain(x, kernel))) < 2e-6

@@ -58,7 +58,7 @@ def test_a_part_is_rendered_as_in_the_whole():
   np.testing.assert_array_equal(actual, expected[rows, columns])
 
 
-def test_settings_have_them_and_refuse_what_is_beyond():
+def test_settings_hold_adjustments_and_refuse_those_out_of_range():
   settings = options.Settings(saturation=1.5, warmth=-20, strength=0.5)
   assert settings.adjustments == adjustments.Adjustments(1.5, -20, 0, 0.5)
   with pytest.raises(
@@ -69,7 +69,7 @@ def test_settings_have_them_and_refuse_what_is_beyond():
     options.Settings(strength=1.5)
 
 
-def test_a_call_adjusts():
+def test_a_call_applies_its_adjustments():
   colorizer = colorize.Colorizer(*tiny.shaken_model())
   rgb = tiny.images(1, 20, 26)[0]
   grey = colorizer(rgb, num_samples=1, strength=0)

@@ -55,7 +55,7 @@ def test_samples_with_points_keep_their_anchors():
   assert kept[:, mask].all() and not kept.all((1, 2)).any()
   given = hinted.hints[..., 2] > 0
   assert not kept[:, given].any()
-  # By the page's way, the same.
+  # Drawn one by one, as on the page, they are the same.
   for index, number in enumerate(settings.samples):
     anchored = hint_files.anchored(hinted, before.chroma[index])
     assert anchored.kept is None

@@ -17,7 +17,7 @@ def cells_of(stroke, luminance) -> np.ndarray:
   return brush.paint([stroke], luminance).is_reached
 
 
-def test_distances_are_those_of_the_cheapest_ways():
+def test_distances_are_those_of_the_cheapest_paths():
   luminance = np.random.default_rng(0).uniform(0, 100, (5, 7))
   # Dijkstra's algorithm, one cell after the other.
   expected = np.full((5, 7), np.inf)
@@ -66,7 +66,7 @@ def test_a_size_is_a_share_of_the_short_side(short, size, count):
   assert (row.min(), row.max()) == (2 * short - count, 2 * short + count)
 
 
-def test_no_size_is_the_default_size():
+def test_a_stroke_without_a_size_has_the_default_size():
   even = np.full((16, 24), 50.0, np.float32)
   stroke = brush.Stroke(5, 7, RED)
   np.testing.assert_array_equal(
@@ -75,14 +75,14 @@ def test_no_size_is_the_default_size():
   )
 
 
-def test_an_edge_is_as_far_as_a_long_way():
+def test_crossing_an_edge_costs_as_much_as_a_long_path():
   luminance = np.full((20, 40), 50.0, np.float32)
   luminance[:, 23:] = 50 + 49  # an edge before the third cell, 9 units away
   stroke = brush.Stroke(10, 20, RED, 'M')
   found = cells_of(stroke, luminance)
   assert found[10, 9:23].all() and not found[:, 23:].any()
   luminance[:, 23:] = 50 + 33
-  # 9 + 33 units; each of two more cells has 3.
+  # 9 + 33 units; each of two more cells adds 3.
   assert np.flatnonzero(cells_of(stroke, luminance)[10]).max() == 25
   # Its own cell counts, whatever lies around it.
   luminance[10, 20] = 120

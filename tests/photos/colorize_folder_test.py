@@ -55,7 +55,7 @@ def folder(tmp_path):
 
 
 def run(colorizer, folder, **changes):
-  """Colourises folder/in to folder/out; returns status and files by name."""
+  """Colourises folder/in to folder/out; returns report entries by file name."""
   fields = {'inputs': (folder / 'in',), 'output': folder / 'out'}
   fields['settings'] = options.Settings(num_samples=2)
   names = [field.name for field in dataclasses.fields(options.FileOptions)]
@@ -150,7 +150,7 @@ def test_single_samples_are_made_by_their_numbers(colorizer, folder):
 def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   (folder / 'out').mkdir()
   (folder / 'out' / '0.png.1.png').write_text('mine')
-  for _ in range(2):  # what failed has made nothing ours
+  for _ in range(2):  # a run that failed does not own the file
     entries = run(colorizer, folder)
     assert entries['0.png']['status'] == 'failed'
     assert 'overwrite' in entries['0.png']['reason']
@@ -215,7 +215,7 @@ def test_a_picture_that_cannot_be_encoded_fails_alone(
   assert 'not in this format' in entries['1.png']['reason']
 
 
-def test_what_overwrites_and_is_stopped_leaves_nothing_mixed(
+def test_a_run_that_is_stopped_while_overwriting_leaves_no_mixed_samples(
   colorizer, folder, monkeypatch
 ):
   run(colorizer, folder)
@@ -240,7 +240,7 @@ def test_what_overwrites_and_is_stopped_leaves_nothing_mixed(
 
 
 def test_a_journal_of_an_older_version_is_read(colorizer, folder):
-  """And what is no line of ours is passed over."""
+  """Lines that are no entries are skipped."""
   (folder / 'out').mkdir()
   older = [
     {'file': 'old.png', 'status': 'done', 'pictures': []},
@@ -289,13 +289,15 @@ def test_names_that_differ_in_case_are_refused_where_the_disk_ignores_it(
   write(folder / 'in' / 'a.png')
   job = folder_job.Job((folder / 'in',), folder, options.Settings())
   found = folder_job.find(job)
-  folder_job.check_case(job, found)  # this disk does not
+  folder_job.check_case(job, found)  # this disk does not ignore case
   monkeypatch.setattr(pathlib.Path, 'exists', lambda path: True)
   with pytest.raises(errors.UserError, match='A.png and .*a.png'):
     folder_job.check_case(job, found)
 
 
-def test_what_is_left_out_is_said_by_kind(colorizer, folder, capsys):
+def test_files_that_are_left_out_are_reported_by_kind(
+  colorizer, folder, capsys
+):
   shutil.copytree(ROOT / 'tests' / 'cases' / 'mixed', folder / 'mixed')
   entries = run(colorizer, folder, inputs=(folder / 'mixed',))
   assert {'photo.avif', 'plain.png'} <= set(entries)
@@ -308,7 +310,7 @@ def test_what_is_left_out_is_said_by_kind(colorizer, folder, capsys):
   assert str(folder / 'mixed' / 'g.pgm') in report['left_out']
 
 
-def test_a_folder_of_what_is_not_read_says_what_would_read_it(
+def test_a_folder_of_formats_that_are_not_read_says_what_would_read_them(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(image_files, 'suffixes', lambda: image_files.SUFFIXES)
@@ -375,7 +377,9 @@ def test_another_gamma_is_applied():
   assert any('gamma' in note for note in photograph.notes)
 
 
-def test_any_name_is_served_and_escaped(colorizer, tmp_path, capsys):
+def test_photographs_of_any_name_are_coloured_and_their_names_escaped(
+  colorizer, tmp_path, capsys
+):
   for name in NAMES:
     write(tmp_path / 'in' / name)
   undecodable = os.fsdecode(b'\xff\xfe.png')
@@ -406,7 +410,7 @@ def test_bad_files_are_named_and_the_rest_is_written(colorizer, folder, capsys):
   assert sum('failed: ' in line for line in lines) == 4
 
 
-def test_subfolders_are_for_recursive_and_outputs_are_no_inputs(
+def test_subfolders_are_read_if_recursive_and_outputs_are_no_inputs(
   colorizer, folder
 ):
   write(folder / 'in' / 'sub' / 'deep.png')
@@ -590,7 +594,7 @@ def test_no_program_is_compiled_for_a_photographs_size(colorizer, tmp_path):
 
 @contextlib.contextmanager
 def capturing_log():
-  """What jax says of its compiler."""
+  """Yields a list to which the lines that jax logs are added."""
   lines = []
   handler = logging.Handler()
   handler.emit = lambda record: lines.append(record.getMessage())

@@ -143,7 +143,7 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
 
 
 @pytest.mark.slow
-def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
+def test_chroma_of_a_sample_scored_as_an_original_keeps_its_score(colorizer):
   """`draw` and `score_originals` give the same chroma the same bits/dim."""
   rgb = smooth(8, 8)
   chosen = options.Settings(num_samples=1)
@@ -162,9 +162,9 @@ def test_own_chroma_scored_as_a_sample_has_the_samples_score(colorizer):
 def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
   rgb = smooth(20, 24)
   coloured = colorizer.to_network_size(rgb)
-  network_input = colorizer.to_network_size(rgb[..., 0])
-  assert coloured.grey_values.shape == network_input.grey_values.shape
-  bits = colorizer.score_originals([network_input, coloured, network_input])
+  grey = colorizer.to_network_size(rgb[..., 0])
+  assert coloured.grey_values.shape == grey.grey_values.shape
+  bits = colorizer.score_originals([grey, coloured, grey])
   assert bits[0] is bits[2] is None and bits[1] > 0
   assert bits[1] == colorizer.score_originals([coloured])[0]
 
@@ -172,8 +172,8 @@ def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
     raise AssertionError('a pass of the model that nobody reads')
 
   monkeypatch.setattr(colorizer._programs, '_score', refuse)
-  assert colorizer.score_originals([network_input]) == [None]
-  colorizer.draw([network_input, coloured], options.Settings(num_samples=1))
+  assert colorizer.score_originals([grey]) == [None]
+  colorizer.draw([grey, coloured], options.Settings(num_samples=1))
 
 
 def test_noise_follows_the_grey_levels():
@@ -268,7 +268,7 @@ def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
   assert colorizer.complete(options.Settings()).guidance == 0.0
 
 
-def test_guidance_less_the_prior_draws_other_colours(colorizer):
+def test_guidance_minus_the_prior_draws_other_colours(colorizer):
   params, config = tiny.shaken_model()
   reddish = np.random.default_rng(0).uniform((0, -1), 1, (20_000, 2))
   prior = colour_prior.make([reddish])
@@ -303,7 +303,7 @@ def test_a_colorizer_can_be_pickled_and_refuses_to_work_in_a_fork(
   expected = colorizer(rgb, num_samples=1)
   np.testing.assert_array_equal(copy(rgb, num_samples=1), expected)
   assert copy.digest == colorizer.digest
-  # As a forked child has it: another process than the one that made it.
+  # As in a forked child, which is not the process that made the colorizer.
   monkeypatch.setattr(colorize.os, 'getpid', lambda: -1)
   with pytest.raises(errors.RunError, match="get_context\\('spawn'\\)"):
     colorizer(rgb, num_samples=1)

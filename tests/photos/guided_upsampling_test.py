@@ -12,7 +12,7 @@ PHOTOS = pathlib.Path(__file__).parents[2] / 'photos'
 
 
 def area_matrix(full: int, small: int) -> np.ndarray:
-  """[small, full] weights of the mean over cells of any, broken, size."""
+  """[small, full] weights of the mean over cells, also of fractional size."""
   edges = np.arange(small + 1) * full / small
   pixel = np.arange(full)[None]
   stop = np.minimum(edges[1:, None], pixel + 1)
@@ -32,7 +32,7 @@ def shrink(x: np.ndarray, height: int, width: int) -> np.ndarray:
 def subsample(
   x: np.ndarray, height: int, width: int, factor: int, chroma_filter: str
 ) -> np.ndarray:
-  """What the network gets of a photograph: scaled, then subsampled."""
+  """Scales a photograph, then subsamples it, as for the network."""
   scaled = shrink(x, height * factor, width * factor)
   small = color.subsample(scaled[None], factor, chroma_filter)[0]
   return np.asarray(small, np.float32)
@@ -192,7 +192,7 @@ def test_strips_equal_the_whole(monkeypatch):
 
 
 def test_chroma_stays_finite_and_in_the_range_around():
-  """Against all luminance: cells of one value, slopes as large as they get."""
+  """Whatever the luminance: cells of one value, slopes as large as they get."""
   rng = np.random.default_rng(0)
   for shape in ((1, 1), (1, 7), (5, 1), (5, 7)):
     for deviation in (0.0, 1e-3, 5.0):

@@ -1,4 +1,4 @@
-"""What a user knows: points, CSV, pictures; what becomes of it."""
+"""Hints of a user: points, CSV, pictures; and what they change."""
 
 import dataclasses
 import json
@@ -56,7 +56,7 @@ def test_points_are_brushes():
   np.testing.assert_array_equal(counts[0], counts[2])
 
 
-def test_two_colours_in_one_cell_are_said_and_the_later_one_counts():
+def test_two_colours_in_one_cell_are_reported_and_the_later_one_counts():
   points = [(3, 4, RED), (2, 3, BLUE), (30, 10, RED, 'S'), (30.5, 10, RED)]
   known = hint_files.from_points(points, (20, 32), EVEN)
   np.testing.assert_array_equal(known.cells[0, 0, :2], chroma_of(BLUE))
@@ -147,7 +147,7 @@ def test_hints_colour_their_cell_and_others_change(colorizer):
   assert np.isfinite(after.bits_per_dim).all()
 
 
-def test_from_python_every_kind_of_hints_is_read_and_said(
+def test_every_kind_of_hints_is_read_from_python_and_reported(
   colorizer, tmp_path, capsys
 ):
   rgb = tiny.images(1, 20, 24)[0]
@@ -179,7 +179,7 @@ def test_a_model_that_reads_no_hints_says_so():
     colorizer(tiny.images(1, 8, 8)[0], hints=[(1, 1, RED)])
 
 
-def test_hints_belong_to_what_the_journal_compares(colorizer, tmp_path):
+def test_the_journal_compares_the_hints_too(colorizer, tmp_path):
   image_files.save_image(tmp_path / 'in.png', tiny.images(1, 12, 16)[0])
   path = tmp_path / 'hints.csv'
   path.write_text('3,4,#c81e28\n')

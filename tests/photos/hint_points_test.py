@@ -1,4 +1,4 @@
-"""Points of rows and of text, whatever program wrote it."""
+"""Points from rows and from text, whatever program wrote the text."""
 
 import codecs
 
@@ -52,7 +52,7 @@ def test_text_of_any_program_is_read(data, expected):
   assert hint_points.parse(data, 'a.csv') == (expected, [])
 
 
-def test_a_field_that_is_no_size_is_ignored_and_said():
+def test_a_field_that_is_no_size_is_ignored_and_reported():
   lines = b'300,700,#c81e1e,roof\n600,300,30,30,200,M,wall, x'
   points, notes = hint_points.parse(lines, 'a.csv')
   assert points == [TWO[0], (600, 300, BLUE, 'M')]

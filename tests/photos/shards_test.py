@@ -19,7 +19,7 @@ from pic_jax.runtime import errors, lock
 from pic_jax.saved import weights_file
 from tests import running, tiny
 
-# Of the test with processes and kills.
+# Sizes of the test that kills processes.
 NUM_PICTURES = int(os.environ.get('PIC_JAX_NUM_PICTURES', '60'))
 NUM_SHARDS, NUM_KILLS = 4, 3
 

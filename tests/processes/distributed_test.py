@@ -15,7 +15,7 @@ from pic_jax.saved import checkpoints
 from tests import running
 
 pytestmark = pytest.mark.slow
-HEARTBEAT = 10  # of quick_heartbeat.py
+HEARTBEAT = 10  # seconds, as in quick_heartbeat.py
 DOOR = '-m tests.processes.quick_heartbeat'
 TRAIN = [
   *running.TRAIN,
@@ -52,7 +52,7 @@ def finish(processes: list[subprocess.Popen]) -> list[list[str]]:
 
 
 def count(text: str, outputs: list[list[str]]) -> list[int]:
-  """Lines of each process with a text: Gloo's may be torn by its threads."""
+  """Counts the lines of each process that hold a text; Gloo's may be torn."""
   return [sum(text in line for line in output) for output in outputs]
 
 
@@ -167,7 +167,7 @@ def test_a_killed_process_ends_the_other_and_both_resume(tmp_path):
 
 
 def test_processes_wait_for_one_that_compiles_for_long():
-  """Alone, the first collective of CPUs gives up after 30 s."""
+  """By itself, the first collective on CPUs gives up after 30 s."""
   script = (
     'import sys, time, jax, numpy as np\n'
     'from pic_jax.runtime import devices, distributed\n'

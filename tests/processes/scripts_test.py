@@ -62,7 +62,7 @@ def bash(env: dict[str, str], *arguments) -> subprocess.CompletedProcess:
 
 
 def take_calls(env: dict[str, str]) -> list[str]:
-  """What the stand-ins wrote since the last time."""
+  """Returns the words that the stand-ins wrote since the last call."""
   path = pathlib.Path(env['CALLS'])
   words = path.read_text().split('\0')[:-1] if path.exists() else []
   path.unlink(missing_ok=True)
@@ -176,7 +176,7 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
 
 
 @pytest.mark.parametrize('status', [0, 1, 2, 137, 143])
-def test_slurm_starts_again_only_what_has_saved(status, env, tmp_path):
+def test_slurm_requeues_only_a_run_that_has_saved(status, env, tmp_path):
   write_command(tmp_path / 'bin' / 'srun', f'{RECORD}exit {status}\n')
   env |= {'SLURM_JOB_ID': '7', 'DATA_DIR': '/data sets'}
   result = bash(env, SLURM, '--flag=a b')

@@ -39,7 +39,7 @@ def kill_when_due(
   kind: str,
   rng: random.Random,
 ) -> bool:
-  """Kills a run by progress; whether it was at work on a checkpoint."""
+  """Kills a run by progress; returns whether it was saving a checkpoint."""
   before = unfinished(workdir)
   if kind == 'start-up':
     seconds = rng.uniform(0.3, 6)
@@ -165,7 +165,7 @@ def test_a_full_disk_ends_the_run_and_keeps_older_checkpoints(tmp_path):
     assert max(running.steps(workdir)) <= saved[-1] + 2 * 5
 
 
-def test_a_full_disk_is_told_to_who_writes_the_log(tmp_path):
+def test_writing_the_log_to_a_full_disk_raises_an_error_with_its_path(tmp_path):
   with mounted(tmp_path, 'size=256k'):
     (tmp_path / 'filler').write_bytes(bytes(200_000))
     log = run_log.Log(str(tmp_path))

@@ -36,7 +36,7 @@ FLAGS = {
 
 
 def environment(tmp_path: pathlib.Path, shim: str = '') -> dict[str, str]:
-  """Of a process whose home is `tmp_path`."""
+  """Environment of a process whose home is `tmp_path`."""
   env = os.environ | {'HOME': str(tmp_path), 'PYTHONPATH': str(running.ROOT)}
   if shim:
     folder = tmp_path / 'shim'

@@ -57,13 +57,13 @@ def test_a_user_without_a_home_has_no_cache(tmp_path):
 
 @pytest.fixture
 def cache():
-  """Restores the cache's folder."""
+  """A function that sets the cache's folder, which is restored at the end."""
   before = jax.config.jax_compilation_cache_dir
   yield lambda folder: jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_compilation_cache_dir', before)
 
 
-def test_a_first_use_is_said_once(tmp_path, cache, monkeypatch, capsys):
+def test_a_first_use_is_reported_once(tmp_path, cache, monkeypatch, capsys):
   cache(str(tmp_path))
   for program in ('a', 'a', 'b'):
     for is_new_process in (False, True):

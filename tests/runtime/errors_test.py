@@ -105,7 +105,7 @@ def test_a_full_disk_names_the_file_that_was_written():
 
 
 @pytest.mark.parametrize('end', ['', '; sys.exit(3)'])
-def test_a_reader_who_has_gone_ends_it_quietly(end):
+def test_a_closed_pipe_at_stdout_ends_the_program_quietly(end):
   reading, writing = os.pipe()
   os.close(reading)
   result = run(f'print("done"){end}', stdout=writing)

@@ -20,7 +20,7 @@ print(int(kept), faults[2] - faults[1])
 
 
 def _run(keep: bool) -> tuple[int, int]:
-  """Whether it was kept, and the page faults of filling 100 MB once more."""
+  """Whether memory was kept, and page faults when 100 MB are filled again."""
   program = PROGRAM.format(keep=keep)
   output = subprocess.check_output([sys.executable, '-c', program], text=True)
   kept, faults = map(int, output.split())

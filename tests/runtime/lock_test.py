@@ -92,13 +92,13 @@ def test_parts_exclude_the_same_part_and_the_whole(
     pass
 
 
-def test_a_host_with_locks_heeds_one_without(tmp_path):
+def test_a_host_with_locks_respects_a_holder_without_locks(tmp_path):
   with held_by_another(tmp_path, locks='none'):
     with pytest.raises(errors.RunError, match='in use'), lock.hold(tmp_path):
       pass
 
 
-def test_a_holder_elsewhere_is_dead_when_its_heart_stopped(
+def test_a_holder_elsewhere_counts_as_dead_without_a_heartbeat(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(lock, 'fcntl', None)
@@ -146,7 +146,7 @@ def test_a_lock_from_the_future_is_held_only_if_it_is_touched(
       assert json.loads(path.read_text())['pid'] == os.getpid()
 
 
-def test_who_waits_for_an_excluded_lock_keeps_its_own_alive(
+def test_a_holder_that_waits_for_another_lock_keeps_its_own_alive(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(lock, 'fcntl', None)
@@ -166,7 +166,7 @@ def test_who_waits_for_an_excluded_lock_keeps_its_own_alive(
     assert not path.exists()
 
 
-def test_a_holder_shows_that_it_lives(tmp_path, monkeypatch):
+def test_a_holder_keeps_touching_its_lock(tmp_path, monkeypatch):
   monkeypatch.setattr(lock, 'fcntl', None)
   monkeypatch.setattr(lock, 'HEARTBEAT_SECONDS', 0.02)
   path = tmp_path / '.lock.held'
@@ -178,7 +178,7 @@ def test_a_holder_shows_that_it_lives(tmp_path, monkeypatch):
     assert path.stat().st_mtime > 0
 
 
-def test_a_disk_without_any_lock_is_used_with_one_line(
+def test_a_disk_that_has_no_locks_is_used_with_one_line_of_warning(
   tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setattr(lock, 'fcntl', None)

@@ -17,7 +17,7 @@ from pic_jax.runtime import paths
     ('', ''),
   ],
 )
-def test_the_users_folder_stands_for_a_leading_tilde(
+def test_a_leading_tilde_stands_for_the_users_folder(
   text, expected, tmp_path, monkeypatch
 ):
   monkeypatch.setenv('HOME', str(tmp_path))

@@ -15,7 +15,7 @@ def test_a_failure_keeps_the_earlier_file_and_leaves_nothing(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
-def test_it_appears_whole_and_errors_name_it(tmp_path):
+def test_a_file_appears_whole_and_errors_name_it(tmp_path):
   path = tmp_path / f'{"n" * 250}.txt'  # as long as a disk allows
   with whole_file.writing(path) as temporary:
     temporary.write_bytes(b'all of it')

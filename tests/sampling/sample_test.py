@@ -215,9 +215,9 @@ def test_hints_keep_their_value_whatever_the_method():
     np.testing.assert_array_equal(values, known[1, row, col][None].repeat(2, 0))
   changed = np.asarray(cached != plain.chroma).any(-1)
   assert not changed[[0, 2]].any()  # noise is that of the key
-  assert changed[1, :, :3].any()  # before both
-  none = np.asarray(sampled.log_prob == 0)
-  assert none[mask[:, None].repeat(2, 1)].all() and none.mean() < 0.1
+  assert changed[1, :, :3].any()  # pixels before both hints
+  is_zero = np.asarray(sampled.log_prob == 0)
+  assert is_zero[mask[:, None].repeat(2, 1)].all() and is_zero.mean() < 0.1
 
 
 def test_parallel_needs_fewer_passes_than_pixels():

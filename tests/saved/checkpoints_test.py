@@ -1,4 +1,4 @@
-"""What is saved comes back, bit for bit, or is refused by name."""
+"""Saved states come back, bit for bit, or are refused by name."""
 
 import collections
 import errno
@@ -29,7 +29,7 @@ from pic_jax.saved import (
 from pic_jax.training import train_step
 from tests import tiny
 
-# Orbax leaves reads of a damaged file behind, which find its event loop closed.
+# Reads of a damaged file that Orbax leaves behind find its event loop closed.
 pytestmark = pytest.mark.filterwarnings(
   'ignore::pytest.PytestUnraisableExceptionWarning'
 )
@@ -104,7 +104,7 @@ def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
 
 
 def flip_bit(data: bytes, position: int) -> bytes:
-  """Flips one bit; counted over the whole file."""
+  """Flips one bit, whose position is counted over the whole file."""
   byte = data[position // 8] ^ (1 << position % 8)
   return data[: position // 8] + bytes([byte]) + data[position // 8 + 1 :]
 
@@ -143,8 +143,8 @@ def test_no_damage_is_restored_silently(run, capsys):
     assert warned == (meta['step'] == 2), path
     outcomes[meta['step']] += 1
     path.write_bytes(original)
-  # Orbax leaves files over from merging; these four and one array matter, each
-  # deleted, halved and zeroed: metadata twice, the manifest, its index.
+  # Five files matter: two of metadata, the manifest, its index and one array.
+  # Each is deleted, halved and zeroed. Orbax has left the others over.
   assert outcomes[2] >= 15 and outcomes.total() == 80
 
 

@@ -1,4 +1,4 @@
-"""What commit 53901bf (0.1) has written is still read: a run and its export."""
+"""A run and its export that commit 53901bf (0.1) wrote are still read."""
 
 import json
 import pathlib
@@ -19,8 +19,8 @@ from pic_jax.saved import (
 from pic_jax.training import loop
 from tests import tiny
 
-# A narrow configs/smoke.py after three steps on 8 CPU devices, and what the
-# same version went on to print: of its test split, and of the next two steps.
+# A run of a narrow configs/smoke.py after three steps on 8 CPU devices, and
+# what that version then printed: scores of its test split, the next losses.
 FOLDER = pathlib.Path(__file__).parent / 'written_at_53901bf'
 LOSSES = {4: 14.928114, 5: 14.027596}
 

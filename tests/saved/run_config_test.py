@@ -39,7 +39,7 @@ def test_every_config_is_in_the_table():
 
 
 @pytest.mark.parametrize('name', PARAMETERS)
-def test_config_is_valid_and_has_the_parameters_of_the_paper(name):
+def test_config_is_valid_and_has_as_many_parameters_as_in_the_table(name):
   config = tiny.config(name)
   assert config.is_locked
   config_check.check(config)
@@ -167,5 +167,5 @@ def test_batch_must_divide_over_the_devices():
 
 
 @pytest.mark.parametrize('method', sample.METHODS)
-def test_every_way_to_sample_may_be_named(method):
+def test_every_sampling_method_is_accepted(method):
   config_check.check(change('sampling', 'method', method))

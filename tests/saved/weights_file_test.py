@@ -33,7 +33,7 @@ def test_weights_keep_the_prior_of_colours(tmp_path):
   assert trained_model.load_prior(str(path)) is None
 
 
-def test_a_flag_names_some_values():
+def test_a_flag_may_name_only_some_values():
   found = recommended_sampling.from_flag(['temperature=0.8', 'guidance=0.1'])
   assert (found.temperature, found.guidance) == (0.8, 0.1)
   assert found.saturation == 1.0

@@ -17,7 +17,7 @@ WIDER = {
   'embedding_features': 29,
   'decoder_features': 9,
 }
-# The model before, the changes of it, the steps after which all parts learn.
+# Fields of the small model, changes of the large one, steps until all learn.
 CASES = {
   'deeper': (
     {},
@@ -44,7 +44,7 @@ CASES = {
 
 
 def _trained(model: pic.PIC) -> dict:
-  """Parameters none of which has a value that it starts with."""
+  """Random parameters, none of which has its initial value."""
   rng = np.random.default_rng(3)
   return jax.tree.map(
     lambda leaf: rng.normal(0.0, 0.3, leaf.shape).astype(np.float32),
@@ -94,13 +94,13 @@ def test_grown_models_compute_the_same_and_all_parts_learn(case):
   for _ in range(num_steps):
     updates, state = optimizer.update(gradient_fn(grown), state)
     grown = optax.apply_updates(grown, updates)
-  still = {
+  without_gradient = {
     jax.tree_util.keystr(path, simple=True, separator='/')
     for path, x in jax.tree.leaves_with_path(gradient_fn(grown))
     if (x == 0.0).any()
   }
   # A softmax does not see what is added to all keys alike.
-  assert still <= {'decoder/attention/queries_and_keys/b'}
+  assert without_gradient <= {'decoder/attention/queries_and_keys/b'}
 
 
 def test_growth_of_equal_models_changes_nothing():

@@ -145,7 +145,7 @@ def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
 
 
 def copied(run, folder, tmp_path):
-  """A finished run and its folder of images, where they may be changed."""
+  """Copies a finished run and its folder of images, so that both may change."""
   config, workdir = run
   config = config.copy_and_resolve_references()
   config.data.data_dir = str(shutil.copytree(folder, tmp_path / 'pictures'))
@@ -172,7 +172,7 @@ def test_a_run_is_not_resumed_on_other_images(
   assert checkpoints.saved_steps(workdir) == [1, 2, 3]
 
 
-def test_a_checkpoint_without_a_fingerprint_is_resumed_with_a_line():
+def test_a_checkpoint_without_a_fingerprint_is_resumed_with_a_note():
   found = {'sha256': '00', 'num_images': 7}
   assert 'earlier version' in fingerprints.check_same(None, found, 'run')
   assert fingerprints.check_same(found, found, 'run') == ''
@@ -216,7 +216,7 @@ def test_what_was_learnt_is_saved_when_the_data_fails(
     config.training.batch_size,
     config.training.seed,
   )
-  late = set(order[1].ravel()) - set(order[0].ravel())  # of two steps an epoch
+  late = set(order[1].ravel()) - set(order[0].ravel())  # an epoch has two steps
   path = pathlib.Path(config.data.data_dir) / f'{late.pop():03d}.png'
   path.write_bytes(path.read_bytes()[:60])
   workdir = tmp_path / 'new'

@@ -1,4 +1,4 @@
-"""Schedules; Adam and Muon beside loops in float64."""
+"""Schedules; Adam and Muon against loops in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -79,8 +79,8 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
     if shape[0] == 3:
       singular = np.linalg.svd(factor, compute_uv=False)
       assert singular.min() > 0.6 and singular.max() < 1.2
-      turned = np.linalg.norm(actual, axis=0) / (0.5 * lengths)
-      assert 0.8 < turned.min() and turned.max() < 1.2
+      shares = np.linalg.norm(actual, axis=0) / (0.5 * lengths)
+      assert 0.8 < shares.min() and shares.max() < 1.2
 
 
 def test_muon_leaves_directions_as_long_as_they_are():

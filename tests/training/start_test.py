@@ -12,7 +12,7 @@ from tests import tiny
 
 
 def save_trained(path, name, seed):
-  """Saves random parameters of a narrow model; returns its config and them."""
+  """Saves a random narrow model; returns config, shapes and parameters."""
   config = tiny.narrow_config(name, path.parent)
   shapes = parameters.shapes(
     run_config.build_model(config), config.data.image_size

@@ -1,4 +1,4 @@
-"""One step: averaged over devices, EMA as algebra."""
+"""One training step: means over devices, dropout, EMA, losses."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def test_eight_devices_average_to_the_gradient_of_one():
   )(params, rgb, jax.random.key(0))
   np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
   found = jax.tree.map(lambda old, new: old - new, params, state.params)
-  # The difference of parameters of size 1 has lost digits of small gradients.
+  # Differences of parameters near 1 have lost the digits of small gradients.
   biggest = max(np.abs(x).max() for x in jax.tree.leaves(gradient))
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5 * biggest),
@@ -90,7 +90,7 @@ def test_a_step_with_winograd_is_the_plain_one_to_rounding(monkeypatch):
 
   num_plain, (plain, plain_gradient) = step(10**9)
   num_loops, (cheap, gradient) = step(1)
-  # 4 of the embedding (one has a stride), 4 of the decoder; there and back.
+  # 4 by Winograd in each network, forward and backward; one has a stride.
   assert num_loops - num_plain == 16
   np.testing.assert_allclose(cheap[0], plain[0], rtol=1e-6)
   assert_close(gradient, plain_gradient, 2e-5)
@@ -98,7 +98,7 @@ def test_a_step_with_winograd_is_the_plain_one_to_rounding(monkeypatch):
 
 @pytest.fixture(scope='module')
 def mapped():
-  """A step of eight devices with dropout, compiled once: (state, rgb)."""
+  """A model, its inputs, a step of eight devices with dropout: (state, rgb)."""
   net, params, rgb = prepare()
   optimizer = optax.sgd(0.1)
   step = devices.pmap(
