@@ -138,6 +138,12 @@ def evaluate(values: Any) -> None:
   from pic_jax.runtime import devices
 
   film.check(values.film)
+  for name in ('num_coded_images', 'num_feature_images'):
+    if getattr(values, name) and values.film != 'clean':
+      raise errors.UserError(
+        f'--{name} measures the images without a film. Leave out --{name} or '
+        '--film.'
+      )
 
   params, config, step = _load_trained(values)
   extra_modules = {

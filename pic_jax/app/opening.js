@@ -7,8 +7,9 @@ import * as requests from './requests.js';
 import {attempt, state, update} from './state.js';
 
 const SUFFIXES = /\.(avif|bmp|gif|heic|heif|jpe?g|pgm|png|ppm|tiff?|webp)$/i;
-// Limits: photographs in the strip, levels of subfolders, and size of `files`.
-const MAX_FILES = 200, MAX_DEPTH = 4;
+// Limits: photographs in the strip, files of a dropped folder, levels of its
+// subfolders, and size of `files`.
+const MAX_SHOWN = 200, MAX_FILES = 5000, MAX_DEPTH = 4;
 const MAX_KEPT_BYTES = 300_000_000;
 
 /**
@@ -172,10 +173,13 @@ export async function openFiles(given, openFn) {
   }
   state.strip.forEach(({url}) => URL.revokeObjectURL(url));
   const several = photographs.length > 1 ? photographs : [];
-  update({strip: several.slice(0, MAX_FILES).map((file) => ({
+  const chosen = several.slice(0, MAX_SHOWN);
+  update({strip: chosen.map((file) => ({
     name: file.name, file, url: URL.createObjectURL(file)}))});
+  const numBeyond = several.length - chosen.length;
   const note = several.length
-    ? `${several.length} photographs can be chosen at the top of the page.`
+    ? `${chosen.length} photographs can be chosen at the top of the page.`
+      + (numBeyond ? ` ${numBeyond} more photographs are left out.` : '')
       + (numLeftOut ? ` ${numLeftOut} other files are left out.` : '') : '';
   await openFn(photographs[0], photographs[0].name, note);
 }

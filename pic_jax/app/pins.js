@@ -30,7 +30,13 @@ export class Pins {
   constructor(stage, withPhotoId, change) {
     this.stage = stage;
     this.withPhotoId = withPhotoId;
-    this.change = change;
+    /** @type {(pins: Pin[]) => unknown} */
+    this.change = (pins) => {
+      // A move by keys that still waits would move another pin.
+      clearTimeout(this.moveTimer);
+      this.dragged = null;
+      return change(pins);
+    };
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.moveTimer = undefined;
     /**
@@ -352,6 +358,7 @@ export class Pins {
    * @type {(index: number, move: number[], step: number) => void}
    */
   nudge(index, [dx, dy], step) {
+    if (this.dragged && this.dragged.index !== index) this.finishMove();
     const pin = current().work.pins[index];
     if (!pin) return;
     const [left, top, right, bottom] = this.stage.box;
@@ -367,10 +374,13 @@ export class Pins {
     };
     this.placeMarkers();
     clearTimeout(this.moveTimer);
-    this.moveTimer = setTimeout(() => {
-      const moved = this.dragged;
-      if (moved) this.drag(moved.index, moved.u, moved.v, true);
-    }, MOVED_AFTER_MS);
+    this.moveTimer = setTimeout(() => this.finishMove(), MOVED_AFTER_MS);
+  }
+
+  /** Leaves the pin that is being moved where it is now. */
+  finishMove() {
+    const moved = this.dragged;
+    if (moved) this.drag(moved.index, moved.u, moved.v, true);
   }
 
   /**

@@ -17,7 +17,7 @@ const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
  * A pressed pointer: where it was pressed and where it is now, on the stage;
  * whether it moves the divider; and the marker of the pin that it moves.
  * @typedef {{start: number[], now: number[], isTouch: boolean,
- *   slides: boolean, marker: HTMLElement | null}} Pointer
+ *   slides: boolean, marker: HTMLElement | null, position?: number[]}} Pointer
  */
 
 /**
@@ -191,8 +191,7 @@ export class Stage {
     root.addEventListener('pointerdown', (event) => this.press(event));
     root.addEventListener('pointermove', (event) => this.move(event));
     root.addEventListener('pointerup', (event) => this.release(event));
-    root.addEventListener(
-      'pointercancel', (event) => this.pointers.delete(event.pointerId));
+    root.addEventListener('pointercancel', (event) => this.cancel(event));
     root.addEventListener('wheel', (event) => {
       // At scale 1 the wheel scrolls the page, unless Ctrl is pressed.
       if (!event.ctrlKey && !event.metaKey && this.scale === 1) return;
@@ -298,6 +297,7 @@ export class Stage {
     if (pointer.marker) {
       const [u, v] = this.photoPosition(event).map(
         (position) => clamp(position, 0, 0.999999));
+      pointer.position = [u, v];
       this.onMarkerMoves(pointer.marker, u, v, false);
     } else if (pointer.slides) {
       this.slideTo(pointer.now[0]);
@@ -324,6 +324,18 @@ export class Stage {
     this.x += (moved.now[0] - before[0]) / 2;
     this.y += (moved.now[1] - before[1]) / 2;
     this.zoomBy(distance(moved.now) / Math.max(1, distance(before)), x, y);
+  }
+
+  /**
+   * Ends a drag that the browser takes over. A pin stays where it is now.
+   * @param {PointerEvent} event
+   */
+  cancel(event) {
+    const pointer = this.pointers.get(event.pointerId);
+    this.pointers.delete(event.pointerId);
+    if (!pointer?.marker || !pointer.position) return;
+    const [u, v] = pointer.position;
+    this.onMarkerMoves(pointer.marker, u, v, true);
   }
 
   /**

@@ -138,8 +138,10 @@ def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
   bytes_left = MAX_BYTES
   for name, text in getattr(image, 'text', {}).items():
     is_by_software = name.startswith(('Raw profile', 'XML:', 'exif:', 'date:'))
+    if is_by_software:
+      continue
     bytes_left -= len(text.encode(errors='replace'))
-    if not is_by_software and bytes_left >= 0:
+    if bytes_left >= 0:
       yield str(name), str(text)
 
 

@@ -161,7 +161,7 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
   for head, text in NO_PHOTOGRAPHS.items():
     if data[:64].lstrip().lower().startswith(head):
       raise errors.RunError(text)
-  data = jpeg_end.complete(data, notes, MAX_PIXELS)
+  data = jpeg_end.complete(data, notes, max_pixels)
   with (
     _plain_errors(max_pixels),
     Image.open(io.BytesIO(data), formats=formats) as image,

@@ -79,7 +79,8 @@ def to_html(entries: list[dict[str, Any]]) -> str:
   """
   sections = []
   for entry in entries:
-    body = f'<p class="failed">{_text(entry["reason"])}</p>'
+    reason = entry['reason'] or 'not finished; run the same command again'
+    body = f'<p class="failed">{_text(reason)}</p>'
     if entry['pictures']:
       figures = '\n'.join(_figure(picture) for picture in entry['pictures'])
       body = f'<div class="row">\n{figures}\n</div>'

@@ -69,10 +69,12 @@ class Found:
     photographs: path and name of each photograph. The name is relative to the
       input folder, or the file's own name if the input is a file.
     left_out: paths of all other files.
+    of_all_shards: like `photographs`, but with those of the other shards.
   """
 
   photographs: list[tuple[pathlib.Path, str]]
   left_out: list[pathlib.Path]
+  of_all_shards: list[tuple[pathlib.Path, str]]
 
   def left_out_text(self) -> str:
     """Counts `left_out` by suffix: '2 .heic (how to read them), 1 .txt'."""
@@ -158,7 +160,7 @@ def find(job: Job) -> Found:
       else '; use --recursive to search subfolders'
     )
     if left_out:
-      advice += f'; left out: {Found([], left_out).left_out_text()}'
+      advice += f'; left out: {Found([], left_out, []).left_out_text()}'
     raise errors.UserError(
       f'No photographs ({", ".join(image_files.suffixes())}) in '
       f'{", ".join(map(errors.in_one_line, job.inputs))}{advice}.'
@@ -169,7 +171,7 @@ def find(job: Job) -> Found:
     )
   _refuse_equal_names(photographs, str)
   in_shard = [(path, name) for path, name in photographs if job.shard.has(name)]
-  return Found(in_shard, left_out)
+  return Found(in_shard, left_out, photographs)
 
 
 def _refuse_foreign_files(job: Job) -> None:
@@ -250,7 +252,7 @@ def check_case(job: Job, found: Found) -> None:
   with tempfile.NamedTemporaryFile(prefix='.case', dir=job.output) as file:
     path = pathlib.Path(file.name)
     if path.with_name(path.name.swapcase()).exists():
-      _refuse_equal_names(found.photographs, str.casefold)
+      _refuse_equal_names(found.of_all_shards, str.casefold)
 
 
 def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:

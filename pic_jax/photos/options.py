@@ -79,8 +79,10 @@ class _Checked:
     for field in dataclasses.fields(self):
       value, rules = getattr(self, field.name), field.metadata
       kind = _KINDS.get(field.type)
-      # Python counts True as a whole number.
-      if kind and not (isinstance(value, kind[0]) and value is not True):
+      # Python counts True and False as whole numbers.
+      if kind and not (
+        isinstance(value, kind[0]) and not isinstance(value, bool)
+      ):
         raise errors.UserError(
           f'`{field.name}` must be {kind[1]}, got {value!r:.60}.'
         )
@@ -119,7 +121,7 @@ class Settings(_Checked):
     None, 'below 1 gives calmer colours, 0 the mode of each pixel', 0
   )
   guidance: float | None = option(
-    None, 'strength of guidance; 0 gives exact samples', 0
+    None, 'strength of guidance; 0 turns it off', 0
   )
   saturation: float | None = option(None, 'factor of the sampled chroma', 0)
   fine_temperature: float | None = option(

@@ -89,15 +89,18 @@ def _lock(folder: pathlib.Path, part: str, stack: contextlib.ExitStack) -> None:
   """
   folder_lock = stack.enter_context(_open(folder / LOCK_FILE))
   _flock(folder_lock, folder, is_shared=bool(part))
-  for path in _excluded(folder, part):
-    with _open(path) as file:
-      _flock(file, folder, is_shared=True)
   held_lock = folder_lock
   if part:
     held_lock = stack.enter_context(_open(folder / _name(part)))
     _flock(held_lock, folder)
+  # Checked only now, so of two processes that start together at least one sees
+  # the lock of the other.
+  excluded = _excluded(folder, part)
+  for path in excluded:
+    with _open(path) as file:
+      _flock(file, folder, is_shared=True)
   # A host without `flock` may have locked the folder by a file.
-  for name in {LOCK_FILE, _name(part)}:
+  for name in {LOCK_FILE, _name(part), *(path.name for path in excluded)}:
     _refuse_held(folder, folder / f'{name}{HELD}')
   # The description is used only in messages, so a full disk does not matter.
   with contextlib.suppress(OSError):

@@ -14,7 +14,8 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Yields a temporary path, and renames its file to `path` at the end.
 
   On failure the temporary file is deleted, and an earlier file at `path` stays
-  unchanged. An `OSError` that names no file gets `path` as its file name.
+  unchanged. In an `OSError` that names no file, or the temporary file, the file
+  name becomes `path`.
   """
   path = pathlib.Path(path)
   # The name is short, because `path` may have the longest name that the disk
@@ -24,6 +25,10 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     with errors.naming(path):
       yield temporary
       temporary.replace(path)
+  except OSError as error:
+    if error.filename is not None and pathlib.Path(error.filename) == temporary:
+      error.filename = str(path)
+    raise
   finally:
     with contextlib.suppress(OSError, ValueError):
       temporary.unlink()

@@ -188,6 +188,16 @@ def _fill_fn(model: pic.PIC, method: str) -> Callable[..., tuple]:
   return METHODS[method] if model.has_decoder else feed_forward
 
 
+def _without_hinted(log_prob: jax.Array, hints: jax.Array | None) -> jax.Array:
+  """Sets log-probabilities [N, h, w] to 0 where hints [N, h, w, 3] exist.
+
+  The finer levels score all values if they read no hints, also hinted values.
+  """
+  if hints is None:
+    return log_prob
+  return jnp.where(hints[..., 2] > 0, 0.0, log_prob)
+
+
 def draw(
   model: pic.PIC,
   params: parameters.Params,
@@ -218,35 +228,36 @@ def draw(
   fill = _fill_fn(model, spec.method)
   model = model.clone(remat=False)
   hints = levels.hint_pyramid(spec.hints, model.levels)
-  coarse_spec = spec.replace(hints=hints[0])
+  coarse = spec.replace(hints=hints[0])
   inputs = conditions.prepare(
-    model, params, luminance, keys=keys, spec=coarse_spec, embedded=embedded
+    model, params, luminance, keys=keys, spec=coarse, embedded=embedded
   )
   canvas, log_prob, num_passes = fill(model, params, inputs)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
-  if inputs.hints is not None:
-    log_prob = jnp.where(inputs.hints[..., 2] > 0, 0.0, log_prob)
+  log_prob = _without_hinted(log_prob, inputs.hints)
   if model.levels:
+    fine = spec.resolved_fine_temperature
     repeats = len(canvas) // len(luminance)
     hints = [x if x is None else jnp.repeat(x, repeats, 0) for x in hints]
-    fine = spec.resolved_fine_temperature
     noise = refinement.draw_noise(
       model, keys, spec.samples, shape=canvas.shape[1:3], temperature=fine
     )
-    embedded = pic.Embedded(inputs.embedding, inputs.features)
+    features = inputs.embedding, inputs.features
     canvas, level_log_probs = refinement.refine(
       model,
       params,
       canvas,
-      inputs=refinement.Inputs(luminance, *embedded, noise),
+      inputs=refinement.Inputs(luminance, *features, noise),
       hints=[None] * model.levels if spec.coarse_hints else hints[1:],
     )
-    log_prob = levels.on_finest_grid([log_prob, *level_log_probs], hints[-1])
+    log_prob = levels.on_finest_grid(
+      [log_prob, *level_log_probs], None if spec.coarse_hints else hints[-1]
+    )
+    log_prob = _without_hinted(log_prob, hints[-1])
   shape = (len(keys), -1, *canvas.shape[1:])
-  return Samples(
-    canvas.reshape(shape), log_prob.reshape(shape[:-1]), jnp.array(num_passes)
-  )
+  canvas, log_prob = canvas.reshape(shape), log_prob.reshape(shape[:-1])
+  return Samples(canvas, log_prob, jnp.array(num_passes))
 
 
 def sample_chroma(  # noqa: PLR0913, PLR0917  documented in docs/api.md

@@ -359,7 +359,7 @@ def _read_with_retries(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
     except (DamagedError, errors.RunError):
       raise
     except Exception as error:  # Orbax has no common type for damaged files
-      reason = errors.in_one_line(error or type(error).__name__)[:200]
+      reason = errors.in_one_line(str(error) or type(error).__name__)[:200]
       is_system_error = _is_system_error(error, path)
     if seconds is not None:
       time.sleep(seconds)

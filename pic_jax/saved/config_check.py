@@ -28,12 +28,12 @@ def _check_known(where: str, names: Any, expected: Any) -> None:
   """
   for name in names:
     if name not in expected:
-      near = difflib.get_close_matches(name, expected, 1, 0.0)[0]
+      near = where + difflib.get_close_matches(name, expected, 1, 0.0)[0]
       # This field is now in another section; see `earlier_versions.upgrade`.
       if f'{where}{name}' == 'data.chroma_filter':
-        where, near = '', 'model.chroma_filter'
+        near = 'model.chroma_filter'
       raise errors.UserError(
-        f'Unknown field `{where}{name}`; the nearest is `{where}{near}`.'
+        f'Unknown field `{where}{name}`; the nearest is `{near}`.'
       )
 
 

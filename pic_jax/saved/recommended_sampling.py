@@ -45,8 +45,8 @@ class RecommendedSampling:
       values: settings, keyed by the names of the attributes.
 
     Raises:
-      UserError: if a name is unknown, or a value is neither None nor a number
-        >= 0.
+      UserError: if a name is unknown, or a value is not a number >= 0. Only the
+        fine temperature may be None.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     for name, value in values.items():
@@ -55,7 +55,8 @@ class RecommendedSampling:
           f'Recommended settings may only be {", ".join(names)}, got {name!r}.'
         )
       is_number = isinstance(value, int | float) and math.isfinite(value)
-      if value is not None and not (is_number and value >= 0):
+      is_absent = value is None and name == 'fine_temperature'
+      if not is_absent and not (is_number and value >= 0):
         raise errors.UserError(
           f'Recommended {name} must be a number >= 0, got {value!r}.'
         )

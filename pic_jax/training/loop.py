@@ -176,7 +176,11 @@ def _open_validation(
   The split is opened before training starts, so a wrong split ends the run at
   once.
   """
-  if max(config.training.eval_every_steps, config.training.sample_every_steps):
+  every_steps = (
+    config.training.eval_every_steps,
+    config.training.sample_every_steps,
+  )
+  if max(every_steps) > 0:
     return input_pipeline.open_source(config.data, config.data.validation_split)
   return ()
 

@@ -89,18 +89,20 @@ def resumed(
   if note := fingerprints.check_same(meta['data'], data, workdir):
     terminal.say(note)
   terminal.say(f'Resuming {workdir} at step {step}.')
-  checkpoints.set_aside_after(workdir, step)
   parameter_check.check_fit(
     tree['params'], shapes.params, f'{workdir} at step {step}'
   )
   try:
-    return flax.serialization.from_state_dict(shapes, tree)
+    state = flax.serialization.from_state_dict(shapes, tree)
   except (ValueError, KeyError) as error:
     raise errors.RunError(
       f'{workdir} was written by another version: {error} To start from the '
       f'saved weights, set `--config.training.init_from={workdir}` and another '
       '--workdir.'
     ) from None
+  # Only now, because a run that is refused must change nothing.
+  checkpoints.set_aside_after(workdir, step)
+  return state
 
 
 def init_from(

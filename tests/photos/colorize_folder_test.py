@@ -16,7 +16,13 @@ import pytest
 from PIL import ExifTags, Image
 
 from pic_jax.images import encoding, image_files
-from pic_jax.photos import colorize, colorize_folder, folder_job, options
+from pic_jax.photos import (
+  colorize,
+  colorize_folder,
+  folder_job,
+  options,
+  shards,
+)
 from pic_jax.runtime import errors
 from pic_jax.saved import weights_file
 from tests import running, tiny
@@ -285,14 +291,23 @@ def test_two_inputs_of_one_name_are_refused_before_anything_is_drawn(
 def test_names_that_differ_in_case_are_refused_where_the_disk_ignores_it(
   folder, monkeypatch
 ):
-  write(folder / 'in' / 'A.png')
-  write(folder / 'in' / 'a.png')
+  write(folder / 'in' / 'B.png')
+  write(folder / 'in' / 'b.png')
   job = folder_job.Job((folder / 'in',), folder, options.Settings())
-  found = folder_job.find(job)
-  folder_job.check_case(job, found)  # this disk does not ignore case
+  # Both names count, although each shard colours only one of them.
+  parts = [
+    dataclasses.replace(job, shard=shards.Shard(index, 16))
+    for index in range(1, 17)
+  ]
+  found = [(x, folder_job.find(x)) for x in (job, *parts)]
+  names = [{name for _, name in files.photographs} for _, files in found]
+  assert [{'B.png', 'b.png'} <= x for x in names] == [True] + 16 * [False]
+  for pair in found:
+    folder_job.check_case(*pair)  # this disk does not ignore case
   monkeypatch.setattr(pathlib.Path, 'exists', lambda path: True)
-  with pytest.raises(errors.UserError, match='A.png and .*a.png'):
-    folder_job.check_case(job, found)
+  for pair in found:
+    with pytest.raises(errors.UserError, match='B.png and .*b.png'):
+      folder_job.check_case(*pair)
 
 
 def test_files_that_are_left_out_are_reported_by_kind(

@@ -318,6 +318,13 @@ def test_exact_is_temperature_1_without_guidance_or_saturation():
     options.Settings(exact=True, temperature=0.5)
 
 
+@pytest.mark.parametrize('value', [True, False, '1'])
+def test_only_numbers_are_numbers(value):
+  for name in ('seed', 'temperature'):
+    with pytest.raises(errors.UserError, match=f'`{name}` must be a'):
+      options.Settings(**{name: value})
+
+
 def test_the_finer_levels_follow_a_temperature_that_is_chosen():
   params, config = tiny.shaken_model()
   recommended = recommended_sampling.RecommendedSampling(

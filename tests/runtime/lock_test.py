@@ -96,6 +96,13 @@ def test_a_host_with_locks_respects_a_holder_without_locks(tmp_path):
   with held_by_another(tmp_path, locks='none'):
     with pytest.raises(errors.RunError, match='in use'), lock.hold(tmp_path):
       pass
+  with held_by_another(tmp_path, '3of16', locks='none'):
+    for part in ('', '3of16', '1of8'):
+      with pytest.raises(errors.RunError, match='in use'):
+        with lock.hold(tmp_path, part):
+          pass
+    with lock.hold(tmp_path, '4of16'):
+      pass
 
 
 def test_a_holder_elsewhere_counts_as_dead_without_a_heartbeat(

@@ -24,3 +24,7 @@ def test_a_file_appears_whole_and_errors_name_it(tmp_path):
   with pytest.raises(OSError) as error, whole_file.writing(path):
     raise OSError(28, 'No space left on device')
   assert error.value.filename == str(path)
+  missing = tmp_path / 'missing' / 'a.txt'
+  with pytest.raises(FileNotFoundError) as error:
+    whole_file.write_text(missing, 'text')
+  assert error.value.filename == str(missing)

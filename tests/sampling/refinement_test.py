@@ -104,6 +104,24 @@ def test_coarse_hints_fix_the_cells_of_the_decoder_and_no_finer_ones():
   )
   assert (drawn.chroma[:, 0][mask] != lab.chroma[mask]).any()
   assert (drawn.log_prob[:, 0][mask] == 0).all()
+  # The finer levels are scored as if there were no hints. Each pixel has its
+  # share, also if other pixels of its cell are hinted.
+  variables = {'params': params}
+  embedded = net.apply(variables, lab.luminance, hints=wanted, method='embed')
+  found = net.apply(
+    variables,
+    lab.luminance,
+    drawn.chroma[:, 0],
+    embedded=embedded,
+    method='score',
+  )
+  fixed = jnp.zeros_like(found.level_log_probs[0])
+  expected = levels.on_finest_grid([fixed, *found.level_log_probs[1:]])
+  counts = ~mask & is_known.repeat(4, 1).repeat(4, 2)
+  assert counts.any()
+  np.testing.assert_allclose(
+    drawn.log_prob[:, 0][counts], expected[counts], atol=2e-3
+  )
 
 
 def test_a_fine_temperature_leaves_the_coarsest_map_as_it_is():

@@ -83,6 +83,12 @@ def test_the_chroma_filter_of_an_older_version_moves_to_the_model():
     run_config.from_json(json.dumps(sections))
 
 
+def test_a_field_that_moved_is_named_with_its_section():
+  expected = '`data.chroma_filter`; the nearest is `model.chroma_filter`'
+  with pytest.raises(errors.UserError, match=expected):
+    config_check.check_path('data.chroma_filter')
+
+
 def test_fields_of_the_model_are_those_of_the_network():
   names = {field.name for field in dataclasses.fields(pic.PIC)}
   assert set(config_fields.defaults().model) == names - {'parent', 'name'}

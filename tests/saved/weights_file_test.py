@@ -37,6 +37,10 @@ def test_a_flag_may_name_only_some_values():
   found = recommended_sampling.from_flag(['temperature=0.8', 'guidance=0.1'])
   assert (found.temperature, found.guidance) == (0.8, 0.1)
   assert found.saturation == 1.0
+  from_values = recommended_sampling.RecommendedSampling.from_values
+  assert from_values({'fine_temperature': None}).fine_temperature is None
+  with pytest.raises(errors.UserError, match='temperature must be a number'):
+    from_values({'temperature': None})
 
 
 @pytest.mark.parametrize('text', ['temperature', 'heat=1', 'guidance=-1'])

@@ -6,8 +6,8 @@ import pytest
 
 from pic_jax.model import parameters
 from pic_jax.runtime import errors
-from pic_jax.saved import run_config, weights_file
-from pic_jax.training import start
+from pic_jax.saved import checkpoints, run_config, weights_file
+from pic_jax.training import start, train_step
 from tests import tiny
 
 
@@ -46,3 +46,34 @@ def test_networks_that_the_first_trained_model_lacks_come_from_the_second(
   config.training.init_from = f'{coarse},'
   with pytest.raises(errors.UserError, match="empty entry: '.*,'"):
     start.init_from(config, model, shapes, images=None)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_renamed(
+  tmp_path, monkeypatch
+):
+  config, shapes, params = save_trained(
+    tmp_path / 'a.safetensors', 'photos256', 1
+  )
+  data = {'sha256': 'x'}
+  smaller = dict(params)
+  del smaller['decoder']
+  monkeypatch.setattr(
+    checkpoints,
+    'restore',
+    lambda workdir: ({'params': smaller}, {'step': 4, 'data': data}),
+  )
+  renamed = []
+  monkeypatch.setattr(
+    checkpoints, 'set_aside_after', lambda *args: renamed.append(args)
+  )
+  state = train_step.TrainState(
+    step=0,
+    params=shapes,
+    ema_params=shapes,
+    opt_state=(),
+    num_skipped=0,
+    skipped_in_row=0,
+  )
+  with pytest.raises(errors.RunError, match='decoder'):
+    start.resumed(str(tmp_path), state, data)
+  assert not renamed
