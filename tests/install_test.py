@@ -59,6 +59,7 @@ def test_requirements_are_those_of_the_package():
   assert requirements('tests/requirements.txt') <= tests
 
 
+@pytest.mark.slow
 def test_a_photograph_is_coloured_without_the_research_stack(tmp_path):
   names = ','.join(NOT_FOR_COLOURING), ','.join(NOT_IMPORTED)
   photo = ROOT / 'photos' / 'chelsea.png'

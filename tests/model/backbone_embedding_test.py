@@ -60,6 +60,7 @@ def test_a_backbone_starts_from_its_weights_alone():
   assert jax.tree.all(same)
 
 
+@pytest.mark.slow
 def test_what_is_frozen_has_neither_updates_nor_moments():
   _, given, _, params = started()
   config_check.check(config())

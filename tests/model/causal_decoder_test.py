@@ -31,7 +31,10 @@ def run(net, params, canvas, embedding):
   return jax.jit(net.apply)({'params': params}, canvas, embedding)
 
 
-@pytest.mark.parametrize('gated,heads', [(True, 0), (False, 0), (True, 2)])
+@pytest.mark.parametrize(
+  'gated,heads',
+  [(True, 0), (False, 0), pytest.param(True, 2, marks=pytest.mark.slow)],
+)
 def test_incremental_pass_equals_whole_map_pass(gated, heads):
   net, params, canvas, embedding = build(2, gated, attention_heads=heads)
   whole = run(net, params, canvas, embedding)

@@ -190,6 +190,7 @@ def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
   assert abs(actual - expected) < 4 * (0.25 / pixels) ** 0.5
 
 
+@pytest.mark.slow
 def test_hints_keep_their_value_whatever_the_method():
   net, params, lab, keys = prepare(hint_share=0.5, attention_heads=2)
   kernel = params['embedding']['hints']
