@@ -7,6 +7,7 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from pic_jax.images import color
 from pic_jax.model import (
