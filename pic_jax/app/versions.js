@@ -282,7 +282,7 @@ function likeliness(picture, all) {
  */
 const takenText = (picture) => (
   picture?.taken == null ? ''
-    : `took pins ${Math.round(100 * picture.taken)} %`);
+    : `follows pins ${Math.round(100 * picture.taken)} %`);
 
 /**
  * Announces news to users of screen readers.
