@@ -1,4 +1,4 @@
-"""Times the page in a browser, and measures the memory of its server.
+"""Times the web app in a browser, and measures its server's memory.
 
   python scripts/time_app.py [PHOTOGRAPH]
 

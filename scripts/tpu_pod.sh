@@ -104,7 +104,7 @@ case $command in
   run) run "$@" ;;
   logs) on_worker 0 'tail -n 100 -F pic_jax.log' ;;
   stop)
-    on_worker all "pkill -TERM $TRAINING 2>/dev/null || echo 'No training runs.'
+    on_worker all "pkill -TERM $TRAINING 2>/dev/null || echo 'No training is running.'
 while pgrep $TRAINING >/dev/null 2>&1; do sleep 1; done" ;;
   delete) tpu delete "$NAME" "$@" ;;
   *)

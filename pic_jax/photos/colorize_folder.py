@@ -62,7 +62,7 @@ class FolderRun:
     settings: settings of the samples, completed with the recommended values of
       the model.
     adjustments: adjustments of the coloured photographs.
-    made_with: everything that determines outputs, except the photograph.
+    made_with: everything that determines the outputs of all photographs.
     journal_entries: last entry of each photograph in the journals of earlier
       runs, keyed by name.
     num_seen: number of photographs that are done, skipped or failed.
@@ -80,8 +80,9 @@ class FolderRun:
     complete = colorizer.complete(job.settings)
     self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
-    # Makes the settings comparable with those in journals, where `samples` is a
-    # list, and newer settings are left out if they have no effect.
+    # Journals store `samples` as a list, and leave out settings of later
+    # versions that have no effect. The same is done here, so that the two can
+    # be compared.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
@@ -124,8 +125,8 @@ class FolderRun:
   def fail(self, result: folder_job.Result, reason: str) -> None:
     """Reports that a photograph failed.
 
-    The failure is written to the journal only if there are no earlier outputs,
-    whose entry it would replace.
+    If there are earlier outputs, the failure is not written to the journal,
+    because it would replace their entry.
     """
     result.status, result.reason = 'failed', reason
     if not self.earlier_entry(result):
@@ -159,7 +160,7 @@ def run(
     lock.hold(output, job.shard.file_tag),
     job.journal.open('a', encoding='utf-8') as journal,
   ):
-    # This file marks a folder of outputs, even if only shards write to it.
+    # It marks a folder of outputs, even if each shard has its own journal.
     (output / folder_job.JOURNAL).touch()
     if not job.shard.file_tag:
       shards.merge_journals(output, folder_job.JOURNAL, folder_job.PARTIAL)
@@ -198,7 +199,7 @@ def run(
 def _colour_all(
   state: FolderRun, photographs: list[tuple[pathlib.Path, str]]
 ) -> list[folder_job.Result]:
-  """Colours photographs in groups of one shape, one photograph per device.
+  """Colours photographs in groups of equal shape, one photograph per device.
 
   Args:
     state: state of the run.
@@ -328,8 +329,8 @@ def _difference(earlier: dict[str, Any], result: folder_job.Result) -> str:
   if weights == result.made_with['checkpoint']:
     return 'was made with other settings'
   return (
-    f'was made by other weights (digest {str(weights)[:12]}; if you changed '
-    'nothing, they are an earlier version of the model, and you can give their '
+    f'was made with other weights (digest {str(weights)[:12]}; if you changed '
+    'nothing, this is an earlier version of the model, and you can give its '
     'file to --model)'
   )
 
@@ -345,8 +346,8 @@ def _colour(state: FolderRun, group: list[_Task]) -> None:
     group, sample_sets, original_bits, strict=True
   ):
     if state.job.file_options.overwrite:
-      # Old files are removed before the entry is written. If the process is
-      # killed in between, no entry describes the wrong files.
+      # Removed before the entry is written. Otherwise a process that is killed
+      # in between would leave old files under the new entry.
       for target in state.job.targets(task.result.file):
         (state.job.output / target).unlink(missing_ok=True)
     # Writes the status 'started'. If the process is killed later, the next run

@@ -66,10 +66,11 @@ class Found:
   """Files found in the inputs.
 
   Attributes:
-    photographs: path and name of each photograph. The name is relative to the
-      input folder, or the file's own name if the input is a file.
+    photographs: path and name of each photograph of this shard. The name is
+      relative to the input folder, or the file's own name if the input is a
+      file.
     left_out: paths of all other files.
-    of_all_shards: like `photographs`, but with those of the other shards.
+    of_all_shards: the same as `photographs`, but of all shards.
   """
 
   photographs: list[tuple[pathlib.Path, str]]
@@ -125,8 +126,8 @@ def find(job: Job) -> Found:
 
   Raises:
     UserError: if an input is missing, there are no photographs, two have the
-      same name, or several share `hints`. Also if the output is an input or
-      not a folder, or has files that the job would overwrite.
+      same name, or there are `hints` for more than one; or if the output is
+      also an input, is not a folder, or has files that the job would overwrite.
   """
   output = job.output
   if output.exists() and not output.is_dir():
@@ -175,7 +176,7 @@ def find(job: Job) -> Found:
 
 
 def _refuse_foreign_files(job: Job) -> None:
-  """Refuses files that the job would overwrite although no job wrote them.
+  """Refuses an output folder with files of others that would be overwritten.
 
   A folder with a journal is accepted, because jobs wrote its files. With
   `overwrite`, a report and a contact sheet are also accepted.
@@ -239,7 +240,7 @@ def _refuse_equal_names(
     if first is not path:
       raise errors.UserError(
         f'{errors.in_one_line(first)} and {errors.in_one_line(path)} would '
-        'have outputs of the same name; use two --output folders.'
+        'have outputs of the same name; use another --output for one of them.'
       )
 
 

@@ -172,7 +172,7 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
     f"<--workdir={env['WORKDIR']}><--config.data.name=it's $HOME>",
     'saved',
   ]
-  assert bash(env, TPU_POD, 'stop').stdout == 'No training runs.\n'
+  assert bash(env, TPU_POD, 'stop').stdout == 'No training is running.\n'
 
 
 @pytest.mark.parametrize('status', [0, 1, 2, 137, 143])
