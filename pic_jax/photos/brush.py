@@ -4,6 +4,7 @@ One cell of a chroma map is smaller than an object. If a model is given the
 colour of a single cell, it often leaves the rest of the object unchanged.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -90,8 +91,28 @@ def distances(
     [h, w] median of the distances of the cell's pixels, in units of L. Pixels
     within `SPOT` of the hint have a distance of 0, and so has the hint's cell.
   """
-  height, width = luminance.shape
-  luminance = _without_texture(luminance)
+  luminance = np.ascontiguousarray(luminance, np.float32)
+  position = stroke.row, stroke.column
+  return _distances(
+    position, luminance.tobytes(), luminance.shape, cell_side=cell_side
+  ).copy()
+
+
+# The brush, the anchors and the page's scores ask for the same distances, which
+# take longer than all of their other work.
+@functools.lru_cache(maxsize=32)
+def _distances(
+  position: tuple[int, int],
+  luminance_bytes: bytes,
+  shape: tuple[int, int],
+  *,
+  cell_side: int,
+) -> np.ndarray:
+  """Computes `distances` from a position (row, column)."""
+  height, width = shape
+  luminance = _without_texture(
+    np.frombuffer(luminance_bytes, np.float32).reshape(shape)
+  )
   steps = []
   for down, right in STEPS:
     row_ends, column_ends = _step_ends(height, down), _step_ends(width, right)
@@ -100,7 +121,7 @@ def distances(
     change = np.abs(luminance[start] - luminance[stop])
     steps.append((start, stop, change + LENGTH_COST * length))
   rows, columns = np.ogrid[:height, :width]
-  radius = np.hypot(rows - stroke.row, columns - stroke.column)
+  radius = np.hypot(rows - position[0], columns - position[1])
   distance = np.where(radius <= SPOT * min(height, width), 0.0, np.inf)
   previous = None
   while previous is None or (distance < previous).any():
@@ -109,7 +130,7 @@ def distances(
       distance[stop] = np.minimum(distance[stop], distance[start] + cost)
       distance[start] = np.minimum(distance[start], distance[stop] + cost)
   distance = np.median(in_cells(distance, cell_side), (1, 3))
-  distance[stroke.row // cell_side, stroke.column // cell_side] = 0.0
+  distance[position[0] // cell_side, position[1] // cell_side] = 0.0
   return distance
 
 
