@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 
 import pytest
 
@@ -129,6 +130,48 @@ def test_a_pin_is_set_moved_and_removed_by_keys(opened):
   page.press(DELETE)  # the nearest one
   page.wait(lambda: not page.find('.pin'))
   page.wait_for_samples(4)
+
+
+def test_a_move_by_keys_moves_no_other_pin(opened):
+  page = opened
+  pin(page, 105, 40)
+  pin(page, 40, 60)
+  page.wait_for_samples(4)
+  first, second = page.state('state.work.pins')
+  # Moves of two pins soon after each other: both count.
+  focus(page, '.pin[data-key="0"]')
+  page.press(RIGHT)
+  focus(page, '.pin[data-key="1"]')
+  page.press(UP)
+  page.wait(lambda: page.state('state.work.pins[1].y') < second['y'])
+  assert page.state('state.work.pins[0].x') > first['x']
+  (second,) = page.state('state.work.pins.slice(1)')
+  # A pin that is removed before its move is done takes the move with it.
+  focus(page, '.pin[data-key="0"]')
+  page.press(LEFT, DELETE)
+  page.wait(lambda: len(page.find('.pin')) == 1)
+  time.sleep(1.5)
+  assert page.state('state.work.pins') == [second]
+
+
+def test_a_touch_that_is_cancelled_leaves_the_pin_where_it_is(opened):
+  page = opened
+  pin(page, 105, 40)
+  page.wait_for_samples(4)
+  before = page.state('state.work.pins[0].x')
+  box = page.find('.pin')[0].rect
+  x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
+  for kind, right in (
+    ('touchStart', 0),
+    ('touchMove', -30),
+    ('touchMove', -60),
+    ('touchCancel', None),
+  ):
+    points = [] if right is None else [{'x': x + right, 'y': y}]
+    page.driver.execute_cdp_cmd(
+      'Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points}
+    )
+  page.wait(lambda: page.state('state.work.pins[0].x') < before)
 
 
 def test_a_click_of_a_screen_reader_opens_a_pin(opened):
