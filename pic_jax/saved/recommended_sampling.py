@@ -54,9 +54,10 @@ class RecommendedSampling:
         raise errors.UserError(
           f'Recommended settings may only be {", ".join(names)}, got {name!r}.'
         )
-      is_number = isinstance(value, int | float) and math.isfinite(value)
-      is_absent = value is None and name == 'fine_temperature'
-      if not is_absent and not (is_number and value >= 0):
+      if value is None and name == 'fine_temperature':
+        continue
+      is_number = isinstance(value, int | float)
+      if not (is_number and math.isfinite(value) and value >= 0):
         raise errors.UserError(
           f'Recommended {name} must be a number >= 0, got {value!r}.'
         )

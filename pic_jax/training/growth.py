@@ -194,7 +194,10 @@ class _Growth:
     """Adds heads of attention, whose output is multiplied by 0 at first."""
     before, after = self.pair('attention_heads')
     embedding = self.pair('embedding_features')
-    keys = tuple(n * causal_attention.KEY_FEATURES for n in (before, after))
+    keys = (
+      before * causal_attention.KEY_FEATURES,
+      after * causal_attention.KEY_FEATURES,
+    )
     values = causal_attention.NUM_VALUES
     if old is None:
       zeros = np.zeros(after, np.float32)
