@@ -108,13 +108,19 @@ class Studio:
     """
     for index, (height, width) in enumerate(ASPECTS):
       wait(index, len(ASPECTS))
-      blank = np.full((100 * height, 100 * width, 1), 128, np.uint8)
-      network_input = self._colorizer.to_network_size(blank)
-      with self._compiling('draw', network_input):
-        self._colorizer.draw(
-          [network_input], options.Settings(samples=options.Numbers([0]))
-        )
-      self._expect(network_input)
+      # A picture that does not count as toned, and that is large enough for
+      # the large chunks of `any_shape`.
+      picture = np.full((300 * height, 300 * width, 3), 128, np.uint8)
+      picture[..., 0] = np.linspace(0, 255, 300 * width)
+      picture[..., 2] = np.linspace(0, 255, 300 * height)[:, None]
+      opened = opened_photograph.read(encode('PNG', picture), self._colorizer)
+      recipe = sample_recipe.Recipe(0, sample=0, temperature=1.0, pins=())
+      self.show(opened, recipe)
+      self._expect(opened.network_input)
+      self.palette(opened, (50, 50), (), recipes=[recipe])
+      if self._colorizer.model.hint_share:
+        pin = hint_points.Point(50, 50, (200, 40, 40))
+        self.show(opened, dataclasses.replace(recipe, pins=(pin,)))
     terminal.say('Ready. No photograph has to wait for the compiler.')
 
   @contextlib.contextmanager

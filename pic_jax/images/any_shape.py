@@ -14,6 +14,8 @@ from pic_jax.images import color
 
 CHUNK = 1 << 16  # pixels
 SMALL_CHUNK = 1 << 12  # pixels; for chroma maps and single colours
+# Largest number of small chunks. More pixels are converted in large chunks.
+MAX_SMALL_CHUNKS = 4
 # Steps of bisection. They leave an error of 1 / 4096 of a colour's chroma.
 GAMUT_STEPS = 12
 
@@ -41,7 +43,8 @@ def _in_chunks(
     The arrays that `convert` returns, joined to N rows each.
   """
   outputs = []  # for each chunk, the arrays that `convert` returns
-  size = SMALL_CHUNK if len(pixels) <= SMALL_CHUNK else CHUNK
+  is_small = len(pixels) <= MAX_SMALL_CHUNKS * SMALL_CHUNK
+  size = SMALL_CHUNK if is_small else CHUNK
   for first in range(0, max(len(pixels), 1), size):
     chunk = pixels[first : first + size]
     padded = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))

@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -259,6 +260,28 @@ def digest(path: pathlib.Path) -> str:
   return hashlib.sha256(_bytes(path)).hexdigest()
 
 
+# One program, because the first pin in the web app would have to wait while a
+# dozen small ones are compiled.
+@jax.jit
+def _mixed(
+  plain: jax.Array, hinted: jax.Array, plain_share: jax.Array
+) -> jax.Array:
+  """Mixes the chroma of a sample and of hints, and rounds it to integers.
+
+  Args:
+    plain: [h, w, 2] chroma of the sample, Lab units.
+    hinted: [h, w, 2] chroma of the hints, network units.
+    plain_share: [h, w, 1] weight of the sample's chroma, 0..1.
+
+  Returns:
+    [h, w, 2] integers in network units.
+  """
+  plain = color.chroma_to_network(plain)
+  mixed = plain_share * plain + (1.0 - plain_share) * hinted
+  rounded = color.round_chroma(color.chroma_from_network(mixed))
+  return color.chroma_to_network(rounded)
+
+
 def anchored(
   network_input: network_size.NetworkInput, plain: np.ndarray
 ) -> network_size.NetworkInput:
@@ -276,13 +299,15 @@ def anchored(
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:
     return network_input
-  plain_chroma = color.chroma_to_network(jnp.asarray(plain, jnp.float32))
-  share = jnp.asarray(kept, jnp.float32)[..., None]
-  mixed = share * plain_chroma + (1.0 - share) * hints[..., :2]
-  rounded = color.round_chroma(color.chroma_from_network(mixed))
   is_kept = kept == 1
   is_known = (hints[..., 2:] > 0) | anchors.whole_squares(is_kept)[..., None]
-  values = np.asarray(color.chroma_to_network(rounded))
+  values = np.asarray(
+    _mixed(
+      np.asarray(plain, np.float32),
+      hints[..., :2],
+      np.asarray(kept, np.float32)[..., None],
+    )
+  )
   return dataclasses.replace(
     network_input,
     hints=np.concatenate([values * is_known, is_known], -1, dtype=np.float32),

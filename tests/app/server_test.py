@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -730,12 +731,46 @@ def test_a_pin_outside_the_photograph_is_reported(client):
   assert 'outside' in line['error']
 
 
+def test_a_warm_server_compiles_nothing_for_the_first_photograph_and_pin(
+  monkeypatch, caplog
+):
+  jax.clear_caches()  # other tests compiled the same programs
+  its_studio = studio.Studio(colorize.Colorizer(*tiny.hinted_model()), 'tiny')
+  monkeypatch.setattr(studio, 'ASPECTS', ((2, 3),))
+  # The context manager `jax.log_compiles` would not reach the server's threads.
+  jax.config.update('jax_log_compiles', True)
+  try:
+    its_studio.warm_up(lambda done, total: None)
+    assert num_compilations(caplog) > 0
+    caplog.clear()
+    with listening(server.Server(its_studio, SITE)) as client:
+      photo = client.open(tiny.images(1, 400, 600)[0])
+      (plain,) = client.draw(photo, [RECIPE])
+      status, _ = client.ask(
+        'POST',
+        f'/photographs/{photo["id"]}/palette',
+        {'x': 90, 'y': 120, 'pins': [], 'recipes': [RECIPE]},
+      )
+      pinned_recipe = RECIPE | {'pins': [pin(90, 120, '#ff0000')]}
+      (pinned,) = client.draw(photo, [pinned_recipe])
+  finally:
+    jax.config.update('jax_log_compiles', False)
+  assert status == 200 and plain['picture'] != pinned['picture']
+  assert num_compilations(caplog) == 0
+
+
+def num_compilations(caplog):
+  return sum('Compiling' in x.getMessage() for x in caplog.records)
+
+
 def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
   its_colorizer = colorize.Colorizer(*tiny.shaken_model())
   compiled = set()
+  really_draw = its_colorizer.draw
 
   def draw(greys, settings):
     compiled.add((greys[0].grey_values.shape, len(settings.numbers)))
+    return really_draw(greys, settings)
 
   monkeypatch.setattr(its_colorizer, 'draw', draw)
   studio.Studio(its_colorizer, 'tiny').warm_up(lambda done, total: None)
