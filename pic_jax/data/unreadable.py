@@ -59,6 +59,7 @@ class Tolerant:
     """
     index = int(index)
     if index in self._reasons:
+      self._check()
       raise UnreadableError(self._reasons[index])
     try:
       return self._source[index]
@@ -69,18 +70,28 @@ class Tolerant:
   def _note(self, index: int, reason: str) -> None:
     """Counts an unreadable picture, and warns or ends the run."""
     with self._lock:
-      if index in self._reasons:
-        return
-      self._reasons[index] = reason
-      count = len(self._reasons)
-    if count > self._limit:
+      is_new = index not in self._reasons
+      self._reasons.setdefault(index, reason)
+    self._check()
+    if is_new:
+      terminal.say(
+        f'WARNING: {reason} {self._text} ({len(self._reasons)} of at most '
+        f'{self._limit}).'
+      )
+
+  def _check(self) -> None:
+    """Raises a UserError if there are more unreadable pictures than allowed.
+
+    Batches are read in advance by several threads. Every read of an unreadable
+    picture has to raise this error, and not only the first one, which may be
+    for a later batch than another thread's.
+    """
+    if len(self._reasons) > self._limit:
+      reason = list(self._reasons.values())[self._limit]
       raise errors.UserError(
         f'{reason} Repair or remove it, or raise `data.max_unreadable` (now '
         f'{self._limit}).'
       )
-    terminal.say(
-      f'WARNING: {reason} {self._text} ({count} of at most {self._limit}).'
-    )
 
   def decoded(self, size: int) -> image_source.ImageSource:
     """Reads all pictures into memory.

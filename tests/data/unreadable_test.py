@@ -172,3 +172,14 @@ def test_a_fingerprint_depends_on_names_and_sizes(tmp_path):
   (tmp_path / '002.png').rename(tmp_path / '0021.png')
   renamed = fingerprint()
   assert len({x['sha256'] for x in (first, longer, renamed)}) == 3
+
+
+def test_every_read_fails_once_too_many_pictures_are_unreadable(
+  folder, monkeypatch
+):
+  monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
+  config = config_of(folder, max_unreadable=0)
+  images = input_pipeline.open_training(config).images
+  for _ in range(2):  # as another thread might read it for an earlier batch
+    with pytest.raises(errors.UserError, match='003.png.*max_unreadable'):
+      images[3]
