@@ -21,6 +21,7 @@ The scores are, with errors and lengths in Lab units:
   mean             ab error of the mean of all samples
   sample_chroma    mean length of (a, b) in samples
   original_chroma  mean length of (a, b) in originals
+  edges            share of like neighbours whose colours differ, see `edges`
   bits             bits/dim on the model's finest grid
   bits_16          bits/dim on the model's coarsest grid
   embedding        bits/dim of the embedding alone on the coarsest grid
@@ -93,6 +94,37 @@ def cells(x: jax.Array) -> jax.Array:
   return maps.reshape(*lead, *maps.shape[1:])
 
 
+def edges(
+  chroma: jax.Array, target: jax.Array, luminance: jax.Array
+) -> jax.Array:
+  """Computes how many like neighbours have different colours in samples.
+
+  Two neighbouring cells are alike if both their L and their colours in the
+  original differ by less than 4. In a sample, their colours count as different
+  if they are more than 10 apart. So this is a measure of wrong patches, which
+  the energy score and ab errors hardly show.
+
+  Args:
+    chroma: [B, S, h, w, 2] samples, Lab units.
+    target: [B, h, w, 2] originals, Lab units.
+    luminance: [B, h, w, 1] L, 0..100.
+
+  Returns:
+    [B] shares of the pairs of like neighbours, means over samples.
+  """
+  num_different, num_alike = 0.0, 0.0
+  for axis in (-3, -2):  # neighbours below, neighbours to the right
+
+    def change(x: jax.Array, axis: int = axis) -> jax.Array:
+      return jnp.linalg.norm(jnp.diff(x, axis=axis), axis=-1)
+
+    is_alike = (change(luminance) < 4) & (change(target) < 4)
+    is_different = is_alike[:, None] & (change(chroma) > 10)
+    num_different += is_different.mean(1).sum((1, 2))
+    num_alike += is_alike.sum((1, 2))
+  return num_different / jnp.maximum(num_alike, 1)
+
+
 def guidance_of(case: Case) -> conditions.Guidance | None:
   """Builds the guidance of a case, with the prior of its model if needed."""
   strength = case.settings['guidance']
@@ -135,13 +167,14 @@ def measure(case: Case, photographs: np.ndarray, num_samples: int) -> dict:
 
   @jax.jit
   def scores(
-    params: dict, rgb: jax.Array, target: jax.Array, *, keys: jax.Array
+    params: dict, rgb: jax.Array, lab_cells: jax.Array, *, keys: jax.Array
   ) -> dict[str, jax.Array]:
+    luminance, target = lab_cells[..., :1], lab_cells[..., 1:]
     lab, coarse_lab = model.split_lab(rgb), coarse_model.split_lab(rgb)
     if case.film != 'clean':
-      luminance = film.fixed_film(case.film, rgb, keys[0])
-      lab = model.with_luminance(lab, luminance)
-      coarse_lab = coarse_model.with_luminance(coarse_lab, luminance)
+      filmed = film.fixed_film(case.film, rgb, keys[0])
+      lab = model.with_luminance(lab, filmed)
+      coarse_lab = coarse_model.with_luminance(coarse_lab, filmed)
     drawn = sample.draw(model, params, lab.luminance, keys=keys, spec=spec)
     chroma = cells(color.chroma_from_network(drawn.chroma))
     chroma = chroma * case.settings['saturation']
@@ -167,6 +200,7 @@ def measure(case: Case, photographs: np.ndarray, num_samples: int) -> dict:
       'mean': metrics.ab_rmse(chroma.mean(1), target),
       'sample_chroma': jnp.linalg.norm(chroma, axis=-1).mean((1, 2, 3)),
       'original_chroma': jnp.linalg.norm(target, axis=-1).mean((1, 2)),
+      'edges': edges(chroma, target, luminance),
       'bits': logistic_mixture.bits_per_dim(likelihood.on_finest_grid()),
       'bits_16': logistic_mixture.bits_per_dim(
         coarse_likelihood.on_finest_grid()
@@ -177,11 +211,11 @@ def measure(case: Case, photographs: np.ndarray, num_samples: int) -> dict:
   batch_scores = []
   for first in range(0, len(photographs), BATCH_SIZE):
     batch = photographs[first : first + BATCH_SIZE]
-    target = cells(color.rgb_to_lab(batch)[..., 1:])
+    lab_cells = cells(color.rgb_to_lab(batch))
     resized = np.stack([resizing.fit(x, size, 'crop') for x in batch])
     keys = sample.image_keys(0, jnp.arange(first, first + len(batch)))
     batch_scores.append(
-      jax.device_get(scores(params, resized, target, keys=keys))
+      jax.device_get(scores(params, resized, lab_cells, keys=keys))
     )
   return {
     name: np.concatenate([x[name] for x in batch_scores])
