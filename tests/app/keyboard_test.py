@@ -172,6 +172,8 @@ def test_a_touch_that_is_cancelled_leaves_the_pin_where_it_is(opened):
       'Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points}
     )
   page.wait(lambda: page.state('state.work.pins[0].x') < before)
+  (moved,) = page.state('state.work.pins')
+  assert moved['x'] < before  # where the finger was when it was cancelled
 
 
 def test_a_click_of_a_screen_reader_opens_a_pin(opened):
