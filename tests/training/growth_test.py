@@ -63,7 +63,13 @@ def _apply_fn(model: pic.PIC, batch: pic.LabBatch):
   )
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize(
+  'case',
+  [
+    pytest.param(case, marks=[] if case == 'attention' else pytest.mark.slow)
+    for case in CASES
+  ],
+)
 def test_grown_models_compute_the_same_and_all_parts_learn(case):
   fields, changes, num_steps = CASES[case]
   small, large = tiny.net(**fields), tiny.net(**fields | changes)

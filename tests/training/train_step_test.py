@@ -68,6 +68,7 @@ def test_eight_devices_average_to_the_gradient_of_one():
   )
 
 
+@pytest.mark.slow
 def test_a_step_with_winograd_is_the_plain_one_to_rounding(monkeypatch):
   # The second stage is dilated, the decoder causal; maps are 8 x 8.
   stages = ((6, 1, 0, 1), (8, 2, 1, 2))
