@@ -1,5 +1,7 @@
 """The commands that serve the page, and that compile for it."""
 
+import pytest
+
 from pic_jax import __main__
 from pic_jax.app import serve, studio
 from pic_jax.saved import weights_file
@@ -22,6 +24,7 @@ def test_host_names_are_allowed_on_the_command_line(monkeypatch):
   assert not site.has('other.example.org')
 
 
+@pytest.mark.slow
 def test_warm_up_compiles_every_shape_and_says_when_done(
   monkeypatch, tmp_path, capfd
 ):

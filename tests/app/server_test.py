@@ -763,6 +763,7 @@ def num_compilations(caplog):
   return sum('Compiling' in x.getMessage() for x in caplog.records)
 
 
+@pytest.mark.slow
 def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
   its_colorizer = colorize.Colorizer(*tiny.shaken_model())
   compiled = set()

@@ -90,6 +90,7 @@ def test_the_coarsest_map_of_a_sample_is_that_of_the_decoder_alone():
   np.testing.assert_array_equal(maps[0].chroma, coarsest)
 
 
+@pytest.mark.slow
 def test_coarse_hints_fix_the_cells_of_the_decoder_and_no_finer_ones():
   net, params, lab, keys = prepare()
   mask = np.random.default_rng(2).random(lab.chroma.shape[:3]) < 0.05
@@ -124,6 +125,7 @@ def test_coarse_hints_fix_the_cells_of_the_decoder_and_no_finer_ones():
   )
 
 
+@pytest.mark.slow
 def test_a_fine_temperature_leaves_the_coarsest_map_as_it_is():
   net, params, lab, keys = prepare()
   exact = draw(net, params, lab, keys).chroma[:, 0]
@@ -147,6 +149,7 @@ def test_no_map_reaches_the_log_probability_of_a_coarser_one():
   assert (found.level_log_probs[2] != after.level_log_probs[2]).any()
 
 
+@pytest.mark.slow
 def test_parameters_of_missing_levels_are_drawn_from_data():
   net, params, lab, _ = prepare(8)
   base = {name: params[name] for name in ('embedding', 'decoder')}
