@@ -296,8 +296,8 @@ def train_step_fn(
       decay = ema_decay_at(state.step, recipe.ema_decay)
       return params, average(state.ema_params, params, decay), opt_state
 
-    # `jnp.where` on each array instead of one condition would compile for a
-    # third longer, and the update of a wide model would take thrice as long.
+    # With `jnp.where` on each array instead of one condition, the update of a
+    # wide model takes 1.4 times as long to compile and more memory.
     params, ema_params, opt_state = jax.lax.cond(
       is_finite,
       update,
