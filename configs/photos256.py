@@ -3,11 +3,14 @@
   python main.py --config=configs/photos256.py --workdir=/tmp/photos256 \\
     --config.data.data_dir=FOLDER
 
-FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, and the files that
-`photos128.py` names; the smaller photographs in these are enlarged. This config
-starts from the published `photos`, but `photos` itself started from the weights
-that `photos128.py` trained. `photos256_levels.py` then adds two finer levels.
-The card, pic_jax/pretrained/photos.md, has all commands.
+FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, and the files listed
+in `photos128.py`, whose photographs are enlarged to 256 pixels.
+
+This config starts from the published `photos` and trains it further. To make
+`photos` from nothing, train `photos128.py`, then this config with
+`training.init_from` set to that workdir, then `photos256_levels.py`, which adds
+two finer levels. The model card, pic_jax/pretrained/photos.md, has all
+commands.
 """
 
 import ml_collections
@@ -16,7 +19,7 @@ from configs import photos128
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns `photos128` with a backbone that reads 256 pixels, and old film."""
+  """Returns `photos128` at 256 pixels, with simulated old film."""
   config = photos128.get_config()
   config.data.train_split = 'photos256_train'
   config.data.mixture = (
@@ -25,8 +28,9 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.data.image_size = 256
   config.data.film_share = 0.3125
-  # The chroma is still 16 x 16. With this factor the stages of the embedding
-  # read the luminance at half its size, which is 128 pixels as in `photos128`.
+  # The chroma is still 16 x 16. The embedding's stages have a total stride of 8,
+  # so they read the luminance at half its size: 128 pixels, as in `photos128`.
+  # Only the backbone reads 256 pixels.
   config.model.chroma_factor = 16
   config.model.hint_share = 0.15
   config.training.backbone_weights = ''

@@ -2,7 +2,7 @@
 
   python main.py --config=configs/smoke.py --workdir=/tmp/smoke
 
-It trains for seconds on two CPU cores. It shows that everything runs, but
+Training takes seconds on two CPU cores. It shows that everything runs, but
 learns next to nothing.
 """
 

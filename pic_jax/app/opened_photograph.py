@@ -12,9 +12,9 @@ from pic_jax.app import sample_recipe
 from pic_jax.images import any_shape, image_files, resizing, to_srgb
 from pic_jax.photos import colorize, drawn_samples, network_size
 
-# Longest side, in pixels, of a photograph that is shown whole on the screen.
+# Largest side, in pixels, of a photograph that is shown whole on the screen.
 SCREEN_SIDE = 1600
-# Longest side, in pixels, of the small pictures in the list of versions.
+# Largest side, in pixels, of the small pictures in the list of versions.
 SMALL_SIDE = 480
 
 
@@ -28,13 +28,13 @@ class Opened:
     sha256: SHA-256 of the file, in hexadecimal digits.
     size: height and width of the upright photograph in pixels.
     notes: notes for the user, see `image_files.Photograph`.
-    network_input: the photograph, prepared for the network. The sides of the
-      array `luminance` are reduced to at most `SCREEN_SIDE`.
+    network_input: the photograph, prepared for the network. Its `luminance` is
+      that of the screen, with sides of at most `SCREEN_SIDE`.
     small_luminance: luminance L of the photograph, 0..100, [H, W] float32, with
       sides of at most `SMALL_SIDE`.
     sample_sets: samples drawn so far, keyed by recipe.
     expected: predictions of the embedding, see `Colorizer.expect`, keyed by the
-      pins that it was given.
+      pins that the embedding reads.
   """
 
   key: str
@@ -69,7 +69,7 @@ def read(data: bytes, colorizer: colorize.Colorizer) -> Opened:
 
   Args:
     data: contents of the file.
-    colorizer: model whose input is computed.
+    colorizer: model for which the photograph is prepared.
 
   Raises:
     RunError: if the file cannot be read.
@@ -95,7 +95,7 @@ def on_screen(photograph: image_files.Photograph) -> np.ndarray:
   """Scales a photograph down to sides of at most `SCREEN_SIDE`.
 
   Returns:
-    Array of pixels over white, uint8 [H, W, C].
+    Pixels, composited over white, uint8 [H, W, C].
   """
   rgb = to_srgb.over_white(photograph.rgb, photograph.alpha)
   return np.atleast_3d(np.asarray(resizing.limit_long_side(rgb, SCREEN_SIDE)))
@@ -124,12 +124,12 @@ def part_on_screen(
     photograph: the photograph at its full size.
     box: left, top, right and bottom edge of the part, in pixels of the
       photograph.
-    width: width in pixels that the part has on the screen. The part is never
-      enlarged.
+    width: width of the part on the screen, in pixels. The part is only ever
+      scaled down.
 
   Returns:
-    Pixels of the part over white, [H, W, C] uint8, and the position of the part
-    in the whole photograph at the same scale.
+    Pixels of the part, composited over white, [H, W, C] uint8, and the position
+    of the part in the whole photograph at the same scale.
   """
   left, top, right, bottom = box
   rgb = photograph.rgb[top:bottom, left:right]

@@ -1,5 +1,5 @@
 // @ts-check
-// Opening of photographs that the user chooses, drops or pastes: one, several,
+// Opening of photographs that the user chooses, drops or pastes: one, forStrip,
 // or a folder.
 
 import {element, make, setAttributes, showList} from './dom.js';
@@ -7,10 +7,10 @@ import * as requests from './requests.js';
 import {attempt, state, update} from './state.js';
 
 const SUFFIXES = /\.(avif|bmp|gif|heic|heif|jpe?g|pgm|png|ppm|tiff?|webp)$/i;
-// Limits: photographs in the strip, files of a dropped folder, levels of its
-// subfolders, and size of `files`.
-const MAX_SHOWN = 200, MAX_FILES = 5000, MAX_DEPTH = 4;
-const MAX_KEPT_BYTES = 300_000_000;
+const MAX_SHOWN = 200; // photographs in the strip
+const MAX_FILES = 5000; // files that are read from a dropped folder
+const MAX_DEPTH = 4; // subfolders within one another
+const MAX_KEPT_BYTES = 300_000_000; // total size of `files`
 
 /**
  * Files that were opened, by their sha256. They are uploaded again if the
@@ -41,56 +41,56 @@ function keep(sha256, file) {
 }
 
 /**
- * Aborts the upload that is running.
+ * Controller that can abort the running upload; null if there is none.
  * @type {AbortController | null}
  */
-let opening = null;
+let currentUpload = null;
 
 /**
- * Uploads a photograph. A later call takes the place of an unfinished one.
+ * Uploads a photograph. A new call cancels an unfinished one.
  * @param {Blob} file
  * @param {string} name
- * @returns {Promise<import('./state.js').Photo | null>} null if a later call
- *   has taken its place
+ * @returns {Promise<import('./state.js').Photo | null>} null if a new
+ *   call has cancelled this one
  */
 export async function openPhoto(file, name) {
-  opening?.abort();
-  const request = opening = new AbortController();
+  currentUpload?.abort();
+  const upload = currentUpload = new AbortController();
   update({isOpening: true});
   try {
-    const copy = await inMemory(file, name);
-    if (opening !== request) return null;
-    const photo = await requests.open(copy, request.signal);
-    if (opening !== request) return null;
+    const copy = await copyToMemory(file, name);
+    if (currentUpload !== upload) return null;
+    const photo = await requests.open(copy, upload.signal);
+    if (currentUpload !== upload) return null;
     keep(photo.sha256, copy);
     return photo;
   } catch (error) {
-    if (opening !== request) return null;
+    if (currentUpload !== upload) return null;
     const {message, name: kind} = /** @type {Error} */ (error);
     if (kind === 'AbortError') return null;
     throw new Error(message.startsWith(name) ? message : `${name}: ${message}`);
   } finally {
-    if (opening === request) update({isOpening: false});
+    if (currentUpload === upload) update({isOpening: false});
   }
 }
 
 /**
- * Returns a copy of a file in memory, because the file on the disk may be
+ * Copies a file into memory, because the file on the disk may be
  * changed or removed later.
  * @param {Blob} file
  * @param {string} name
  */
-async function inMemory(file, name) {
-  const most = state.model?.max_bytes ?? Infinity;
-  if (file.size > most) {
-    throw new Error(`${name}: ${Math.ceil(file.size / 1e6)} MB are more than `
-      + `${most / 1e6} MB. Please scale the photograph down.`);
+async function copyToMemory(file, name) {
+  const maxBytes = state.model?.max_bytes ?? Infinity;
+  if (file.size > maxBytes) {
+    throw new Error(`${name}: The file has ${Math.ceil(file.size / 1e6)} MB. The `
+      + `limit is ${maxBytes / 1e6} MB. Please scale the photograph down.`);
   }
   try {
     return new Blob([await file.arrayBuffer()], {type: file.type});
   } catch {
     throw new Error(`${name} cannot be read. It is a folder, or it was changed `
-      + 'or removed after it was chosen. Please choose it again.');
+      + 'or removed after it was inStrip. Please choose it again.');
   }
 }
 
@@ -103,7 +103,7 @@ const isPhotograph = ({name, type}) => (
 
 /**
  * Returns the files of a drop. If it has folders, returns all photographs in
- * the folders and beside them.
+ * the folders and those dropped alongside.
  * @param {DataTransfer} transfer
  * @returns {Promise<File[]>}
  */
@@ -159,28 +159,28 @@ async function walk(folder, found, depth) {
 }
 
 /**
- * Opens the first photograph of these files. If there are several, shows all of
- * them in a strip at the top of the page.
+ * Opens the first photograph of these files. If there are several, shows up to
+ * `MAX_SHOWN` of them in a strip at the top of the page.
  * @param {File[]} given
  * @param {(file: Blob, name: string, note?: string) => Promise<void>} openFn
  */
 export async function openFiles(given, openFn) {
   if (!given.length) return;
   const photographs = given.length > 1 ? given.filter(isPhotograph) : given;
-  const numLeftOut = given.length - photographs.length;
+  const numOtherFiles = given.length - photographs.length;
   if (!photographs.length) {
     throw new Error(`None of these ${given.length} files is a photograph.`);
   }
   state.strip.forEach(({url}) => URL.revokeObjectURL(url));
-  const several = photographs.length > 1 ? photographs : [];
-  const chosen = several.slice(0, MAX_SHOWN);
-  update({strip: chosen.map((file) => ({
+  const forStrip = photographs.length > 1 ? photographs : [];
+  const inStrip = forStrip.slice(0, MAX_SHOWN);
+  update({strip: inStrip.map((file) => ({
     name: file.name, file, url: URL.createObjectURL(file)}))});
-  const numBeyond = several.length - chosen.length;
-  const note = several.length
-    ? `${chosen.length} photographs can be chosen at the top of the page.`
-      + (numBeyond ? ` ${numBeyond} more photographs are left out.` : '')
-      + (numLeftOut ? ` ${numLeftOut} other files are left out.` : '') : '';
+  const numOverLimit = forStrip.length - inStrip.length;
+  const note = forStrip.length
+    ? `${inStrip.length} photographs can be chosen at the top of the page.`
+      + (numOverLimit ? ` ${numOverLimit} more photographs are left out.` : '')
+      + (numOtherFiles ? ` ${numOtherFiles} other files are left out.` : '') : '';
   await openFn(photographs[0], photographs[0].name, note);
 }
 

@@ -1,8 +1,7 @@
 """Colours that the page offers for a spot of a photograph.
 
-The likely colours come from the mixture that the embedding predicts for the
-spot's cell (paper sec. 4.3), given the pins, and from the samples that were
-drawn.
+The likely colours have two sources: the mixture that the embedding predicts for
+the spot's cell, given the pins (paper sec. 4.3), and the samples drawn so far.
 """
 
 import dataclasses
@@ -16,10 +15,10 @@ from pic_jax.model import logistic_mixture
 
 # Largest number of likely colours.
 MAX_COLOURS = 3
-# Smallest probability of a likely colour, except for the first one.
-MIN_SHARE = 0.05
+# Smallest probability at which a second or third likely colour is offered.
+MIN_PROBABILITY = 0.05
 # Distance in (a, b) up to which colours count as similar, Lab units.
-RADIUS = 16.0
+SIMILARITY_RADIUS = 16.0
 # Number of vivid colours.
 NUM_HUES = 12
 # Angle in the (a, b) plane of the first vivid colour, a red, in degrees.
@@ -47,18 +46,18 @@ class Swatch:
   Attributes:
     rgb: appearance of the colour at the spot, sRGB 0..255. It has the spot's
       luminance, and its chroma is reduced to fit into the sRGB gamut.
-    pin: colour that a pin stores, sRGB 0..255. It has the same hue, and the
-      luminance of `PIN_LUMINANCES` at which its chroma is reduced least. A pin
-      with this colour gives the spot the colour `rgb`. Lighter or darker cells
-      get as much of the chroma as fits into the gamut.
+    pin_rgb: colour that a pin stores, sRGB 0..255. It has the same hue. Its L
+      is the one of `PIN_LUMINANCES` at which the gamut reduces its chroma
+      least. A pin with this colour gives the spot the colour `rgb`. In lighter
+      or darker cells the chroma is reduced to what fits into the gamut.
   """
 
   rgb: tuple[int, int, int]
-  pin: tuple[int, int, int]
+  pin_rgb: tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class Colour(Swatch):
+class LikelySwatch(Swatch):
   """A likely colour of a spot.
 
   Attributes:
@@ -96,7 +95,7 @@ def _swatches(chroma: np.ndarray, luminance: float) -> list[Swatch]:
 
 
 def vivid(luminance: float) -> list[Swatch]:
-  """Returns swatches of twelve hues, as vivid as sRGB allows.
+  """Returns swatches of `NUM_HUES` hues, as vivid as sRGB allows.
 
   Args:
     luminance: L of the spot, 0..100.
@@ -108,7 +107,7 @@ def vivid(luminance: float) -> list[Swatch]:
 
 
 def swatch_of_version(chroma: np.ndarray, luminance: float) -> Swatch:
-  """Returns the colour of a version, for the button "As it is here".
+  """Returns the colour of a version at the spot (button "As it is here").
 
   Args:
     chroma: [2] (a, b) of the version in the spot's cell, Lab units.
@@ -138,7 +137,7 @@ def bin_shares(theta: jax.Array, luminance: jax.Array) -> jax.Array:
 
 
 def bin_shares_of_samples(chroma: np.ndarray) -> np.ndarray:
-  """Counts samples in each bin of (a, b).
+  """Computes the fraction of samples in each bin of (a, b).
 
   Args:
     chroma: [N, 2] (a, b) of samples, Lab units.
@@ -154,36 +153,38 @@ def bin_shares_of_samples(chroma: np.ndarray) -> np.ndarray:
 
 def colours(
   shares: np.ndarray, luminance: float, *, saturation: float = 1.0
-) -> list[Colour]:
+) -> list[LikelySwatch]:
   """Finds the likeliest colours that are not similar to one another.
 
   Args:
     shares: [64, 64] probabilities of the bins of (a, b).
     luminance: L of the spot, 0..100.
-    saturation: factor by which (a, b) are multiplied before they are shown.
+    saturation: factor by which (a, b) are multiplied before display.
 
   Returns:
     At most `MAX_COLOURS` colours, the likeliest first.
   """
   steps = VALUES_PER_BIN * np.arange(NUM_BINS)
-  blur = np.exp(-np.square((steps[:, None] - steps) / (RADIUS / 2)) / 2)
+  differences = (steps[:, None] - steps) / (SIMILARITY_RADIUS / 2)
+  blur = np.exp(-np.square(differences) / 2)
   blur /= blur.sum(0)
   remaining = blur @ shares @ blur.T
   groups = []  # probability and mean chroma of each group of similar colours
   while len(groups) < MAX_COLOURS:
     peak = CENTRES[np.unravel_index(remaining.argmax(), remaining.shape)]
-    near = remaining * (np.linalg.norm(CENTRES - peak, axis=-1) <= RADIUS)
-    share = near.sum()
-    if groups and share < MIN_SHARE:
+    distance = np.linalg.norm(CENTRES - peak, axis=-1)
+    near_peak = remaining * (distance <= SIMILARITY_RADIUS)
+    share = near_peak.sum()
+    if groups and share < MIN_PROBABILITY:
       break
-    groups.append((share, (near[..., None] * CENTRES).sum((0, 1)) / share))
-    remaining = remaining - near
+    groups.append((share, (near_peak[..., None] * CENTRES).sum((0, 1)) / share))
+    remaining = remaining - near_peak
   groups.sort(key=lambda share_and_chroma: -share_and_chroma[0])
   swatches = _swatches(
     saturation * np.array([chroma for _, chroma in groups]).reshape(-1, 2),
     luminance,
   )
   return [
-    Colour(swatch.rgb, swatch.pin, float(share))
+    LikelySwatch(swatch.rgb, swatch.pin_rgb, float(share))
     for swatch, (share, _) in zip(swatches, groups, strict=True)
   ]

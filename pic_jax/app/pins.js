@@ -17,22 +17,22 @@ import {shownVersion} from './versions.js';
 const GREY = '#808080';
 const SIZES = /** @type {const} */ (['S', 'M', 'L']);
 const SIZE_KEY = 'pic_jax:size'; // in the local storage
-/** Wait after the last arrow key until a moved pin takes effect. */
-const MOVED_AFTER_MS = 700;
+/** Delay from the last arrow key until the move of a pin is applied. */
+const MOVE_DELAY_MS = 700;
 
 /** The pins, and the dialog that chooses the colour of a pin. */
 export class Pins {
   /**
    * @param {import('./stage.js').Stage} stage
    * @param {import('./saving.js').WithPhotoId} withPhotoId
-   * @param {(pins: Pin[]) => unknown} change callback that changes the pins
+   * @param {(pins: Pin[]) => unknown} change called with the new list of pins
    */
   constructor(stage, withPhotoId, change) {
     this.stage = stage;
     this.withPhotoId = withPhotoId;
     /** @type {(pins: Pin[]) => unknown} */
     this.change = (pins) => {
-      // A move by keys that still waits would move another pin.
+      // The indices change, so a pending move would move another pin.
       clearTimeout(this.moveTimer);
       this.dragged = null;
       return change(pins);
@@ -54,8 +54,8 @@ export class Pins {
     on('chooser-close', () => this.close());
     on('unpin', () => this.remove());
     on('here', () => {
-      const here = state.chooser?.palette?.here;
-      if (here) return this.set(toHex(here.pin));
+      const shown = state.chooser?.palette?.here;
+      if (shown) return this.set(toHex(shown.pin_rgb));
     });
     on('neutral', () => this.set(GREY));
     on('dropper', () => this.pick());
@@ -77,7 +77,7 @@ export class Pins {
   }
 
   /** Returns the position (u, v) of the centre of a pin's pixel. */
-  place(/** @type {Pin} */ {x, y}) {
+  positionOf(/** @type {Pin} */ {x, y}) {
     const {width, height} = current().photo;
     return /** @type {const} */ ([(x + 0.5) / width, (y + 0.5) / height]);
   }
@@ -123,7 +123,7 @@ export class Pins {
   }
 
   /**
-   * Opens the dialog for a pin, and asks the server for its colours.
+   * Opens the dialog for a pin, and asks the server which colours it may have.
    * @type {(index: number, pin: Pin, opener: HTMLElement | null) => void}
    */
   open(index, pin, opener) {
@@ -245,7 +245,7 @@ export class Pins {
     return this.change(work.pins.filter((_, i) => i !== index));
   }
 
-  /** Closes the dialog, and moves the focus to where it was before. */
+  /** Closes the dialog, and restores the focus. */
   close() {
     const {chooser} = state;
     if (!chooser) return;
@@ -318,7 +318,7 @@ export class Pins {
       if (!pin) continue;
       const {dragged} = this;
       const [u, v] = dragged?.index === index
-        ? [dragged.u, dragged.v] : this.place(pin);
+        ? [dragged.u, dragged.v] : this.positionOf(pin);
       [marker.style.left, marker.style.top] = this.stage.toCss(u, v);
     }
   }
@@ -329,8 +329,8 @@ export class Pins {
    */
   makeMarker(index) {
     const marker = make('button', {class: 'pin'});
-    // The stage handles pointers. Clicks by keys and screen readers, whose
-    // `detail` is 0, are handled here.
+    // The stage handles pointers. This handles clicks from keys and screen
+    // readers, whose `detail` is 0.
     marker.addEventListener('click', (event) => {
       if (!event.detail) this.openAt(index, marker);
     });
@@ -353,8 +353,8 @@ export class Pins {
   }
 
   /**
-   * Moves a pin by an arrow key. The step is a fraction of the visible part's
-   * sides.
+   * Moves a pin in response to an arrow key. The step is a fraction of the width
+   * or height of the visible part.
    * @type {(index: number, move: number[], step: number) => void}
    */
   nudge(index, [dx, dy], step) {
@@ -364,20 +364,20 @@ export class Pins {
     const [left, top, right, bottom] = this.stage.box;
     const {dragged} = this;
     const [u, v] = dragged?.index === index
-      ? [dragged.u, dragged.v] : this.place(pin);
+      ? [dragged.u, dragged.v] : this.positionOf(pin);
     const {width, height} = this.stage;
-    const inside = (/** @type {number} */ x) => Math.min(0.999999, Math.max(0, x));
+    const clamp = (/** @type {number} */ x) => Math.min(0.999999, Math.max(0, x));
     this.dragged = {
       index,
-      u: inside(u + dx * step * (right - left) / width),
-      v: inside(v + dy * step * (bottom - top) / height),
+      u: clamp(u + dx * step * (right - left) / width),
+      v: clamp(v + dy * step * (bottom - top) / height),
     };
     this.placeMarkers();
     clearTimeout(this.moveTimer);
-    this.moveTimer = setTimeout(() => this.finishMove(), MOVED_AFTER_MS);
+    this.moveTimer = setTimeout(() => this.finishMove(), MOVE_DELAY_MS);
   }
 
-  /** Leaves the pin that is being moved where it is now. */
+  /** Applies the pending move of a pin. */
   finishMove() {
     const moved = this.dragged;
     if (moved) this.drag(moved.index, moved.u, moved.v, true);
@@ -411,7 +411,7 @@ export class Pins {
     const {palette, pin} = chooser, {model} = current();
     element('sizes').hidden = !model.pin_sizes.length;
     const recent = recentColours().map(
-      (hex) => ({rgb: fromHex(hex), pin: fromHex(hex)}));
+      (hex) => ({rgb: fromHex(hex), pin_rgb: fromHex(hex)}));
     this.showSwatches('palette', palette?.likely ?? []);
     this.showSwatches('vivid', palette?.vivid ?? []);
     this.showSwatches('recent', recent);
@@ -423,7 +423,7 @@ export class Pins {
       ? onScreen(palette.here.rgb) : 'transparent';
     element('unpin').hidden = !pin.color;
     const likely = palette?.likely[0];
-    input('picker').value = pin.color || (likely ? toHex(likely.pin) : GREY);
+    input('picker').value = pin.color || (likely ? toHex(likely.pin_rgb) : GREY);
     for (const size of SIZES) {
       input(`size-${size}`).checked = (
         pin.size || model.defaults.pin_size) === size;
@@ -435,20 +435,20 @@ export class Pins {
    * @type {(id: string, swatches: Swatch[]) => void}
    */
   showSwatches(id, swatches) {
-    showList(element(id), swatches, ({rgb, pin}) => toHex([...rgb, ...pin]),
-      ({pin}) => {
-        const color = toHex(pin);
+    showList(element(id), swatches, ({rgb, pin_rgb}) => toHex([...rgb, ...pin_rgb]),
+      ({pin_rgb}) => {
+        const color = toHex(pin_rgb);
         const swatch = make('button', {class: 'swatch', 'data-color': color});
         swatch.addEventListener('click', () => attempt(() => this.set(color)));
         return swatch;
       },
-      (node, {rgb, pin, share}) => {
+      (node, {rgb, pin_rgb: pinRgb, share}) => {
         const appearance = onScreen(rgb);
-        const name = nameOf(onScreen(pin));
+        const name = nameOf(onScreen(pinRgb));
         // The corner shows the colour of the pin, because at a dark spot all
         // swatches look alike.
         node.style.background = 'linear-gradient(135deg, '
-          + `${onScreen(pin)} 22%, ${appearance} 22%)`;
+          + `${onScreen(pinRgb)} 22%, ${appearance} 22%)`;
         const percent = share === undefined ? '' : `${Math.round(100 * share)} %`;
         setAttributes(node, {
           'aria-label': percent ? `${name}, ${percent} likely` : name,
@@ -478,27 +478,27 @@ export class Pins {
     dialog.style.top = `${Math.max(10, top)}px`;
   }
 
-  /** Returns the pins as a file of hints for the command line. */
+  /** Returns the pins as a file of hints that `pic-jax` can read. */
   toCsv() {
     return `${current().work.pins.map(pinText).join('\n')}\n`;
   }
 
   /**
-   * Replaces all pins by those of a file of hints.
+   * Replaces all pins with those in a file of hints.
    * @param {File} file
    */
   async load(file) {
     const {pins, notes} = await this.withPhotoId(
       (id) => requests.readPins(id, file));
-    const drawn = this.change(pins);
+    const redrawn = this.change(pins);
     const count = `${pins.length} ${pins.length === 1 ? 'pin' : 'pins'}`;
     say([`${file.name}: ${count}.`, ...notes].join(' '));
-    await drawn;
+    await redrawn;
   }
 }
 
 /**
- * Returns a colour of a version, as '#rrggbb', after the present adjustments.
+ * Applies the current adjustments to a colour and returns it as '#rrggbb'.
  * @param {number[]} rgb
  */
 function onScreen(rgb) {

@@ -1,4 +1,4 @@
-"""Parsing of the page's requests to show and to save pictures."""
+"""Parses the page's requests to show or to save pictures."""
 
 import dataclasses
 import operator
@@ -8,7 +8,7 @@ from pic_jax.app import sample_recipe
 from pic_jax.photos import adjustments
 
 # Pictures that can be shown: the photograph without its colours, the photograph
-# with its own colours, or a version.
+# with its own colours, or a version (a coloured sample).
 KINDS = ('grey', 'original', 'version')
 # Suffix of a file -> name of its format.
 FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
@@ -16,12 +16,12 @@ FORMATS = {'png': 'PNG', 'jpg': 'JPEG'}
 MAX_SAMPLES = 64
 # Largest width of a picture for the screen, in pixels.
 MAX_WIDTH = 10_000
-# Largest number of characters of `Saved.archive_name`.
-MAX_NAME = 200
+# Largest number of characters of `SaveRequest.member_prefix`.
+MAX_PREFIX_LENGTH = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class ViewRequest:
   """A request for a picture on the screen.
 
   Attributes:
@@ -41,8 +41,8 @@ class Asked:
   width: int
 
   @classmethod
-  def from_json(cls, fields: dict[str, Any]) -> 'Asked':
-    """Reads a request of the page.
+  def from_json(cls, fields: dict[str, Any]) -> 'ViewRequest':
+    """Reads a request from the page.
 
     Args:
       fields: JSON object with the attributes. Fields that do not apply may be
@@ -54,10 +54,10 @@ class Asked:
     kind, box = fields['kind'], fields.get('box')
     if kind not in KINDS:
       raise ValueError(f'`kind` must be one of {KINDS}, got {kind!a:.20}.')
-    recipe, wanted = None, adjustments.NEUTRAL
+    recipe, chosen = None, adjustments.NEUTRAL
     if kind == 'version':
       recipe = sample_recipe.Recipe.from_json(fields['recipe'])
-      wanted = sample_recipe.adjustments_from_json(fields['adjustments'])
+      chosen = sample_recipe.adjustments_from_json(fields['adjustments'])
     width = 0
     if box is not None:
       left, top, right, bottom = map(operator.index, box)
@@ -65,39 +65,39 @@ class Asked:
       width = operator.index(fields['width'])
       if not 0 < width <= MAX_WIDTH:
         raise ValueError(f'`width` must be 1 to {MAX_WIDTH}, got {width}.')
-    return cls(kind, recipe, wanted, box, width)
+    return cls(kind, recipe, chosen, box, width)
 
 
 @dataclasses.dataclass(frozen=True)
-class Saved:
+class SaveRequest:
   """A request for a file with versions at the photograph's own size.
 
   Attributes:
     recipes: recipes of the versions.
     adjustments: adjustments of all versions.
-    form: format of the pictures, 'PNG' or 'JPEG'.
-    is_beside: whether each picture shows the grey photograph on the left and
+    picture_format: format of the pictures, 'PNG' or 'JPEG'.
+    with_grey: whether each picture shows the grey photograph on the left and
       the version on the right.
-    archive_name: first part of the names of the pictures in a zip archive, or
-      '' for a single picture without an archive.
+    member_prefix: prefix of the names of the pictures in a zip archive, or ''
+      for a single picture, which is not archived.
   """
 
   recipes: tuple[sample_recipe.Recipe, ...]
   adjustments: adjustments.Adjustments
-  form: str
-  is_beside: bool
-  archive_name: str
+  picture_format: str
+  with_grey: bool
+  member_prefix: str
 
   @property
   def media_type(self) -> str:
     """Media type of the file for HTTP."""
-    if self.archive_name:
+    if self.member_prefix:
       return 'application/zip'
-    return f'image/{self.form.lower()}'
+    return f'image/{self.picture_format.lower()}'
 
   @classmethod
-  def from_json(cls, fields: dict[str, Any]) -> 'Saved':
-    """Reads a request of the page.
+  def from_json(cls, fields: dict[str, Any]) -> 'SaveRequest':
+    """Reads a request from the page.
 
     Args:
       fields: JSON object with 'recipes', 'adjustments', 'format' (a key of
@@ -110,18 +110,18 @@ class Saved:
     is_archive = 'name' in fields
     if len(recipes) > 1 and not is_archive:
       raise ValueError('`name` must be given for several versions.')
-    archive_name = ''
+    member_prefix = ''
     if is_archive:
-      archive_name = str(fields['name'])[:MAX_NAME]
-      for letter in '/\\:\0':
-        archive_name = archive_name.replace(letter, '_')
-      archive_name = archive_name.lstrip('.') or 'photograph'
+      member_prefix = str(fields['name'])[:MAX_PREFIX_LENGTH]
+      for character in '/\\:\0':
+        member_prefix = member_prefix.replace(character, '_')
+      member_prefix = member_prefix.lstrip('.') or 'photograph'
     return cls(
       recipes=recipes,
       adjustments=sample_recipe.adjustments_from_json(fields['adjustments']),
-      form=FORMATS[fields['format']],
-      is_beside=bool(fields['beside']),
-      archive_name=archive_name,
+      picture_format=FORMATS[fields['format']],
+      with_grey=bool(fields['beside']),
+      member_prefix=member_prefix,
     )
 
 

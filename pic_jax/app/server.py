@@ -39,9 +39,10 @@ MEDIA_TYPES = {
 FILES = {
   path.name: path for path in HERE.iterdir() if path.suffix in MEDIA_TYPES
 }
-# Time without requests after which the next shape is compiled in advance.
+# Seconds without requests after which the programs for the next shape of
+# photographs are compiled in advance.
 QUIET_SECONDS = 1.0
-# Largest number of uploads at the same time. Each may have 200 MB.
+# Largest number of uploads at the same time. Each may be up to 200 MB.
 MAX_UPLOADS = 2
 
 
@@ -52,17 +53,18 @@ class Server:
     app: the ASGI application.
   """
 
-  def __init__(self, photographs: studio.Studio, site: boundary.Site):
+  def __init__(self, the_studio: studio.Studio, site: boundary.Site):
     """Creates the routes and starts the worker threads.
 
     Args:
-      photographs: the studio, which no other server may use.
+      the_studio: the photographs in memory, which no other server may use.
       site: host names under which the page may be requested.
     """
-    self._studio = photographs
+    self._studio = the_studio
     # Draws samples. Its steps may take minutes while a program is compiled, so
     # requests that need no new sample use one of the other threads.
     self._drawer = worker.Worker()
+    # Reads photographs and pins; saves versions that have been drawn.
     self._reader, self._saver = worker.Worker(), worker.Worker()
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [
@@ -78,13 +80,13 @@ class Server:
       Route('/photographs/{id}/save', self.save, methods=['POST']),
       Route('/{name}', self.file),
     ]
-    kinds = (*boundary.STATUSES, HTTPException, Exception)
-    handlers = dict.fromkeys(kinds, boundary.explain)
+    error_types = (*boundary.STATUSES, HTTPException, Exception)
+    handlers = dict.fromkeys(error_types, boundary.explain)
     app = Starlette(routes=routes, exception_handlers=handlers)
     self.app = boundary.SameSite(app, site)
 
   def warm_up(self) -> None:
-    """Compiles the model's programs at times when there are no requests."""
+    """Compiles the model's programs while there are no requests."""
     self._studio.warm_up(
       lambda *_: self._drawer.wait_until_quiet(QUIET_SECONDS)
     )
@@ -98,7 +100,7 @@ class Server:
     return Response(FILES[name].read_bytes(), media_type=media_type)
 
   async def model(self, _: Request) -> Response:
-    """Returns the facts about the model that the page needs first."""
+    """Returns what the page must know about the model at the start."""
     return JSONResponse(self._studio.facts())
 
   async def open(self, request: Request) -> Response:
@@ -129,9 +131,11 @@ class Server:
   ) -> AsyncIterator[str]:
     """Yields the lines of the response to `draw`.
 
-    Each line is a JSON object: {'compiling': true} before a wait for the
-    compiler; the numbers of a sample, see `Studio.show`, with its 'picture', a
-    JPEG in base64; or an 'error'.
+    Each line is a JSON object of one of three kinds:
+    * {'compiling': true}, before a program is compiled, which takes long;
+    * a sample: the numbers that `Studio.show` returns, and 'picture', a JPEG in
+      base64;
+    * {'error': message}, which is the last line.
     """
     if not self._studio.is_ready(opened, recipes[0]):
       yield json.dumps({'compiling': True}) + '\n'
@@ -144,13 +148,13 @@ class Server:
             return
           line = numbers | {'picture': base64.b64encode(data).decode()}
           yield json.dumps(line) + '\n'
-    except Exception as error:  # too late for another HTTP status
+    except Exception as error:  # status 200 has been sent already
       yield json.dumps({'error': boundary.reason_and_status(error)[0]}) + '\n'
 
   async def view(self, request: Request) -> Response:
     """Returns a picture, or a part of it, at the size of the screen."""
     opened = self._find(request)
-    asked = await boundary.read_json(request, screen_view.Asked.from_json)
+    asked = await boundary.read_json(request, screen_view.ViewRequest.from_json)
     thread = self._thread_for(opened, [asked.recipe] if asked.recipe else [])
     data = await thread.call(self._studio.view, opened, asked)
     return Response(data, media_type='image/jpeg')
@@ -166,7 +170,7 @@ class Server:
     return JSONResponse(colours)
 
   async def order(self, request: Request) -> Response:
-    """Orders samples so that each differs most from the earlier samples."""
+    """Orders samples so that each differs most from those before it."""
     opened = self._find(request)
     recipes = await boundary.read_json(
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
@@ -187,7 +191,7 @@ class Server:
   async def save(self, request: Request) -> Response:
     """Returns a file with versions at the photograph's own size."""
     opened = self._find(request)
-    asked = await boundary.read_json(request, screen_view.Saved.from_json)
+    asked = await boundary.read_json(request, screen_view.SaveRequest.from_json)
     is_drawn = all(recipe in opened.sample_sets for recipe in asked.recipes)
     thread = self._saver if is_drawn else self._drawer
     data = await thread.call(self._studio.save, opened, asked)

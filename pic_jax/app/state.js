@@ -49,7 +49,7 @@ import {Timeline} from './timeline.js';
 /**
  * A colour that is offered for a spot: its appearance there, the colour that a
  * pin stores and, for a likely colour, its probability.
- * @typedef {{rgb: number[], pin: number[], share?: number}} Swatch
+ * @typedef {{rgb: number[], pin_rgb: number[], share?: number}} Swatch
  */
 /** @typedef {{likely: Swatch[], vivid: Swatch[], here: Swatch | null}}
  *   Palette */

@@ -358,12 +358,12 @@ class Studio:
       height, width = opened.size
       x = int((column + 0.5) * width / num_columns)
       y = int((row + 0.5) * height / num_rows)
-      point = hint_points.Point(x, y, swatch.pin)
+      point = hint_points.Point(x, y, swatch.pin_rgb)
       (cure,) = sample_recipe.pins_to_json([point])
     return {'taken': score.taken, 'spill': score.spill, 'cure': cure}
 
   def view(
-    self, opened: opened_photograph.Opened, asked: screen_view.Asked
+    self, opened: opened_photograph.Opened, asked: screen_view.ViewRequest
   ) -> bytes:
     """Renders a picture, or its visible part, for the screen.
 
@@ -394,7 +394,7 @@ class Studio:
     return encode('JPEG', rgb)
 
   def _part(
-    self, opened: opened_photograph.Opened, asked: screen_view.Asked
+    self, opened: opened_photograph.Opened, asked: screen_view.ViewRequest
   ) -> tuple[np.ndarray, network_size.Window]:
     """Cuts the requested part out of a photograph, at the size of the screen.
 
@@ -417,7 +417,7 @@ class Studio:
     return opened_photograph.part_on_screen(photograph, asked.box, asked.width)
 
   def save(
-    self, opened: opened_photograph.Opened, asked: screen_view.Saved
+    self, opened: opened_photograph.Opened, asked: screen_view.SaveRequest
   ) -> bytes:
     """Renders versions at the photograph's size, as the command line does.
 
@@ -431,14 +431,15 @@ class Studio:
     Raises:
       UserError: if the picture is too large for the format.
     """
-    max_side = encoding.MAX_SIDES.get(SUFFIXES[asked.form], np.inf)
+    max_side = encoding.MAX_SIDES.get(SUFFIXES[asked.picture_format], np.inf)
     height, width = opened.size
-    if max(height, width * (1 + asked.is_beside)) > max_side:
+    if max(height, width * (1 + asked.with_grey)) > max_side:
       raise errors.UserError(
-        f'A side of a {asked.form} file has at most {max_side:,} pixels.'
+        f'A side of a {asked.picture_format} file has at most '
+        f'{max_side:,} pixels.'
       )
     files = [self._file(opened, recipe, asked) for recipe in asked.recipes]
-    if not asked.archive_name:
+    if not asked.member_prefix:
       return files[0]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
@@ -450,7 +451,7 @@ class Studio:
         count = earlier.count(recipe.sample)
         suffix = f'-{count + 1}' if count else ''
         archive.writestr(
-          f'{asked.archive_name}.{recipe.sample}{suffix}.{SUFFIXES[asked.form]}',
+          f'{asked.member_prefix}.{recipe.sample}{suffix}.{SUFFIXES[asked.picture_format]}',
           data,
         )
     return buffer.getvalue()
@@ -459,7 +460,7 @@ class Studio:
     self,
     opened: opened_photograph.Opened,
     recipe: sample_recipe.Recipe,
-    asked: screen_view.Saved,
+    asked: screen_view.SaveRequest,
   ) -> bytes:
     """Renders one version at the photograph's size as a file."""
     photograph = self._in_full(opened)
@@ -469,10 +470,12 @@ class Studio:
     chroma = self._draw(opened, recipe).chroma[0]
     rgb, _ = self._colorizer.render(network_input, chroma, asked.adjustments)
     alpha = photograph.alpha
-    if asked.is_beside:
+    if asked.with_grey:
       rgb = np.concatenate([network_size.grey_picture(network_input), rgb], 1)
       alpha = None if alpha is None else np.concatenate([alpha, alpha], 1)
-    return encode(asked.form, rgb, alpha=alpha, about=photograph.metadata)
+    return encode(
+      asked.picture_format, rgb, alpha=alpha, about=photograph.metadata
+    )
 
   def palette(
     self,

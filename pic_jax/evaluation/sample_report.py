@@ -43,15 +43,15 @@ TABLES = (
       'the same, all scales': 'energy_score_multiscale',
       'difference, Lab': 'pairwise_difference',
       'variance, Lab^2': 'ab_variance',
-      'like cells, Lab': 'like_cells',
+      'look-alike cells, Lab': 'like_cells',
       'bits/dim of samples': 'sample_bits_per_dim',
-      'minus that of originals': 'typicality_gap',
+      'typicality gap': 'typicality_gap',
     },
   ),
   (
     {
       'one sample': '{name}',
-      'embedding mode': 'embedding_mode_{name}',
+      "embedding's mode": 'embedding_mode_{name}',
       'original': 'original_{name}',
     },
     {'colourfulness': 'colourfulness', 'saturation, %': 'saturation'},

@@ -46,7 +46,7 @@ def test_the_likeliest_colours_come_first_and_are_unlike():
     np.testing.assert_allclose(lab[1:], wanted, atol=2.5)
     assert lab[0] == pytest.approx(60, abs=1)
   (shown, *_) = palette.colours(bins(((32, 16), 1.0)), 60.0, saturation=1.5)
-  np.testing.assert_allclose(lab_of([shown.pin])[0, 1:], (48, 24), atol=2.5)
+  np.testing.assert_allclose(lab_of([shown.pin_rgb])[0, 1:], (48, 24), atol=2.5)
   assert len(palette.colours(bins(((0, 0), 1.0)), 60.0)) == 1
   many = [((40 * i - 80, 0), 0.2) for i in range(5)]
   assert len(palette.colours(bins(*many), 60.0)) == 3
@@ -66,7 +66,7 @@ def test_vivid_hues_are_true_at_the_luminance_of_the_spot(luminance):
   shown = lab_of([swatch.rgb for swatch in actual])
   np.testing.assert_allclose(shown[:, 0], luminance, atol=1)
   expected = 40 + 30 * np.arange(12)
-  pins = lab_of([swatch.pin for swatch in actual])
+  pins = lab_of([swatch.pin_rgb for swatch in actual])
   turned = (hue_of(pins[:, 1:]) - expected + 180) % 360 - 180
   assert np.abs(turned).max() < 3
   # As vivid as the gamut allows: 20 % more lies outside.
@@ -83,12 +83,12 @@ def test_vivid_hues_are_true_at_the_luminance_of_the_spot(luminance):
 
 def test_pins_hold_the_chroma_that_the_spot_is_too_dark_for():
   dark, *_ = palette.colours(bins(((60, 40), 1.0)), 5.0)
-  np.testing.assert_allclose(lab_of(dark.pin)[1:], (60, 40), atol=2.5)
+  np.testing.assert_allclose(lab_of(dark.pin_rgb)[1:], (60, 40), atol=2.5)
   assert lab_of(dark.rgb)[0] == pytest.approx(5, abs=1)
 
 
 @pytest.mark.parametrize('chroma', [(20, -30), (0, 0), (-35, 12)])
 def test_the_colour_as_it_is_here_is_that_of_the_version(chroma):
   swatch = palette.swatch_of_version(np.array(chroma), 60.0)
-  assert swatch.rgb == swatch.pin
-  np.testing.assert_allclose(lab_of(swatch.pin), (60, *chroma), atol=1)
+  assert swatch.rgb == swatch.pin_rgb
+  np.testing.assert_allclose(lab_of(swatch.pin_rgb), (60, *chroma), atol=1)

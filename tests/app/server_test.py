@@ -219,11 +219,11 @@ def test_the_colour_here_is_that_of_the_version_on_the_screen(
     list(
       palette.swatch_of_version(
         chroma[row, column], opened.network_input.luminance[y, x]
-      ).pin
+      ).pin_rgb
     )
     for chroma in (first, second)
   ]
-  assert found['here']['pin'] == expected[0] != expected[1]
+  assert found['here']['pin_rgb'] == expected[0] != expected[1]
   _, found = client.ask('POST', path, asked | {'recipes': []})
   assert found['here'] is None
 
