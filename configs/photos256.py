@@ -28,9 +28,9 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.data.image_size = 256
   config.data.film_share = 0.3125
-  # The chroma is still 16 x 16. The total stride of the embedding's stages is 8,
-  # so they read the luminance at half its size: 128 pixels, as in `photos128`.
-  # Only the backbone reads 256 pixels.
+  # The chroma is still 16 x 16. The total stride of the embedding is 8, so it
+  # reads the luminance at half its size, 128 pixels as in `photos128`. Only the
+  # backbone reads 256 pixels.
   config.model.chroma_factor = 16
   config.model.hint_share = 0.15
   config.training.backbone_weights = ''
