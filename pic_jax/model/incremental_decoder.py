@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import causal_decoder, parameters
+from pic_jax.model import causal_decoder, coarse_first_decoder, parameters
 
 # Function that determines a pixel: (theta [N, P], row, col) -> (values [N, C]
 # of the pixel, any arrays to collect).
@@ -25,7 +25,8 @@ StepFn = Callable[..., tuple[Any, Any]]
 
 
 def decode(
-  decoder: causal_decoder.CausalDecoder,
+  decoder: causal_decoder.CausalDecoder
+  | coarse_first_decoder.CoarseFirstDecoder,
   params: parameters.Params,
   embedding: jax.Array,
   *,
@@ -33,7 +34,7 @@ def decode(
   num_samples: int = 1,
   hints: jax.Array | None = None,
 ) -> tuple[jax.Array, Any]:
-  """Fills canvases pixel by pixel.
+  """Fills canvases pixel by pixel, in the order of the decoder.
 
   Args:
     decoder: unbound module.
@@ -49,6 +50,15 @@ def decode(
   Returns:
     The canvases [N, h, w, C], and the collected arrays, each [h, w, ...].
   """
+  if isinstance(decoder, coarse_first_decoder.CoarseFirstDecoder):
+    return _decode_coarse_first(
+      decoder,
+      params,
+      embedding,
+      pixel_fn=pixel_fn,
+      num_samples=num_samples,
+      hints=hints,
+    )
   batch, height, width, _ = embedding.shape
   num_canvases = batch * num_samples
   conditioning, variables = decoder.apply(
@@ -84,6 +94,70 @@ def decode(
     (jnp.arange(height), *by_row),
   )
   return jnp.moveaxis(canvas, 0, 1), collected
+
+
+def _decode_coarse_first(
+  decoder: coarse_first_decoder.CoarseFirstDecoder,
+  params: parameters.Params,
+  embedding: jax.Array,
+  *,
+  pixel_fn: PixelFn,
+  num_samples: int,
+  hints: jax.Array | None,
+) -> tuple[jax.Array, Any]:
+  """Fills canvases lattice first; see `decode`."""
+  apply_fn = functools.partial(decoder.apply, {'params': params})
+  height, width = shape = (embedding.shape[1], embedding.shape[2])
+  reduced = apply_fn(embedding, method='reduce')
+  if hints is not None:
+    hints = coarse_first_decoder.to_lattice(hints)
+  lattice, lattice_collected = decode(
+    decoder.build_lattice(),
+    params['lattice'],
+    reduced,
+    pixel_fn=lambda theta, row, col: pixel_fn(theta, 2 * row, 2 * col),
+    num_samples=num_samples,
+    hints=hints,
+  )
+
+  def cell_fn(
+    x: jax.Array, row: jax.Array, col: jax.Array
+  ) -> tuple[jax.Array, list[Any]]:
+    """Draws the three other pixels of a cell."""
+    x, previous = x[:, None, None], lattice[:, row, col]
+    values, collected = [], []
+    for index in range(1, 4):
+      x, theta = apply_fn(
+        x, previous[:, None, None], index=index, method='pixel'
+      )
+      row_in_cell, col_in_cell = coarse_first_decoder.CELL[index]
+      pixel_row, pixel_col = 2 * row + row_in_cell, 2 * col + col_in_cell
+      previous, extra = pixel_fn(theta[:, 0, 0], pixel_row, pixel_col)
+      # Cells at the edge of a map with an odd side extend beyond it.
+      is_inside = (pixel_row < height) & (pixel_col < width)
+      previous = jnp.where(is_inside, previous, 0.0)
+      values.append(previous)
+      collected.append(extra)
+    return jnp.concatenate(values, -1), collected
+
+  repeated = jnp.repeat(reduced, num_samples, 0)
+  rest, rest_collected = decode(
+    decoder.build_rest(),
+    params['rest'],
+    apply_fn(repeated, lattice, method='context'),
+    pixel_fn=cell_fn,
+  )
+  rest = rest.reshape(*rest.shape[:3], 3, -1)
+  cells = jnp.concatenate([lattice[..., None, :], rest], -2)
+  canvas = coarse_first_decoder.from_cells(cells, shape)
+
+  def join(*parts: jax.Array) -> jax.Array:
+    """Joins arrays [h', w', ...] of the pixels of cells to [h, w, ...]."""
+    joined = jnp.stack(parts, 2).reshape(1, *parts[0].shape[:2], 4, -1)
+    joined = coarse_first_decoder.from_cells(joined, shape)[0]
+    return joined.reshape(*shape, *parts[0].shape[2:])
+
+  return canvas, jax.tree.map(join, lattice_collected, *rest_collected)
 
 
 def _row_step(

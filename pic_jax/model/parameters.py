@@ -81,19 +81,21 @@ def initial(
   return initialize(params, batch.luminance, batch.chroma)
 
 
-def with_levels(
+def with_missing_networks(
   model: pic.PIC, params: Params, batch: pic.LabBatch, *, seed: int
 ) -> Params:
-  """Initialises the finer levels that do not have parameters yet.
+  """Initialises the decoder and finer levels that have no parameters yet.
 
   Args:
     model: the network.
-    params: parameters of the network. Some finer levels may be missing.
-    batch: first global batch, which sets the gains and biases of these levels.
-    seed: seed of the random directions of these levels.
+    params: parameters of the network. The decoder and some finer levels may be
+      missing.
+    batch: first global batch, which sets the gains and biases of what is
+      missing.
+    seed: seed of the random directions of what is missing.
 
   Returns:
-    `params`, with the parameters of all levels.
+    `params`, with the parameters of all networks.
   """
   expected = shapes(model, model.coarsest_factor)
   missing = sorted(expected.keys() - params.keys())
@@ -105,19 +107,25 @@ def with_levels(
   rng = np.random.default_rng(seed)
   params = dict(params)
   for name in missing:
-    level = int(name.removeprefix('level_'))
     drawn = jax.tree.map(
       lambda leaf: _draw_direction(rng, leaf), expected[name]
     )
-    _, updates = jax.jit(
-      functools.partial(model.build_level().apply, mutable=['params'])
-    )(
-      {'params': drawn},
-      batch.luminance,
-      embedding,
-      features,
-      coarse=maps[level - 1],
-      fine=maps[level],
+    if name == 'decoder':
+      apply_fn = functools.partial(
+        model.build_decoder().apply, canvas=maps[0].chroma, embedding=embedding
+      )
+    else:
+      level = int(name.removeprefix('level_'))
+      apply_fn = functools.partial(
+        model.build_level().apply,
+        luminance=batch.luminance,
+        embedding=embedding,
+        features=features,
+        coarse=maps[level - 1],
+        fine=maps[level],
+      )
+    _, updates = jax.jit(functools.partial(apply_fn, mutable=['params']))(
+      {'params': drawn}
     )
     params[name] = updates['params']
   return params

@@ -16,6 +16,7 @@ from pic_jax.model import (
   backbone_embedding,
   causal_decoder,
   classification_head,
+  coarse_first_decoder,
   efficientnet_lite0,
   embedding_net,
   heads,
@@ -38,6 +39,11 @@ HEADS = {
   'regression': regression_head.build_head,
   'classification': classification_head.build_head,
   'classification_median': classification_head.build_median_head,
+}
+# Decoders, keyed by the order in which they predict pixels.
+DECODERS = {
+  'raster': causal_decoder.CausalDecoder,
+  'coarse_first': coarse_first_decoder.CoarseFirstDecoder,
 }
 
 
@@ -130,6 +136,8 @@ class PIC(nn.Module):
       'area', see `color.subsample`.
     decoder_features: channels of the decoder.
     decoder_blocks: residual blocks in each of the decoder's two streams.
+    decoder_order: order in which the decoder predicts pixels: 'raster' (the
+      paper), or 'coarse_first', see `coarse_first_decoder`.
     attention_heads: heads of the decoder's attention to earlier pixels, see
       `causal_attention`; 0 for none (the paper).
     num_components: number K of logistics in a mixture.
@@ -166,6 +174,7 @@ class PIC(nn.Module):
   chroma_filter: str = fields.declare('point', color.CHROMA_FILTERS)
   decoder_features: int = fields.declare(160)
   decoder_blocks: int = fields.declare(4)
+  decoder_order: str = fields.declare('raster', DECODERS)
   attention_heads: int = fields.declare(0, fields.NOT_NEGATIVE)
   num_components: int = fields.declare(10)
   gated: bool = fields.declare(True)
@@ -307,9 +316,11 @@ class PIC(nn.Module):
     )
 
   @nn.nowrap  # so that an unbound module can build it
-  def build_decoder(self) -> causal_decoder.CausalDecoder:
+  def build_decoder(
+    self,
+  ) -> causal_decoder.CausalDecoder | coarse_first_decoder.CoarseFirstDecoder:
     """Builds the decoder; its parameters are `params['decoder']`."""
-    return causal_decoder.CausalDecoder(
+    return DECODERS[self.decoder_order](
       features=self.decoder_features,
       num_blocks=self.decoder_blocks,
       num_outputs=self.num_outputs,

@@ -209,6 +209,13 @@ def _check_sizes(config: ml_collections.ConfigDict) -> None:
     '`data.image_size` must be divisible by `model.chroma_factor * '
     f'2**model.levels`, got {size} and {factor}.',
   )
+  is_raster = config.model.decoder_order == 'raster'
+  _require(
+    is_raster or size // factor % 2 == 0,
+    'The side of the coarsest map must be even for '
+    f'`model.decoder_order={config.model.decoder_order}`, got '
+    f'{size // factor}.',
+  )
   strides = math.prod(row[1] for row in config.model.embedding_stages)
   _require(
     factor % strides == 0,

@@ -118,8 +118,9 @@ def init_from(
   trained model grows to the size of this model and keeps its function
   (see `growth`). If several trained models are named, each network comes from
   the first of them that has this network. Only the model that is named first
-  can grow. Missing finer levels are initialised at random, with scales from the
-  first global batch.
+  can grow. If the decoder predicts pixels in another order, it is left out. A
+  missing decoder and missing finer levels are initialised at random, with
+  scales from the first global batch.
 
   Args:
     config: config of the run.
@@ -139,6 +140,14 @@ def init_from(
       f'{config.training.init_from!r}. Remove the extra comma.'
     )
   params, source_config, step = trained_model.load_trained(source)
+  order = source_config.model.decoder_order
+  if 'decoder' in params and order != model.decoder_order:
+    terminal.say(
+      f'The decoder of {source} is left out, because it predicts pixels in the '
+      f'order {order!r}, and that of this model in the order '
+      f'{model.decoder_order!r}.'
+    )
+    del params['decoder']
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(
       f'The network {network!r} of {source} is left out, because this model '
@@ -152,13 +161,13 @@ def init_from(
   for other in others:
     params = _with_networks_of(other, params, shapes)
   missing = sorted(shapes.keys() - params.keys())
-  if missing and all(name.startswith('level_') for name in missing):
+  if missing and 'embedding' not in missing:
     terminal.say(
       f'{config.training.init_from} has no {", ".join(missing)}: initialised '
       'at random.'
     )
     first_batch = _first_batch(config, images)
-    params = parameters.with_levels(
+    params = parameters.with_missing_networks(
       model, params, model.split_lab(first_batch), seed=config.training.seed
     )
   parameter_check.check_fit(params, shapes, config.training.init_from)

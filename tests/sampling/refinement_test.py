@@ -153,7 +153,7 @@ def test_no_map_reaches_the_log_probability_of_a_coarser_one():
 def test_parameters_of_missing_levels_are_drawn_from_data():
   net, params, lab, _ = prepare(8)
   base = {name: params[name] for name in ('embedding', 'decoder')}
-  actual = parameters.with_levels(net, base, lab, seed=0)
+  actual = parameters.with_missing_networks(net, base, lab, seed=0)
   assert actual['decoder'] is base['decoder']
   assert actual.keys() == params.keys()
   embedding = net.build_embedding().apply(
