@@ -17,6 +17,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pic_jax.model import causal_decoder, layers
 
@@ -137,6 +138,15 @@ class CoarseFirstDecoder(nn.Module):
   def build_rest(self) -> causal_decoder.CausalDecoder:
     """Builds the decoder of the rest; its output are features of a cell."""
     return self._build(num_outputs=self.features)
+
+  @nn.nowrap
+  def pixel_order(self, height: int, width: int) -> np.ndarray:
+    """Returns the order of prediction: rows and columns [h w, 2] int."""
+    rows, columns = np.mgrid[0:height:2, 0:width:2]
+    corners = np.stack([rows, columns], -1).reshape(-1, 1, 2)
+    pixels = corners + np.array(CELL)  # [h' w', 4, 2]
+    pixels = np.concatenate([pixels[:, 0], pixels[:, 1:].reshape(-1, 2)])
+    return pixels[(pixels < (height, width)).all(-1)]
 
   def __call__(  # noqa: PLR0917  called like `CausalDecoder`
     self,

@@ -28,6 +28,9 @@ NEWTON_SCHULZ = (
 # by 0.055 bits/dim after 300 steps.
 ADAM_LAYERS = {
   'head',
+  'heads_0',
+  'heads_1',
+  'heads_2',
   'stage_0',
   'above_input',
   'row_input',
@@ -35,6 +38,9 @@ ADAM_LAYERS = {
   'luminance_in',
   'coarse_in',
   'drawn_in',
+  'lattice_in',
+  'pixel_in_0',
+  'pixel_in_1',
   'first_head',
   'second_head',
 }

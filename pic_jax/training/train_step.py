@@ -208,8 +208,9 @@ def loss_fn(
       num_unknown = (1.0 - hint_map[..., 2]).sum((1, 2))
     parts: dict[str, jax.Array] = {}
     for level, bits in enumerate(_level_bits(scores, num_unknown)):
-      # Level 0 is the decoder. If frozen, it is left out, which saves time.
-      if level or 'decoder' not in recipe.frozen:
+      # A frozen level is left out, which saves the time to compute it.
+      network = f'level_{level}' if level else 'decoder'
+      if network not in recipe.frozen:
         weights = _image_weights(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
     total = functools.reduce(operator.add, parts.values(), jnp.zeros(()))

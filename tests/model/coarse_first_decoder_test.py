@@ -26,16 +26,17 @@ def build(channels=2, heads=0, **kwargs):
 
 def order():
   """Indices of the pixels in the order in which they are predicted."""
-  index = np.arange(NUM_PIXELS).reshape(HEIGHT, WIDTH)
-  lattice = [index[r, c] for r in range(0, HEIGHT, 2) for c in (0, 2)]
-  rest = [
-    index[r + i, c + j]
-    for r in range(0, HEIGHT, 2)
-    for c in (0, 2)
-    for i, j in coarse_first_decoder.CELL[1:]
-    if r + i < HEIGHT
+  net = coarse_first_decoder.CoarseFirstDecoder()
+  return net.pixel_order(HEIGHT, WIDTH) @ (WIDTH, 1)
+
+
+def test_order_of_a_map_with_odd_sides():
+  net = coarse_first_decoder.CoarseFirstDecoder()
+  assert net.pixel_order(3, 3).tolist() == [
+    *([0, 0], [0, 2], [2, 0], [2, 2]),  # the lattice
+    *([0, 1], [1, 0], [1, 1]),
+    *([1, 2], [2, 1]),
   ]
-  return np.array(lattice + rest)
 
 
 def test_cells_and_back():

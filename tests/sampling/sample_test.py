@@ -33,6 +33,13 @@ def draw_samples(net, params, lab, keys, **spec):
   return sample.draw(net, params, lab.luminance, keys=keys, spec=spec)
 
 
+def by_all_methods(*args, temperature=1.0):
+  return [
+    draw(*args, num_samples=2, temperature=temperature, method=method)
+    for method in ('naive', 'cached', 'parallel')
+  ]
+
+
 @pytest.mark.parametrize(
   'gated,temperature',
   [(True, 1.0), pytest.param(False, 0.5, marks=pytest.mark.slow)],
@@ -43,17 +50,8 @@ def test_all_methods_draw_identical_chroma(gated, temperature):
   if heads:  # squares of wild chroma, fed back, drive all to the edges
     params['decoder']['attention']['project']['g'] *= 0.1
     params['decoder']['head']['g'] *= 0.1
-  naive, cached, parallel = (
-    draw(
-      net,
-      params,
-      lab,
-      keys,
-      num_samples=2,
-      temperature=temperature,
-      method=method,
-    )
-    for method in ('naive', 'cached', 'parallel')
+  naive, cached, parallel = by_all_methods(
+    net, params, lab, keys, temperature=temperature
   )
   assert naive.shape == (3, 2, 5, 7, 2)
   np.testing.assert_array_equal(cached, naive)
@@ -61,6 +59,19 @@ def test_all_methods_draw_identical_chroma(gated, temperature):
   assert len(np.unique(naive[..., 0])) > 20  # not a constant
   integers = color.chroma_from_network(naive)
   np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
+
+
+def test_all_methods_draw_identical_chroma_with_the_lattice_first():
+  net, params, lab, keys = prepare(
+    count=2, decoder_order='coarse_first', attention_heads=2
+  )
+  params['decoder']['lattice']['attention']['project']['g'] *= 0.1
+  params['decoder']['lattice']['head']['g'] *= 0.1
+  naive, cached, parallel = by_all_methods(net, params, lab, keys)
+  assert naive.shape == (2, 2, 5, 7, 2)
+  np.testing.assert_array_equal(cached, naive)
+  np.testing.assert_array_equal(parallel, naive)
+  assert np.unique(naive).size > 20
 
 
 @pytest.mark.slow
