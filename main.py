@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
   # A benchmark measures compile times, so it must not use the cache.
   if _MODE.value != 'benchmark':
     compilation_cache.enable()
-  with errors.one_line():
+  with errors.exit_on_error():
     if len(argv) > 1:
       raise errors.UserError(
         f'Unknown argument {argv[1]!r}. Flags start with --.'
@@ -105,7 +105,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   Returns:
     The arguments that are not flags.
   """
-  with errors.one_line():
+  with errors.exit_on_error():
     try:
       rest = flags.FLAGS(argv)
       if flags.FLAGS.config is not None:

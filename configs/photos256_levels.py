@@ -4,8 +4,8 @@
     --config.data.data_dir=FOLDER --config.training.init_from=/tmp/photos256
 
 It starts from the workdir of `photos256.py`, whose networks are frozen, and
-adds two levels to its 16 x 16 chroma. Photographs of 64 pixels are not used,
-because they would teach the levels that chroma is smooth.
+adds two levels to its 16 x 16 chroma. The images of 64 x 64 are left out,
+because they have no fine chroma when they are enlarged to 256 x 256.
 """
 
 import ml_collections

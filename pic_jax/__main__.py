@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors='backslashreplace')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  with errors.one_line():
+  with errors.exit_on_error():
     values = _parser().parse_args(arguments)
     sys.exit(commands[values.command](values))
 

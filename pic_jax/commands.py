@@ -10,7 +10,7 @@ from typing import Any
 
 from pic_jax.runtime import errors, paths
 
-# Number of training images whose colours are counted for the prior of guidance.
+# Number of training images from which the prior of guidance is computed.
 NUM_PRIOR_IMAGES = 6000
 
 
@@ -121,12 +121,12 @@ def train(values: Any) -> None:
   try:
     loop.train_and_evaluate(values.config, values.workdir)
   except errors.Stopped:
-    distributed.leave_processes()
+    distributed.disconnect()
     raise
 
 
 def evaluate(values: Any) -> None:
-  """Runs --mode=eval: scores the test split and, on request, samples."""
+  """Runs --mode=eval: scores the test split and, if requested, samples."""
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import (
     code_length,
@@ -141,8 +141,8 @@ def evaluate(values: Any) -> None:
   for name in ('num_coded_images', 'num_feature_images'):
     if getattr(values, name) and values.film != 'clean':
       raise errors.UserError(
-        f'--{name} measures the images without a film. Leave out --{name} or '
-        '--film.'
+        f'--{name} cannot be combined with --film, because it uses the images '
+        f'without a film. Leave out --{name} or --film.'
       )
 
   params, config, step = _load_trained(values)
@@ -361,7 +361,7 @@ def _run(values: Any) -> None:
   if values.config is not None:
     config_check.check(values.config)
     _expand_paths(values.config)
-  distributed.join_processes(values.distributed)
+  distributed.connect(values.distributed)
   devices.check()
   with devices.standard_numerics():
     MODES[values.mode](values)

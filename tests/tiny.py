@@ -68,7 +68,7 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
   return trained_like(small, batch), result
 
 
-def levelled_model() -> tuple[dict, ml_collections.ConfigDict]:
+def levelled_model(**changes) -> tuple[dict, ml_collections.ConfigDict]:
   """Parameters and config of a PIC for 16 x 16 with hints and a finer level."""
   result = config('smoke')
   with result.unlocked():
@@ -83,6 +83,7 @@ def levelled_model() -> tuple[dict, ml_collections.ConfigDict]:
         chroma_filter='area',
         hint_share=0.5,
       )
+      | changes
     )
   small = run_config.build_model(result)
   batch = small.split_lab(images(4, 16, 16))

@@ -126,7 +126,7 @@ function workFor(photo) {
     text = 'Its pins are back. Its versions were made with another model.';
   }
   if (link && link.wanted.photograph === photo.sha256) {
-    work = works.addWanted(work, link.wanted);
+    work = works.openLinkedVersion(work, link.wanted);
     text = aboutLink(link);
     link = null;
   } else if (link) {
@@ -202,7 +202,7 @@ async function followLink() {
     return;
   }
   if (parsed.wanted.photograph === state.photo?.sha256) {
-    const drawn = steps.take(works.addWanted(current().work, parsed.wanted));
+    const drawn = steps.take(works.openLinkedVersion(current().work, parsed.wanted));
     say(aboutLink(parsed) || `Version ${parsed.wanted.sample} of the link.`);
     await drawn;
     return;

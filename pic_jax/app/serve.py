@@ -1,4 +1,4 @@
-"""Start of the web app's server, and compilation in advance."""
+"""Starts the server of the web app, and compiles its programs in advance."""
 
 import os
 import socket

@@ -1,9 +1,9 @@
 """Colouring of the photographs that are in memory.
 
-A photograph is kept as its uploaded file, with the input of the network and
-small versions for the screen. The full size is rendered only when a version is
-saved. Every sample has a recipe, from which it can be drawn again, here or on
-the command line.
+A photograph is kept as its uploaded file, together with the network's input and
+reduced copies for the screen. The full size is rendered only when a coloured
+version is saved. Every sample has a recipe, from which it can be drawn again,
+here or on the command line.
 """
 
 import contextlib
@@ -41,9 +41,12 @@ MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000
 # Largest number of samples, and of predictions of the embedding, that are kept
 # for one photograph.
-MAX_SAMPLE_SETS, MAX_EXPECTED = 1000, 4
+MAX_SAMPLE_SETS, MAX_PREDICTIONS = 1000, 4
 # Name of a format -> suffix of its files.
-SUFFIXES = {form: suffix for suffix, form in screen_view.FORMATS.items()}
+SUFFIXES = {
+  picture_format: suffix
+  for suffix, picture_format in screen_view.FORMATS.items()
+}
 # Aspect ratios (height, width) of all inputs of the network. They are compiled
 # in this order, which begins with the most frequent ratios.
 ASPECTS = ((1, 1), (2, 3), (3, 2), (1, 2), (2, 1), (1, 4), (4, 1))
@@ -58,7 +61,7 @@ class GoneError(LookupError):
 class Studio:
   """Keeps the most recently used photographs and colours them.
 
-  A method that has to draw a sample may be called by one thread only. Other
+  All calls that may have to draw a sample must come from the same thread. Other
   threads may meanwhile open photographs and show samples that were drawn.
   """
 
@@ -98,25 +101,25 @@ class Studio:
       },
     }
 
-  def warm_up(self, wait: Callable[[int, int], None]) -> None:
+  def warm_up(self, before_shape: Callable[[int, int], None]) -> None:
     """Compiles the programs for photographs of all shapes.
 
     Args:
-      wait: function that is called before each shape, with the number of
-        compiled shapes and the number of all shapes. It may wait until the
-        machine is idle.
+      before_shape: function that is called before each shape is compiled, with
+        the number of compiled shapes and the number of all shapes. It may block
+        until the machine is idle.
     """
     for index, (height, width) in enumerate(ASPECTS):
-      wait(index, len(ASPECTS))
-      # A picture that does not count as toned, and that is large enough for
-      # the large chunks of `any_shape`.
+      before_shape(index, len(ASPECTS))
+      # The picture has several hues, so that it does not count as toned, and is
+      # large enough for the large chunks of `any_shape`.
       picture = np.full((300 * height, 300 * width, 3), 128, np.uint8)
       picture[..., 0] = np.linspace(0, 255, 300 * width)
       picture[..., 2] = np.linspace(0, 255, 300 * height)[:, None]
       opened = opened_photograph.read(encode('PNG', picture), self._colorizer)
       recipe = sample_recipe.Recipe(0, sample=0, temperature=1.0, pins=())
       self.show(opened, recipe)
-      self._expect(opened.network_input)
+      self._predict(opened.network_input)
       self.palette(opened, (50, 50), (), recipes=[recipe])
       if self._colorizer.model.hint_share:
         pin = hint_points.Point(50, 50, (200, 40, 40))
@@ -127,7 +130,7 @@ class Studio:
   def _compiling(
     self, program: str, network_input: network_size.NetworkInput
   ) -> Iterator:
-    """Context for a call of a program, whose first call compiles it.
+    """Context for calling a program; the first call for a shape compiles it.
 
     If another thread is compiling the program, waits until it is compiled.
 
@@ -161,7 +164,7 @@ class Studio:
       done = self._compiled.get((program, network_input.grey_values.shape))
     return done is not None and done.is_set()
 
-  def _expect(self, network_input: network_size.NetworkInput) -> Any:
+  def _predict(self, network_input: network_size.NetworkInput) -> Any:
     """Predicts colours by the embedding alone, see `Colorizer.expect`."""
     with self._compiling('expect', network_input):
       return self._colorizer.expect(network_input)
@@ -263,10 +266,10 @@ class Studio:
     """Saturation that the model recommends, at which the slider starts."""
     return self._colorizer.recommended.saturation
 
-  def _shown(self, chroma: np.ndarray) -> np.ndarray:
+  def _at_shown_saturation(self, chroma: np.ndarray) -> np.ndarray:
     """Returns chroma at the recommended saturation, at which it is shown.
 
-    The colours of pins are colours of a picture at this saturation.
+    Pins give colours at this saturation, so they are compared with the result.
 
     Args:
       chroma: [..., 2] sampled chroma, Lab units.
@@ -335,13 +338,15 @@ class Studio:
 
     Returns:
       JSON object with 'taken' and 'spill', see `PinScore`, and 'cure': a pin
-      that restores the earlier colour where a pin's colour ran over, or None.
-      If the same sample without pins is not in memory, no colour counts as
-      having run over.
+      that restores the colour without pins where a pin's colour spilled too
+      far. It is None if none did, or if the sample without pins is not in
+      memory.
     """
     plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
-    chroma = self._shown(chroma)
-    plain_chroma = chroma if plain is None else self._shown(plain.chroma[0])
+    chroma = self._at_shown_saturation(chroma)
+    plain_chroma = (
+      chroma if plain is None else self._at_shown_saturation(plain.chroma[0])
+    )
     num_rows, num_columns = opened.network_input.map_shape
     cell_luminance = self._colorizer.cell_luminance(opened.network_input)
     luminance, cell_side = self._colorizer.brush_luminance(opened.network_input)
@@ -399,7 +404,8 @@ class Studio:
     """Cuts the requested part out of a photograph, at the size of the screen.
 
     Returns:
-      Pixels over white, [H, W, C] uint8, and the position of the part.
+      Pixels, composited over white, [H, W, C] uint8, and the position of the
+      part.
 
     Raises:
       UserError: if the part lies outside the photograph.
@@ -435,8 +441,8 @@ class Studio:
     height, width = opened.size
     if max(height, width * (1 + asked.with_grey)) > max_side:
       raise errors.UserError(
-        f'A side of a {asked.picture_format} file has at most '
-        f'{max_side:,} pixels.'
+        f'The picture is too large for a {asked.picture_format} file: each '
+        f'side may have at most {max_side:,} pixels.'
       )
     files = [self._file(opened, recipe, asked) for recipe in asked.recipes]
     if not asked.member_prefix:
@@ -504,7 +510,7 @@ class Studio:
     map_shape = opened.network_input.map_shape
     row, column = cell = hint_files.cell_at(spot, opened.size, map_shape)
     shares = []
-    expected = self._expected(opened, pins, is_needed=not recipes)
+    expected = self._kept_prediction(opened, pins, is_needed=not recipes)
     if expected is not None:
       theta, network_luminance = expected
       shares.append(
@@ -514,7 +520,8 @@ class Studio:
       lambda recipe_pins: self._is_pinned(opened, recipe_pins, cell)
     )
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
-    # A colour that pins gave to the cell does not show which ones are likely.
+    # Samples whose colour in this cell comes from a pin say nothing about which
+    # colours are likely.
     chroma = [
       sample_set.chroma[0, row, column]
       for recipe, sample_set in zip(recipes, sample_sets, strict=True)
@@ -530,7 +537,9 @@ class Studio:
       )
     here = None
     if sample_sets:
-      chroma_here = self._shown(sample_sets[0].chroma[0, row, column])
+      chroma_here = self._at_shown_saturation(
+        sample_sets[0].chroma[0, row, column]
+      )
       here = palette.swatch_of_version(chroma_here, luminance)
     return {
       'likely': [dataclasses.asdict(x) for x in likely],
@@ -538,7 +547,7 @@ class Studio:
       'here': here and dataclasses.asdict(here),
     }
 
-  def _expected(
+  def _kept_prediction(
     self,
     opened: opened_photograph.Opened,
     pins: sample_recipe.Pins,
@@ -557,11 +566,11 @@ class Studio:
     network_input = self._with_pins(opened, pins)
     if not (is_needed or self._is_compiled('expect', network_input)):
       threading.Thread(
-        target=self._expect, args=(network_input,), daemon=True
+        target=self._predict, args=(network_input,), daemon=True
       ).start()
       return None
-    expected = self._expect(network_input)
-    _keep(opened.expected, pins, expected, most=MAX_EXPECTED)
+    expected = self._predict(network_input)
+    _keep(opened.expected, pins, expected, most=MAX_PREDICTIONS)
     return expected
 
   def by_difference(
@@ -604,8 +613,8 @@ def _keep(memory: dict, key: Any, value: Any, *, most: int) -> None:
   memory[key] = value
 
 
-def encode(form: str, rgb: np.ndarray, **more: Any) -> bytes:
+def encode(picture_format: str, rgb: np.ndarray, **more: Any) -> bytes:
   """Encodes a picture as a file in memory; see `encoding.write`."""
   file = io.BytesIO()
-  encoding.write(file, form, rgb, **more)
+  encoding.write(file, picture_format, rgb, **more)
   return file.getvalue()

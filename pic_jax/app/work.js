@@ -1,6 +1,6 @@
 // @ts-check
-// A user's work on one photograph, and the functions that change it. Each takes
-// a work and returns a new one, and does not modify its arguments.
+// A user's work on one photograph, as a state that is never modified: the
+// functions that edit it return a new state.
 
 /** @typedef {{x: number, y: number, color: string, size: string}} Pin */
 /**
@@ -26,13 +26,14 @@
  * @property {number} temperature
  * @property {Pin[]} pins
  * @property {Adjustments} adjustments
- * @property {string} order a value of the menu that orders the versions
+ * @property {string} order selected value of the menu for sorting, such as
+ *   'drawn'
  */
 
 export const MAX_VERSIONS = 200;
 
 /**
- * Returns a work without versions.
+ * Returns a state without versions.
  * @param {{temperature: number, adjustments: Adjustments}} defaults
  * @returns {Work}
  */
@@ -51,7 +52,7 @@ export function emptyWork({temperature, adjustments}) {
 }
 
 /**
- * Returns a text that is the same for equal recipes only.
+ * Returns a text that two recipes share if and only if they are equal.
  * @param {Recipe} recipe
  */
 export const keyOf = ({seed, sample, temperature, pins}) => JSON.stringify([
@@ -75,7 +76,8 @@ const recipeOf = ({seed, temperature, pins}, sample) => (
   {seed, sample, temperature, pins});
 
 /**
- * Adds versions of samples that were never drawn.
+ * Adds up to `count` versions, each with a sample number that was not used
+ * before.
  * @param {Work} work
  * @param {number} count
  * @returns {Work}
@@ -97,13 +99,13 @@ export function add(work, count) {
 /**
  * Replaces all versions without a star by versions of new samples.
  * @param {Work} work
- * @param {number} least smallest number of versions afterwards
+ * @param {number} minVersions the result has at least so many versions
  * @returns {Work}
  */
-export function renew(work, least) {
+export function renew(work, minVersions) {
   const kept = work.versions.filter((version) => version.kept);
   const count = Math.max(
-    work.versions.length - kept.length, least - kept.length, 1);
+    work.versions.length - kept.length, minVersions - kept.length, 1);
   const after = add({...work, versions: kept}, count);
   const first = after.versions[kept.length];
   return {...after, chosen: first ? first.id : after.chosen};
@@ -138,7 +140,7 @@ export function redo(work) {
 }
 
 /**
- * Leaves out each version without a star whose recipe another version has.
+ * Removes each version without a star that has the same recipe as another one.
  * @param {Version[]} versions
  * @param {number} chosen id of the version in the large view, which stays
  */
@@ -179,14 +181,14 @@ export const toggleKept = (work, id) => ({
 });
 
 /**
- * Shows the version that a link describes in the large view. If the work does
- * not have it, adds it with a star.
+ * Puts the version that a link describes into the large view. If it is missing,
+ * adds it with a star.
  * @param {Work} work
  * @param {{seed: number, sample: number, temperature: number, pins: Pin[],
  *   adjustments: Adjustments}} wanted
  * @returns {Work}
  */
-export function addWanted(work, wanted) {
+export function openLinkedVersion(work, wanted) {
   const {seed, sample, temperature, pins, adjustments} = wanted;
   const after = {...work, seed, temperature, pins, adjustments};
   const recipe = recipeOf(after, sample);
@@ -207,8 +209,8 @@ const isVersion = (/** @type {any} */ {id, recipe, kept}) => (
   && typeof kept === 'boolean' && recipe.pins.every(isPin));
 
 /**
- * Returns whether a value is a valid work. A stored value may not be, because
- * another release of the page may have written it.
+ * Returns whether a value is a valid state. A stored value can be invalid if
+ * another release of the page wrote it.
  * @param {any} work
  * @returns {boolean}
  */

@@ -13,7 +13,7 @@ def of_listing(listing: list[list[str]], num_images: int) -> dict[str, Any]:
   """Computes the fingerprint of a data set from the listings of its parts.
 
   Args:
-    listing: names and sizes of the files of each part, in their order.
+    listing: for each part of the data set, the names and sizes of its files.
     num_images: number of images in all parts.
 
   Returns:
@@ -51,10 +51,12 @@ def check_same(
   num_then, num_now = saved['num_images'], found['num_images']
   difference = f'{num_then:,} images then, {num_now:,} now'
   if num_then == num_now:
-    difference = f'{num_now:,} images, but names or sizes differ'
+    difference = (
+      f'{num_now:,} images then and now, but their names or sizes differ'
+    )
   raise errors.UserError(
-    f'{workdir} was trained on other images ({difference}). Restore them; or '
-    'start another --workdir from these weights with '
+    f'{workdir} was trained on other images ({difference}). Restore the '
+    'original images, or start another --workdir from these weights with '
     f'`--config.training.init_from={workdir}`.'
   )
 

@@ -89,7 +89,7 @@ class CausalDecoder(nn.Module):
   @nn.nowrap
   def pixel_order(self, height: int, width: int) -> np.ndarray:
     """Returns the order of prediction: rows and columns [h w, 2] int."""
-    return np.stack(np.mgrid[:height, :width], -1).reshape(-1, 2)
+    return np.indices((height, width)).reshape(2, -1).T
 
   def __call__(  # noqa: PLR0917  documented in docs/api.md
     self,

@@ -58,7 +58,7 @@ def _by_hand() -> dict[str, int]:
   return values
 
 
-def join_processes(asked: bool | None) -> None:
+def connect(asked: bool | None) -> None:
   """Connects the processes of a run, if there are several.
 
   Must be called before the first use of a device. A line on stderr says whether
@@ -103,7 +103,7 @@ def join_processes(asked: bool | None) -> None:
     )
 
 
-def leave_processes() -> None:
+def disconnect() -> None:
   """Disconnects, so that the other processes do not time out."""
   import jax
 

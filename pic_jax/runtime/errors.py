@@ -34,7 +34,7 @@ class DiskError(RunError):
 
 
 class Stopped(Exception):
-  """The end of the work by a signal.
+  """Raised when a signal ends the work early.
 
   Attributes:
     exit_code: 128 + number of the signal.
@@ -110,7 +110,7 @@ def _name_stdout() -> None:
 
 
 @contextlib.contextmanager
-def one_line() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
   """Reports expected errors inside the context with a line, not a traceback.
 
   The process then ends at once with the error's exit code. It also ends at
@@ -144,7 +144,8 @@ def one_line() -> Iterator[None]:
   except KeyboardInterrupt:
     fail(128 + signal.SIGINT, 'interrupted')
   except (MemoryError, RuntimeError) as error:
-    # JAX reports a lack of device memory by a RuntimeError that has this text.
+    # When a device runs out of memory, JAX raises a RuntimeError that contains
+    # 'RESOURCE_EXHAUSTED'.
     is_memory = isinstance(error, MemoryError)
     if not is_memory and 'RESOURCE_EXHAUSTED' not in str(error):
       raise

@@ -171,7 +171,7 @@ def test_processes_wait_for_one_that_compiles_for_long():
   script = (
     'import sys, time, jax, numpy as np\n'
     'from pic_jax.runtime import devices, distributed\n'
-    'distributed.join_processes(None)\n'
+    'distributed.connect(None)\n'
     'devices.check()\n'
     'if jax.process_index():\n'
     '  time.sleep(35)\n'

@@ -15,7 +15,7 @@ OUT_OF_MEMORY = (
 PROGRAM = """
 import os, signal, sys
 from pic_jax.runtime import errors
-with errors.one_line():
+with errors.exit_on_error():
   {}
 """
 

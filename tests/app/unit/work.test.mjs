@@ -72,11 +72,11 @@ test('another temperature draws the same samples', () => {
 test('the version of a link is added once', () => {
   const wanted = {seed: 2, sample: 9, temperature: 1, pins: [PIN],
     adjustments: {...NEUTRAL, warmth: 20}};
-  const work = works.addWanted(start(), wanted);
+  const work = works.openLinkedVersion(start(), wanted);
   assert.deepEqual(samples(work), [9, 0, 1, 2, 3]);
   assert.deepEqual(works.chosenOf(work).recipe.seed, 2);
   assert.equal(work.adjustments.warmth, 20);
-  assert.equal(works.addWanted(work, wanted).versions.length, 5);
+  assert.equal(works.openLinkedVersion(work, wanted).versions.length, 5);
 });
 
 test('no more versions than there may be', () => {
