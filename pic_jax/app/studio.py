@@ -266,7 +266,7 @@ class Studio:
     """Saturation that the model recommends, at which the slider starts."""
     return self._colorizer.recommended.saturation
 
-  def _at_shown_saturation(self, chroma: np.ndarray) -> np.ndarray:
+  def _as_shown(self, chroma: np.ndarray) -> np.ndarray:
     """Returns chroma at the recommended saturation, at which it is shown.
 
     Pins give colours at this saturation, so they are compared with the result.
@@ -343,10 +343,8 @@ class Studio:
       memory.
     """
     plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
-    chroma = self._at_shown_saturation(chroma)
-    plain_chroma = (
-      chroma if plain is None else self._at_shown_saturation(plain.chroma[0])
-    )
+    chroma = self._as_shown(chroma)
+    plain_chroma = chroma if plain is None else self._as_shown(plain.chroma[0])
     num_rows, num_columns = opened.network_input.map_shape
     cell_luminance = self._colorizer.cell_luminance(opened.network_input)
     luminance, cell_side = self._colorizer.brush_luminance(opened.network_input)
@@ -520,8 +518,7 @@ class Studio:
       lambda recipe_pins: self._is_pinned(opened, recipe_pins, cell)
     )
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
-    # Samples whose colour in this cell comes from a pin say nothing about which
-    # colours are likely.
+    # A colour that comes from a pin says nothing about which are likely.
     chroma = [
       sample_set.chroma[0, row, column]
       for recipe, sample_set in zip(recipes, sample_sets, strict=True)
@@ -537,9 +534,7 @@ class Studio:
       )
     here = None
     if sample_sets:
-      chroma_here = self._at_shown_saturation(
-        sample_sets[0].chroma[0, row, column]
-      )
+      chroma_here = self._as_shown(sample_sets[0].chroma[0, row, column])
       here = palette.swatch_of_version(chroma_here, luminance)
     return {
       'likely': [dataclasses.asdict(x) for x in likely],

@@ -50,15 +50,28 @@ def decode(
   Returns:
     The canvases [N, h, w, C], and the collected arrays, each [h, w, ...].
   """
-  if isinstance(decoder, coarse_first_decoder.CoarseFirstDecoder):
-    return _decode_coarse_first(
-      decoder,
-      params,
-      embedding,
-      pixel_fn=pixel_fn,
-      num_samples=num_samples,
-      hints=hints,
-    )
+  is_raster = isinstance(decoder, causal_decoder.CausalDecoder)
+  decode_fn = _decode_raster if is_raster else _decode_coarse_first
+  return decode_fn(
+    decoder,
+    params,
+    embedding,
+    pixel_fn=pixel_fn,
+    num_samples=num_samples,
+    hints=hints,
+  )
+
+
+def _decode_raster(
+  decoder: causal_decoder.CausalDecoder,
+  params: parameters.Params,
+  embedding: jax.Array,
+  *,
+  pixel_fn: PixelFn,
+  num_samples: int,
+  hints: jax.Array | None,
+) -> tuple[jax.Array, Any]:
+  """Fills canvases in raster order; see `decode`."""
   batch, height, width, _ = embedding.shape
   num_canvases = batch * num_samples
   conditioning, variables = decoder.apply(
@@ -107,7 +120,7 @@ def _decode_coarse_first(
 ) -> tuple[jax.Array, Any]:
   """Fills canvases lattice first; see `decode`."""
   apply_fn = functools.partial(decoder.apply, {'params': params})
-  height, width = shape = (embedding.shape[1], embedding.shape[2])
+  shape = embedding.shape[1], embedding.shape[2]
   reduced = apply_fn(embedding, method='reduce')
   if hints is not None:
     hints = coarse_first_decoder.to_lattice(hints)
@@ -120,32 +133,12 @@ def _decode_coarse_first(
     hints=hints,
   )
 
-  def cell_fn(
-    x: jax.Array, row: jax.Array, col: jax.Array
-  ) -> tuple[jax.Array, list[Any]]:
-    """Draws the three other pixels of a cell."""
-    x, previous = x[:, None, None], lattice[:, row, col]
-    values, collected = [], []
-    for index in range(1, 4):
-      x, theta = apply_fn(
-        x, previous[:, None, None], index=index, method='pixel'
-      )
-      row_in_cell, col_in_cell = coarse_first_decoder.CELL[index]
-      pixel_row, pixel_col = 2 * row + row_in_cell, 2 * col + col_in_cell
-      previous, extra = pixel_fn(theta[:, 0, 0], pixel_row, pixel_col)
-      # Cells at the edge of a map with an odd side extend beyond it.
-      is_inside = (pixel_row < height) & (pixel_col < width)
-      previous = jnp.where(is_inside, previous, 0.0)
-      values.append(previous)
-      collected.append(extra)
-    return jnp.concatenate(values, -1), collected
-
   repeated = jnp.repeat(reduced, num_samples, 0)
   rest, rest_collected = decode(
     decoder.build_rest(),
     params['rest'],
     apply_fn(repeated, lattice, method='context'),
-    pixel_fn=cell_fn,
+    pixel_fn=_cell_fn(apply_fn, lattice, pixel_fn, shape=shape),
   )
   rest = rest.reshape(*rest.shape[:3], 3, -1)
   cells = jnp.concatenate([lattice[..., None, :], rest], -2)
@@ -158,6 +151,48 @@ def _decode_coarse_first(
     return joined.reshape(*shape, *parts[0].shape[2:])
 
   return canvas, jax.tree.map(join, lattice_collected, *rest_collected)
+
+
+def _cell_fn(
+  apply_fn: Callable[..., Any],
+  lattice: jax.Array,
+  pixel_fn: PixelFn,
+  *,
+  shape: tuple[int, int],
+) -> PixelFn:
+  """Builds the function that determines the other three pixels of a cell.
+
+  Args:
+    apply_fn: function that calls a method of the `CoarseFirstDecoder`.
+    lattice: [N, h', w', C] in network units.
+    pixel_fn: function that determines a pixel of the map.
+    shape: (h, w) of the map.
+
+  Returns:
+    A function of (features of the cell [N, F], row and col of the cell) that
+    returns the values [N, 3 C], and a list of three collected trees.
+  """
+
+  def cell_fn(
+    x: jax.Array, row: jax.Array, col: jax.Array
+  ) -> tuple[jax.Array, list[Any]]:
+    x, previous = x[:, None, None], lattice[:, row, col]
+    values, collected = [], []
+    for index in range(1, 4):
+      x, theta = apply_fn(
+        x, previous[:, None, None], index=index, method='pixel'
+      )
+      row_in_cell, col_in_cell = coarse_first_decoder.CELL[index]
+      pixel_row, pixel_col = 2 * row + row_in_cell, 2 * col + col_in_cell
+      previous, extra = pixel_fn(theta[:, 0, 0], pixel_row, pixel_col)
+      # Cells at the edge of a map with an odd side extend beyond it.
+      is_inside = (pixel_row < shape[0]) & (pixel_col < shape[1])
+      previous = jnp.where(is_inside, previous, 0.0)
+      values.append(previous)
+      collected.append(extra)
+    return jnp.concatenate(values, -1), collected
+
+  return cell_fn
 
 
 def _row_step(

@@ -140,23 +140,11 @@ def init_from(
       f'{config.training.init_from!r}. Remove the extra comma.'
     )
   params, source_config, step = trained_model.load_trained(source)
-  order = source_config.model.decoder_order
-  if 'decoder' in params and order != model.decoder_order:
-    terminal.say(
-      f'The decoder of {source} is left out, because it predicts pixels in the '
-      f'order {order!r}, and that of this model in the order '
-      f'{model.decoder_order!r}.'
-    )
-    del params['decoder']
-  for network in sorted(params.keys() - shapes.keys()):
-    terminal.say(
-      f'The network {network!r} of {source} is left out, because this model '
-      'does not have it.'
-    )
-    del params[network]
+  source_model = run_config.build_model(source_config)
+  params = _usable(source, params, source_model, model=model, shapes=shapes)
   params = parameters.with_hint_kernel(params, shapes)
   if _sizes(params) != _sizes({name: shapes[name] for name in params}):
-    params = growth.grow(params, run_config.build_model(source_config), model)
+    params = growth.grow(params, source_model, model)
     terminal.say(f'The model of {source} grows to the size of this model.')
   for other in others:
     params = _with_networks_of(other, params, shapes)
@@ -172,6 +160,33 @@ def init_from(
     )
   parameter_check.check_fit(params, shapes, config.training.init_from)
   terminal.say(f'Starting from {source}, step {step}, with a fresh optimiser.')
+  return params
+
+
+def _usable(
+  source: str,
+  params: parameters.Params,
+  source_model: pic.PIC,
+  *,
+  model: pic.PIC,
+  shapes: Any,
+) -> parameters.Params:
+  """Leaves out the networks of a trained model that this model cannot use."""
+  params = dict(params)
+  order = source_model.decoder_order
+  if 'decoder' in params and order != model.decoder_order:
+    terminal.say(
+      f'The decoder of {source} is left out, because it predicts pixels in the '
+      f'order {order!r}, and that of this model in the order '
+      f'{model.decoder_order!r}.'
+    )
+    del params['decoder']
+  for network in sorted(params.keys() - shapes.keys()):
+    terminal.say(
+      f'The network {network!r} of {source} is left out, because this model '
+      'does not have it.'
+    )
+    del params[network]
   return params
 
 

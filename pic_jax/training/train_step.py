@@ -209,8 +209,7 @@ def loss_fn(
     parts: dict[str, jax.Array] = {}
     for level, bits in enumerate(_level_bits(scores, num_unknown)):
       # A frozen level is left out, which saves the time to compute it.
-      network = f'level_{level}' if level else 'decoder'
-      if network not in recipe.frozen:
+      if (f'level_{level}' if level else 'decoder') not in recipe.frozen:
         weights = _image_weights(recipe, level, len(rgb))
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
     total = functools.reduce(operator.add, parts.values(), jnp.zeros(()))
