@@ -51,6 +51,7 @@ def decode(
     The canvases [N, h, w, C], and the collected arrays, each [h, w, ...].
   """
   is_raster = isinstance(decoder, causal_decoder.CausalDecoder)
+  decode_fn: Callable[..., tuple[jax.Array, Any]]
   decode_fn = _decode_raster if is_raster else _decode_coarse_first
   return decode_fn(
     decoder,
