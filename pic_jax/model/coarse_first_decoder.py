@@ -8,7 +8,7 @@ the lattice pixel comes first, then the pixel below it, then the last one.
 
 So p(ab | L) is a product over all pixels, as for `CausalDecoder`, only in
 another order. The lattice settles the colours of large objects in a quarter of
-the sequential steps, so fewer errors add up.
+the sequential steps.
 """
 
 import functools
