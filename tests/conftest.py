@@ -13,7 +13,7 @@ os.environ['XLA_FLAGS'] = (
 os.environ['JAX_PLATFORMS'] = os.environ.get('PIC_JAX_TEST_PLATFORM', 'cpu')
 CACHE = pathlib.Path(tempfile.gettempdir()) / f'pic_jax_cache_{os.getuid()}'
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 
 import jax
 import pytest

@@ -108,6 +108,7 @@ def test_evaluation_leaves_out_only_what_it_may(memory, folder, monkeypatch):
   assert seen == [i for i in range(20) if i not in DAMAGED]
 
 
+@pytest.mark.slow
 def test_a_score_tells_how_many_pictures_it_leaves_out(folder):
   params, config = tiny.shaken_model()
   with config.unlocked():

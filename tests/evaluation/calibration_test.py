@@ -68,6 +68,7 @@ def distances(seed: int, wrong_fn=lambda theta: theta) -> list[float]:
   return [calibration.distance(x) for x in np.asarray(shares)]
 
 
+@pytest.mark.slow
 def test_draws_from_the_model_are_uniform():
   assert max(distances(0)) < 0.02
 

@@ -53,6 +53,7 @@ def started():
   return net, given, lab, parameters.initial(net, lab, 0, backbone=given)
 
 
+@pytest.mark.slow
 def test_a_backbone_starts_from_its_weights_alone():
   _, given, _, params = started()
   same = jax.tree.map(

@@ -33,7 +33,11 @@ def run(net, params, canvas, embedding):
 
 @pytest.mark.parametrize(
   'gated,heads',
-  [(True, 0), (False, 0), pytest.param(True, 2, marks=pytest.mark.slow)],
+  [
+    (True, 0),
+    pytest.param(False, 0, marks=pytest.mark.slow),
+    pytest.param(True, 2, marks=pytest.mark.slow),
+  ],
 )
 def test_incremental_pass_equals_whole_map_pass(gated, heads):
   net, params, canvas, embedding = build(2, gated, attention_heads=heads)
@@ -160,6 +164,7 @@ def test_parts_of_the_conditioning_add_up_to_the_whole():
   np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_remat_changes_nothing_but_memory():
   net, params, canvas, embedding = build(num_blocks=2)
 

@@ -78,7 +78,7 @@ def test_a_pixel_depends_on_those_before_it_in_the_order_only():
   [
     (2, 0, False),
     pytest.param(3, 0, False, marks=pytest.mark.slow),
-    (2, 2, True),
+    pytest.param(2, 2, True, marks=pytest.mark.slow),
   ],
 )
 def test_incremental_pass_equals_whole_map_pass(channels, heads, with_hints):

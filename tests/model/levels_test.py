@@ -145,7 +145,9 @@ def net_and_params(seed=0, features=6):
   return net, params, context
 
 
-@pytest.mark.parametrize('with_hints', [False, True])
+@pytest.mark.parametrize(
+  'with_hints', [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
   with_hints,
 ):
@@ -194,6 +196,7 @@ def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
   assert (other != drawn).any()
 
 
+@pytest.mark.slow
 def test_samples_have_the_frequencies_of_their_probabilities():
   count = 40_000
   stages = repeated(thetas(5, log_scale=-6.5), count)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from pic_jax.images import color
 from pic_jax.photos import anchors, brush, colorize, hint_files, options
@@ -39,6 +40,7 @@ def test_anchors_are_whole_squares_of_any_map():
   assert 0 < sizes[0] < sizes[1] < 960 and not (coarse & ~fine).any()
 
 
+@pytest.mark.slow
 def test_samples_with_points_keep_their_anchors():
   colorizer = colorize.Colorizer(*tiny.hinted_model())
   rgb = tiny.images(1, 20, 24)[0][..., :1]

@@ -169,6 +169,7 @@ def test_train_resume_eval_sample_and_export_from_the_command_line(tmp_path):
   assert abs(float(found[1]) - values['bits_per_dim']) < 0.01
 
 
+@pytest.mark.slow
 def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
   params, config, step = trained_model.load_trained('cifar10')
   with config.unlocked():

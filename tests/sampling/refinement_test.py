@@ -52,7 +52,9 @@ def draw(net, params, lab, keys, **spec):
   )(params, lab.luminance)
 
 
-@pytest.mark.parametrize('with_hints', [False, True])
+@pytest.mark.parametrize(
+  'with_hints', [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_samples_score_as_they_were_drawn(with_hints):
   net, params, lab, keys = prepare()
   given = None
@@ -80,6 +82,7 @@ def test_samples_score_as_they_were_drawn(with_hints):
   assert (drawn.chroma[:, 0] != drawn.chroma[:, 1]).any()
 
 
+@pytest.mark.slow
 def test_the_coarsest_map_of_a_sample_is_that_of_the_decoder_alone():
   net, params, lab, keys = prepare()
   whole = draw(net, params, lab, keys, samples=1).chroma[:, 0]

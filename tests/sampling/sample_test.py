@@ -61,6 +61,7 @@ def test_all_methods_draw_identical_chroma(gated, temperature):
   np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_methods_draw_identical_chroma_with_the_lattice_first():
   net, params, lab, keys = prepare(
     count=2, decoder_order='coarse_first', attention_heads=2
@@ -129,6 +130,7 @@ def test_temperature_zero_takes_the_mode_given_the_pixels_before():
   )
 
 
+@pytest.mark.slow
 def test_guidance_chooses_the_same_candidate_whatever_the_method():
   net, params, lab, keys = prepare()
   params['embedding']['head']['g'] = 10 * params['embedding']['head']['g']
@@ -169,6 +171,7 @@ def test_guidance_chooses_the_same_candidate_whatever_the_method():
   assert scores[1] > scores[0] + 0.5  # more probable to the embedding
 
 
+@pytest.mark.slow
 def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
   """Two candidates of known probability, over many pixels."""
   pixels = 40_000

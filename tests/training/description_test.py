@@ -1,5 +1,7 @@
 """The arithmetic of a step: frozen layers have no backward pass."""
 
+import pytest
+
 from pic_jax.training import description
 from tests import tiny
 
@@ -8,6 +10,7 @@ def flops(config):
   return description.run(config, None, None)['flops_per_step']
 
 
+@pytest.mark.slow
 def test_frozen_networks_cost_a_third():
   config = tiny.config('smoke')
   table = description.run(config, None, None)

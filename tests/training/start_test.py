@@ -48,6 +48,7 @@ def test_networks_that_the_first_trained_model_lacks_come_from_the_second(
     start.init_from(config, model, shapes, images=None)
 
 
+@pytest.mark.slow
 def test_a_decoder_of_another_order_is_initialised_anew(
   tmp_path, capsys, monkeypatch
 ):
