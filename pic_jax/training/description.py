@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pic_jax.model import efficientnet_lite0, layers, pic
+from pic_jax.model import efficientnet_lite0, layers, parameters, pic
 from pic_jax.saved import run_config
 
 # Number of float32 arrays in a checkpoint for each parameter: the parameter,
@@ -154,8 +154,12 @@ def run(
     num_images: number of images of the training split; None if it is not known.
     workdir: path of the folder for checkpoints; None for the current folder.
   """
-  table = layer_table(run_config.build_model(config), config.data.image_size)
-  num_parameters = sum(layer.num_parameters for layer in table)
+  model = run_config.build_model(config)
+  table = layer_table(model, config.data.image_size)
+  # Some parameters belong to no layer of the table: the kernel that reads hints
+  # and the scalars of the attention.
+  shapes = parameters.shapes(model, config.data.image_size)
+  num_parameters = sum(x.size for x in jax.tree.leaves(shapes))
   multiply_adds = sum(layer.multiply_adds for layer in table)
   folder = pathlib.Path(workdir or '.').absolute()
   while not folder.exists():

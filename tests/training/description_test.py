@@ -26,6 +26,15 @@ def test_frozen_networks_cost_a_third():
   assert flops(config) == 6 * products - saved
 
 
+def test_all_parameters_are_counted_also_those_of_hints_and_attention():
+  config = tiny.config('photos256_levels')
+  report = description.run(config, None, None)
+  assert report['num_parameters'] == 5_706_766
+  in_layers = sum(layer['num_parameters'] for layer in report['layers'])
+  kernel_of_hints, attention = 3 * 3 * 3 * 64, 3 * 2  # 3 scalars of 2 heads
+  assert in_layers == 5_706_766 - kernel_of_hints - attention
+
+
 def test_a_frozen_backbone_costs_less_than_one_that_learns():
   config = tiny.config('photos128')
   frozen = flops(config)
