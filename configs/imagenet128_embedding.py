@@ -5,7 +5,7 @@
 
 Given L, pixels are independent, and each has a mixture of logistics. This
 command starts from a trained PIC; without `training.init_from` the training
-starts from random weights. Nobody has trained this config yet.
+starts from random weights. This config has not been trained here yet.
 """
 
 import ml_collections

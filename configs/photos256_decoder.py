@@ -10,20 +10,15 @@ cell of every second row first, which is trained from random weights.
 
 import ml_collections
 
-from configs import photos256
+from configs import photos256, photos256_levels
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns `photos256` with finer levels, of which only the decoder learns."""
-  config = photos256.get_config()
-  config.model.levels = 2
-  config.model.level_features = 40
-  config.model.chroma_factor = 4
+  """Returns `photos256_levels` with a new decoder, which alone learns."""
+  config = photos256_levels.get_config()
+  config.data.mixture = photos256.get_config().data.mixture
   config.model.decoder_order = 'coarse_first'
   config.training.init_from = '/tmp/levels'
   config.training.frozen = ('embedding', 'level_1', 'level_2')
-  config.optimizer.learning_rate = 2e-3
-  config.optimizer.muon_learning_rate = 0.014
-  config.optimizer.cooldown_share = 0.6
   config.training.num_steps = 4000
   return config

@@ -84,7 +84,7 @@ class CoarseFirstDecoder(nn.Module):
     self.embedding_in = layers.WeightNormConv(
       width, init_scale=INIT_SCALE, dtype=self.dtype
     )
-    # Hints and the lattice are read in float32, like the canvas.
+    # The lattice is read in float32, like the canvas.
     self.lattice_in = layers.WeightNormConv(
       width, kernel_size=(3, 3), init_scale=INIT_SCALE
     )

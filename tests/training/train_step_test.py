@@ -8,6 +8,7 @@ import pytest
 
 from pic_jax.model import logistic_mixture, parameters, winograd
 from pic_jax.runtime import devices
+from pic_jax.saved import run_config
 from pic_jax.training import train_step
 from tests import tiny
 
@@ -209,3 +210,25 @@ def test_loss_falls_on_one_batch(dtype):
     state, parts = step(state, devices.shard(rgb), keys)
     losses.append(float(devices.fetch(parts)['loss']))
   assert losses[-1] < losses[0] - 1
+
+
+def test_a_frozen_level_is_left_out_of_the_loss():
+  params, config = tiny.levelled_model()
+  net = run_config.build_model(config)
+  rgb = tiny.images(2, 16, 16)
+
+  def parts_and_gradients(frozen):
+    loss_fn = train_step.loss_fn(net, train_step.Recipe(0.9, frozen=frozen))
+    grad_fn = jax.jit(jax.grad(loss_fn, has_aux=True))
+    gradients, parts = grad_fn(params, rgb, jax.random.key(0))
+    return parts, gradients
+
+  whole, _ = parts_and_gradients(())
+  parts, gradients = parts_and_gradients(('level_1',))
+  assert whole.keys() - parts.keys() == {'level_1_bits_per_dim'}
+  assert parts['level_0_bits_per_dim'] == parts['bits_per_dim']
+  np.testing.assert_allclose(
+    parts['loss'], whole['loss'] - whole['level_1_bits_per_dim'], rtol=1e-5
+  )
+  assert not any(x.any() for x in jax.tree.leaves(gradients['level_1']))
+  assert any(x.any() for x in jax.tree.leaves(gradients['decoder']))
