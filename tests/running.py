@@ -42,12 +42,17 @@ def start(
 
 
 def stop_all() -> None:
-  """Kills what still runs, so that a failed test disturbs no other."""
+  """Kills what still runs and closes pipes, also those of ended processes.
+
+  So a failed test disturbs no other.
+  """
   while _started:
     process = _started.pop()
-    if process.poll() is None:
-      process.kill()
-      process.communicate()
+    process.kill()  # Does nothing to a process that has ended.
+    for pipe in (process.stdout, process.stderr):
+      if pipe is not None:
+        pipe.close()
+    process.wait()
 
 
 def run(*arguments: str, code: int = 0, **kwargs: Any) -> tuple[list[str], str]:

@@ -178,7 +178,7 @@ def test_processes_wait_for_one_that_compiles_for_long():
     'ones = np.ones(jax.local_device_count())\n'
     'print(devices.fetch(devices.pmap(devices.mean)(ones)))\n'
     'print(*devices.gather(devices.broadcast(ones)))\n'
-    'distributed.leave_processes()\n'
+    'distributed.disconnect()\n'
   )
   outputs = finish(start(2, script, door='-c'))
   assert outputs == [['1.0', '1.0 1.0 1.0 1.0']] * 2
