@@ -5,11 +5,11 @@ import sys
 
 from absl import app, flags, logging
 
-from pic_jax import commands
+from pic_jax import modes
 from pic_jax.runtime import compilation_cache, errors, freed_memory
 from pic_jax.saved import config_check, earlier_versions
 
-_MODE = flags.DEFINE_enum('mode', 'train', list(commands.MODES), 'Task to run.')
+_MODE = flags.DEFINE_enum('mode', 'train', list(modes.MODES), 'Task to run.')
 flags.DEFINE_string(
   'workdir', None, 'Folder of the run, with checkpoints, logs and figures.'
 )
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> None:
       raise errors.UserError(
         f'Unknown argument {argv[1]!r}. Flags start with --.'
       )
-    sys.exit(commands.run(flags.FLAGS))
+    sys.exit(modes.run(flags.FLAGS))
 
 
 def parse_flags(argv: list[str]) -> list[str]:

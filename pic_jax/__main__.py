@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _colorize(values: argparse.Namespace) -> int:
+def _colorize(arguments: argparse.Namespace) -> int:
   """Colours all inputs, and returns the exit code."""
   from pic_jax.photos import colorize, colorize_folder, folder_job, shards
   from pic_jax.runtime import compilation_cache, terminal
@@ -115,15 +115,15 @@ def _colorize(values: argparse.Namespace) -> int:
   compilation_cache.prefer_fast_compilation()
 
   job = folder_job.Job(
-    inputs=tuple(values.inputs),
-    output=values.output,
-    settings=options.taken_from(values, options.Settings),
-    file_options=options.taken_from(values, options.FileOptions),
-    hints=values.hints,
-    shard=shards.parse(values.shard),
+    inputs=tuple(arguments.inputs),
+    output=arguments.output,
+    settings=options.taken_from(arguments, options.Settings),
+    file_options=options.taken_from(arguments, options.FileOptions),
+    hints=arguments.hints,
+    shard=shards.parse(arguments.shard),
   )
   found_files = folder_job.find(job)
-  colorizer = colorize.Colorizer.load(values.model)
+  colorizer = colorize.Colorizer.load(arguments.model)
   report = colorize_folder.run(job, found_files, colorizer)
   terminal.say(_summary(report) or 'No photograph belongs to this shard.')
   if job.shard.file_tag:
@@ -167,23 +167,25 @@ def _serve_module() -> Any:
   return serve
 
 
-def _app(values: argparse.Namespace) -> int:
+def _app(arguments: argparse.Namespace) -> int:
   """Serves the web app until a signal ends the process."""
   serve = _serve_module()
-  site = serve.boundary.Site(values.host, tuple(values.allow))
-  serve.run(values.model, site, values.port, open_browser=not values.no_browser)
+  site = serve.boundary.Site(arguments.host, tuple(arguments.allow))
+  serve.run(
+    arguments.model, site, arguments.port, open_browser=not arguments.no_browser
+  )
   return 0
 
 
-def _warm_up(values: argparse.Namespace) -> int:
+def _warm_up(arguments: argparse.Namespace) -> int:
   """Compiles the network for every image shape that the web app uses."""
-  _serve_module().warm_up(values.model)
+  _serve_module().warm_up(arguments.model)
   return 0
 
 
-def _models(values: argparse.Namespace) -> int:
+def _models(arguments: argparse.Namespace) -> int:
   """Prints the published models and the titles of their cards."""
-  del values
+  del arguments
   from pic_jax.saved import weights_file
 
   for name, path in weights_file.published().items():
@@ -207,8 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
       stream.reconfigure(errors='backslashreplace')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   with errors.exit_on_error():
-    values = _parser().parse_args(arguments)
-    sys.exit(commands[values.command](values))
+    parsed = _parser().parse_args(arguments)
+    sys.exit(commands[parsed.command](parsed))
 
 
 if __name__ == '__main__':

@@ -21,7 +21,7 @@ LOOSE = {
   '__init__.py',
   '__main__.py',
   'benchmark.py',
-  'commands.py',
+  'modes.py',
 }
 ROOMS = sorted(PACKAGE.glob('*/*.py'))
 MODULES = sorted([*ROOMS, *PACKAGE.glob('*.py'), ROOT / 'main.py'])

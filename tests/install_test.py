@@ -9,7 +9,7 @@ import types
 import pytest
 
 import pic_jax
-from pic_jax import commands
+from pic_jax import modes
 from pic_jax.runtime import errors
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -74,13 +74,13 @@ def test_the_package_has_the_version_of_pyproject():
 
 
 def test_a_mode_that_needs_more_says_what_to_install(monkeypatch):
-  def lack(values):
+  def lack(flags):
     raise ModuleNotFoundError("No module named 'grain'", name='grain')
 
-  monkeypatch.setitem(commands.MODES, 'eval', lack)
+  monkeypatch.setitem(modes.MODES, 'eval', lack)
   flags = types.SimpleNamespace(
     mode='eval', config=None, distributed=False, output=None, workdir=None
   )
   flags.checkpoint = 'cifar10'
   with pytest.raises(errors.UserError, match=r"grain: pip install '\.\[train"):
-    commands.run(flags)
+    modes.run(flags)

@@ -103,7 +103,7 @@ class FolderRun:
 
   def log(self, result: folder_job.Result) -> None:
     """Writes a result to the journal."""
-    with errors.naming(self._journal.name):
+    with errors.with_file_name(self._journal.name):
       self._journal.write(json.dumps(dataclasses.asdict(result)) + '\n')
       self._journal.flush()
 

@@ -96,7 +96,7 @@ def merge_journals(folder: pathlib.Path, journal: str, partial: str) -> None:
   for path in journals(folder, journal):
     text = path.read_text(encoding='utf-8', errors='replace')
     with (folder / journal).open('a', encoding='utf-8') as file:
-      with errors.naming(file.name):
+      with errors.with_file_name(file.name):
         # The line breaks end a line that a killed process left unfinished.
         file.write(f'\n{text}\n')
     path.unlink()

@@ -73,7 +73,7 @@ def in_one_line(text: object) -> str:
 
 
 @contextlib.contextmanager
-def naming(path: str | os.PathLike) -> Iterator[None]:
+def with_file_name(path: str | os.PathLike) -> Iterator[None]:
   """Sets `path` as the file name of an `OSError` that names no file."""
   try:
     yield
@@ -103,7 +103,7 @@ def _name_stdout() -> None:
   write = sys.stdout.write
 
   def write_named(text: str) -> int:
-    with naming('standard output'):
+    with with_file_name('standard output'):
       return write(text)
 
   sys.stdout.write = write_named
@@ -127,7 +127,7 @@ def exit_on_error() -> Iterator[None]:
       if isinstance(end.code, str):
         raise  # Python prints it
       code = end.code
-    with naming('standard output'):
+    with with_file_name('standard output'):
       sys.stdout.flush()  # reports a full disk now, not at exit
     if code:
       _leave(code)

@@ -22,7 +22,7 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   # allows.
   temporary = path.with_name(f'.{uuid.uuid4().hex}')
   try:
-    with errors.naming(path):
+    with errors.with_file_name(path):
       yield temporary
       temporary.replace(path)
   except OSError as error:

@@ -42,7 +42,7 @@ class Log:
     """Appends one line of JSON and the TensorBoard scalars of a step."""
     if self._file is None or self._board is None:
       return
-    with errors.naming(self._workdir):
+    with errors.with_file_name(self._workdir):
       self._file.write(json.dumps({'step': step, **values}) + '\n')
       self._file.flush()
       for name, value in values.items():
@@ -53,7 +53,7 @@ class Log:
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
     """Shows a picture [H, W, 3] uint8 in TensorBoard."""
     if self._board is not None:
-      with errors.naming(self._workdir):
+      with errors.with_file_name(self._workdir):
         image = summary.image(name, rgb, dataformats='HWC')
         self._board.write_event(_event(step, image))
         self._board.flush()
@@ -61,7 +61,7 @@ class Log:
   def close(self) -> None:
     """Closes the files."""
     if self._file is not None and self._board is not None:
-      with errors.naming(self._workdir):
+      with errors.with_file_name(self._workdir):
         self._file.close()
         self._board.close()
 

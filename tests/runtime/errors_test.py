@@ -96,7 +96,7 @@ def test_a_full_disk_under_stdout_is_one_line():
 
 def test_a_full_disk_names_the_file_that_was_written():
   result = run("""
-  with errors.naming('/dev/full'), open('/dev/full', 'w') as file:
+  with errors.with_file_name('/dev/full'), open('/dev/full', 'w') as file:
     file.write('x')
     file.flush()
   """)

@@ -14,14 +14,14 @@ from pic_jax.runtime import errors, paths
 NUM_PRIOR_IMAGES = 6000
 
 
-def check(values: Any) -> None:
+def check(flags: Any) -> None:
   """Checks the flags that are paths.
 
   Raises:
     UserError: if a flag is not a path of the right kind.
   """
   for name in ('workdir', 'checkpoint', 'output'):
-    given = getattr(values, name)
+    given = getattr(flags, name)
     if given is None:
       continue
     for path in paths.split(given) if name == 'checkpoint' else [given]:
@@ -30,45 +30,45 @@ def check(values: Any) -> None:
           f'--{name} must be a path, got {path!r}. Mount a bucket as a folder, '
           'for instance with gcsfuse.'
         )
-  is_report = values.mode in ('eval', 'describe', 'benchmark')
-  if is_report and os.path.isdir(values.output or ''):
+  is_report = flags.mode in ('eval', 'describe', 'benchmark')
+  if is_report and os.path.isdir(flags.output or ''):
     raise errors.UserError(
-      f'--output must be a file for --mode={values.mode}, '
-      f'got the folder {values.output}.'
+      f'--output must be a file for --mode={flags.mode}, '
+      f'got the folder {flags.output}.'
     )
 
 
-def _sources(values: Any) -> list[str]:
+def _sources(flags: Any) -> list[str]:
   """Returns the models of --checkpoint, or else --workdir.
 
   The workdir is returned with a leading './', so it is never mistaken for the
   name of a published model.
   """
-  if not (values.checkpoint or values.workdir):
+  if not (flags.checkpoint or flags.workdir):
     raise errors.UserError(
-      f'--mode={values.mode} needs --checkpoint or --workdir'
-      f'{" or --config" if values.mode == "describe" else ""}.'
+      f'--mode={flags.mode} needs --checkpoint or --workdir'
+      f'{" or --config" if flags.mode == "describe" else ""}.'
     )
-  if values.checkpoint:
-    return paths.split(values.checkpoint)
-  return [os.path.join(os.curdir, values.workdir)]
+  if flags.checkpoint:
+    return paths.split(flags.checkpoint)
+  return [os.path.join(os.curdir, flags.workdir)]
 
 
-def _source(values: Any) -> str:
+def _source(flags: Any) -> str:
   """Returns the only model of `_sources`.
 
   Raises:
     UserError: if there are several.
   """
-  sources = _sources(values)
+  sources = _sources(flags)
   if len(sources) > 1:
     raise errors.UserError(
-      f'--mode={values.mode} takes one --checkpoint, got {",".join(sources)}.'
+      f'--mode={flags.mode} takes one --checkpoint, got {",".join(sources)}.'
     )
   return sources[0]
 
 
-def _load_trained(values: Any) -> tuple[Any, Any, int]:
+def _load_trained(flags: Any) -> tuple[Any, Any, int]:
   """Loads the averaged parameters, config and step of a trained model.
 
   If --config is given, its sections data, evaluation and sampling replace the
@@ -76,23 +76,23 @@ def _load_trained(values: Any) -> tuple[Any, Any, int]:
   """
   from pic_jax.saved import trained_model
 
-  params, config, step = trained_model.load_trained(_source(values))
-  _use_sections(values, config)
+  params, config, step = trained_model.load_trained(_source(flags))
+  _use_sections(flags, config)
   return params, config, step
 
 
-def _use_sections(values: Any, config: Any) -> None:
+def _use_sections(flags: Any, config: Any) -> None:
   """Copies the sections data, evaluation and sampling of --config, if given."""
   from pic_jax.saved import config_check
 
-  if values.config is not None:
+  if flags.config is not None:
     with config.unlocked():
       for section in ('data', 'evaluation', 'sampling'):
-        config[section] = values.config[section]
+        config[section] = flags.config[section]
     config_check.check(config)
 
 
-def _show(values: Any, text: str, report: dict) -> None:
+def _show(flags: Any, text: str, report: dict) -> None:
   """Prints a result and writes the report to --output, if set.
 
   Only process 0 does so.
@@ -102,30 +102,30 @@ def _show(values: Any, text: str, report: dict) -> None:
   if not devices.is_main():
     return
   print(text)
-  if values.output:
-    path = pathlib.Path(values.output)
+  if flags.output:
+    path = pathlib.Path(flags.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     json_text = json.dumps(report, indent=2) + '\n'
-    with errors.naming(path):
+    with errors.with_file_name(path):
       path.write_text(json_text, encoding='utf-8')
 
 
-def train(values: Any) -> None:
+def train(flags: Any) -> None:
   """Runs --mode=train."""
   from pic_jax.runtime import distributed
   from pic_jax.training import loop
 
   for name in ('config', 'workdir'):
-    if getattr(values, name) is None:
+    if getattr(flags, name) is None:
       raise errors.UserError(f'--mode=train needs --{name}.')
   try:
-    loop.train_and_evaluate(values.config, values.workdir)
+    loop.train_and_evaluate(flags.config, flags.workdir)
   except errors.Stopped:
     distributed.disconnect()
     raise
 
 
-def evaluate(values: Any) -> None:
+def evaluate(flags: Any) -> None:
   """Runs --mode=eval: scores the test split and, if requested, samples."""
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import (
@@ -137,21 +137,21 @@ def evaluate(values: Any) -> None:
   from pic_jax.images import film
   from pic_jax.runtime import devices
 
-  film.check(values.film)
+  film.check(flags.film)
   for name in ('num_coded_images', 'num_feature_images'):
-    if getattr(values, name) and values.film != 'clean':
+    if getattr(flags, name) and flags.film != 'clean':
       raise errors.UserError(
         f'--{name} cannot be combined with --film, because it uses the images '
         f'without a film. Leave out --{name} or --film.'
       )
 
-  params, config, step = _load_trained(values)
+  params, config, step = _load_trained(flags)
   extra_modules = {
     module: num_images
     for module, num_images in (
-      (sample_report, values.num_sampled_images),
-      (code_length, values.num_coded_images),
-      (feature_distance, values.num_feature_images),
+      (sample_report, flags.num_sampled_images),
+      (code_length, flags.num_coded_images),
+      (feature_distance, flags.num_feature_images),
     )
     if num_images
   }
@@ -161,11 +161,11 @@ def evaluate(values: Any) -> None:
   source = input_pipeline.open_test(config)
   params = devices.replicate(params)
   report = likelihood.evaluate(
-    config, params, source, num_images=values.num_images, film=values.film
+    config, params, source, num_images=flags.num_images, film=flags.film
   )
   text = likelihood.to_text(report)
   for module, num_images in extra_modules.items():
-    kwargs = {'film': values.film} if module is sample_report else {}
+    kwargs = {'film': flags.film} if module is sample_report else {}
     extra_report = module.measure(
       config, params, source, num_images=num_images, **kwargs
     )
@@ -173,22 +173,22 @@ def evaluate(values: Any) -> None:
     text += f'\n{module.to_text(extra_report)}'
   data, split = config.data.name, config.data.test_split
   report |= {'step': step, 'data': data, 'split': split}
-  _show(values, f'{data} {split}, step {step}\n{text}', report)
+  _show(flags, f'{data} {split}, step {step}\n{text}', report)
 
 
-def sample(values: Any) -> None:
+def sample(flags: Any) -> None:
   """Runs --mode=sample: writes sheets of grey | samples | original."""
   from pic_jax.sampling import sheets
   from pic_jax.saved import run_config
 
-  params, config, step = _load_trained(values)
-  folder = values.output or values.workdir or '.'
+  params, config, step = _load_trained(flags)
+  folder = flags.output or flags.workdir or '.'
   model = run_config.build_model(config)
   for path in sheets.save(model, params, config, step=step, folder=folder):
     print(path)
 
 
-def figures(values: Any) -> None:
+def figures(flags: Any) -> None:
   """Runs --mode=figures: writes the paper's figures, where possible."""
   from pic_jax.evaluation import figures
   from pic_jax.runtime import devices
@@ -198,34 +198,34 @@ def figures(values: Any) -> None:
     raise errors.UserError(
       '--mode=figures runs in one process only. Set --nodistributed.'
     )
-  folder = pathlib.Path(values.output or values.workdir or '.') / 'figures'
-  sources = _sources(values)
+  folder = pathlib.Path(flags.output or flags.workdir or '.') / 'figures'
+  sources = _sources(flags)
   trained = [trained_model.load_trained(source)[:2] for source in sources]
-  _use_sections(values, trained[0][1])
+  _use_sections(flags, trained[0][1])
   for path in figures.make_all(
-    sources, trained, folder, compare_with=values.compare_with
+    sources, trained, folder, compare_with=flags.compare_with
   ):
     print(path)
 
 
-def export(values: Any) -> None:
+def export(flags: Any) -> None:
   """Runs --mode=export: writes the averaged weights as one file."""
   from pic_jax.saved import recommended_sampling, trained_model, weights_file
 
-  if not values.output:
+  if not flags.output:
     raise errors.UserError('--mode=export needs --output=NAME.safetensors.')
-  output = pathlib.Path(values.output)
+  output = pathlib.Path(flags.output)
   for path in (output, output.with_suffix('.json')):
     if path.exists():
       raise errors.UserError(
         f'{path} exists. Remove it, or choose another --output.'
       )
-  params, config, step = _load_trained(values)
-  if values.recommend:
-    recommended = recommended_sampling.from_flag(values.recommend)
+  params, config, step = _load_trained(flags)
+  if flags.recommend:
+    recommended = recommended_sampling.from_flag(flags.recommend)
   else:
-    recommended = trained_model.load_recommended(_source(values))
-  prior = trained_model.load_prior(_source(values))
+    recommended = trained_model.load_recommended(_source(flags))
+  prior = trained_model.load_prior(_source(flags))
   if recommended.prior_exponent and prior is None:
     prior = _make_prior(config)
   with config.unlocked():
@@ -240,14 +240,14 @@ def export(values: Any) -> None:
       for share, name, folder, *rest in config.data.mixture
     )
   weights_file.save(
-    values.output,
+    flags.output,
     params,
     config,
     step=step,
     recommended=recommended,
     prior=prior,
   )
-  print(values.output)
+  print(flags.output)
 
 
 def _make_prior(config: Any) -> Any:
@@ -277,7 +277,7 @@ def _make_prior(config: Any) -> Any:
   )
 
 
-def describe(values: Any) -> None:
+def describe(flags: Any) -> None:
   """Runs --mode=describe on a config or a checkpoint.
 
   For a checkpoint the report also has its step and checksums.
@@ -286,9 +286,9 @@ def describe(values: Any) -> None:
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
 
-  config, saved, lines = values.config, {}, []
-  if config is None or values.checkpoint:
-    source = _source(values)
+  config, saved, lines = flags.config, {}, []
+  if config is None or flags.checkpoint:
+    source = _source(flags)
     tree, stored_config, step = trained_model.load(source)
     config = config or stored_config
     saved = {'step': step, 'sha256': digests.digest_state(tree)}
@@ -300,22 +300,22 @@ def describe(values: Any) -> None:
     num_images, messages = len(images), []
   except errors.UserError as error:
     num_images, messages = None, [str(error)]
-  report = description.run(config, num_images, values.workdir)
+  report = description.run(config, num_images, flags.workdir)
   text = '\n'.join([description.to_text(report), *messages, *lines])
-  _show(values, text, report | saved)
+  _show(flags, text, report | saved)
 
 
-def benchmark(values: Any) -> None:
+def benchmark(flags: Any) -> None:
   """Runs --mode=benchmark on a checkpoint, or a config with initial weights."""
   from pic_jax import benchmark
 
-  params, config, step = None, values.config, None
-  if values.checkpoint:
-    params, config, step = _load_trained(values)
+  params, config, step = None, flags.config, None
+  if flags.checkpoint:
+    params, config, step = _load_trained(flags)
   elif config is None:
     raise errors.UserError('--mode=benchmark needs --config or --checkpoint.')
   report = benchmark.run(config, params, step)
-  _show(values, benchmark.to_text(report), report)
+  _show(flags, benchmark.to_text(report), report)
 
 
 MODES = {
@@ -329,42 +329,42 @@ MODES = {
 }
 
 
-def run(values: Any) -> None:
+def run(flags: Any) -> None:
   """Runs the mode that --mode names.
 
   Args:
-    values: values of the flags of main.py.
+    flags: the flags of main.py with their values.
 
   Raises:
     UserError: if a flag is wrong, or a package is not installed.
   """
   try:
-    _run(values)
+    _run(flags)
   except ModuleNotFoundError as error:
     if (error.name or 'pic_jax').startswith('pic_jax'):
       raise
     raise errors.UserError(
-      f"--mode={values.mode} needs {error.name}: pip install '.[train]' (on "
+      f"--mode={flags.mode} needs {error.name}: pip install '.[train]' (on "
       'Windows, inside WSL 2).'
     ) from None
 
 
-def _run(values: Any) -> None:
+def _run(flags: Any) -> None:
   """Checks the flags and runs the mode."""
   from pic_jax.runtime import devices, distributed
   from pic_jax.saved import config_check
 
-  check(values)
+  check(flags)
   for name in ('workdir', 'output'):
-    if getattr(values, name) is not None:
-      setattr(values, name, paths.expand(getattr(values, name)))
-  if values.config is not None:
-    config_check.check(values.config)
-    _expand_paths(values.config)
-  distributed.connect(values.distributed)
+    if getattr(flags, name) is not None:
+      setattr(flags, name, paths.expand(getattr(flags, name)))
+  if flags.config is not None:
+    config_check.check(flags.config)
+    _expand_paths(flags.config)
+  distributed.connect(flags.distributed)
   devices.check()
   with devices.standard_numerics():
-    MODES[values.mode](values)
+    MODES[flags.mode](flags)
 
 
 def _expand_paths(config: Any) -> None:

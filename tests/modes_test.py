@@ -4,13 +4,13 @@ import types
 
 import pytest
 
-from pic_jax import commands
+from pic_jax import modes
 from pic_jax.runtime import errors
 
 
 @pytest.mark.parametrize('name', ['num_coded_images', 'num_feature_images'])
 def test_measures_without_a_film_are_not_reported_beside_one(name):
   counts = {'num_coded_images': 0, 'num_feature_images': 0}
-  values = types.SimpleNamespace(film='grain', **(counts | {name: 5}))
+  flags = types.SimpleNamespace(film='grain', **(counts | {name: 5}))
   with pytest.raises(errors.UserError, match=f'--{name} .* without a film'):
-    commands.evaluate(values)
+    modes.evaluate(flags)
