@@ -731,6 +731,7 @@ def test_a_pin_outside_the_photograph_is_reported(client):
   assert 'outside' in line['error']
 
 
+@pytest.mark.slow
 def test_a_warm_server_compiles_nothing_for_the_first_photograph_and_pin(
   monkeypatch, caplog
 ):

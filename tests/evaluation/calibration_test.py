@@ -16,6 +16,7 @@ def random_theta(seed: int, count: int) -> jax.Array:
   return jax.random.normal(jax.random.key(seed), (count, 8 * K))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(3))
 def test_transform_is_the_sum_of_the_probabilities_below(seed):
   """For a in the table's margin, for b in the row of a; edges included."""
@@ -73,6 +74,7 @@ def test_draws_from_the_model_are_uniform():
   assert max(distances(0)) < 0.02
 
 
+@pytest.mark.slow
 def test_draws_from_another_model_are_not_uniform():
   def add(start: int, stop: int, value: float):
     return lambda theta: theta.at[:, start:stop].add(value)

@@ -9,6 +9,7 @@ from pic_jax.images import color, film
 from tests import tiny
 
 
+@pytest.mark.slow
 def test_a_share_of_the_pictures_is_shown_through_film():
   rgb = jnp.asarray(tiny.images(8, 24, 40))
   clean = color.rgb_to_lab(rgb)[..., :1]

@@ -89,6 +89,7 @@ def test_what_is_frozen_has_neither_updates_nor_moments():
   assert {path[:3] for path in frozen} == {backbone_embedding.PATH}
 
 
+@pytest.mark.slow
 def test_features_of_every_stride_reach_the_whole_chroma_grid():
   """Each with the deviation that it should start with."""
   net, _, lab, params = started()

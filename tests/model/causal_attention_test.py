@@ -118,6 +118,7 @@ def test_all_earlier_pixels_have_influence_and_no_other(case):
   np.testing.assert_array_equal(influence, np.tri(COUNT, k=-1, dtype=bool))
 
 
+@pytest.mark.slow
 def test_chunks_of_rows_take_less_than_half_of_the_memory(monkeypatch):
   net = causal_attention.CausalAttention(features=6, num_heads=HEADS)
   inputs = jnp.zeros((1, 32, 32, 2)), jnp.zeros((1, 32, 32, 4))

@@ -88,9 +88,8 @@ def test_no_pixel_depends_on_itself_or_on_later_ones():
   assert not len(pairs), f'(output, input of the future): {pairs}'
 
 
-@pytest.mark.parametrize(
-  'num_blocks', [1, pytest.param(4, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('num_blocks', [1, 4])
 def test_receptive_field_has_no_hole(num_blocks):
   """4n + 1 left, 4n + 4 up, 2n + 1 right, measured by gradients."""
   n = num_blocks
@@ -135,6 +134,7 @@ def test_first_row_and_column_of_shifted_maps_are_zero():
   assert (right[:, :, 0] == 0).all() and (right[:, :, 1:] == x[:, :, :-1]).all()
 
 
+@pytest.mark.slow
 def test_conditioning_matters_at_its_own_pixel():
   """theta at a pixel sees the embedding there: it is not shifted."""
   net, params, canvas, embedding = build()
@@ -185,6 +185,7 @@ def test_remat_changes_nothing_but_memory():
   )
 
 
+@pytest.mark.slow
 def test_every_block_is_conditioned_on_the_embedding():
   """Gradient of theta for the part of each kernel that reads the embedding."""
   net, params, canvas, embedding = build(num_blocks=2)

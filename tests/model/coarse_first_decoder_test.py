@@ -121,6 +121,7 @@ def test_incremental_pass_equals_whole_map_pass(channels, heads, with_hints):
   np.testing.assert_allclose(theta, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_conditioning_matters_at_its_own_pixel():
   net, params, canvas, embedding = build()
   jacobian = jax.jit(
@@ -132,6 +133,7 @@ def test_conditioning_matters_at_its_own_pixel():
   assert (np.diagonal(influence) > 0).all()
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_training_only():
   net, params, canvas, embedding = build(dropout_rate=0.5)
   inputs = {'params': params}, canvas, jnp.repeat(embedding, 2, 0)

@@ -33,6 +33,7 @@ def test_text_keeps_a_prior():
       colour_prior.from_text(wrong)
 
 
+@pytest.mark.slow
 def test_guidance_subtracts_the_prior():
   rng = np.random.default_rng(1)
   theta = jnp.asarray(rng.normal(0, 1, (6, 16)), jnp.float32)

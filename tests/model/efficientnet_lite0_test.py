@@ -117,6 +117,7 @@ def reference(arrays: dict, grey: np.ndarray) -> list[np.ndarray]:
   return [features[index] for index in (0, 2, 4, 10, 15)] + [head]
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_published_network(tmp_path):
   arrays = random_file(tmp_path / 'random.safetensors')
   params = backbone_weights.load(tmp_path / 'random.safetensors')
@@ -132,6 +133,7 @@ def test_features_are_those_of_the_published_network(tmp_path):
     np.testing.assert_allclose(actual / scale, wanted / scale, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_parts_that_are_not_frozen(tmp_path):
   random_file(tmp_path / 'random.safetensors')
   params = backbone_weights.load(tmp_path / 'random.safetensors')

@@ -28,6 +28,7 @@ def aware(params):
   }
 
 
+@pytest.mark.slow
 def test_hints_start_at_zero_and_older_parameters_are_completed():
   net, lab, params = prepare()
   assert not params['embedding']['hints'].any()

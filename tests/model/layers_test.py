@@ -136,6 +136,7 @@ def test_gated_block_is_the_formula_of_the_paper(gated):
   np.testing.assert_allclose(out, x + y, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_the_first_convolution_of_a_block_is_dilated():
   """Reach 2 (dilated) + 1 pixels to every side."""
   conv = functools.partial(

@@ -72,6 +72,7 @@ def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
   assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_with_hints_probabilities_of_the_other_values_sum_to_1():
   # x0 and x2 are known; a and b of x1 and x3 vary.
   given = np.array([[1, 0, 1, 0]], np.float32)
@@ -145,9 +146,8 @@ def net_and_params(seed=0, features=6):
   return net, params, context
 
 
-@pytest.mark.parametrize(
-  'with_hints', [pytest.param(False, marks=pytest.mark.slow), True]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('with_hints', [False, True])
 def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
   with_hints,
 ):
@@ -228,6 +228,7 @@ def stage_outputs(net, params, context, cells, fine):
   return first, second
 
 
+@pytest.mark.slow
 def test_no_stage_sees_what_comes_after_it():
   net, params, context = net_and_params()
   coarse, fine = maps(2)

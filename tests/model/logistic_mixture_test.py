@@ -182,6 +182,7 @@ def test_unpack_reads_the_layout_of_theta():
     logistic_mixture.unpack(jnp.zeros((1, 81)))
 
 
+@pytest.mark.slow
 def test_samples_have_the_probabilities_that_log_prob_gives():
   """Frequencies of coarse cells against their summed probability."""
   theta = random_theta(5, 1.0, 1)[0]

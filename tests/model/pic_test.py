@@ -72,6 +72,7 @@ def test_directions_start_as_short_as_published():
   np.testing.assert_allclose(np.concatenate(directions).std(), 0.05, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_first_bits_per_dim_is_below_seven():
   net = tiny.net(num_components=10, embedding_features=80)
   batch = net.split_lab(tiny.images())
@@ -86,6 +87,7 @@ def test_first_bits_per_dim_is_below_seven():
     assert logistic_mixture.bits_per_dim(log_prob).mean() < 7
 
 
+@pytest.mark.slow
 def test_initial_params_are_the_same_twice_and_differ_by_seed():
   net = tiny.net()
   batch = net.split_lab(tiny.images())

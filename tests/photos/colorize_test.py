@@ -244,6 +244,7 @@ def test_arrays_in_arrays_out(colorizer, tmp_path):
     colorize.Colorizer.load(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
   network_input = colorizer.to_network_size(smooth(8, 8))
   (four,) = colorizer.draw([network_input], options.Settings(num_samples=4))
@@ -251,6 +252,7 @@ def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
   np.testing.assert_array_equal(alone.chroma[0], four.chroma[2])
 
 
+@pytest.mark.slow
 def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
   params, config = tiny.shaken_model()
   recommended = recommended_sampling.RecommendedSampling(temperature=0.0)
@@ -268,6 +270,7 @@ def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
   assert colorizer.complete(options.Settings()).guidance == 0.0
 
 
+@pytest.mark.slow
 def test_guidance_minus_the_prior_draws_other_colours(colorizer):
   params, config = tiny.shaken_model()
   reddish = np.random.default_rng(0).uniform((0, -1), 1, (20_000, 2))
@@ -382,6 +385,7 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map(order):
   assert levelled(rgb, num_samples=1).shape == (1, 40, 60, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('settings', 'factor'),
   [({}, 1), ({'exact': True}, 1), ({'saturation': 1.6}, 1.28)],

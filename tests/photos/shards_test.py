@@ -62,6 +62,7 @@ def test_what_is_no_shard_is_refused(text):
     shards.parse(text)
 
 
+@pytest.mark.slow
 def test_shards_make_what_one_run_makes(colorizer, tmp_path):
   tiny.write_folder(tmp_path / 'in', 9)
   run(colorizer, tmp_path, output='whole')

@@ -52,9 +52,8 @@ def draw(net, params, lab, keys, **spec):
   )(params, lab.luminance)
 
 
-@pytest.mark.parametrize(
-  'with_hints', [pytest.param(False, marks=pytest.mark.slow), True]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('with_hints', [False, True])
 def test_samples_score_as_they_were_drawn(with_hints):
   net, params, lab, keys = prepare()
   given = None
@@ -139,6 +138,7 @@ def test_a_fine_temperature_leaves_the_coarsest_map_as_it_is():
   np.testing.assert_array_equal(*coarsest)
 
 
+@pytest.mark.slow
 def test_no_map_reaches_the_log_probability_of_a_coarser_one():
   net, params, lab, _ = prepare(1)
   found = score(net, params, lab.luminance, lab.chroma)

@@ -88,6 +88,7 @@ def test_methods_agree_at_real_map_sizes(side, count):
   np.testing.assert_array_equal(parallel, naive)
 
 
+@pytest.mark.slow
 def test_a_key_gives_the_same_sample_in_any_batch_and_position():
   net, params, lab, keys = prepare()
   together = draw(net, params, lab, keys, num_samples=3)
@@ -99,6 +100,7 @@ def test_a_key_gives_the_same_sample_in_any_batch_and_position():
   assert (other[0] != together[0]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
 def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
   chroma_filter,
@@ -120,6 +122,7 @@ def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
   )
 
 
+@pytest.mark.slow
 def test_temperature_zero_takes_the_mode_given_the_pixels_before():
   net, params, lab, keys = prepare()
   cold = draw(net, params, lab, keys, num_samples=2, temperature=0.0)
@@ -276,6 +279,7 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
   assert np.abs(grey - grey.mean(-1, keepdims=True)).max() <= 1
 
 
+@pytest.mark.slow
 def test_colourised_pictures_keep_their_luminance():
   net, params, lab, keys = prepare()
   chroma = 0.3 * draw(net, params, lab, keys)  # muted: inside the gamut

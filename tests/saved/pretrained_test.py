@@ -38,9 +38,8 @@ def test_every_published_model_is_tested():
   assert set(weights_file.published()) == set(BITS_PER_DIM)
 
 
-@pytest.mark.parametrize(
-  'name', [pytest.param('photos', marks=pytest.mark.slow), 'cifar10']
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['photos', 'cifar10'])
 def test_published_weights_score_photographs_as_when_published(name):
   params, config, _ = trained_model.load_trained(name)
   with config.unlocked():

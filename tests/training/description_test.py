@@ -26,6 +26,7 @@ def test_frozen_networks_cost_a_third():
   assert flops(config) == 6 * products - saved
 
 
+@pytest.mark.slow
 def test_all_parameters_are_counted_also_those_of_hints_and_attention():
   config = tiny.config('photos256_levels')
   report = description.run(config, None, None)
@@ -35,6 +36,7 @@ def test_all_parameters_are_counted_also_those_of_hints_and_attention():
   assert in_layers == 5_706_766 - kernel_of_hints - attention
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_costs_less_than_one_that_learns():
   config = tiny.config('photos128')
   frozen = flops(config)

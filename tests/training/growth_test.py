@@ -63,6 +63,7 @@ def _apply_fn(model: pic.PIC, batch: pic.LabBatch):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'case',
   [

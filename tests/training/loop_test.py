@@ -153,6 +153,7 @@ def copied(run, folder, tmp_path):
   return config, shutil.copytree(workdir, tmp_path / 'run')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('change', ['one more', 'one less', 'another size'])
 def test_a_run_is_not_resumed_on_other_images(
   change, finished, folder, tmp_path
@@ -178,6 +179,7 @@ def test_a_checkpoint_without_a_fingerprint_is_resumed_with_a_note():
   assert fingerprints.check_same(found, found, 'run') == ''
 
 
+@pytest.mark.slow
 def test_checkpoints_without_config_json_keep_their_model_and_data(
   finished, folder, tmp_path
 ):
@@ -202,6 +204,7 @@ def test_a_finished_run_says_that_nothing_is_left_to_do(
     assert f'step 3 of {num_steps}: nothing is left' in told
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_saved_when_the_data_fails(
   finished, folder, tmp_path, monkeypatch
 ):
@@ -225,6 +228,7 @@ def test_what_was_learnt_is_saved_when_the_data_fails(
   assert checkpoints.saved_steps(workdir) == [1]
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
   config, uninterrupted = finished
   config = config.copy_and_resolve_references()
@@ -303,6 +307,7 @@ def test_remat_runs(folder, tmp_path):
   assert np.isfinite(list(losses(tmp_path).values())).all()
 
 
+@pytest.mark.slow
 def test_sample_mode_streams_every_image_once(finished, tmp_path):
   config, workdir = finished
   params, config, step = trained_model.load_trained(str(workdir))
@@ -379,6 +384,7 @@ def stop_in(monkeypatch, where, name, number, at=1):
   monkeypatch.setattr(where, name, wrapped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'where,name,number,step',
   [
@@ -461,6 +467,7 @@ def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
     loop.train_and_evaluate(config, str(tmp_path))
 
 
+@pytest.mark.slow
 def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
   net = run_config.build_model(config)

@@ -212,6 +212,7 @@ def test_loss_falls_on_one_batch(dtype):
   assert losses[-1] < losses[0] - 1
 
 
+@pytest.mark.slow
 def test_a_frozen_level_is_left_out_of_the_loss():
   params, config = tiny.levelled_model()
   net = run_config.build_model(config)
