@@ -147,6 +147,7 @@ def test_conditioning_matters_at_its_own_pixel():
   assert seen[0, 0] and not seen[1:].any()
 
 
+@pytest.mark.slow
 def test_parts_of_the_conditioning_add_up_to_the_whole():
   net, params, _, embedding = build()
   down = jax.random.normal(jax.random.key(9), (3, HEIGHT, WIDTH, 6))

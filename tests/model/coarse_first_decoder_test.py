@@ -52,6 +52,7 @@ def test_cells_and_back():
   )
 
 
+@pytest.mark.slow
 def test_a_pixel_depends_on_those_before_it_in_the_order_only():
   net, params, canvas, embedding = build()
   jacobian = jax.jit(
@@ -73,12 +74,13 @@ def test_a_pixel_depends_on_those_before_it_in_the_order_only():
   assert in_order[num_lattice + 2, num_lattice + 1] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'channels,heads,with_hints',
   [
     (2, 0, False),
-    pytest.param(3, 0, False, marks=pytest.mark.slow),
-    pytest.param(2, 2, True, marks=pytest.mark.slow),
+    (3, 0, False),
+    (2, 2, True),
   ],
 )
 def test_incremental_pass_equals_whole_map_pass(channels, heads, with_hints):

@@ -51,6 +51,7 @@ def test_hints_start_at_zero_and_older_parameters_are_completed():
     np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 def test_no_hints_and_an_empty_mask_are_the_plain_path():
   net, lab, params = prepare()
   trained = aware(params)
@@ -70,6 +71,7 @@ def test_no_hints_and_an_empty_mask_are_the_plain_path():
   assert changed[0, 2, 4] and not changed[1:].any()  # before it, too
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_no_hints_refuses_them():
   net = tiny.net()
   with pytest.raises(ValueError, match='hint_share'):

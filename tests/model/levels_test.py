@@ -250,6 +250,7 @@ def test_no_stage_sees_what_comes_after_it():
   assert seen[0] > 0
 
 
+@pytest.mark.slow
 def test_a_coarse_value_reaches_its_neighbours_fine_values():
   net, params, context = net_and_params()
   coarse, fine = maps(2)
