@@ -1,17 +1,19 @@
-"""The model `photos` v2 (until commit 3a80e5d): 128 pixels, chroma 16 x 16.
+"""Version 2 of the model `photos`: 128 pixels, chroma 16 x 16.
 
   python main.py --config=configs/photos128.py --workdir=/tmp/photos128 \\
     --config.data.data_dir=FOLDER \\
     --config.training.backbone_weights=efficientnet_lite0.safetensors
 
-It has a pretrained backbone, attention and hints. FOLDER holds photographs:
+It was published until commit 3a80e5d. It has a pretrained backbone, attention
+and hints. FOLDER holds photographs:
 photos128_train.npy and photos128_val.npy, both [N, 128, 128, 3] uint8, and
 tiny64.npy, [N, 64, 64, 3] uint8, whose last 2,000 images are not used.
 scripts/convert_efficientnet_lite0.py makes the weights of the backbone.
 
-The learning rates are constant; `cifar10_muon.py` says how to train a copy of
-the workdir while they fall to 0. `photos` was trained in several such runs,
-with other rates. Its card, pic_jax/pretrained/photos.md, has the commands.
+The learning rates are constant. `cifar10_muon.py` explains how to copy the
+workdir and to train the copy further, with rates that fall to 0. `photos` was
+trained in several runs of both kinds, with other rates. Its card,
+pic_jax/pretrained/photos.md, has the commands.
 """
 
 import ml_collections
@@ -46,8 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.dropout_rate = 0.0
   config.model.hint_share = 0.5
   config.optimizer.name = 'muon'
-  # Muon turns a direction by about a radian in 70 steps. A decay of 0.999 would
-  # average over 1,000 steps, which is too many: 3.21 bits/dim instead of 3.18.
+  # Muon turns the direction of a kernel by about a radian in 70 steps. A decay
+  # of 0.999 would average over 1,000 steps, which is too many: 3.21 bits/dim
+  # instead of 3.18.
   config.optimizer.ema_decay = 0.99
   config.optimizer.b1 = 0.9
   config.optimizer.b2 = 0.999

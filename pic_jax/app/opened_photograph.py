@@ -29,7 +29,7 @@ class Opened:
     size: height and width of the upright photograph in pixels.
     notes: notes for the user, see `image_files.Photograph`.
     network_input: the photograph, prepared for the network. Its `luminance` is
-      that of the screen, with sides of at most `SCREEN_SIDE`.
+      that of the copy for the screen, whose sides are at most `SCREEN_SIDE`.
     small_luminance: luminance L of the photograph, 0..100, [H, W] float32, with
       sides of at most `SMALL_SIDE`.
     sample_sets: samples drawn so far, keyed by recipe.

@@ -111,8 +111,8 @@ class Studio:
     """
     for index, (height, width) in enumerate(ASPECTS):
       before_shape(index, len(ASPECTS))
-      # The picture has several hues, so that it does not count as toned, and is
-      # large enough for the large chunks of `any_shape`.
+      # The picture has several hues, so it does not count as toned. It is so
+      # large that `any_shape` uses its large chunks.
       picture = np.full((300 * height, 300 * width, 3), 128, np.uint8)
       picture[..., 0] = np.linspace(0, 255, 300 * width)
       picture[..., 2] = np.linspace(0, 255, 300 * height)[:, None]
@@ -269,7 +269,8 @@ class Studio:
   def _as_shown(self, chroma: np.ndarray) -> np.ndarray:
     """Returns chroma at the recommended saturation, at which it is shown.
 
-    Pins give colours at this saturation, so they are compared with the result.
+    The colours of pins are meant at this saturation, so pins are compared with
+    the chroma that this method returns.
 
     Args:
       chroma: [..., 2] sampled chroma, Lab units.
@@ -338,9 +339,9 @@ class Studio:
 
     Returns:
       JSON object with 'taken' and 'spill', see `PinScore`, and 'cure': a pin
-      that restores the colour without pins where a pin's colour spilled too
-      far. It is None if none did, or if the sample without pins is not in
-      memory.
+      for a place where another pin's colour spilled too far. It restores the
+      colour that this place has in the sample without pins. It is None if no
+      colour spilled too far, or if the sample without pins is not in memory.
     """
     plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
     chroma = self._as_shown(chroma)
@@ -518,7 +519,7 @@ class Studio:
       lambda recipe_pins: self._is_pinned(opened, recipe_pins, cell)
     )
     sample_sets = [self._draw(opened, recipe) for recipe in recipes]
-    # A colour that comes from a pin says nothing about which are likely.
+    # A colour that comes from a pin does not tell which colours are likely.
     chroma = [
       sample_set.chroma[0, row, column]
       for recipe, sample_set in zip(recipes, sample_sets, strict=True)

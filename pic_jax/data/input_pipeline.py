@@ -135,8 +135,8 @@ def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
 
   Args:
     rgb: [size, size, 3] uint8.
-    corner: [2] position of the square's upper left corner (top, left), from 0
-      to 1 of the range in which the square fits.
+    corner: [2] position of the square's upper left corner (top, left), as
+      fractions, 0 to 1, of the range of positions at which the square fits.
     share: side of the square, relative to the side of the image.
 
   Returns:
@@ -208,9 +208,9 @@ def _batches(
 ) -> grain.MapDataset:
   """Builds endless shuffled batches of rows, which `draw_fn` draws.
 
-  In the batches of a mixture the rows of a part are adjacent, in the order of
-  the parts. The index of a row therefore tells which part an image is from. The
-  parts have separate epochs.
+  In a batch of a mixture, the rows of each part are contiguous, and the parts
+  follow in their order. The index of a row therefore tells which part an image
+  is from. The parts have separate epochs.
 
   Args:
     source: all images, or a mixture.
@@ -248,7 +248,7 @@ def train_dataset(
   """Builds endless shuffled batches of training images.
 
   Every epoch has a different order, and every image is flipped at random. The
-  batches of all hosts, concatenated, are equal to the batch of a single host.
+  hosts' batches of a step together equal the batch of a run on a single host.
 
   Args:
     source: training images; see `open_training`.
@@ -279,7 +279,7 @@ def train_dataset(
   host_rows = slice(host * size, (host + 1) * size)
 
   def read(step: int, row: int, index: int) -> np.ndarray:
-    """Reads an image, or the first readable one in this row of later steps."""
+    """Reads an image; if unreadable, the next readable one of this row."""
     for _ in range(len(source)):
       try:
         return source[index]
@@ -301,8 +301,8 @@ def train_batches(
 ) -> Iterator[np.ndarray]:
   """Iterates over the batches from a step on, and reads some in advance.
 
-  The iterator has no state to save, because a resumed run passes its first
-  step.
+  The iterator has no state to save. A resumed run passes the step from which it
+  continues as `first_step`.
   """
   options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
   return iter(dataset[first_step:].to_iter_dataset(options))
@@ -341,7 +341,7 @@ def eval_batches(
     images: list[np.ndarray | None] = []
     for row, index in enumerate(indices):
       try:
-        # Padding is not read: its index is 0, an image that may be unreadable.
+        # Padding is not read. It has index 0, and image 0 may be unreadable.
         images.append(source[index] if mask[row] else None)
       except unreadable.UnreadableError:
         images.append(None)

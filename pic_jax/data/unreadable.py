@@ -1,4 +1,4 @@
-"""Tolerance for pictures of a data set that cannot be read, up to a limit."""
+"""Tolerates a limited number of unreadable pictures in a data set."""
 
 import threading
 
@@ -8,8 +8,9 @@ from pic_jax.data import image_source
 from pic_jax.runtime import errors, terminal
 
 # Default of `data.max_unreadable` for a training split: one picture in
-# `ONE_IN`, but at least `MIN_LIMIT`. For an evaluated split it is 0.
-ONE_IN, MIN_LIMIT = 100, 10
+# every `PICTURES_PER_UNREADABLE`, but at least `MIN_LIMIT`. For an evaluated
+# split it is 0.
+PICTURES_PER_UNREADABLE, MIN_LIMIT = 100, 10
 
 
 class UnreadableError(errors.RunError):
@@ -17,7 +18,7 @@ class UnreadableError(errors.RunError):
 
 
 def limit(max_unreadable: int, num_images: int, is_training: bool) -> int:
-  """Returns the number of pictures of a split that may be unreadable.
+  """Returns how many unreadable pictures a split is allowed to have.
 
   Args:
     max_unreadable: `data.max_unreadable`; -1 for the default.
@@ -26,7 +27,9 @@ def limit(max_unreadable: int, num_images: int, is_training: bool) -> int:
   """
   if max_unreadable >= 0:
     return max_unreadable
-  return max(MIN_LIMIT, num_images // ONE_IN) if is_training else 0
+  if not is_training:
+    return 0
+  return max(MIN_LIMIT, num_images // PICTURES_PER_UNREADABLE)
 
 
 class Tolerant:
@@ -55,7 +58,7 @@ class Tolerant:
 
     Raises:
       UnreadableError: if this picture cannot be read.
-      UserError: if more pictures than the limit cannot be read.
+      UserError: if the number of unreadable pictures exceeds the limit.
     """
     index = int(index)
     if index in self._reasons:
@@ -82,9 +85,10 @@ class Tolerant:
   def _check(self) -> None:
     """Raises a UserError if there are more unreadable pictures than allowed.
 
-    Batches are read in advance by several threads. Every read of an unreadable
-    picture has to raise this error, and not only the first one, which may be
-    for a later batch than another thread's.
+    Batches are read in advance by several threads. Once the limit is exceeded,
+    every read of an unreadable picture has to raise this error. Raising it once
+    is not enough, because the read that raises it may belong to a later batch
+    than the read of another thread.
     """
     if len(self._reasons) > self._limit:
       reason = list(self._reasons.values())[self._limit]

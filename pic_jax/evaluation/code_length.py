@@ -32,9 +32,9 @@ NUM_VALUES = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
 STEPS_PER_UNIT = logistic_mixture.STEPS_PER_UNIT
 # Function that codes or decodes symbols. It takes their probabilities
-# [N, ..., S] and their position, and returns the symbols [N, ...]. A position
-# is (row, col, channel) in the coarsest map; for all cells of a finer level it
-# is (level, index of the symbol in a cell).
+# [N, ..., S] and their position, and returns the symbols [N, ...]. In the
+# coarsest map, a position is (row, col, channel). In a finer level, one call
+# covers all cells, and the position is (level, index of the symbol in a cell).
 SymbolFn = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 
@@ -83,7 +83,7 @@ def measure(
   *,
   num_images: int,
 ) -> dict[str, Any]:
-  """Codes the first images of a source, decodes them and counts exact results.
+  """Codes and decodes the first images of a source, and counts exact results.
 
   Args:
     config: config with the model, evaluation and sampling sections.
@@ -220,7 +220,7 @@ class Coder:
     return self._symbol_fn(np.asarray(table), tuple(int(x) for x in position))
 
   def _ask(self, table: jax.Array, *position: jax.Array | int) -> jax.Array:
-    """Asks the host for symbols [N, ...] with probabilities [N, ..., S]."""
+    """Passes probabilities [N, ..., S] to the host, which returns symbols."""
     shape = jax.ShapeDtypeStruct(table.shape[:-1], jnp.int32)
     # `ordered`, because all symbols are in one stream.
     return io_callback(self._ask_on_host, shape, table, *position, ordered=True)
@@ -244,7 +244,8 @@ class Coder:
     ) -> tuple[jax.Array, None]:
       mixture = logistic_mixture.unpack(theta)
       pixel_luminance = luminance_small[:, row, col]
-      # The means of a do not depend on these zeros, which are not returned.
+      # These zeros are a placeholder. The means of channel a do not depend on
+      # them, and they are not returned.
       log_weights, chroma = mixture.logits, [jnp.zeros_like(pixel_luminance)]
       for channel in range(2):
         means = logistic_mixture.conditional_means(
@@ -255,7 +256,8 @@ class Coder:
         symbols = self._ask(table, row, col, channel)
         values = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
         chroma.append(values * (1.0 / STEPS_PER_UNIT))
-        # The weights for b are the posterior weights given a.
+        # The weights for channel b are the posterior weights, given the value
+        # of channel a.
         log_weights += logistic_mixture.log_mass(values, means, log_scales)
       return jnp.concatenate(chroma[1:], -1), None
 

@@ -46,8 +46,8 @@ def draw_and_score(
     are [S, H, W, 3], where S is `sampling.num_samples`.
 
     For every model: pictures 'grey', 'original' and 'flat_sample' (the first
-    sample at L = 50); 'samples', S pictures; 'difference', the distance
-    in (a, b) of two samples in Lab units, averaged over all pairs; 'index'.
+    sample at L = 50); 'samples', S pictures; 'difference', the (a, b)
+    distance between two samples, averaged over all pairs; and 'index'.
 
     If the embedding has a likelihood: 'embedding_samples', S pictures whose
     pixels are independent of each other; pictures 'embedding_mode' and
@@ -191,7 +191,7 @@ def pictures_of_other_methods(
   for folder in folders:
     if not os.path.isdir(folder):
       raise errors.UserError(f'--compare_with: {folder} is not a folder.')
-    # In reverse order, so of several files with one stem the first one is kept.
+    # Of several files with the same stem, the alphabetically first is kept.
     paths = sorted(pathlib.Path(folder).iterdir(), reverse=True)
     files[folder] = {path.stem: path for path in paths}
     files[folder] |= {path.name: path for path in paths}

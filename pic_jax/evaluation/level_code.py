@@ -104,7 +104,8 @@ def _ask_for_value(
     table = _table(log_weights, means, log_scales, low=low, high=high)
     given = ask_fn(table, channel).astype(jnp.float32)[..., None]
     values.append(given)
-    # The weights for b are the posterior weights given a.
+    # The weights for channel b are the posterior weights, given the value of
+    # channel a.
     log_weights = jax.nn.log_softmax(
       log_weights
       + logistic_window.log_window(
