@@ -39,7 +39,7 @@ def test_every_published_model_is_tested():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['photos', 'cifar10'])
+@pytest.mark.parametrize('name', BITS_PER_DIM)
 def test_published_weights_score_photographs_as_when_published(name):
   params, config, _ = trained_model.load_trained(name)
   with config.unlocked():
