@@ -1,11 +1,26 @@
 """Handling of SIGTERM, SIGINT and SIGHUP as requests to stop."""
 
+import _thread
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+# Python and the runtime of JAX ignore an exception that is raised while they
+# call back, for instance during garbage collection. So it is raised again after
+# so many seconds, which are enough to leave the interrupted work otherwise.
+REPEAT_SECONDS = 2.0
+
+
+def _signal_thread(thread: int) -> None:
+  """Sends SIGTERM, of which a second one, unlike SIGINT, does no harm."""
+  if hasattr(signal, 'pthread_kill'):
+    signal.pthread_kill(thread, signal.SIGTERM)
+  else:  # Windows; does not wake a thread that waits.
+    _thread.interrupt_main(signal.SIGTERM)
 
 
 class StopRequested(BaseException):
@@ -23,7 +38,7 @@ class Signals:
   SIGHUP, which has no effect on a process that `nohup` started.
 
   Attributes:
-    received: number of the last signal, or None.
+    received: number of the first signal, or None.
   """
 
   def __init__(self, is_alone: bool = True):
@@ -36,6 +51,7 @@ class Signals:
     self.received: int | None = None
     self._is_alone = is_alone
     self._interruptible = False
+    self._repeat: threading.Timer | None = None
     self._previous_handlers: dict[int, Any] = {}
 
   def __enter__(self) -> 'Signals':
@@ -58,9 +74,14 @@ class Signals:
   def _handle(self, number: int, _: FrameType | None) -> None:
     if self.received is not None and number == signal.SIGINT:
       os._exit(128 + signal.SIGINT)
-    self.received = number
+    if self.received is None:
+      self.received = number
     if self._interruptible:
-      self._interruptible = False
+      self._repeat = threading.Timer(
+        REPEAT_SECONDS, _signal_thread, [threading.get_ident()]
+      )
+      self._repeat.daemon = True
+      self._repeat.start()
       raise StopRequested
 
   @contextlib.contextmanager
@@ -79,3 +100,5 @@ class Signals:
       yield
     finally:
       self._interruptible = False
+      if self._repeat is not None:
+        self._repeat.cancel()

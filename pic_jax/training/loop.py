@@ -222,11 +222,13 @@ def _train(
         # The second condition holds only for the first step after a start.
         if is_due(training.log_every_steps) or len(recent) == 1:
           actions.report(step, metrics, meter)
-        with meter.paused(), stop.interruptible():
+        with meter.paused():
           if is_due(training.eval_every_steps):
-            actions.score(step, state)
+            with stop.interruptible():
+              actions.score(step, state)
           if is_due(training.sample_every_steps):
-            actions.draw(step, state)
+            with stop.interruptible():
+              actions.draw(step, state)
       # Saved last, so the score of a step is on disk before its checkpoint.
       if is_due(training.checkpoint_every_steps):
         with meter.paused():

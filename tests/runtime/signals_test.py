@@ -1,5 +1,6 @@
 """Signals become requests."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -55,6 +56,29 @@ def test_interruptible_work_is_broken_off_at_once():
       time.sleep(5)
       pytest.fail('the signal must end the work')
     assert stops.received == signal.SIGINT
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_an_ignored_exception_is_raised_again(monkeypatch):
+  """Python ignores the exceptions of callbacks of the garbage collector."""
+  monkeypatch.setattr(signals, 'REPEAT_SECONDS', 0.2)
+  sent = []
+
+  def during_collection(phase, _):
+    if not sent:
+      sent.append(phase)
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  gc.callbacks.append(during_collection)
+  try:
+    with signals.Signals() as stops:
+      with pytest.raises(signals.StopRequested), stops.interruptible():
+        gc.collect()
+        assert sent and stops.received == signal.SIGTERM
+        time.sleep(10)
+        pytest.fail('the signal must end the work')
+  finally:
+    gc.callbacks.remove(during_collection)
 
 
 def test_a_second_interrupt_ends_the_process():
