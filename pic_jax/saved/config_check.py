@@ -162,6 +162,11 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     f'`model.embedding_loss_weight=0`, got {config.sampling.guidance}.',
   )
   _require(
+    model.has_decoder or not config.training.energy_weight,
+    '`training.energy_weight` must be 0 for a model without a decoder '
+    f'(`model.head={model.head}`), got {config.training.energy_weight}.',
+  )
+  _require(
     model.backbone == 'none'
     or not model.frozen_parts
     or bool(config.training.backbone_weights or config.training.init_from),

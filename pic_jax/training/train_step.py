@@ -21,6 +21,7 @@ from pic_jax.model import (
   winograd,
 )
 from pic_jax.runtime import devices
+from pic_jax.training import energy_objective
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -105,6 +106,7 @@ class Recipe(NamedTuple):
     levels_taught: [B] index of the finest level that each image of the global
       batch teaches (0 is the coarsest). An image contributes to the losses of
       this level and all coarser levels. None if every image teaches all levels.
+    energy_weight: weight of the energy score; see `energy_objective`.
   """
 
   ema_decay: float
@@ -112,6 +114,7 @@ class Recipe(NamedTuple):
   film_share: float = 0.0
   frozen: tuple[str, ...] = ()
   levels_taught: np.ndarray | None = None
+  energy_weight: float = 0.0
 
 
 def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
@@ -221,6 +224,16 @@ def loss_fn(
       # Like the bits of the decoder, this is per value of the finest map.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
+    if recipe.energy_weight:
+      parts['energy_score'] = energy_objective.energy_loss(
+        model,
+        params,
+        scores.embedding,
+        lab=model.coarsest(lab),
+        hint_map=levels.hint_pyramid(hint_map, model.levels)[0],
+        key=jax.random.fold_in(dropout_key, 3),
+      )
+      total += recipe.energy_weight / 4**model.levels * parts['energy_score']
     return total, parts | {'loss': total}
 
   return loss
