@@ -98,7 +98,7 @@ def cells(x: jax.Array) -> jax.Array:
 def edges(
   chroma: jax.Array, target: jax.Array, luminance: jax.Array
 ) -> jax.Array:
-  """Computes how many look-alike neighbours have different colours in samples.
+  """Computes how often look-alike neighbours differ in colour in samples.
 
   Two neighbouring cells look alike if their L and their colours in the original
   both differ by less than 4. In a sample, their colours count as different if
