@@ -2,8 +2,8 @@
 
   python main.py --config=configs/cifar10.py --workdir=/tmp/cifar10
 
-150 epochs are 3.0e17 FLOPs. Not trained here yet. The paper reports 2.72
-bits/dim (paper's rule, point filter, 16 x 16 chroma).
+150 epochs are 3.0e17 FLOPs. This config has not been trained here yet. The
+paper reports 2.72 bits/dim (paper's rule, point filter, 16 x 16 chroma).
 """
 
 import ml_collections
@@ -24,5 +24,5 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.model.embedding_features = 256  # Table 1
   config.optimizer.decay_rate = 0.99995  # sec. 4.1
-  config.training.num_steps = 117_188  # sec. 4.1: 150 epochs (of 50,000)
+  config.training.num_steps = 117_188  # 150 epochs of 50,000 images, sec. 4.1
   return config

@@ -7,7 +7,7 @@ It trains our embedding network with the loss of Zhang et al. 2016: rare colours
 have larger weights, and the prediction is the annealed mean. With
 `--config.model.head=classification_median` it uses the loss of Larsson et al.
 2016: colours have no weights, and the prediction is the median of the
-histogram. Not trained here yet.
+histogram. This config has not been trained here yet.
 """
 
 import ml_collections

@@ -3,9 +3,9 @@
   python main.py --config=configs/cifar10_embedding.py \\
     --workdir=/tmp/embedding --config.training.init_from=/tmp/cifar10
 
-Pixels are independent given L, and each has a mixture of logistics. Here the
-training starts from a trained PIC; without `training.init_from` it starts from
-scratch. Not trained here yet.
+Given L, pixels are independent, and each has a mixture of logistics. This
+command starts from a trained PIC; without `training.init_from` the training
+starts from random weights. This config has not been trained here yet.
 """
 
 import ml_collections

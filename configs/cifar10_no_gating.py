@@ -2,8 +2,8 @@
 
   python main.py --config=configs/cifar10_no_gating.py --workdir=/tmp/no_gating
 
-Not trained here yet. The paper reports 2.78 bits/dim, and 2.72 with gating
-(paper's rule, point filter, 16 x 16 chroma).
+This config has not been trained here yet. The paper reports 2.78 bits/dim, and
+2.72 with gating (paper's rule, point filter, 16 x 16 chroma).
 """
 
 import ml_collections

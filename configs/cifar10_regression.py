@@ -4,8 +4,8 @@
     --workdir=/tmp/regression
 
 It trains our embedding network with the loss of Iizuka et al. 2016, the squared
-error of (a, b). So it predicts the mean chroma of every pixel. Not trained here
-yet.
+error of (a, b). So it predicts the mean chroma of every pixel. This config has
+not been trained here yet.
 """
 
 import ml_collections

@@ -2,8 +2,9 @@
 
   python main.py --config=configs/imagenet128.py --workdir=/tmp/imagenet128
 
-It has 113 M parameters. 20 epochs are 2.0e19 FLOPs. Not trained here yet. The
-paper reports 2.51 bits/dim (paper's rule, point filter, 32 x 32 chroma).
+It has 113 M parameters. 20 epochs are 2.0e19 FLOPs. This config has not been
+trained here yet. The paper reports 2.51 bits/dim (paper's rule, point filter,
+32 x 32 chroma).
 """
 
 import ml_collections
@@ -18,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.train_split = 'train[10000:]'
   config.data.validation_split = 'train[:10000]'
   config.data.test_split = 'validation'  # the paper's hold-out set
-  # Images are scaled and cropped. *Differs from* the authors' code, which
+  # Images are scaled and cropped. This *differs from* the authors' code, which
   # squeezes them to a square, as `data.resize=squash` does.
   config.data.image_size = 128
   config.model.embedding_stages = (

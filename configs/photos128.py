@@ -4,16 +4,15 @@
     --config.data.data_dir=FOLDER \\
     --config.training.backbone_weights=efficientnet_lite0.safetensors
 
-It was published until commit 3a80e5d. It has a pretrained backbone, attention
-and hints. FOLDER holds photographs: photos128_train.npy and photos128_val.npy,
-both [N, 128, 128, 3] uint8, and tiny64.npy, [N, 64, 64, 3] uint8, whose last
-2,000 images are not used. scripts/convert_efficientnet_lite0.py makes the
-weights of the backbone.
+This version was published until commit 3a80e5d. It has a pretrained backbone,
+attention and hints. FOLDER holds photographs: photos128_train.npy and
+photos128_val.npy, both [N, 128, 128, 3] uint8, and tiny64.npy,
+[N, 64, 64, 3] uint8, whose last 2,000 images are not used.
+scripts/convert_efficientnet_lite0.py makes the weights of the backbone.
 
-The learning rates are constant. `cifar10_muon.py` explains how to copy the
-workdir and to train the copy further, with rates that fall to 0. `photos` was
-trained in several runs whose rates fall to 0. Its card,
-pic_jax/pretrained/photos.md, has the commands.
+The learning rates are constant. `cifar10_muon.py` explains how to finish a run
+with learning rates that fall to 0. `photos` was trained in several such runs;
+its card, pic_jax/pretrained/photos.md, has the commands.
 """
 
 import ml_collections

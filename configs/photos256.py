@@ -6,11 +6,11 @@
 FOLDER holds photos256_train.npy, [N, 256, 256, 3] uint8, and the files listed
 in `photos128.py`, whose photographs are enlarged to 256 pixels.
 
-This config starts from the published `photos` and trains it further. To make
-`photos` from nothing, train `photos128.py`, then this config with
-`training.init_from` set to that workdir, then `photos256_levels.py`, which adds
-two finer levels. The model card, pic_jax/pretrained/photos.md, has all
-commands.
+This config starts from the published `photos` and trains it further. To train
+`photos` from scratch, run `photos128.py`, then this config with
+`training.init_from` set to the workdir of the first run, then
+`photos256_levels.py`, which adds two finer levels. The model card,
+pic_jax/pretrained/photos.md, has all commands.
 """
 
 import ml_collections
@@ -28,9 +28,9 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.data.image_size = 256
   config.data.film_share = 0.3125
-  # The chroma is still 16 x 16. The total stride of the embedding is 8, so it
-  # reads the luminance at half its size, 128 pixels as in `photos128`. Only the
-  # backbone reads 256 pixels.
+  # The chroma is still 16 x 16, so the factor is 16. The strides of the
+  # embedding supply a factor of 8, and pooling halves its input to 128 pixels,
+  # as in `photos128`. Only the backbone reads 256 pixels.
   config.model.chroma_factor = 16
   config.model.hint_share = 0.15
   config.training.backbone_weights = ''

@@ -1,4 +1,4 @@
-"""A decoder for the model `photos` that predicts every second pixel first.
+"""The model `photos` with a decoder that predicts every second pixel first.
 
   python main.py --config=configs/photos256_decoder.py --workdir=/tmp/decoder \\
     --config.data.data_dir=FOLDER --config.training.init_from=/tmp/levels
@@ -14,7 +14,7 @@ from configs import photos256, photos256_levels
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns `photos256_levels` with a new decoder, and trains only it."""
+  """Returns `photos256_levels` with a new decoder; only this part learns."""
   config = photos256_levels.get_config()
   config.data.mixture = photos256.get_config().data.mixture
   config.model.decoder_order = 'coarse_first'

@@ -4,8 +4,8 @@
     --config.data.data_dir=FOLDER --config.training.init_from=/tmp/photos256
 
 It starts from the workdir of `photos256.py`, whose networks are frozen, and
-adds two levels to its 16 x 16 chroma. The images of 64 x 64 are left out,
-because they have no fine chroma when they are enlarged to 256 x 256.
+adds two levels to the 16 x 16 chroma. The images of 64 x 64 (`tiny64`) are left
+out, because they have no fine chroma when they are enlarged to 256 x 256.
 """
 
 import ml_collections
@@ -14,7 +14,7 @@ from configs import photos256
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns `photos256`, frozen, with two finer levels that learn."""
+  """Returns `photos256`, frozen, with two finer levels, which are trained."""
   config = photos256.get_config()
   config.data.mixture = ((0.3125, 'array', '', 'photos128_train'),)
   config.model.levels = 2

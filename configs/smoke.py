@@ -2,8 +2,8 @@
 
   python main.py --config=configs/smoke.py --workdir=/tmp/smoke
 
-Training takes seconds on two CPU cores. It shows that everything runs, but
-learns next to nothing.
+Training takes seconds on two CPU cores. It shows that everything runs; the
+model learns next to nothing.
 """
 
 import ml_collections

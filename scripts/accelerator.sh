@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Trains the paper's CIFAR-10 model on this machine's accelerator. Before that
-# it runs the benchmark; after it, it evaluates, samples and exports the
-# weights.
+# Benchmarks the paper's CIFAR-10 model on this machine's accelerator. Then
+# trains the model, evaluates it, samples from it and exports its weights.
 #
 #   scripts/accelerator.sh WORKDIR [STEPS]
 #
@@ -23,6 +22,7 @@ mkdir -p "$workdir"
   --config="configs/trained.py:$workdir" \
   --num_sampled_images=1000 --output="$workdir/eval.json"
 "$python" main.py --mode=sample --workdir="$workdir"
+# --mode=export refuses to overwrite files of an earlier start of this script.
 rm -f "$workdir"/cifar10.{safetensors,json}
 "$python" main.py --mode=export --workdir="$workdir" \
   --output="$workdir/cifar10.safetensors"

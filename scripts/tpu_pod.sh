@@ -23,14 +23,15 @@
 #   CONFIG            config file (configs/cifar10.py)
 #   WORKDIR           folder of the run, on a disk or in a mounted bucket that
 #                     all workers share (no default; `run` needs it)
-#   DATA_DIR          folder of the data, also shared (that of the config)
+#   DATA_DIR          folder of the data, also shared (the config's
+#                     `data.data_dir`)
 set -euo pipefail
 
 NAME=${NAME:-pic-jax}
 ZONE=${ZONE:-europe-west4-b}
-# Arguments of pgrep and pkill that find the training on a worker. After a
-# reboot another process may have its number, so the command is compared as
-# well.
+# Arguments of pgrep and pkill that find the training on a worker. They compare
+# the command as well, because after a reboot another process may have the
+# number in pic_jax.pid.
 TRAINING='-F pic_jax.pid -f main.py'
 
 fail() { echo "tpu_pod.sh: $*" >&2; exit 2; }

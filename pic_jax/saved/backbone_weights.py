@@ -10,15 +10,15 @@ import safetensors.numpy
 from pic_jax.model import efficientnet_lite0
 from pic_jax.runtime import errors
 
-# Epsilon with which the batch norms were trained. Without it, channels whose
-# variance is 0 would divide by 0.
+# Epsilon with which the batch norms were trained. It avoids a division by 0 in
+# channels whose variance is 0.
 BATCH_NORM_EPSILON = 1e-3
 
 
 def layer_names() -> Iterator[tuple[str, str, str]]:
-  """Yields the name of each layer, and the names of its parts in the file.
+  """Yields the name of each layer and of its parts in a file of weights.
 
-  Returns:
+  Yields:
     Tuples (layer, convolution, batch norm). The layer is a name in
     `EfficientNetLite0`; the other two are prefixes of names in the file.
   """

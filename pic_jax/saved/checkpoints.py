@@ -34,9 +34,9 @@ RETRY_SECONDS = (0.5, 2.0)
 # Kinds of `OSError` that mean that a file is missing. Any other `OSError` is a
 # failure of the disk or the operating system.
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-# Texts of tensorstore's errors that come from the disk or the operating system.
-# Their type does not tell, because tensorstore always raises `ValueError`. OS
-# error 2 is not one of them, because it means that a file is missing.
+# Messages of tensorstore errors that the disk or the operating system caused.
+# The type of the error does not show the cause, because tensorstore always
+# raises `ValueError`. OS error 2, a missing file, is not among them.
 SYSTEM_ERRORS = re.compile(
   r'OS error (?!2:)\d+|RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED'
   r'|DEADLINE_EXCEEDED|bad_alloc'
@@ -119,7 +119,7 @@ class Saver:
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=None,  # `_remove_old` removes, and tolerates failures
+        max_to_keep=None,  # `_remove_old` does this, and tolerates failures
         multiprocessing_options=_only_this_process(),
         create=False,  # if True, Orbax waits for all processes
       ),
@@ -172,7 +172,8 @@ class Saver:
     """Removes all but the last checkpoints.
 
     A warning names a checkpoint that cannot be removed, and the next call tries
-    again. On network disks, another process that reads it may prevent removal.
+    again. On network disks, a process that reads a checkpoint may prevent its
+    removal.
     """
     for step in saved_steps(self._workdir)[: -self._max_to_keep]:
       try:
@@ -209,8 +210,8 @@ def saved_steps(workdir: str) -> list[int]:
   """Returns the steps of a run's finished checkpoints in ascending order.
 
   Raises:
-    OSError: if the folder exists but cannot be listed. With an empty result,
-      the run would start from step 0 again.
+    OSError: if the folder exists but cannot be listed. An empty list instead
+      would make the run start again from step 0.
   """
   try:
     names = os.listdir(pathlib.Path(workdir) / run_config.CHECKPOINTS)
@@ -261,7 +262,7 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
     DamagedError: if contents are missing or do not match their digests.
     RunError: if the checkpoint is whole, but this version cannot use it.
     Exception: if the system cannot read a file, or an array is damaged. Orbax
-      raises many types of exceptions then.
+      then raises exceptions of many types.
   """
   if any(file.is_symlink() for file in path.rglob('*')):
     raise errors.RunError(
@@ -292,14 +293,14 @@ def _read(path: pathlib.Path) -> tuple[Any, dict[str, Any]]:
   for name in meta['digests'] | actual:
     if actual.get(name) != meta['digests'].get(name):
       raise DamagedError(f'{name} does not match its digest')
-  return tree, {'data': None} | meta
+  return tree, {'data': None} | meta  # early checkpoints have no 'data'
 
 
 def _is_system_error(error: Exception, path: pathlib.Path) -> bool:
   """Returns whether the disk or system, not damage, made `_read` fail.
 
-  Orbax replaces some errors of the system with other errors. Therefore, the
-  last check reads all files of the checkpoint.
+  Orbax hides some errors of the system behind other errors. Therefore, the last
+  check reads all files of the checkpoint.
 
   Args:
     error: exception that `_read` raised.

@@ -28,8 +28,9 @@ def _check_known(where: str, names: Any, expected: Any) -> None:
   """
   for name in names:
     if name not in expected:
-      near = where + difflib.get_close_matches(name, expected, 1, 0.0)[0]
-      # This field is now in another section; see `earlier_versions.upgrade`.
+      matches = difflib.get_close_matches(name, expected, n=1, cutoff=0.0)
+      near = where + matches[0]
+      # This field was moved to `model`; see `earlier_versions.upgrade`.
       if f'{where}{name}' == 'data.chroma_filter':
         near = 'model.chroma_filter'
       raise errors.UserError(
@@ -119,12 +120,13 @@ def _check_mixture(data: ml_collections.ConfigDict) -> None:
       and [type(x) for x in row] in (MIXTURE_ROW, [*MIXTURE_ROW, int])
       and row[0] > 0,
       'Each row of `data.mixture` must hold (share, name, data_dir, split), '
-      'where share is a float > 0. A number of levels may be the fifth entry; '
+      'where share is a float > 0. A fifth entry may hold a number of levels; '
       f'got {row!r}.',
     )
   total = sum(row[0] for row in data.mixture)
   _require(
-    total < 1, f'The shares of `data.mixture` must add up to < 1, got {total}.'
+    total < 1,
+    f'The shares of `data.mixture` must add up to less than 1, got {total}.',
   )
 
 
@@ -139,7 +141,7 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
       and min(stage[0], stage[1], stage[3]) > 0
       and stage[2] >= 0,
       'Each row of `model.embedding_stages` must hold (width, stride, blocks, '
-      'dilation). All are positive integers, but `blocks` may be 0, '
+      'dilation). All must be positive integers; only `blocks` may be 0; '
       f'got {stage!r}.',
     )
   _require(bool(stages), '`model.embedding_stages` must not be empty.')
@@ -206,26 +208,28 @@ def _check_levels(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_sizes(config: ml_collections.ConfigDict) -> None:
-  """Checks that image, chroma map and embedding have whole numbers of cells."""
+  """Checks that image size, chroma factor and strides divide evenly."""
   size = config.data.image_size
-  factor = config.model.chroma_factor << config.model.levels
+  coarsest_factor = config.model.chroma_factor << config.model.levels
   _require(
-    size % factor == 0,
+    size % coarsest_factor == 0,
     '`data.image_size` must be divisible by `model.chroma_factor * '
-    f'2**model.levels`, got {size} and {factor}.',
+    f'2**model.levels`, got {size} and {coarsest_factor}.',
   )
   is_raster = config.model.decoder_order == 'raster'
+  coarsest_side = size // coarsest_factor
   _require(
-    is_raster or size // factor % 2 == 0,
+    is_raster or coarsest_side % 2 == 0,
     'The side of the coarsest map must be even for '
     f'`model.decoder_order={config.model.decoder_order}`, got '
-    f'{size // factor}.',
+    f'{coarsest_side}.',
   )
-  strides = math.prod(row[1] for row in config.model.embedding_stages)
+  total_stride = math.prod(row[1] for row in config.model.embedding_stages)
   _require(
-    factor % strides == 0,
+    coarsest_factor % total_stride == 0,
     '`model.chroma_factor * 2**model.levels` must be divisible by the product '
-    f'of the strides in `model.embedding_stages`, got {factor} and {strides}.',
+    'of the strides in `model.embedding_stages`, got '
+    f'{coarsest_factor} and {total_stride}.',
   )
 
 

@@ -19,7 +19,7 @@ class Data:
   # Folder that holds the images, arrays or data sets. '' is the default folder
   # of tensorflow-datasets.
   data_dir: str = fields.declare('')
-  # Splits may be parts of a split, such as 'train[:90%]'.
+  # Split to train on. All three splits may be slices, such as 'train[:90%]'.
   train_split: str = fields.declare('train')
   # Split that is scored during training, for choosing settings.
   validation_split: str = fields.declare('train')
@@ -31,15 +31,15 @@ class Data:
   # sides independently, like the authors' code.
   resize: str = fields.declare('crop', resizing.METHODS)
   # More training data as rows (share, name, data_dir, split). `share` is the
-  # fraction of the training images that come from this data set. A row may have
-  # a fifth entry: the number of finer levels that learn from this data set. By
-  # default, all levels do.
+  # fraction of the images in a batch that come from this data set. A row may
+  # have a fifth entry: the number of finer levels that learn from this data
+  # set. By default, all levels learn from it.
   mixture: tuple = fields.declare(())
   # Smallest side of the random crops of training images, as a fraction of the
   # image's side. 1 means that images are not cropped.
   smallest_crop: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
-  # Fraction of training images that are changed to look like old film, see
-  # `images.film`.
+  # Fraction of training images whose luminance is changed to that of old film,
+  # see `images.film`.
   film_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
   # Number of unreadable images that a run tolerates. -1 stands for 1 % of the
   # training images, but at least 10, and for 0 in evaluation.
@@ -63,7 +63,8 @@ class Optimizer:
   muon_learning_rate: float = fields.declare(0.014)
   # Factor by which both learning rates are multiplied in every step.
   decay_rate: float = fields.declare(1.0, fields.ABOVE_0_TO_1)
-  # The learning rates fall linearly to 0 in this last fraction of all steps.
+  # Fraction of the steps, at the end of the run, in which the learning rates
+  # fall linearly to 0.
   cooldown_share: float = fields.declare(0.0, fields.FROM_0_TO_1)
   # Decay rates of Adam's two moments (paper sec. 3.3).
   b1: float = fields.declare(0.95, fields.ABOVE_0_TO_1)
@@ -76,15 +77,15 @@ class Optimizer:
 class Training:
   """Training run."""
 
-  # Seed of the initial parameters, the order of images, flips, crops, dropout.
+  # Seed of all randomness in training.
   seed: int = fields.declare(0, fields.SEED)
   # Number of images in a step, on all devices together (paper sec. 4.1).
   batch_size: int = fields.declare(64)
   num_steps: int = fields.declare(1000)
   # Trained model whose weights the run starts from: a workdir, 'workdir@step',
   # a .safetensors file or the name of a published model. '' for none. More
-  # models may follow, separated by commas. They supply the networks that the
-  # models before them lack.
+  # models may follow, separated by commas. Each supplies the networks that the
+  # earlier models lack.
   init_from: str = fields.declare('')
   # Names of networks whose parameters are not trained, such as 'decoder'.
   frozen: tuple = fields.declare(())
@@ -97,8 +98,9 @@ class Training:
   checkpoint_every_steps: int = fields.declare(2000)
   # Number of the most recent checkpoints that are kept.
   num_checkpoints: int = fields.declare(3)
-  # 0 means never. So does a negative number, which is allowed only because
-  # older versions did not check these fields.
+  # Numbers of steps between evaluations and between sheets of samples. 0 means
+  # never. So does a negative number, which is allowed only because older
+  # versions did not check these fields.
   eval_every_steps: int = fields.declare(5000, fields.ANY)
   sample_every_steps: int = fields.declare(5000, fields.ANY)
 
@@ -127,9 +129,9 @@ class Sampling:
   num_images: int = fields.declare(16, fields.COUNT)
   # Number of colourisations per image.
   num_samples: int = fields.declare(6)
-  # 0 gives the mode of each pixel's distribution.
+  # Sampling temperature. 0 gives the mode of each pixel's distribution.
   temperature: float = fields.declare(1.0, fields.NOT_NEGATIVE)
-  # Strength of guidance by the embedding. 0 gives exact samples.
+  # Strength of guidance by the embedding. 0 for no guidance.
   guidance: float = fields.declare(0.0, fields.NOT_NEGATIVE)
   # How the decoder draws the pixels, see `sampling.conditions`.
   method: str = fields.declare('cached', ('cached', 'naive', 'parallel'))

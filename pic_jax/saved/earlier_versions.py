@@ -1,6 +1,7 @@
 """Compatibility with configs, flags and journals from before version 0.1.0.
 
-This module can be deleted when no files from before that version are in use.
+A journal is the list of outputs that `colorize_folder` keeps. This module can
+be deleted when no files from before that version are in use.
 """
 
 import math
@@ -10,8 +11,8 @@ from typing import Any
 from pic_jax.runtime import errors
 
 # Config fields that were removed, keyed by section. The fields of `evaluation`
-# became flags. The fields of the other sections have no effect any more. Only
-# `recommended` still reads `photo_*`.
+# became flags. The other fields have no effect, except `photo_*`, which
+# `recommended` reads.
 REMOVED = {
   'optimizer': ('eps',),
   'training': ('accumulation_steps', 'heartbeat_seconds', 'rebalancing_share'),
@@ -45,7 +46,7 @@ def recommended(sections: dict[str, Any]) -> dict[str, float]:
 
 
 def upgrade(sections: dict[str, Any]) -> None:
-  """Renames and removes the old fields of a stored config.
+  """Replaces and removes the old fields of a stored config.
 
   Args:
     sections: stored config as a dict of sections, which is changed in place.

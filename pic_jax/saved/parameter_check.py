@@ -7,7 +7,7 @@ import flax.traverse_util
 from pic_jax.runtime import errors
 
 # Largest number of lines in the message that lists differing parameters.
-MAX_DIFFERENCES = 12
+MAX_LINES = 12
 
 
 def check_fit(saved: Any, expected: Any, where: str) -> None:
@@ -33,8 +33,8 @@ def check_fit(saved: Any, expected: Any, where: str) -> None:
     if shapes[0] != shapes[1]:
       lines.append(f'  {name}: {shapes[0]} saved, {shapes[1]} in the model')
   if lines:
-    # The message has two other lines: the first, and 'and ... more'.
-    extra = len(lines) - (MAX_DIFFERENCES - 2)
+    # Two lines list no parameter: the first one, and 'and ... more'.
+    extra = len(lines) - (MAX_LINES - 2)
     if extra > 1:
       lines[-extra:] = [f'  and {extra} more']
     raise errors.RunError(

@@ -12,7 +12,7 @@ from pic_jax.saved import config_check, config_fields, earlier_versions
 
 # Names of the config's file and of the folder of checkpoints in a workdir.
 CONFIG_FILE, CHECKPOINTS = 'config.json', 'checkpoints'
-# A resumed run may not change fields that begin with these prefixes.
+# Prefixes of the fields 'section.name' that a resumed run may not change.
 FIXED = ('model.', 'data.', 'optimizer.name')
 # Exceptions from `FIXED`, which a resumed run may change.
 MAY_CHANGE = {
@@ -32,7 +32,7 @@ def build_model(config: ml_collections.ConfigDict) -> pic.PIC:
 def _to_tuples(value: Any) -> Any:
   """Turns the lists in a JSON value into tuples.
 
-  JSON has no tuples, and a linen module with a list as a field has no hash.
+  JSON has no tuples, and a linen module whose field is a list is not hashable.
   """
   if isinstance(value, list | tuple):
     return tuple(_to_tuples(x) for x in value)
@@ -85,7 +85,8 @@ def stored(text: str, where: str) -> ml_collections.ConfigDict:
     The config, locked.
 
   Raises:
-    RunError: if it has fields or values that this version does not know.
+    RunError: if the config has fields or values that this version does not
+      know.
   """
   try:
     return from_json(text)
@@ -108,7 +109,7 @@ def read(workdir: str) -> ml_collections.ConfigDict | None:
     The config, locked, or None if the file is missing or not valid JSON.
 
   Raises:
-    RunError: if a newer version of pic_jax wrote it.
+    RunError: if a newer version of pic_jax wrote the file.
   """
   path = pathlib.Path(workdir) / CONFIG_FILE
   try:
@@ -127,7 +128,7 @@ def changes(
   """Lists the fields that differ when a run is resumed with a new config.
 
   Args:
-    config: config that was given now.
+    config: config of the resumed run.
     before: config that is stored in the workdir.
     workdir: path of the workdir, for the message.
 

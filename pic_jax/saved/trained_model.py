@@ -22,7 +22,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
   """Reads a trained model.
 
   Args:
-    source: path of a workdir, whose last good checkpoint is read;
+    source: path of a workdir, whose last undamaged checkpoint is read;
       'workdir@step' for the checkpoint of one step; path of a .safetensors
       file; or name of a published model. A workdir with the name of a
       published model is preferred, even if it has no checkpoint.
@@ -51,7 +51,7 @@ def load(source: str) -> tuple[Any, ml_collections.ConfigDict, int]:
 
 
 def _locate(source: str) -> tuple[str, bool, int | None]:
-  """Finds out what the `source` of `load` means.
+  """Resolves the `source` of `load`.
 
   Returns:
     Path of a workdir or file, whether it is a file of weights, and the step in
@@ -94,7 +94,7 @@ def load_recommended(source: str) -> recommended_sampling.RecommendedSampling:
     stored = json.loads(config_path.read_text(encoding='utf-8'))
     values = earlier_versions.recommended(stored)
   except (OSError, ValueError, AttributeError):
-    values = {}  # a missing config.json is not an error, see `load_config`
+    values = {}  # config.json may be missing or damaged, see `load_config`
   return recommended_sampling.RecommendedSampling.from_values(values)
 
 
@@ -122,7 +122,7 @@ def _load_workdir(
 
   Args:
     workdir: path of the workdir.
-    step: step of the checkpoint, or None for the last good one.
+    step: step of the checkpoint, or None for the last undamaged one.
 
   Returns:
     The state, the config and the step, as `load` returns them.
@@ -130,7 +130,7 @@ def _load_workdir(
   Raises:
     RunError: if there is no usable checkpoint.
   """
-  # Imported here, because only a workdir needs Orbax.
+  # Imported here, because `pip install .` does not install Orbax.
   from pic_jax.saved import checkpoints
 
   restored = checkpoints.restore(workdir, step)
@@ -165,7 +165,7 @@ def _workdir_around(path: pathlib.Path) -> str:
 
 
 def load_config(source: str) -> ml_collections.ConfigDict:
-  """Reads the config of a trained model, and the model only if needed.
+  """Reads the config of a trained model, without its weights if possible.
 
   Args:
     source: source of the model, see `load`.

@@ -45,8 +45,8 @@ def save(
 ) -> None:
   """Writes a file of weights, and a readable NAME.json next to it.
 
-  NAME.json repeats the config, the step and the recommended settings. It gives
-  the SHA-256 of the weights. Each of the two files appears whole or not at all.
+  NAME.json repeats the config, the step and the recommended settings, and gives
+  the SHA-256 of the file. Each of the two files appears whole or not at all.
 
   Args:
     path: path of the file; must end in .safetensors.
@@ -142,7 +142,7 @@ def load(
   with _opened(path) as file:
     metadata = file.metadata() or {}
     text, step = metadata['config'], int(metadata['step'])
-    json.loads(text)  # if not JSON, the file is damaged, not newer
+    json.loads(text)  # here, so that damage is not blamed on a newer version
     flat = {
       name: file.get_tensor(name).astype(np.float32) for name in file.keys()
     }

@@ -135,7 +135,7 @@ def change(section, name, value):
     ('data', 'resize', 'squash', "must be 'crop' for `data.name=patches`"),
     ('data', 'data_dir', '', '`data.data_dir` must name a folder'),
     ('data', 'mixture', ((0.5, 'array', 'x'),), 'hold (share, name,'),
-    ('data', 'mixture', ((1.5, 'array', 'x', 'y'),), 'add up to < 1'),
+    ('data', 'mixture', ((1.5, 'array', 'x', 'y'),), 'add up to less than 1'),
     ('data', 'smallest_crop', 1.5, 'must be in (0, 1], got 1.5'),
     ('model', 'embedding_stages', (8, 1, 1, 1), '(width, stride, blocks'),
     ('training', 'seed', -1, '`training.seed` must be from 0'),
