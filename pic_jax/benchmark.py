@@ -1,8 +1,8 @@
 """Speed of training, evaluation and sampling with a config on this machine.
 
-Images are random, and times are medians over repeats, without compilation. The
-weights matter only for the parallel method, whose number of passes depends on
-them.
+Images are random, and times are medians over several rounds, without
+compilation. The weights matter only for the parallel method of sampling, whose
+number of passes depends on them.
 """
 
 import functools
@@ -23,25 +23,27 @@ from pic_jax.saved import checkpoints, run_config
 from pic_jax.training import optimizers, train_step
 
 # Every call is timed in this number of rounds.
-REPEATS = 5
-# In a round a call is repeated until about this many seconds have passed.
+NUM_ROUNDS = 5
+# In a round, a call is repeated for about this many seconds, at most 50 times.
 MIN_SECONDS = 0.2
 # Keys of a row of the report, with their heading and format in the table. A
 # value that does not apply to a row is None.
 KEYS = {
-  # 'train', 'eval', or a method of sampling.
+  # 'train', 'eval', or the name of a sampling method.
   'stage': ('stage', ''),
-  # Number of images on all local devices, or of canvases sampled on one device.
+  # Number of images on all local devices; for sampling, number of canvases (one
+  # sample of one image each) on one device.
   'batch': ('batch', ''),
-  # Seconds of one image or canvas. Core seconds are summed over all threads.
+  # Seconds per image or canvas. Core seconds are the CPU time of all threads.
   'core_seconds': ('core s', '.5f'),
   'wall_seconds': ('wall s', '.5f'),
-  # Time of sampling a canvas, divided by the time of one pass of the decoder
-  # over the whole map. For the parallel method, the number of passes.
+  # For the cached method, the time of sampling (without the embedding) divided
+  # by the time of one pass of the decoder over the whole map. For the parallel
+  # method, the number of passes.
   'decoder_passes': ('passes', '.2f'),
-  # Operations for one image, in 10^9.
+  # Floating-point operations for one image, in 10^9.
   'gflop': ('GFLOP', '.3f'),
-  # Memory of the program on one device.
+  # Memory of the compiled program on one device.
   'peak_mib': ('peak MiB', '.0f'),
   # Seconds of tracing and compiling.
   'compile_seconds': ('compile s', '.1f'),
@@ -111,7 +113,7 @@ def _batch_rows(
   """Measures training and evaluation on all local devices.
 
   Yields:
-    First the row of a training step, then the row of scoring by all rules.
+    First the row of a training step, then the row of `likelihood.score_fn`.
   """
   optimizer = optimizers.make_optimizer(config)
   step = train_step.train_step_fn(
@@ -129,10 +131,10 @@ def _batch_rows(
 
   def call() -> Any:
     nonlocal state
-    state, parts = step(state, *train_args)
-    return parts
+    state, metrics = step(state, *train_args)
+    return metrics
 
-  # XLA counts the operations of one device.
+  # XLA counts the operations on one device.
   costs['gflop'] *= num_devices / batch
   yield _row('train', batch, np.median(measure([call]), 0)[0], costs=costs)
   score_args = devices.replicate(params), rgb
@@ -172,25 +174,29 @@ def _sample_rows(
     return net.apply({'params': params}, chroma, embedding)
 
   def compile_call(fn: Callable[..., Any], *args: Any) -> tuple:
+    """Compiles `fn` and binds `args`; also returns the costs of `_compile`."""
     fn, costs = _compile(fn, *args)
     return functools.partial(fn, *args), costs
 
   keys = jax.random.split(jax.random.key(0), batch)
   prepare, prepare_costs = compile_call(prepare, params, lab.luminance, keys)
-  cond = prepare()
+  inputs = prepare()
   one_pass, _ = compile_call(
-    one_pass, params['decoder'], cond.embedding, lab.chroma
+    one_pass, params['decoder'], inputs.embedding, lab.chroma
   )
   for method in ('cached', 'parallel'):
     fill = functools.partial(sample.METHODS[method], model)
-    fill, costs = compile_call(jax.jit(fill), params, cond)
+    fill, costs = compile_call(jax.jit(fill), params, inputs)
     rounds = measure([fill, prepare, one_pass])
-    # Core seconds do not include the work of an accelerator.
-    seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
-    passes = np.median(seconds[:, 0] / seconds[:, 2])
-    passes = passes if method == 'cached' else fill()[2]
+    if method == 'cached':
+      # Wall seconds (index 0) on an accelerator, because core seconds (index 1)
+      # do not include its work.
+      seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
+      passes = np.median(seconds[:, 0] / seconds[:, 2])
+    else:
+      passes = fill()[2]
     costs['decoder_passes'] = float(passes)
-    # XLA counts the body of a loop only once, so the count is of no use here.
+    # XLA counts the body of a loop only once, so its count would be wrong here.
     costs['gflop'] = None
     costs['peak_mib'] = max(costs['peak_mib'], prepare_costs['peak_mib'])
     costs['compile_seconds'] += prepare_costs['compile_seconds']
@@ -206,7 +212,7 @@ def _row(
     stage: name of the stage.
     batch: number of images or canvases in the batch.
     times: [2] wall and core seconds of the batch.
-    costs: other entries of the row.
+    costs: other entries of the row, see `KEYS`.
   """
   wall, core = (float(t) / batch for t in times)
   terminal.say(f'{stage}, batch {batch}: {wall:.3g} s each')
@@ -225,7 +231,7 @@ def _compile(
   start = time.perf_counter()
   compiled = fn.lower(*args).compile()
   seconds = time.perf_counter() - start
-  # The device's own statistics would give the peak of the whole process.
+  # The device's memory statistics would give the peak of the whole process.
   memory = compiled.memory_analysis()
   peak = memory.argument_size_in_bytes + memory.output_size_in_bytes
   peak += memory.temp_size_in_bytes - memory.alias_size_in_bytes
@@ -237,13 +243,13 @@ def _compile(
 
 
 def measure(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
-  """Times calls in turns, so other load of the machine affects all of them.
+  """Times calls in turns, so load from other programs affects all alike.
 
   An additional first round warms up. Its times determine how often each call is
   repeated in a round.
 
   Returns:
-    Wall and core seconds [`REPEATS`, calls, 2] of one execution of each call.
+    [`NUM_ROUNDS`, calls, 2], wall and core seconds of one execution of a call.
   """
 
   def clock(call: Callable[[], Any], num_calls: int) -> np.ndarray:
@@ -256,7 +262,7 @@ def measure(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
 
   counts = [int(np.clip(MIN_SECONDS / clock(x, 1)[0], 1, 50)) for x in calls]
   turns = list(zip(calls, counts, strict=True))
-  return np.array([[clock(*x) for x in turns] for _ in range(REPEATS)])
+  return np.array([[clock(*x) for x in turns] for _ in range(NUM_ROUNDS)])
 
 
 def to_text(report: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def test_flops_are_those_of_the_convolution():
 
 
 def test_calls_are_warmed_up_and_then_timed_in_turns(monkeypatch):
-  monkeypatch.setattr(benchmark, 'REPEATS', 3)
+  monkeypatch.setattr(benchmark, 'NUM_ROUNDS', 3)
   monkeypatch.setattr(benchmark, 'MIN_SECONDS', 1e3)  # on a busy machine, too
   order = []
   times = benchmark.measure(

@@ -1,7 +1,8 @@
-"""Calibration of the mixture by probability integral transforms (PIT).
+"""Calibration of the mixture, measured by probability integral transforms.
 
-The PIT of an observation is the predicted cdf at its value. It is uniform if
-the observation was drawn from that cdf (Dawid 1984).
+The probability integral transform (PIT) of an observation is the predicted cdf
+at the observed value. PITs are uniformly distributed if the observations were
+drawn from the predicted distributions (Dawid 1984).
 """
 
 import jax
@@ -30,8 +31,8 @@ def transform(
     noise: [..., 2] uniform in [0, 1), the v of the formula.
 
   Returns:
-    Transforms [..., 2] in [0, 1]; uniform if theta describes the true
-    distribution.
+    PITs [..., 2] of a and b in [0, 1]; uniformly distributed if theta describes
+    the true distribution.
   """
   mixture = logistic_mixture.unpack(theta)
   grid_values = logistic_mixture.nearest_grid_values(chroma)
@@ -41,8 +42,9 @@ def transform(
     grid_values[..., :1] * (1.0 / logistic_mixture.STEPS_PER_UNIT),
   )
   log_weights = mixture.logits
-  transforms = []
+  pits = []
   for channel in range(2):
+    # `value`, `centred` and `scales` are in steps, see `logistic_mixture`.
     value = grid_values[..., channel, None]
     is_lowest = value == -logistic_mixture.HALF_RANGE
     is_highest = value == logistic_mixture.HALF_RANGE
@@ -51,18 +53,18 @@ def transform(
     scales = logistic_mixture.STEPS_PER_UNIT * jnp.exp(log_scales)
     lower = jnp.where(is_lowest, 0.0, jax.nn.sigmoid((centred - 0.5) / scales))
     upper = jnp.where(is_highest, 1.0, jax.nn.sigmoid((centred + 0.5) / scales))
-    cdf = lower + noise[..., channel, None] * (upper - lower)
-    transforms.append((jax.nn.softmax(log_weights) * cdf).sum(-1))
+    component_pits = lower + noise[..., channel, None] * (upper - lower)
+    pits.append((jax.nn.softmax(log_weights) * component_pits).sum(-1))
     # The posterior weights are computed in the log domain, because p_k(a)
     # underflows far in the tails.
     log_weights = log_weights + logistic_mixture.log_mass(
       value, means[channel], log_scales
     )
-  return jnp.stack(transforms, -1)
+  return jnp.stack(pits, -1)
 
 
 def histogram(values: jax.Array) -> jax.Array:
-  """Computes the share of values in each of `NUM_BINS` equal bins.
+  """Computes the share of each image's values in `NUM_BINS` equal bins.
 
   Args:
     values: [B, h, w] in [0, 1].
@@ -75,7 +77,7 @@ def histogram(values: jax.Array) -> jax.Array:
 
 
 def distance(shares: np.ndarray) -> float:
-  """Computes the largest difference of a histogram's cdf from the uniform cdf.
+  """Computes the largest gap between a histogram's cdf and the uniform cdf.
 
   This is the Kolmogorov-Smirnov statistic, evaluated only at the edges of bins.
 
@@ -83,7 +85,7 @@ def distance(shares: np.ndarray) -> float:
     shares: [NUM_BINS], with a sum of 1.
 
   Returns:
-    The distance, in [0, 1); 0 for a calibrated forecast.
+    The distance, in [0, 1); 0 if all shares are equal.
   """
   uniform = np.arange(1, len(shares) + 1) / len(shares)
   return float(np.abs(np.cumsum(shares) - uniform).max())

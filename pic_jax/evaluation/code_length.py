@@ -4,7 +4,7 @@ A range coder (Rissanen & Langdon 1981) codes the chroma of images with the
 model's exact conditional probabilities, and decodes it again. This proves that
 bits/dim are the length of a real code. It is not a file format, because coding
 and decoding must run the same compiled program at the same batch size on the
-same machine: the last bits of a convolution depend on all of these.
+same machine: the rounding errors of a convolution depend on all of these.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,15 @@ from pic_jax.model import (
 from pic_jax.runtime import devices, errors, terminal
 from pic_jax.saved import run_config
 
+# Number of grid values of a channel.
 NUM_VALUES = 256
 HALF_RANGE = logistic_mixture.HALF_RANGE
 STEPS_PER_UNIT = logistic_mixture.STEPS_PER_UNIT
-# Function that codes or decodes symbols. It takes their probabilities
-# [N, ..., S] and their position, and returns the symbols [N, ...]. In the
-# coarsest map, a position is (row, col, channel). In a finer level, one call
-# covers all cells, and the position is (level, index of the symbol in a cell).
+# Function that codes or decodes symbols, which are integers in 0..S - 1. It
+# takes the probabilities [N, ..., S] of all values of these symbols, and the
+# symbols' position. It returns the symbols [N, ...]. In the coarsest map, the
+# position is (row, col, channel). In a finer level, one call covers all cells,
+# and the position is (level, index of the symbol in a cell).
 SymbolFn = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 
@@ -83,17 +85,18 @@ def measure(
   *,
   num_images: int,
 ) -> dict[str, Any]:
-  """Codes and decodes the first images of a source, and counts exact results.
+  """Codes and decodes the chroma of the first images of a source.
 
   Args:
-    config: config with the model, evaluation and sampling sections.
+    config: config with the model, data, evaluation and sampling sections.
     params: averaged parameters, replicated over the local devices.
     source: images; see `input_pipeline.open_source`.
     num_images: number of images to code; -1 for all.
 
   Returns:
-    Dict with the keys `num_coded_images`, `code_bytes`, `likelihood_bytes` (the
-    length that the exact rule predicts) and `num_decoded_exactly`.
+    Dict with the keys `num_coded_images`, `code_bytes` (the total length of the
+    codes), `likelihood_bytes` (the total length that the exact rule predicts)
+    and `num_decoded_exactly`.
 
   Raises:
     UserError: see `check`.
@@ -110,10 +113,10 @@ def measure(
     source, config.sampling.batch_size, num_images
   ):
     lab = model.split_lab(rgb)
-    small = model.coarsest_luminance(lab.luminance)
-    grey, chroma = (lab.luminance, small), np.array(lab.chroma)
-    code = coder.encode(params, grey, chroma, mask=mask)
-    decoded = coder.decode(params, grey, code, mask=mask)
+    chroma = np.array(lab.chroma)
+    luminances = lab.luminance, model.coarsest_luminance(lab.luminance)
+    code = coder.encode(params, luminances, chroma, mask=mask)
+    decoded = coder.decode(params, luminances, code, mask=mask)
     is_exact = (decoded == chroma).all((1, 2, 3))
     num_exact += int((is_exact & mask).sum())
     code_bytes += code.nbytes
@@ -127,7 +130,11 @@ def measure(
 
 
 class Coder:
-  """Codes and decodes chroma with the same compiled program."""
+  """Codes and decodes chroma with the same compiled program.
+
+  The program visits all symbols in order. It passes the probabilities of each
+  symbol to the host, which codes or decodes the symbol and returns it.
+  """
 
   def __init__(self, model: pic.PIC):
     import constriction
@@ -140,7 +147,7 @@ class Coder:
   def encode(
     self,
     params: parameters.Params,
-    grey: tuple[jax.Array, jax.Array],
+    luminances: tuple[jax.Array, jax.Array],
     chroma: np.ndarray,
     *,
     mask: np.ndarray,
@@ -149,10 +156,10 @@ class Coder:
 
     Args:
       params: parameters of the model.
-      grey: luminance [B, H, W, 1] of the images, and luminance [B, h_0, w_0, 1]
-        on the coarsest grid, both in network units.
+      luminances: luminance [B, H, W, 1] of the images, and luminance
+        [B, h_0, w_0, 1] on the coarsest grid, both in network units.
       chroma: [B, h, w, 2] in network units, on the integer grid.
-      mask: [B] bool, False for images that are not to be coded.
+      mask: [B] bool, True for the images to code.
 
     Returns:
       The code, [words] uint32.
@@ -163,28 +170,29 @@ class Coder:
     coarsest = np.asarray(levels.from_network(coarsest)).astype(np.int32)
     level_symbols = level_code.symbols(jnp.asarray(chroma), num_levels)
 
-    def put(table: np.ndarray, position: tuple[int, ...]) -> np.ndarray:
+    def encode_symbols(
+      probs: np.ndarray, position: tuple[int, ...]
+    ) -> np.ndarray:
       if len(position) == 3:
         row, col, channel = position
         symbols = coarsest[:, row, col, channel]
       else:
         level, index = position
         symbols = level_symbols[level - 1][..., index]
-      distributions = table[mask].reshape(-1, table.shape[-1])
-      for symbol, probs in zip(
+      distributions = probs[mask].reshape(-1, probs.shape[-1])
+      for symbol, distribution in zip(
         symbols[mask].ravel(), distributions, strict=True
       ):
-        categorical = self._stream.model.Categorical(probs, perfect=False)
-        encoder.encode(int(symbol), categorical)
+        encoder.encode(int(symbol), self._categorical(distribution))
       return symbols
 
-    self._run(put, params, *grey)
+    self._run(encode_symbols, params, *luminances)
     return encoder.get_compressed()
 
   def decode(
     self,
     params: parameters.Params,
-    grey: tuple[jax.Array, jax.Array],
+    luminances: tuple[jax.Array, jax.Array],
     code: np.ndarray,
     *,
     mask: np.ndarray,
@@ -192,38 +200,44 @@ class Coder:
     """Decodes the chroma of a batch.
 
     Args:
-      params, grey, mask: the same as for `encode`.
+      params, luminances, mask: the same as for `encode`.
       code: [words] uint32.
 
     Returns:
-      Chroma [B, h, w, 2] in network units.
+      Chroma [B, h, w, 2] in network units; meaningless where `mask` is False.
     """
     decoder = self._stream.queue.RangeDecoder(code)
 
-    def get(table: np.ndarray, _: tuple[int, ...]) -> np.ndarray:
-      symbols = np.zeros(table.shape[:-1], np.int32)
-      distributions = table[mask].reshape(-1, table.shape[-1])
-      decoded = [
-        decoder.decode(self._stream.model.Categorical(probs, perfect=False))
-        for probs in distributions
-      ]
+    def decode_symbols(probs: np.ndarray, _: tuple[int, ...]) -> np.ndarray:
+      symbols = np.zeros(probs.shape[:-1], np.int32)
+      distributions = probs[mask].reshape(-1, probs.shape[-1])
+      decoded = [decoder.decode(self._categorical(x)) for x in distributions]
       symbols[mask] = np.reshape(decoded, symbols[mask].shape)
       return symbols
 
-    return self._run(get, params, *grey)
+    return self._run(decode_symbols, params, *luminances)
+
+  def _categorical(self, distribution: np.ndarray) -> Any:
+    """Builds the range coder's model of a symbol from probabilities [S]."""
+    # The best rounding to fixed point (`perfect`) would be slow to find, and
+    # would hardly shorten the code.
+    return self._stream.model.Categorical(distribution, perfect=False)
 
   def _run(self, symbol_fn: SymbolFn, *args: Any) -> np.ndarray:
+    """Runs the compiled program with `symbol_fn` on the host."""
     self._symbol_fn = symbol_fn
     return np.asarray(jax.block_until_ready(self._walk(*args)))
 
-  def _ask_on_host(self, table: jax.Array, *position: jax.Array) -> np.ndarray:
-    return self._symbol_fn(np.asarray(table), tuple(int(x) for x in position))
+  def _ask_on_host(self, probs: jax.Array, *position: jax.Array) -> np.ndarray:
+    # `_symbol_fn` is looked up in each call, so it can change without a new
+    # compilation.
+    return self._symbol_fn(np.asarray(probs), tuple(int(x) for x in position))
 
-  def _ask(self, table: jax.Array, *position: jax.Array | int) -> jax.Array:
-    """Passes probabilities [N, ..., S] to the host, which returns symbols."""
-    shape = jax.ShapeDtypeStruct(table.shape[:-1], jnp.int32)
+  def _ask(self, probs: jax.Array, *position: jax.Array | int) -> jax.Array:
+    """Asks the host for symbols; the arguments are those of a `SymbolFn`."""
+    shape = jax.ShapeDtypeStruct(probs.shape[:-1], jnp.int32)
     # `ordered`, because all symbols are in one stream.
-    return io_callback(self._ask_on_host, shape, table, *position, ordered=True)
+    return io_callback(self._ask_on_host, shape, probs, *position, ordered=True)
 
   def _walk_fn(
     self,
@@ -231,7 +245,12 @@ class Coder:
     luminance: jax.Array,
     luminance_small: jax.Array,
   ) -> jax.Array:
-    """Visits the pixels in order and asks the host for their symbols.
+    """Visits all symbols in order and asks the host for them.
+
+    Args:
+      params: parameters of the model.
+      luminance: [B, H, W, 1] in network units.
+      luminance_small: [B, h_0, w_0, 1], luminance on the coarsest grid.
 
     Returns:
       Chroma [B, h, w, 2] that the symbols stand for, in network units.
@@ -244,16 +263,17 @@ class Coder:
     ) -> tuple[jax.Array, None]:
       mixture = logistic_mixture.unpack(theta)
       pixel_luminance = luminance_small[:, row, col]
-      # These zeros are a placeholder. The means of channel a do not depend on
-      # them, and they are not returned.
-      log_weights, chroma = mixture.logits, [jnp.zeros_like(pixel_luminance)]
+      log_weights = mixture.logits
+      # The zeros are a placeholder for the a that `conditional_means` takes.
+      # The means of a do not depend on it, and it is not returned.
+      chroma = [jnp.zeros_like(pixel_luminance)]
       for channel in range(2):
         means = logistic_mixture.conditional_means(
           mixture, pixel_luminance, chroma[-1]
         )[channel]
         log_scales = mixture.log_scales[:, channel]
-        table = probabilities(log_weights, means, log_scales)
-        symbols = self._ask(table, row, col, channel)
+        probs = probabilities(log_weights, means, log_scales)
+        symbols = self._ask(probs, row, col, channel)
         values = symbols.astype(jnp.float32)[:, None] - HALF_RANGE
         chroma.append(values * (1.0 / STEPS_PER_UNIT))
         # The weights for channel b are the posterior weights, given the value

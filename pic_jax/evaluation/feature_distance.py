@@ -1,10 +1,11 @@
 """Distance of coloured photographs from real ones, in a classifier's features.
 
 The distance is the kernel distance "KID" (Binkowski et al. 2018) in features of
-the model's own backbone, which reads all three colours here. The features are
-the means and standard deviations of the feature maps over a picture ("taps"),
-and the means of the last layer ("head"). The distance is unbiased: its expected
-value is 0 for pictures distributed like the reference, so it may be negative.
+the model's own backbone, which reads RGB here instead of luminance. The
+features are the means and standard deviations of the feature maps over a
+picture ("taps"), and the means of the last layer ("head"). The distance is
+unbiased: its expected value is 0 for pictures distributed like the reference,
+so it may be negative.
 """
 
 import functools
@@ -30,7 +31,7 @@ from pic_jax.saved import run_config
 
 # Factor that makes typical distances larger than 1.
 SCALE = 100.0
-# Parts of the backbone, each of which gives a distance.
+# Parts of the features. The distance is computed for each part separately.
 PARTS = ('taps', 'head')
 # Sets of pictures whose distance is measured. The pictures of 'floor' have the
 # true chroma, reduced to the model's grid.
@@ -39,7 +40,7 @@ NUM_REFERENCE = 1500  # number of reference photographs
 
 
 def features(params: parameters.Params, rgb: jax.Array) -> dict[str, jax.Array]:
-  """Computes the features of pictures for each part of the backbone.
+  """Computes the features of pictures for each of `PARTS`.
 
   Args:
     params: parameters of a `PIC` with a backbone.
@@ -101,7 +102,8 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def distance(values: np.ndarray, reference: np.ndarray) -> float:
   """Computes the unbiased squared maximum mean discrepancy, times `SCALE`.
 
-  Every feature is first divided by its standard deviation over the reference.
+  Every feature is first standardised with its mean and standard deviation over
+  the reference.
 
   Args:
     values: [N, F], features of the pictures; N > 1.
@@ -141,7 +143,7 @@ def _features_of_sets(
   model: pic.PIC,
   seed: int,
 ) -> dict[str, jax.Array]:
-  """Computes the features of all `SETS` of pictures for some images.
+  """Computes the features of all `SETS` of pictures for a batch of images.
 
   Args:
     params: parameters of the model.
@@ -180,8 +182,9 @@ def measure(
 ) -> dict[str, Any]:
   """Draws one sample of each of the first images and measures all `SETS`.
 
-  The reference is `NUM_REFERENCE` photographs of `data.train_split`. Chroma is
-  interpolated linearly, as in --mode=sample.
+  The reference is `NUM_REFERENCE` random photographs of `data.train_split`, or
+  all if there are fewer. Samples are drawn at temperature 1, without guidance.
+  Chroma is interpolated linearly, as in --mode=sample.
 
   Args:
     config: config with the model, data and sampling sections.

@@ -1,4 +1,4 @@
-"""Computes the pictures and scores that the paper's figures show."""
+"""Pictures and scores of images, from which the paper's figures are made."""
 
 import functools
 import os
@@ -19,7 +19,7 @@ from pic_jax.runtime import devices, errors, terminal
 from pic_jax.sampling import conditions, pictures, sample
 from pic_jax.saved import run_config
 
-# Constant L with which figure 6 shows chroma alone.
+# Constant L at which figure 6 shows chroma alone.
 FLAT_LUMINANCE = 50.0
 # Pictures and scores of one image, keyed by name; see `draw_and_score`.
 FigureInputs = dict[str, Any]
@@ -32,10 +32,10 @@ def draw_and_score(
   *,
   indices: Sequence[int],
 ) -> Iterator[FigureInputs]:
-  """Draws samples of some images and scores them, image by image.
+  """Draws samples of some images, and yields pictures and scores of each image.
 
   Args:
-    config: config with the model, data and sampling sections.
+    config: config with the model and sampling sections.
     params: averaged parameters, replicated over the local devices.
     source: images; see `input_pipeline.open_source`.
     indices: indices of the images in `source`. The samples of an image depend
@@ -49,14 +49,14 @@ def draw_and_score(
     sample at L = 50); 'samples', S pictures; 'difference', the (a, b)
     distance between two samples, averaged over all pairs; and 'index'.
 
-    If the embedding has a likelihood: 'embedding_samples', S pictures whose
+    If the model has a likelihood: 'bits_per_dim' of the original chroma.
+
+    If the embedding has a likelihood too: 'embedding_samples', S pictures whose
     pixels are independent of each other; pictures 'embedding_mode' and
     'flat_mode' (the mode at L = 50).
 
-    If the model has a likelihood: 'bits_per_dim' of the original chroma.
-
-    If the model has finer levels: 'maps' [levels + 1, H, W, 3], the first
-    sample's maps of all levels from coarse to fine, as cells of uniform chroma.
+    If the model has finer levels: 'maps', pictures [levels + 1, H, W, 3] of the
+    first sample on every level, coarsest first, without interpolation.
   """
   model = run_config.build_model(config)
   draw_fn = devices.pmap(
@@ -136,7 +136,7 @@ def _draw(
 
 
 def _maps(model: pic.PIC, luminance: jax.Array, chroma: jax.Array) -> jax.Array:
-  """Renders every level as cells of uniform chroma, coarsest first.
+  """Renders the chroma of every level without interpolation, coarsest first.
 
   Args:
     model: model with levels.
@@ -160,8 +160,8 @@ def pictures_of_other_methods(
   """Reads the pictures that other methods made of a folder of photographs.
 
   For a photograph NAME.jpg a method's picture is a file NAME.*, NAME.jpg.*,
-  NAME.0.* or NAME.jpg.0.*. If any folder has no picture of a photograph, the
-  photograph is left out, and its name is printed on stderr.
+  NAME.0.* or NAME.jpg.0.*. If a folder has no picture of a photograph, or a
+  damaged one, the photograph is left out, and the reason is printed on stderr.
 
   Args:
     config: config with the data and sampling sections.
@@ -169,8 +169,8 @@ def pictures_of_other_methods(
 
   Returns:
     Pictures [F, H, W, 3] uint8 of the F folders, keyed by the index of the
-    photograph. They are cropped and scaled like the photographs. There are at
-    most `sampling.num_images` entries; -1 for no limit.
+    photograph. They are resized like the photographs, by `data.resize`. There
+    are at most `sampling.num_images` entries; -1 for no limit.
 
   Raises:
     UserError: if a folder does not exist, `data.name` is not 'folder', or no
@@ -187,20 +187,16 @@ def pictures_of_other_methods(
   source = input_pipeline.open_images(config.data, config.data.test_split)
   if not isinstance(source, sources.FolderSource):
     raise problem
-  files = {}
-  for folder in folders:
-    if not os.path.isdir(folder):
-      raise errors.UserError(f'--compare_with: {folder} is not a folder.')
-    # Of several files with the same stem, the alphabetically first is kept.
-    paths = sorted(pathlib.Path(folder).iterdir(), reverse=True)
-    files[folder] = {path.stem: path for path in paths}
-    files[folder] |= {path.name: path for path in paths}
+  files_of_folders = {folder: _files_in(folder) for folder in folders}
   others = {}
   for index, photograph in enumerate(source.files):
     if len(others) == config.sampling.num_images:
       break
     try:
-      images = [_picture_of(photograph, *item) for item in files.items()]
+      images = [
+        _picture_of(photograph, folder, files)
+        for folder, files in files_of_folders.items()
+      ]
     except errors.RunError as error:
       terminal.say(f'left out: {error}')
       continue
@@ -216,6 +212,21 @@ def pictures_of_other_methods(
   return others
 
 
+def _files_in(folder: str) -> dict[str, pathlib.Path]:
+  """Returns the paths of the files in a folder, keyed by name and by stem.
+
+  Raises:
+    UserError: if the folder does not exist.
+  """
+  if not os.path.isdir(folder):
+    raise errors.UserError(f'--compare_with: {folder} is not a folder.')
+  # Later entries replace earlier ones, so the alphabetically first of several
+  # files with the same stem is kept.
+  paths = sorted(pathlib.Path(folder).iterdir(), reverse=True)
+  by_stem = {path.stem: path for path in paths}
+  return by_stem | {path.name: path for path in paths}
+
+
 def _picture_of(
   photograph: pathlib.Path, folder: str, files: dict[str, pathlib.Path]
 ) -> np.ndarray:
@@ -224,7 +235,7 @@ def _picture_of(
   Args:
     photograph: path of the photograph.
     folder: path of the method's folder.
-    files: paths of the files in `folder`, keyed by name and by stem.
+    files: result of `_files_in` for `folder`.
 
   Raises:
     RunError: if there is no such picture, or it is damaged.

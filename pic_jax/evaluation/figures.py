@@ -15,8 +15,8 @@ from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors, paths, terminal
 from pic_jax.saved import run_config
 
-# A figure of extremes selects its rows from a pool of images. This is the size
-# of the pool, divided by the number of rows.
+# The figures in `SHOW_EXTREMES` select their rows from a random pool of images.
+# This is the size of the pool, divided by the number of rows.
 POOL_PER_ROW = 8
 
 FigureInputs = figure_inputs.FigureInputs
@@ -30,7 +30,11 @@ def _columns(image: FigureInputs, *names: str) -> np.ndarray:
 
 
 def to_rows(inputs: Sequence[FigureInputs], *names: str) -> np.ndarray:
-  """Builds a table with one row for each image and the named columns.
+  """Builds a table with one row for each image.
+
+  Args:
+    inputs: pictures and scores of the images.
+    *names: keys of the pictures that form the columns.
 
   Returns:
     Pictures [rows, columns, H, W, 3] uint8.
@@ -39,7 +43,7 @@ def to_rows(inputs: Sequence[FigureInputs], *names: str) -> np.ndarray:
 
 
 def pixelwise(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Builds figure 1: samples from the embedding alone, pixel by pixel."""
+  """Builds figure 1: samples of the embedding, each pixel independently."""
   return to_rows(inputs[:num_rows], 'grey', 'embedding_samples', 'original')
 
 
@@ -59,8 +63,8 @@ def diversity(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
 def failures(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
   """Builds figure 5: images with failures.
 
-  The first half of the rows has the most bits/dim, the second half has the
-  least agreement between samples.
+  The first half of the rows shows the images with the most bits/dim. The second
+  half shows those of the remaining images whose samples differ most.
   """
   by_bits = sorted(inputs, key=lambda image: -image['bits_per_dim'])
   chosen = by_bits[: num_rows - num_rows // 2]
@@ -92,10 +96,10 @@ def ablation(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
 
 
 def levels(inputs: Sequence[FigureInputs], num_rows: int) -> np.ndarray:
-  """Builds a figure of one sample's map of every level, shown as flat cells.
+  """Builds a figure of one sample on every level.
 
-  The columns are grey | the maps, coarsest first | the sample | original. The
-  paper has no such figure.
+  The columns are grey | the levels without interpolation, coarsest first | the
+  sample | original. The paper has no such figure.
   """
   inputs = [
     image | {'sample': image['samples'][0]} for image in inputs[:num_rows]
@@ -112,9 +116,9 @@ FIGURES: dict[str, Callable[[Sequence[FigureInputs], int], np.ndarray]] = {
   'levels': levels,
 }
 # Figures that show the most extreme images of a pool, see `POOL_PER_ROW`.
-PICKING = ('diversity', 'failures')
+SHOW_EXTREMES = ('diversity', 'failures')
 # Figures that need an embedding with a likelihood.
-NEED_MIXTURE = ('pixelwise', 'ablation')
+NEED_EMBEDDING_LIKELIHOOD = ('pixelwise', 'ablation')
 
 
 def make_all(
@@ -129,26 +133,29 @@ def make_all(
   Args:
     names: names of the models, as --checkpoint gives them. Only workdirs have
       a learning curve.
-    trained: one model for figures 1, 3 to 6 and 8, or several for figure 7. The
-      config of the first model determines what a figure shows:
-      `sampling.num_images` rows of `sampling.num_samples` samples, where
-      `sampling.seed` selects images and samples.
+    trained: one model for all figures but figure 7, or several for figure 7.
+      The config of the first model sets the number of rows
+      (`sampling.num_images`), the number of samples in a row
+      (`sampling.num_samples`), and the seed that selects the images and the
+      samples (`sampling.seed`).
     folder: folder of the PNG files.
     compare_with: folders of other methods' pictures for figure 8, separated by
-      commas.
+      commas; not used for figure 7.
 
   Yields:
     The path of each figure, after it is written.
 
   Raises:
-    UserError: if a folder of `compare_with` does not exist.
+    UserError: see `figure_inputs.pictures_of_other_methods`; or if the test
+      split cannot be opened.
   """
   folders = paths.split(compare_with) if compare_with else []
   rows_fns = {'compare': functools.partial(models, trained)}
   if len(trained) == 1:
     rows_fns = _figures_of_model(*trained[0], folders)
   write_fns = {
-    name: functools.partial(_save, x) for name, x in rows_fns.items()
+    name: functools.partial(_save, rows_fn)
+    for name, rows_fn in rows_fns.items()
   }
   write_fns['curve'] = functools.partial(
     learning_curve.plot, [pathlib.Path(name) for name in names]
@@ -195,14 +202,16 @@ def _figures_of_model(
   }
 
   def rows(figure: str) -> np.ndarray:
-    if figure in NEED_MIXTURE and not model.embedding_has_likelihood:
+    if (
+      figure in NEED_EMBEDDING_LIKELIHOOD and not model.embedding_has_likelihood
+    ):
       raise errors.UserError(
         'the embedding has no likelihood of its own, because it was trained '
         'with `model.embedding_loss_weight` = 0.'
       )
     if figure == 'levels' and not model.levels:
       raise errors.UserError('the model has no finer levels (`model.levels`).')
-    if figure in PICKING and not model.has_likelihood:
+    if figure in SHOW_EXTREMES and not model.has_likelihood:
       raise errors.UserError(f'`model.head={model.head}` has no likelihood.')
     return FIGURES[figure]([inputs[index] for index in pool], num_rows)
 
@@ -221,7 +230,10 @@ def random_indices(
 
 
 def number_of_rows(config: ml_collections.ConfigDict, length: int) -> int:
-  """Returns `sampling.num_images`, at most `length`; -1 stands for `length`."""
+  """Returns `sampling.num_images`, but at most the number `length` of images.
+
+  The setting -1 stands for all images.
+  """
   num_images = config.sampling.num_images
   return length if num_images < 0 else min(num_images, length)
 

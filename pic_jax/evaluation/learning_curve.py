@@ -21,7 +21,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
 
   Returns:
     The validation bits/dim by the exact rule, keyed by the number of images
-    that the run had trained on.
+    that the run had trained on at that point.
 
   Raises:
     UserError: if `run` is not the workdir of a training run, or its log has no
@@ -49,8 +49,9 @@ def read(run: pathlib.Path) -> dict[int, float]:
       scores[record['step']] = record[SCORE_KEY]
     changes = record.get('config_changes', {})
     if BATCH_SIZE_KEY in changes:
-      # The run resumed from `step`, so changes that were logged at this step or
-      # a later one belong to abandoned work.
+      # The run resumed from `step` with a new batch size. If it had already
+      # logged changes at this or a later step, they no longer apply, because
+      # these steps are trained again.
       step, (old_size, _) = record['step'], changes[BATCH_SIZE_KEY]
       batch_sizes = {last: x for last, x in batch_sizes.items() if last < step}
       batch_sizes[step] = old_size
@@ -75,7 +76,8 @@ def _num_images(step: int, batch_sizes: dict[float, int]) -> int:
 
   Args:
     step: number of the step.
-    batch_sizes: each batch size, keyed by the last step that used it.
+    batch_sizes: each batch size, keyed by the last step that used it, in
+      ascending order.
   """
   total = begin = 0
   for last, batch_size in batch_sizes.items():
@@ -86,7 +88,7 @@ def _num_images(step: int, batch_sizes: dict[float, int]) -> int:
 
 
 def plot(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
-  """Plots validation bits/dim against images trained on, a curve for each run.
+  """Plots validation bits/dim over images trained on, one curve for each run.
 
   Args:
     runs: workdirs of the runs.

@@ -1,9 +1,9 @@
-"""Score for failures as in figure 5, where like parts differ in colour.
+"""Score for failures as in figure 5: differing colours of look-alike parts.
 
 In the paper's failures, two parts of one object have different colours. This
-file finds pairs of distant cells that have the same colour and the same texture
-of luminance in the original. It needs no model for this. In a sample, the two
-cells of such a pair should also have the same colour.
+file finds look-alike pairs in the original: two distant cells (pixels of the
+chroma map) with similar colours and similar patches of luminance. It needs no
+model for this. In a sample, the two cells should also have similar colours.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ PATCH = 5  # side of the luminance patch around a cell, in cells
 MIN_CORRELATION = 0.9  # correlation of the two luminance patches
 MIN_DISTANCE = 6.0  # distance between the two cells, in cells
 MIN_CHROMA = 10.0  # length of (a, b) of each cell in the original, Lab units
-MAX_DIFFERENCE = 4.0  # distance in (a, b) in the original, Lab units
+MAX_DIFFERENCE = 4.0  # distance of the two (a, b) in the original, Lab units
 
 
 def _inner(x: jax.Array) -> jax.Array:
@@ -59,8 +59,9 @@ def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
   patches = patches - patches.mean(-1, keepdims=True)
   norms = jnp.linalg.norm(patches, axis=-1, keepdims=True)
   # A flat patch must not correlate with any patch, so its norm (almost 0) is
-  # raised to 1e-4. The smallest norm of other patches is 0.008, if one cell
-  # differs by one step of the 8-bit luminance.
+  # raised to 1e-4. With the chroma filter 'point', the smallest norm of any
+  # other patch is about 0.008, if one cell differs by one step of the 8-bit
+  # luminance.
   patches = patches / jnp.maximum(norms, 1e-4)
   correlation = jnp.einsum(
     'bik,bjk->bij', patches, patches, precision='highest'
@@ -82,7 +83,7 @@ def pairs(luminance: jax.Array, original: jax.Array) -> jax.Array:
 def excess(
   luminance: jax.Array, original: jax.Array, samples: jax.Array
 ) -> jax.Array:
-  """Computes how much more the colours of a pair differ in samples.
+  """Computes the excess colour difference of look-alike pairs in samples.
 
   Args:
     luminance: [B, h, w, 1], luminance of the cells in network units.
@@ -115,8 +116,8 @@ def mean_excess(values: np.ndarray, name: str) -> dict[str, Any]:
 
   Returns:
     Dict with the number of pairs as `<name>_pairs`. If there are any pairs, it
-    also has the mean as `<name>`, and for N > 1 the standard error of the mean
-    over images as `<name>_stderr`.
+    also has the mean as `<name>`, and for N > 1 its standard error as
+    `<name>_stderr`, for which images (not pairs) count as independent.
   """
   sums, counts = values.T
   report: dict[str, float] = {f'{name}_pairs': int(counts.sum())}

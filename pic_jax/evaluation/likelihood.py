@@ -36,7 +36,7 @@ def score_images(
 
   Returns:
     Scores [N, ...] float64, keyed by name, of the images of all hosts in the
-    order of the source.
+    order of the source, without unreadable images.
   """
   pending, masks = [], []
   for rgb, indices, mask in input_pipeline.eval_batches(
@@ -81,11 +81,12 @@ def level_scores(
   `level_<i>_bits_per_dim` are the bits of level i, divided by the number of
   chroma values of the finest map. Their sum over levels is `bits_per_dim`.
   `coarsest_bits_per_dim` are the bits of level 0, divided by the number of
-  values of its own map.
+  values of its own map. `embedding_bits_per_dim` scores the embedding's mixture
+  on that map, if the embedding has a likelihood.
 
   Args:
     model: model with levels.
-    lab: the images, split by the model.
+    lab: the images, from `split_through_film`.
     model_scores: result of `model.score` for these images.
   """
   dims = 2 * lab.chroma.shape[1] * lab.chroma.shape[2]
@@ -110,14 +111,17 @@ def level_scores(
 def split_through_film(
   model: pic.PIC, rgb: jax.Array, film: str, *, indices: jax.Array | None
 ) -> pic.LabBatch:
-  """Splits images into luminance as an old film shows it, and true chroma.
+  """Splits images into the luminance that an old film shows, and true chroma.
 
   Args:
     model: model whose chroma grid is used.
     rgb: [B, H, W, 3] uint8.
     film: key of `old_film.FIXED`; 'clean' leaves the luminance unchanged.
-    indices: [B] indices of the images, which are the seeds of the grain. They
-      may be None for 'clean'.
+    indices: [B] indices of the images, which are the seeds of the film's grain.
+      They may be None for 'clean'.
+
+  Raises:
+    ValueError: if `indices` is None and the film is not 'clean'.
   """
   lab = model.split_lab(rgb)
   if film == 'clean':
@@ -137,11 +141,12 @@ def score_fn(
 ) -> Callable[..., dict[str, jax.Array]]:
   """Builds a function that scores images by both rules, mapped over devices.
 
-  The rules are the exact rule and the paper's rule (see `logistic_mixture`).
-  Both use the same forward pass on the rounded canvas. They score the outputs
-  of the decoder, and also the outputs of the embedding if the auxiliary loss
-  trained them as a mixture. Models with finer levels are scored only by the
-  exact rule. The result is cached, so a model is compiled once.
+  The exact rule and the paper's rule (see `logistic_mixture`) share a forward
+  pass, in which the decoder reads the rounded chroma. Both rules score the
+  decoder's mixture, and also the embedding's mixture if the auxiliary loss
+  trained it. Models with finer levels are scored only by the exact rule, and
+  heads without a likelihood only by their loss. The built function is cached,
+  so a model is compiled once.
 
   Args:
     model: model to score with.
@@ -177,9 +182,9 @@ def score_fn(
       paper = logistic_mixture.log_prob_paper(
         theta, lab.luminance_small, lab.chroma_unrounded
       )
-      for rule, log_prob in (('', exact), ('_paper', paper)):
+      for suffix, log_prob in (('', exact), ('_paper', paper)):
         bits = logistic_mixture.bits_per_dim(log_prob)
-        scores[f'{prefix}bits_per_dim{rule}'] = bits
+        scores[f'{prefix}bits_per_dim{suffix}'] = bits
     return scores
 
   return devices.pmap(score)
@@ -199,7 +204,7 @@ def evaluate(
   share of the images and gets the whole report.
 
   Args:
-    config: config with the model and evaluation sections.
+    config: config with the model, data and evaluation sections.
     params: averaged parameters, replicated over the local devices.
     source: images; see `input_pipeline.open_source`.
     num_images: number of images to score; -1 for all.
@@ -207,8 +212,8 @@ def evaluate(
 
   Returns:
     Dict with the mean of every score over images, its standard error
-    `<score>_stderr`, and `bits_per_image`. A head without a likelihood has only
-    its unweighted `loss` and `loss_stderr`. Further keys are `head`,
+    `<score>_stderr`, and `bits_per_image`. For a head without a likelihood,
+    the only score is `loss`, without class weights. Further keys are `head`,
     `num_images`, `num_unreadable` (number of images that were left out),
     `chroma_filter`, `chroma_factor` and `film`.
   """
@@ -226,11 +231,13 @@ def evaluate(
   if 'bits_per_dim' in report:
     report['bits_per_image'] = report['bits_per_dim'] * dims
   num_scored = len(next(iter(scores.values())))
-  num_asked = len(source) if num_images < 0 else min(num_images, len(source))
+  num_requested = len(source)
+  if num_images >= 0:
+    num_requested = min(num_images, num_requested)
   return report | {
     'head': model.head,
     'num_images': num_scored,
-    'num_unreadable': num_asked - num_scored,
+    'num_unreadable': num_requested - num_scored,
     'chroma_filter': model.chroma_filter,
     'chroma_factor': model.chroma_factor,
     'film': film,
@@ -259,7 +266,7 @@ def to_text(report: dict[str, Any]) -> str:
   if report['film'] != 'clean':
     lines.append(f'seen through the film: {report["film"]}')
   if report['num_unreadable']:
-    lines.append(f'{report["num_unreadable"]} more could not be read')
+    lines.append(f'{report["num_unreadable"]} more images could not be read')
   embedding_name = 'embedding alone'
   model_name = 'decoder' if report['head'] == 'decoder' else embedding_name
   if 'coarsest_bits_per_dim' in report:

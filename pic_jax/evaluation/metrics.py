@@ -1,4 +1,4 @@
-"""Metrics that compare samples and pictures with originals (paper sec. 4)."""
+"""Metrics of samples: diversity and similarity to originals (paper sec. 4)."""
 
 import functools
 import operator
@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Side and standard deviation of the window, in pixels (Wang et al. 2004, sec.
-# III).
+# Side and standard deviation of SSIM's Gaussian window, in pixels (Wang et al.
+# 2004, sec. III).
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
@@ -59,8 +59,9 @@ def variance(chroma: jax.Array) -> jax.Array:
 
 
 def ab_rmse(chroma: jax.Array, target: jax.Array) -> jax.Array:
-  """Computes the root-mean-square error in (a, b): |x - y| / sqrt(h w).
+  """Computes the root-mean-square error in (a, b).
 
+  It is |x - y| / sqrt(h w), where |.| is the Euclidean norm of a map of (a, b).
   The squared errors in a and b are added, not averaged. Their average would
   make the result smaller by a factor of sqrt(2).
 
@@ -82,8 +83,8 @@ def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:
   """Scores a distribution by its samples; lower is better.
 
   The score is E|X - y| - E|X - X'| / 2 for samples X, X' and the target y,
-  where |.| is `ab_rmse`, a norm of the whole map. The second mean is over pairs
-  of different samples, so it is unbiased. The score is strictly proper: the
+  where |X - y| is `ab_rmse` of X and y. The second mean is over pairs of
+  different samples, so it is unbiased. The score is strictly proper: only the
   true distribution has the lowest expected score (Gneiting & Raftery 2007, sec.
   4.3).
 
@@ -120,8 +121,8 @@ def energy_score_multiscale(chroma: jax.Array, target: jax.Array) -> jax.Array:
 
   def halve(x: jax.Array) -> jax.Array:
     *lead, height, width, channels = x.shape
-    squares = x.reshape(*lead, height // 2, 2, width // 2, 2, channels)
-    return squares.mean((-4, -2))
+    blocks = x.reshape(*lead, height // 2, 2, width // 2, 2, channels)
+    return blocks.mean((-4, -2))
 
   scores = [energy_score(chroma, target)]
   while target.shape[1] % 2 == target.shape[2] % 2 == 0:
@@ -143,9 +144,9 @@ def psnr(rgb: jax.Array, target: jax.Array) -> jax.Array:
     Ratios [...] in dB.
   """
   error = jnp.asarray(rgb, jnp.float32) - jnp.asarray(target, jnp.float32)
-  min_square = 1.0 / np.prod(rgb.shape[-3:])
-  squares = jnp.maximum((error**2).mean((-3, -2, -1)), min_square)
-  return 10.0 * jnp.log10(255.0**2 / squares)
+  min_mean_square = 1.0 / np.prod(rgb.shape[-3:])
+  mean_square = jnp.maximum((error**2).mean((-3, -2, -1)), min_mean_square)
+  return 10.0 * jnp.log10(255.0**2 / mean_square)
 
 
 def _gaussian_rows(size: int) -> np.ndarray:

@@ -87,8 +87,8 @@ def measure(
   """Draws `NUM_SAMPLES` samples of each of the first images and measures them.
 
   The samples of an image depend on its index and `sampling.seed`, as in
-  --mode=sample, but the temperature is 1. Every host draws samples of its share
-  of the images and gets the whole report.
+  --mode=sample, but are always drawn at temperature 1 and without guidance.
+  Every host draws samples of its share of the images and gets the whole report.
 
   Args:
     config: config with the model, data and sampling sections.
@@ -99,8 +99,8 @@ def measure(
 
   Returns:
     Dict with the mean of every score over images and its standard error
-    `<score>_stderr`; `pit_a_distance` and `pit_b_distance`, the distances of
-    the transforms from a uniform distribution; `num_sampled_images` and
+    `<score>_stderr`; the results of `like_cells.mean_excess`; `pit_a_distance`
+    and `pit_b_distance`, see `calibration.distance`; `num_sampled_images` and
     `num_samples`.
 
   Raises:
@@ -151,7 +151,7 @@ def score_samples(
     model: model that draws the samples.
     params: parameters of the model.
     rgb: [b, H, W, 3] uint8, the originals.
-    lab: the same images, split by the model.
+    lab: the luminance that the model reads, and the chroma of the originals.
     keys: [b], one PRNG key per image.
 
   Returns:

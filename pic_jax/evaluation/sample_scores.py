@@ -21,26 +21,27 @@ def score_pictures(
   Args:
     model: model whose chroma grid is used.
     rgb: [B, H, W, 3] uint8, the originals.
-    lab: the originals, split by the model.
+    lab: the luminance that the model read, and the chroma of the originals.
     chroma: [B, S, h, w, 2], the samples, in network units.
 
   Returns:
     Scores [B, ...], keyed by name.
   """
   num_samples = chroma.shape[1]
+  # [B, S + 1, h, w, 2]: the samples, then their mean.
   canvases = jnp.concatenate([chroma, chroma.mean(1, keepdims=True)], 1)
   colourised = pictures.to_rgb(model, lab.luminance, canvases)
   samples = color.chroma_from_network(chroma)
   target = color.chroma_from_network(lab.chroma)
-  errors = {
+  comparisons = {
     'ab_rmse': metrics.ab_rmse(
       color.chroma_from_network(canvases), target[:, None]
     ),
     'psnr': metrics.psnr(colourised, rgb[:, None]),
     'ssim': metrics.ssim(colourised, rgb[:, None]),
-  }  # [B, S + 1]: the samples, then their mean
+  }
   scores = {}
-  for name, values in errors.items():
+  for name, values in comparisons.items():
     sample_values = values[:, :num_samples]
     best = sample_values.min(1) if name == 'ab_rmse' else sample_values.max(1)
     scores[name] = sample_values[:, 0]
@@ -92,7 +93,7 @@ def score_likelihood(
 
   The typicality gap is the mean bits/dim of the model's own samples (an
   estimate of its entropy) minus the bits/dim of the original. It is 0 if the
-  original is as probable as a sample (Nalisnick et al. 2019).
+  original is as probable as an average sample (Nalisnick et al. 2019).
 
   Args:
     model_scores: result of `model.score` for the originals. The theta of a
@@ -106,21 +107,21 @@ def score_likelihood(
   """
   original = logistic_mixture.bits_per_dim(model_scores.on_finest_grid())
   sample_bits = logistic_mixture.bits_per_dim(log_prob).mean(1)
-  # A one-dimensional array compiles faster; see `logistic_mixture.noise`.
+  # Drawing a flat array compiles faster; see `logistic_mixture.noise`.
   size = lab.chroma[0].size
   noise = jax.vmap(
     lambda key: jax.random.uniform(
       jax.random.fold_in(key, CALIBRATION_STREAM), (size,)
     )
   )(keys).reshape(lab.chroma.shape)
-  transformed = calibration.transform(
+  pits = calibration.transform(
     model_scores.theta, lab.luminance_small, lab.chroma, noise=noise
   )
   return {
     'sample_bits_per_dim': sample_bits,
     'typicality_gap': sample_bits - original,
-    'pit_a': calibration.histogram(transformed[..., 0]),
-    'pit_b': calibration.histogram(transformed[..., 1]),
+    'pit_a': calibration.histogram(pits[..., 0]),
+    'pit_b': calibration.histogram(pits[..., 1]),
   }
 
 

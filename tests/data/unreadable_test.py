@@ -118,7 +118,7 @@ def test_a_score_tells_how_many_pictures_it_leaves_out(folder):
     config, devices.replicate(params), source, num_images=12
   )
   assert (report['num_images'], report['num_unreadable']) == (9, 3)
-  assert '3 more could not be read' in likelihood.to_text(report)
+  assert '3 more images could not be read' in likelihood.to_text(report)
   whole = input_pipeline.open_source(config.data, 'all[:3]')
   report = likelihood.evaluate(
     config, devices.replicate(params), whole, num_images=-1
