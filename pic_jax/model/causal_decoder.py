@@ -27,7 +27,7 @@ class CausalDecoder(nn.Module):
   """Network that predicts theta of each pixel from the pixels before it.
 
   Attributes:
-    features: number of channels F of every convolution (160 in the paper).
+    features: number of channels F of both streams (160 in the paper).
     num_blocks: number of residual blocks in each stream (4 in the paper).
     num_outputs: number P of values of theta for each pixel.
     attention_heads: number of heads of the attention to earlier pixels, which
