@@ -1,4 +1,4 @@
-"""Features of a pretrained ImageNet classifier, projected to the embedding."""
+"""Features of a pretrained ImageNet classifier for the embedding network."""
 
 import functools
 import operator

@@ -67,7 +67,7 @@ class CausalAttention(nn.Module):
       and zeros where there is no hint.
     pixels: [N, w, 2] the current row, valid up to the last written pixel.
     weights: [B, heads, w, w] attention weights between the pixels of the
-      current row.
+      current row (query, key); 0 for hinted keys, which `start_row` includes.
 
   Attributes:
     features: number of output channels.
@@ -83,7 +83,7 @@ class CausalAttention(nn.Module):
     )
     self.log_sharpness = self._head_parameter('log_sharpness')
     self.log_slope = self._head_parameter('log_slope')
-    # Logit bias for attending to nothing.
+    # Bias of the logit for attending to nothing, see `_weights`.
     self.nothing = self._head_parameter('nothing')
     self.project = layers.WeightNormConv(self.features)
 
@@ -186,7 +186,7 @@ class CausalAttention(nn.Module):
     num_canvases: int,
     hints: jax.Array | None = None,
   ) -> None:
-    """Computes queries and keys once, and sets up the cache, before sampling.
+    """Prepares sampling: computes queries and keys, and sets up the cache.
 
     Args:
       embedding: [B, h, w, E].
@@ -239,22 +239,22 @@ class CausalAttention(nn.Module):
     )
     keys = self.get_variable('constants', 'keys')
     # Pixels whose chroma is known before the row starts.
-    known = (jnp.arange(height * width) < first)[None]
+    is_known = (jnp.arange(height * width) < first)[None]
     hint_mask = None
     if self.has_variable('constants', 'hint_mask'):
       hint_mask = self.get_variable('constants', 'hint_mask')
-      known |= hint_mask
+      is_known |= hint_mask
     weights = self._weights(
       queries, keys, width, first=first, hint_mask=hint_mask
     )
-    known = known[:, None, None]
+    is_known = is_known[:, None, None]
     row_weights = jax.lax.dynamic_slice_in_dim(
-      jnp.where(known, 0.0, weights), first, width, 3
+      jnp.where(is_known, 0.0, weights), first, width, 3
     )
     self.put_variable('cache', 'row', row + 1)
     self.put_variable('cache', 'canvas', canvas)
     self.put_variable('cache', 'weights', row_weights)
-    weights = jnp.where(known, weights, 0.0)
+    weights = jnp.where(is_known, weights, 0.0)
     values = _values(canvas).reshape(num_canvases, height * width, -1)
     return self.project(self._mean(weights, values)[:, None])
 

@@ -13,23 +13,24 @@ from pic_jax.model import layers
 
 
 class CausalConv(layers.WeightNormConv):
-  """Convolution of a row and the rows above it.
+  """Convolution whose kernel covers a row and the rows above it.
 
   The kernel reaches `left` columns to the left and `right` columns to the right
   of a pixel. The layer can be used in three ways:
 
   * `__call__` takes whole maps.
-  * After `start`, `__call__` takes one row after another.
+  * After `start`, `__call__` takes one block of rows after another.
   * After `start`, `start_row` begins each row and `pixel` takes one pixel after
-    another. `start_row` applies the upper rows of the kernel to all columns,
-    and `pixel` applies the last row of the kernel.
+    another; `right` must be 0. `start_row` applies all rows of the kernel but
+    the last to the rows above, and `pixel` applies the last.
 
   The cache of N canvases is private to this class. It starts as zeros, which
-  serve as zero padding:
+  serve as zero padding. Its arrays are:
     history: [N, kh - 1, left + w + right, C] the rows above this row, padded.
-    row: [N, 1, left + w, C] the pixels of this row so far (only for `pixel`).
-    above: [N, 1, w, features] contribution of the kernel's upper rows and the
-      bias to this row (only for `pixel`).
+    row: [N, 1, left + w, C] the pixels of this row so far, padded (only for
+      `pixel`).
+    above: [N, 1, w, features] the bias plus the contribution of the rows above
+      to this row (only for `pixel`).
 
   Attributes:
     left, right: numbers of zero columns on either side; left + right = kw - 1.
@@ -43,7 +44,7 @@ class CausalConv(layers.WeightNormConv):
     """Convolves [B, rows, w, C] to [B, rows, w, features].
 
     Args:
-      x: the whole map; or, after `start`, the next rows.
+      x: whole maps; or, after `start`, the next rows of the N canvases.
     """
     num_above = self.kernel_size[0] - 1
     x = x.astype(self.dtype)
@@ -58,28 +59,28 @@ class CausalConv(layers.WeightNormConv):
     return super().__call__(x, padding=sides)
 
   def start(self, num_canvases: int, width: int, by_pixel: bool) -> None:
-    """Folds the weights and makes a cache of zeros, before sampling.
+    """Prepares sampling: calls `fold` and makes a cache of zeros.
 
     Args:
       num_canvases: number N of canvases.
       width: number of columns of a canvas.
-      by_pixel: whether `pixel` will take pixels; if not, `__call__` will take
-        rows.
+      by_pixel: whether sampling uses `start_row` and `pixel`; if not, it uses
+        `__call__`.
     """
     kernel = self.fold()
     kernel_height, kernel_width, channels, _ = kernel.shape
     num_above = kernel_height - 1
 
-    def zeros(name: str, rows: int, columns: int, *, channels: int) -> None:
+    def put_zeros(name: str, rows: int, columns: int, *, channels: int) -> None:
       shape = (num_canvases, rows, columns, channels)
       self.put_variable('cache', name, jnp.zeros(shape, self.dtype))
 
-    zeros(
+    put_zeros(
       'history', num_above, self.left + width + self.right, channels=channels
     )
     if by_pixel:
-      zeros('row', 1, self.left + width, channels=channels)
-      zeros('above', 1, width, channels=self.features)
+      put_zeros('row', 1, self.left + width, channels=channels)
+      put_zeros('above', 1, width, channels=self.features)
       self.put_variable('constants', 'upper', kernel[:num_above])
       last = kernel[num_above].reshape(kernel_width * channels, self.features)
       self.put_variable('constants', 'last', last)
@@ -87,28 +88,31 @@ class CausalConv(layers.WeightNormConv):
   def start_row(self) -> None:
     """Begins a row.
 
-    Moves the finished row into the history, and applies the upper rows of the
-    kernel to the history.
+    Moves the finished row into the history, and applies all rows of the kernel
+    but the last to the history.
     """
     row = self.get_variable('cache', 'row')
     history = self.get_variable('cache', 'history')
-    # `row` has only the `left` columns of padding.
-    padded = jnp.pad(row, ((0, 0), (0, 0), (0, self.right), (0, 0)))
-    history = jnp.concatenate([history[:, 1:], padded], 1)
+    history = jnp.concatenate([history[:, 1:], row], 1)
     above = layers.convolve(history, self.get_variable('constants', 'upper'))
     bias = layers.channels_last(self.get_variable('constants', 'b'))
     self.put_variable('cache', 'history', history)
     self.put_variable('cache', 'above', above + bias)
 
   def pixel(self, x: jax.Array, col: jax.Array) -> jax.Array:
-    """Convolves the next pixel [N, 1, 1, C] to [N, 1, 1, features]."""
+    """Convolves the next pixel [N, 1, 1, C] to [N, 1, 1, features].
+
+    Args:
+      x: the pixel.
+      col: column of the pixel.
+    """
     row = self.get_variable('cache', 'row')
     row = jax.lax.dynamic_update_slice_in_dim(
       row, x.astype(self.dtype), col + self.left, 2
     )
     self.put_variable('cache', 'row', row)
     window = jax.lax.dynamic_slice_in_dim(row, col, self.left + 1, 2)
-    here = jnp.dot(
+    this_row = jnp.dot(
       window.reshape(row.shape[0], -1),
       self.get_variable('constants', 'last'),
       precision='highest' if self.dtype == jnp.float32 else None,
@@ -116,4 +120,4 @@ class CausalConv(layers.WeightNormConv):
     above = jax.lax.dynamic_slice_in_dim(
       self.get_variable('cache', 'above'), col, 1, 2
     )
-    return above + here[:, None, None]
+    return above + this_row[:, None, None]

@@ -6,10 +6,10 @@ the pixels to the left. `CausalDecoder.__call__` runs both on whole maps.
 `incremental_decoder.decode` runs the same methods row by row and pixel by
 pixel, with cached activations.
 
-theta is the output of the network, not its weights: for each pixel, the
-parameters of the distribution of its chroma. The canvas is the map that the
-network reads: the true chroma in training and evaluation, and in sampling the
-chroma that has been sampled so far.
+In the code, theta is the output of the network, not its weights. It holds the
+parameters of the chroma distribution of each pixel. The canvas is the map that
+the network reads: the true chroma in training and evaluation, and the chroma
+sampled so far in sampling.
 """
 
 import functools
@@ -27,7 +27,7 @@ class CausalDecoder(nn.Module):
   """Network that predicts theta of each pixel from the pixels before it.
 
   Attributes:
-    features: number of channels F of every convolution (160 in the paper).
+    features: number of channels F of both streams (160 in the paper).
     num_blocks: number of residual blocks in each stream (4 in the paper).
     num_outputs: number P of values of theta for each pixel.
     attention_heads: number of heads of the attention to earlier pixels, which
@@ -52,8 +52,10 @@ class CausalDecoder(nn.Module):
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
-    # The three input layers read the canvas in float32. Rounding the canvas to
-    # bfloat16 makes the model 0.006 bits/dim worse.
+    # `above_input` feeds the down stream. `row_input` (from the row above) and
+    # `pixel_input` (from the left) feed the down-right stream. All three read
+    # the canvas in float32, because rounding it to bfloat16 makes the model
+    # 0.006 bits/dim worse.
     input_conv = functools.partial(causal_conv.CausalConv, self.features)
     self.above_input = input_conv((2, 3))
     self.row_input = input_conv((1, 3))
@@ -100,8 +102,8 @@ class CausalDecoder(nn.Module):
   ) -> jax.Array:
     """Predicts theta for all pixels in one parallel pass.
 
-    The prediction for a pixel depends only on the pixels before it in raster
-    order and, with attention, on hints.
+    The prediction for a pixel depends on the embedding, on the pixels before it
+    in raster order and, with attention, on all hints.
 
     Args:
       canvas: [B, h, w, C] in network units.
@@ -114,7 +116,9 @@ class CausalDecoder(nn.Module):
     """
     down, down_right = self.convolve_rows(canvas)
     down_right = layers.shift_down(down_right)
-    down_right += layers.shift_right(self.pixel_input(self._with_ones(canvas)))
+    down_right += layers.shift_right(
+      self.pixel_input(layers.append_ones(canvas))
+    )
     if self.attention_heads:
       down_right += self.attention(canvas, embedding, hints)
     conditioning = [block.condition(embedding) for block in self.down_blocks]
@@ -124,9 +128,6 @@ class CausalDecoder(nn.Module):
       for block, x in zip(self.down_right_blocks, maps, strict=True)
     ]
     return self.down_right_stack(down_right, conditioning, train)
-
-  def _with_ones(self, canvas: jax.Array) -> jax.Array:
-    return layers.append_ones(canvas)
 
   def convolve_rows(self, canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Convolves rows of the canvas for the inputs of the two streams.
@@ -142,27 +143,27 @@ class CausalDecoder(nn.Module):
       Two arrays [B, rows, w, F]: one for the input of the down stream, and one
       for the input of the down-right stream.
     """
-    canvas = self._with_ones(canvas)
+    canvas = layers.append_ones(canvas)
     return self.above_input(canvas), self.row_input(canvas)
 
-  def write_pixel(self, canvas: jax.Array, col: jax.Array) -> jax.Array:
-    """Stores a pixel and returns what its right neighbour receives from it.
+  def write_pixel(self, values: jax.Array, col: jax.Array) -> jax.Array:
+    """Stores a pixel in the caches and returns a term for its right neighbour.
 
-    The pixel is stored in the caches. With attention, the result includes the
-    neighbour's attention to all pixels of the row so far.
+    With attention, the term includes the neighbour's attention to all pixels of
+    the row so far.
 
     Args:
-      canvas: [N, 1, 1, C] values of the pixel in network units.
+      values: [N, 1, 1, C] values of the pixel in network units.
       col: column of the pixel.
 
     Returns:
-      [N, 1, 1, F] term to add to the down-right stream's input at the next
-      pixel.
+      [N, 1, 1, F] term to add to the down-right stream's input at the right
+      neighbour.
     """
-    right = self.pixel_input.pixel(self._with_ones(canvas), col)
+    term = self.pixel_input.pixel(layers.append_ones(values), col)
     if self.attention_heads:
-      right += self.attention.pixel(canvas, col)
-    return right
+      term += self.attention.pixel(values, col)
+    return term
 
   def down_stack(
     self, x: jax.Array, conditioning: list[jax.Array], train: bool = False
@@ -260,8 +261,9 @@ class CausalDecoder(nn.Module):
     Args:
       down, down_right: [N, 1, w, F] results of `convolve_rows` for the row
         above; zeros for row 0.
-      down_conditioning, down_right_conditioning: one [N, 1, w, F] array per
-        block: the current row of each array from `start`, repeated from B to N.
+      down_conditioning, down_right_conditioning: conditioning [N, 1, w, F] of
+        each block. This is the current row of each array that `start` returned,
+        with each image repeated for its canvases.
 
     Returns:
       Two items: the input [N, 1, w, F] of the down-right stream, without the

@@ -15,11 +15,12 @@ class EmbeddingNet(nn.Module):
   """Feed-forward network of strided convolutions and gated residual blocks.
 
   There is no non-linearity between the stages, because every block begins with
-  one, and none at the end.
+  one. The output has no non-linearity either.
 
   Attributes:
     stages: rows (width, stride, number of blocks, dilation) of Table 1. A stage
-      is a 3x3 convolution with this stride, followed by the blocks.
+      is a 3x3 convolution with this stride, followed by the blocks. The first
+      convolution of each block has this dilation.
     features: width E of the embedding, the output of a last 3x3 convolution.
     gated: see `GatedBlock`.
     dropout_rate: dropout rate of the residual blocks.
@@ -27,13 +28,13 @@ class EmbeddingNet(nn.Module):
     head_scale, head_mean: initial standard deviation and mean of the output
       channels, one number for all or one for each (data-dependent
       initialisation).
-    dtype: dtype of all convolutions except the first; the sums of residual
-      blocks are float32.
+    dtype: dtype of all convolutions except the first, which is float32. The
+      sums of residual blocks are float32, too.
     pooling: side of the windows of an average pooling before the last stage.
-      With a backbone the pooling is before the first stage, and only the
-      backbone sees all pixels.
-    backbone: module that maps the whole luminance to a term that is added to
-      the output of the last stage's convolution, before the blocks; or None.
+      With a backbone the pooling is before the first stage, so only the
+      backbone sees the image at full resolution.
+    backbone: module that maps the luminance to a term that is added to the
+      output of the last stage's convolution, before the blocks; or None.
     reads_hints: whether the network can read hints.
     returns_backbone_maps: whether the backbone's feature maps are returned too.
   """

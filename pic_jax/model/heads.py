@@ -1,4 +1,4 @@
-"""Heads, which define how the outputs theta are interpreted and trained."""
+"""Heads, which define how theta is interpreted and trained."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,8 +9,7 @@ import jax
 class Head(NamedTuple):
   """Interpretation of theta [..., P], the network's outputs for each pixel.
 
-  The functions take and return chroma [..., 2] and luminance [..., 1] in
-  network units.
+  Chroma [..., 2] and luminance [..., 1] are in network units.
 
   Attributes:
     initial_theta: [P] mean of each output at the start of training.
@@ -19,7 +18,8 @@ class Head(NamedTuple):
       a likelihood.
     loss: (theta, chroma, weights) -> [...], the training loss of a head without
       a likelihood; None for a head that is trained on its likelihood. The
-      weights come from `colour_frequencies`, or are None.
+      weights are those of the colour bins (see `classification_head.loss`), or
+      None.
   """
 
   initial_theta: tuple[float, ...]

@@ -10,16 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Largest number of known cells of a training image, on a map with
-# `REFERENCE_SIDE` cells along each side. The number is drawn log-uniformly from
-# 1 to this.
+# Side, in cells, of the map that the next two constants refer to.
+REFERENCE_SIDE = 16
+# Largest number of known cells of a training image. The number is drawn
+# log-uniformly from 1 to this.
 MAX_CELLS = 32
 # Known cells of a training image are single or form square patches. These are
-# the sides of the patches, in cells of such a map. Single cells and the three
-# sides have equal probabilities.
+# the sides of the patches, in cells. Single cells and the three sides have
+# equal probabilities.
 PATCH_SIDES = (1, 2, 3)
-# Side, in cells, of the map that the constants above refer to.
-REFERENCE_SIDE = 16
 
 
 def from_mask(chroma: jax.Array, mask: jax.Array) -> jax.Array:
@@ -46,8 +45,8 @@ def put(chroma: jax.Array, hints: jax.Array | None) -> jax.Array:
 def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   """Draws a mask [h, w] of known cells, which are single or form patches.
 
-  On a map larger than `REFERENCE_SIDE` a cell covers less area, and the largest
-  number of known cells is larger in proportion.
+  On a map larger than `REFERENCE_SIDE` a cell covers less of the image, so the
+  patches and the largest number of known cells are larger in proportion.
   """
   scale = max(1, min(height, width) // REFERENCE_SIDE)
   sides = (1, *(scale * side for side in PATCH_SIDES))
@@ -61,13 +60,13 @@ def _draw_mask(key: jax.Array, height: int, width: int) -> jax.Array:
   # The `count` cells with the highest scores are known. The cells of a patch
   # have almost equal scores, so they become known together. Flat draws compile
   # faster, see `logistic_mixture.noise`.
-  shape = height + 1, width + 1
-  score = jax.random.uniform(keys[3], (shape[0] * shape[1],)).reshape(shape)
-  score = score[patch_rows][:, patch_columns]
-  noise = jax.random.uniform(keys[4], (score.size,)).reshape(score.shape)
-  score += 1e-4 * noise
+  shape = height + 1, width + 1  # at least the number of patches
+  patch_scores = jax.random.uniform(keys[3], (shape[0] * shape[1],))
+  scores = patch_scores.reshape(shape)[patch_rows][:, patch_columns]
+  noise = jax.random.uniform(keys[4], (scores.size,)).reshape(scores.shape)
+  scores += 1e-4 * noise
   num_unknown = jnp.maximum(1, height * width - count.astype(int))
-  return score >= jnp.sort(score.ravel())[num_unknown]
+  return scores >= jnp.sort(scores.ravel())[num_unknown]
 
 
 def draw(key: jax.Array, chroma: jax.Array, share: float) -> jax.Array:
@@ -76,7 +75,7 @@ def draw(key: jax.Array, chroma: jax.Array, share: float) -> jax.Array:
   Args:
     key: PRNG key.
     chroma: [B, h, w, 2] in network units.
-    share: share of the images that get hints. Other images have no hints.
+    share: probability that an image gets hints. Other images have no hints.
 
   Returns:
     [B, h, w, 3] hints.

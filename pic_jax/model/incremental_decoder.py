@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from pic_jax.model import causal_decoder, coarse_first_decoder, parameters
 
 # Function that determines a pixel: (theta [N, P], row, col) -> (values [N, C]
-# of the pixel, any arrays to collect).
+# of the pixel, tree of arrays that `decode` collects).
 PixelFn = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
 # Function that calls a method of the decoder: (cache, *args, method, **kwargs)
 # -> (output, new cache).
@@ -41,14 +41,15 @@ def decode(
     params: parameters of the decoder.
     embedding: [B, h, w, E].
     pixel_fn: function of (theta [N, P], row, col) that returns the values
-      [N, C] of the pixel in network units, and any arrays to collect.
+      [N, C] of the pixel in network units, and a tree of arrays [...] to
+      collect.
     num_samples: number S of canvases for each image. There are N = B * S
       canvases, and those of one image are next to each other.
     hints: [B, h, w, 3] known chroma for the attention, or None. For hinted
       pixels, `pixel_fn` must return the known chroma.
 
   Returns:
-    The canvases [N, h, w, C], and the collected arrays, each [h, w, ...].
+    The canvases [N, h, w, C], and the tree of collected arrays [h, w, ...].
   """
   is_raster = isinstance(decoder, causal_decoder.CausalDecoder)
   decode_fn: Callable[..., tuple[jax.Array, Any]]
@@ -119,7 +120,10 @@ def _decode_coarse_first(
   num_samples: int,
   hints: jax.Array | None,
 ) -> tuple[jax.Array, Any]:
-  """Fills canvases lattice first; see `decode`."""
+  """Fills the lattice of the canvases, then the rest; see `decode`.
+
+  The terms are those of `coarse_first_decoder`.
+  """
   apply_fn = functools.partial(decoder.apply, {'params': params})
   shape = embedding.shape[1], embedding.shape[2]
   reduced = apply_fn(embedding, method='reduce')
@@ -146,7 +150,7 @@ def _decode_coarse_first(
   canvas = coarse_first_decoder.from_cells(cells, shape)
 
   def join(*parts: jax.Array) -> jax.Array:
-    """Joins arrays [h', w', ...] of the pixels of cells to [h, w, ...]."""
+    """Joins [h', w', ...] arrays, one per pixel of a cell, to [h, w, ...]."""
     joined = jnp.stack(parts, 2).reshape(1, *parts[0].shape[:2], 4, -1)
     joined = coarse_first_decoder.from_cells(joined, shape)[0]
     return joined.reshape(*shape, *parts[0].shape[2:])
@@ -161,7 +165,7 @@ def _cell_fn(
   *,
   shape: tuple[int, int],
 ) -> PixelFn:
-  """Builds the function that determines the other three pixels of a cell.
+  """Builds the function that determines all pixels of a cell but the first.
 
   Args:
     apply_fn: function that calls a method of the `CoarseFirstDecoder`.
@@ -171,7 +175,7 @@ def _cell_fn(
 
   Returns:
     A function of (features of the cell [N, F], row and col of the cell) that
-    returns the values [N, 3 C], and a list of three collected trees.
+    returns the values [N, 3 C], and a list of three trees to collect.
   """
 
   def cell_fn(
@@ -186,7 +190,8 @@ def _cell_fn(
       row_in_cell, col_in_cell = coarse_first_decoder.CELL[index]
       pixel_row, pixel_col = 2 * row + row_in_cell, 2 * col + col_in_cell
       previous, extra = pixel_fn(theta[:, 0, 0], pixel_row, pixel_col)
-      # Cells at the edge of a map with an odd side extend beyond it.
+      # If a side of the map is odd, the last cells extend beyond the map, where
+      # `to_cells` puts zeros.
       is_inside = (pixel_row < shape[0]) & (pixel_col < shape[1])
       previous = jnp.where(is_inside, previous, 0.0)
       values.append(previous)

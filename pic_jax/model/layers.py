@@ -1,7 +1,7 @@
 """Weight-normalised convolution and gated residual block (paper sec. 3.3).
 
-The parametrisation follows Salimans & Kingma 2016. The block and the shifts of
-the two streams follow Salimans et al. 2017.
+The parametrisation follows Salimans & Kingma 2016. The block, and the shifts
+of the decoder's two streams, follow Salimans et al. 2017.
 """
 
 import functools
@@ -19,8 +19,7 @@ from pic_jax.model import winograd
 # Initial standard deviation of the directions V, from the published code of
 # Salimans et al. 2017.
 DIRECTION_STDDEV = 0.05
-# Added to the variance of a channel, which may be 0, before dividing by its
-# square root.
+# Added to the variance of a channel, which may be 0, to avoid a division by 0.
 VARIANCE_EPSILON = 1e-10
 # 'SAME', 'VALID', or the pairs (low, high) for height and width.
 Padding = str | Sequence[tuple[int, int]]
@@ -31,9 +30,9 @@ def concat_elu(x: jax.Array) -> jax.Array:
   # Both halves share one exponential, so this takes a third of the time of two
   # ELUs. The argument of the exponential is not written as -|x|, because the
   # gradient of |x| at 0 is 0, and that of ELU is 1.
-  positive = x > 0
-  negative = jnp.exp(jnp.where(positive, -x, x)) - 1.0
-  halves = jnp.where(positive, x, negative), jnp.where(positive, negative, -x)
+  is_positive = x > 0
+  y = jnp.exp(jnp.where(is_positive, -x, x)) - 1.0  # ELU(-|x|)
+  halves = jnp.where(is_positive, x, y), jnp.where(is_positive, y, -x)
   return jnp.concatenate(halves, -1)
 
 
@@ -103,7 +102,7 @@ def parameter(
 
   Flax's check traces `init_fn` for every parameter whenever the model is
   applied, which adds a second to each start. The check is not needed, because
-  loading parameters compares their shapes with the shapes of the model.
+  the shapes of parameters are compared with the model's when they are loaded.
   """
   if module.has_variable('params', name):
     return module.get_variable('params', name)
@@ -121,8 +120,8 @@ class WeightNormConv(nn.Module):
   If the collection `params` is mutable, g and b are initialised from data
   (ibid., sec. 3). The input is convolved with V / ||V||, and g and b are set so
   that every output channel has mean `init_mean` and standard deviation
-  `init_scale` over this batch. *Differs from* the authors' code, which lacks
-  this step although the paper has it.
+  `init_scale` over this batch. *Differs from* the code of Royer et al. 2017,
+  which lacks this step although the paper has it.
 
   Attributes:
     features: number of output channels.
@@ -130,7 +129,8 @@ class WeightNormConv(nn.Module):
     stride: stride in both directions.
     dilation: dilation of the kernel in both directions.
     padding: see `Padding`.
-    init_scale, init_mean: one number, or a number for each output channel.
+    init_scale, init_mean: standard deviation and mean of the output at
+      initialisation; one number, or a number for each output channel.
     dtype: dtype of the input, the kernel and the output. Parameters are
       float32.
   """
@@ -151,18 +151,19 @@ class WeightNormConv(nn.Module):
     """Convolves one or several maps, as if they were concatenated.
 
     Args:
-      *maps: [B, H, W, C_i] maps, whose channels follow one another.
+      *maps: [B, H, W, C_i] each, in the order of concatenation.
       padding: padding to use instead of the attribute, or None.
 
     Returns:
       [B, H', W', features].
     """
     inputs = [x.astype(self.dtype) for x in maps]
+    # Number of channels up to the end of each map; the last one is the total.
     *splits, channels = itertools.accumulate(x.shape[-1] for x in inputs)
 
     def convolve_fn(kernel: jax.Array) -> jax.Array:
-      # Each map has its own part of the kernel, because concatenating the maps
-      # would copy them.
+      # Each map is convolved with its own part of the kernel, because
+      # concatenating the maps would copy them.
       parts = jnp.split(kernel, splits, 2)
       outputs = (
         convolve(
@@ -193,7 +194,7 @@ class WeightNormConv(nn.Module):
     return convolve_fn(kernel) + channels_last(b)
 
   def _initialize_from_data(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Sets g and b so that the output has the initial mean and deviation.
+    """Sets g and b so that the output has `init_mean` and `init_scale`.
 
     Args:
       y: [B, H', W', features] input convolved with V / ||V||.
@@ -211,7 +212,7 @@ class WeightNormConv(nn.Module):
   def fold(self) -> jax.Array:
     """Stores the kernel g V / ||V|| and the bias in the collection `constants`.
 
-    A loop that applies the layer many times then does not compute them again.
+    A loop that applies the layer many times then reuses the stored values.
 
     Returns:
       The kernel [kh, kw, C, features].
@@ -227,15 +228,16 @@ class WeightNormConv(nn.Module):
 class GatedBlock(nn.Module):
   """Residual block of paper sec. 3.3, or of sec. 4.4 if not gated.
 
-  The residual branch has concat-ELU, 3x3 convolution, addition of the projected
-  conditioning, concat-ELU, dropout and a second 3x3 convolution. If gated, the
+  The residual branch consists of concat-ELU, a convolution, the addition of the
+  conditioning, concat-ELU, dropout and a second convolution. If gated, the
   second convolution gives two halves y and z, and the block returns
   x + y * sigmoid(z). Otherwise it gives y, and the block returns x + y.
 
   Attributes:
     features: number of channels of the input and of the output.
-    conv: function that builds a 3x3 convolution from a number of features and
-      optional keywords `dilation` and `init_scale`.
+    conv: function that builds a convolution (3x3 in the paper) from a number of
+      features and optional keywords `dilation` and `init_scale`. Its default
+      dilation applies only to the first convolution.
     conditional: whether the block has a conditioning, which is a 1x1
       convolution of the concat-ELU of other maps.
     gated: whether the block is gated.
@@ -252,8 +254,9 @@ class GatedBlock(nn.Module):
 
   def setup(self) -> None:
     self.first = self.conv(self.features)
-    # Salimans et al. 2017: a block starts close to the identity.
     width = 2 * self.features if self.gated else self.features
+    # Salimans et al. 2017: with `init_scale`, a block starts close to the
+    # identity.
     self.second = self.conv(width, dilation=1, init_scale=0.1)
     self.dropout = nn.Dropout(self.dropout_rate)
     if self.conditional:
@@ -295,7 +298,8 @@ class GatedBlock(nn.Module):
 
   def _drop(self, y: jax.Array, train: bool) -> jax.Array:
     """Applies dropout to y [B, h, w, C] if `train`."""
-    # The mask of a flat array compiles in half the time, and is the same.
+    # For a flat array, dropout draws the same mask and compiles in half the
+    # time.
     flat = self.dropout(y.ravel(), deterministic=not train)
     return flat.reshape(y.shape)
 
@@ -306,14 +310,14 @@ class GatedBlock(nn.Module):
   def condition_part(
     self, x: jax.Array, first_channel: int, with_bias: bool
   ) -> jax.Array:
-    """Computes the contribution of one map to `condition`.
+    """Computes the contribution of one map to `condition`, after `start`.
 
     The contributions of all maps add up to what `condition` returns for them.
 
     Args:
       x: [B, h, w, C] the map.
-      first_channel: number of channels of all maps before this one.
-      with_bias: whether to add the bias, which must be True for one map only.
+      first_channel: total number of channels of the maps before this one.
+      with_bias: whether to add the bias. It must be added for exactly one map.
     """
     kernel = self.conditioning.get_variable('constants', 'kernel')
     begin = 2 * first_channel  # `concat_elu` doubles the channels.

@@ -13,7 +13,7 @@ from pic_jax.model import backbone_embedding, layers, levels, pic
 Params = dict[str, Any]
 
 
-@functools.cache  # tracing takes a second, and `checkpoints` calls this twice
+@functools.cache  # tracing takes a second, and a run calls this repeatedly
 def shapes(model: pic.PIC, image_size: int) -> Params:
   """Returns the shapes of a model's parameters without computing any values.
 
@@ -43,9 +43,10 @@ def initial(
 ) -> Params:
   """Initialises all parameters of a model.
 
-  The directions of the kernels are random. Numpy draws them, because a jitted
+  The directions V of the kernels are random. Numpy draws them, because a jitted
   graph with a random draw for each of sixty kernels takes a minute to compile.
-  One jitted pass over the first batch then sets the gains and biases.
+  One jitted pass over the first batch then sets the gains g and the biases b
+  (see `layers.WeightNormConv`).
 
   Args:
     model: the network.
@@ -61,7 +62,7 @@ def initial(
   def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
     if path[-1].key == 'hints':
       return np.zeros(leaf.shape, np.float32)
-    if path[-1].key == 'kernel':  # without weight norm; He et al. 2015
+    if path[-1].key == 'kernel':  # of the backbone; He et al. 2015
       deviation = np.float32(np.sqrt(2.0 / np.prod(leaf.shape[:-1])))
       return deviation * rng.standard_normal(leaf.shape, np.float32)
     return _draw_direction(rng, leaf)
@@ -90,17 +91,17 @@ def with_missing_networks(
     model: the network.
     params: parameters of the network. The decoder and some finer levels may be
       missing.
-    batch: first global batch, which sets the gains and biases of what is
-      missing.
-    seed: seed of the random directions of what is missing.
+    batch: first global batch, which sets the gains and biases of the missing
+      networks.
+    seed: seed of the random directions of the missing networks.
 
   Returns:
     `params`, with the parameters of all networks.
   """
   expected = shapes(model, model.coarsest_factor)
   missing = sorted(expected.keys() - params.keys())
-  net = model.build_embedding(returns_backbone_maps=True)
-  embedding, features = jax.jit(net.apply)(
+  embedding_net = model.build_embedding(returns_backbone_maps=True)
+  embedding, features = jax.jit(embedding_net.apply)(
     {'params': params['embedding']}, batch.luminance
   )
   maps = levels.pyramid(batch.chroma, None, model.levels)
@@ -134,7 +135,7 @@ def with_missing_networks(
 def _draw_direction(
   rng: np.random.Generator, leaf: jax.ShapeDtypeStruct
 ) -> np.ndarray:
-  """Draws the directions of a kernel; returns 0 for gains and biases."""
+  """Draws the directions of a kernel; returns zeros for gains and biases."""
   if len(leaf.shape) == 1:
     return np.zeros(leaf.shape, np.float32)
   # The standard deviation is that of Salimans et al. 2017. Adam's steps do not

@@ -31,8 +31,8 @@ from pic_jax.runtime import fields
 # over the map at the start of training.
 HEAD_SCALE = 0.1
 # Functions that build a head, keyed by the name of the head. With 'decoder',
-# theta is the output of the decoder; with all other heads, theta is the first P
-# channels of the embedding.
+# theta is the output of the decoder. With all other heads, theta is the first
+# `num_outputs` channels of the embedding.
 HEADS = {
   'decoder': logistic_mixture.build_head,
   'mixture': logistic_mixture.build_head,
@@ -51,9 +51,9 @@ class LabBatch(NamedTuple):
   """Model inputs and targets of a batch of RGB images, in network units.
 
   Attributes:
-    luminance: [B, H, W, 1] input of the embedding, rounded to 8 bits.
+    luminance: [B, H, W, 1] input of the embedding network, rounded to 8 bits.
     chroma: [B, h, w, 2] on the integer grid. It is both the canvas that the
-      decoder reads and the target of the exact likelihood.
+      decoder reads and the target of the likelihood by the exact rule.
     chroma_unrounded: [B, h, w, 2] target of the likelihood by the paper's rule.
     luminance_small: [B, h, w, 1] luminance on the chroma grid. The means of the
       mixture depend on it.
@@ -69,9 +69,9 @@ class Embedded(NamedTuple):
   """Outputs of the embedding network for a batch of images.
 
   Attributes:
-    embedding: [B, h_0, w_0, E] float32.
+    embedding: [B, h_0, w_0, E] float32, on the decoder's grid.
     features: feature maps of the backbone, which the finer levels read; empty
-      for a model without finer levels.
+      for a model without finer levels or without a backbone.
   """
 
   embedding: jax.Array
@@ -79,16 +79,16 @@ class Embedded(NamedTuple):
 
 
 class Scores(NamedTuple):
-  """Log-probabilities of a chroma map, and the outputs that determine them.
+  """Log-probabilities of a chroma map, with theta and the embedding.
 
   Attributes:
-    theta: [B, h_0, w_0, P] raw outputs of the head, on the coarsest grid.
+    theta: [B, h_0, w_0, P] on the decoder's grid, which is the coarsest.
     embedding: [B, h_0, w_0, E].
     level_log_probs: log-probabilities in nats. The first array [B, h_0, w_0]
       belongs to the coarsest map. Each further array belongs to a finer level.
       It has one entry for each 2 x 2 cell of the level, so it has the grid of
-      the next coarser level. Hinted values contribute 0. The sum of all arrays
-      is the log-probability of the map.
+      the next coarser level. Hinted values contribute 0. All entries of an
+      image add up to the log-probability of its map.
   """
 
   theta: jax.Array
@@ -96,11 +96,14 @@ class Scores(NamedTuple):
   level_log_probs: tuple[jax.Array, ...]
 
   def on_finest_grid(self, hints: jax.Array | None = None) -> jax.Array:
-    """Spreads the log-probabilities evenly over the finest pixels, [B, h, w].
+    """Spreads the log-probabilities evenly over the finest pixels.
 
     Args:
       hints: [B, h, w, 3] hints that were given to the model, or None. Hinted
         pixels get 0.
+
+    Returns:
+      [B, h, w] nats.
     """
     return levels.on_finest_grid(self.level_log_probs, hints)
 
@@ -108,9 +111,9 @@ class Scores(NamedTuple):
 class PIC(nn.Module):
   """Embedding network and autoregressive decoder.
 
-  The fields are exactly the fields of `config.model`. Heads other than
-  'decoder' have no decoder and predict every pixel independently. They train
-  the same embedding network with the losses of other methods, for comparison.
+  The fields are exactly the fields of `config.model`. A model with a head other
+  than 'decoder' has no decoder and predicts every pixel independently from the
+  same embedding network. Such models are trained for comparison.
 
   Attributes:
     embedding_stages: rows of Table 1, see `EmbeddingNet.stages`.
@@ -120,26 +123,28 @@ class PIC(nn.Module):
       the embedding's strides. If the two are not equal, average pooling
       supplies the remaining factor. Without a backbone, the pooling is before
       the last stage. With a backbone it is before the first stage, so only the
-      backbone sees all pixels.
+      backbone sees the image at full resolution.
     backbone: 'efficientnet_lite0', whose features are added to the last stage,
       or 'none'.
     frozen_parts: number of the backbone's 17 parts that are not trained,
       counted from the input.
     head: 'decoder' (PIC), 'mixture' (the embedding alone, paper sec. 4.3), or a
       baseline: 'regression', 'classification', 'classification_median'.
-    levels: number of finer levels (see the module `levels`), which follow the
-      map that the decoder predicts. Each doubles the height and the width; 0
-      for none (the paper).
-    level_features: channels of the networks of the finer levels.
-    level_blocks: residual blocks in each of the two stages of such a network.
-    chroma_filter: filter that reduces chroma to the chroma grid, 'point' or
-      'area', see `color.subsample`.
-    decoder_features: channels of the decoder.
-    decoder_blocks: residual blocks in each of the decoder's two streams.
-    decoder_order: order in which the decoder predicts pixels: 'raster' (the
-      paper), or 'coarse_first', see `coarse_first_decoder`.
-    attention_heads: heads of the decoder's attention to earlier pixels, see
-      `causal_attention`; 0 for none (the paper).
+    levels: number of finer levels, which refine the decoder's map one after
+      another; see the module `levels`. Each doubles the height and the width; 0
+      for none (as in the paper).
+    level_features: number of channels of the networks of the finer levels.
+    level_blocks: number of residual blocks in each of the two stages of such a
+      network.
+    chroma_filter: filter that reduces chroma and luminance to the chroma grid,
+      'point' or 'area', see `color.subsample`.
+    decoder_features: number of channels of the decoder.
+    decoder_blocks: number of residual blocks in each of the decoder's two
+      streams.
+    decoder_order: order in which the decoder predicts pixels: 'raster' (as in
+      the paper), or 'coarse_first', see `coarse_first_decoder`.
+    attention_heads: number of heads of the decoder's attention to earlier
+      pixels, see `causal_attention`; 0 for none (as in the paper).
     num_components: number K of logistics in a mixture.
     gated: whether residual blocks have the gating non-linearity (paper
       sec. 4.4), in all networks.
@@ -154,8 +159,8 @@ class PIC(nn.Module):
       memory.
     dtype: dtype of the inputs and outputs of convolutions: 'float32',
       'bfloat16', or 'auto' for bfloat16 on TPU and GPU and float32 on CPU. Sums
-      of residual blocks, the first convolutions and theta's head are always
-      float32.
+      of residual blocks, the first convolutions (except the backbone's) and the
+      decoder's last convolution are always float32.
   """
 
   embedding_stages: tuple[tuple[int, int, int, int], ...] = fields.declare(
@@ -201,7 +206,7 @@ class PIC(nn.Module):
 
   @property
   def has_likelihood(self) -> bool:
-    """Whether theta is a mixture of logistics, not a point estimate."""
+    """Whether theta is a mixture of logistics, so chroma has a likelihood."""
     return self.build_head().log_prob is not None
 
   @property
@@ -221,14 +226,16 @@ class PIC(nn.Module):
 
   @nn.nowrap
   def coarsest_luminance(self, luminance: jax.Array) -> jax.Array:
-    """Reduces [B, H, W, 1] to the decoder's grid [B, h_0, w_0, 1]."""
+    """Reduces luminance [B, H, W, 1] to the decoder's grid [B, h_0, w_0, 1]."""
     return color.subsample(luminance, self.coarsest_factor, self.chroma_filter)
 
   @nn.nowrap
   def coarsest(self, lab: LabBatch) -> LabBatch:
-    """Reduces a batch to the decoder's grid.
+    """Reduces the chroma grid of a batch to the decoder's grid.
 
-    Without finer levels this is the chroma grid, and the batch is unchanged.
+    Without finer levels the two grids are equal, and the batch is unchanged.
+    With finer levels, `chroma_unrounded` is rounded as well, because coarse
+    values are rounded means.
     """
     if not self.levels:
       return lab
@@ -242,7 +249,7 @@ class PIC(nn.Module):
 
   @nn.nowrap
   def split_lab(self, rgb: jax.Array | np.ndarray) -> LabBatch:
-    """Splits images into condition and target (paper sec. 3.1, 3.3).
+    """Splits images into luminance and chroma (paper sec. 3.1, 3.3).
 
     Args:
       rgb: [B, H, W, 3] uint8; H and W must be multiples of `chroma_factor`.
@@ -265,7 +272,7 @@ class PIC(nn.Module):
 
     Args:
       lab: the batch, as returned by `split_lab`.
-      luminance: [B, H, W, 1] L in 0..100, which is rounded to 8 bits.
+      luminance: [B, H, W, 1] L in 0..100. It is rounded to 8 bits here.
     """
     luminance = color.luminance_to_network(color.eight_bit_luminance(luminance))
     return lab._replace(
@@ -292,26 +299,28 @@ class PIC(nn.Module):
     Raises:
       ValueError: if `embedding_features` is smaller than the width of theta.
     """
-    rest = self.embedding_features - self.num_outputs
-    if rest < 0:
+    num_others = self.embedding_features - self.num_outputs
+    if num_others < 0:
       raise ValueError(
         f'`model.embedding_features` must be at least {self.num_outputs}, the '
         f'number of outputs of `model.head={self.head}`, '
         f'got {self.embedding_features}.'
       )
-    strides = math.prod(stride for _, stride, _, _ in self.embedding_stages)
+    total_stride = math.prod(
+      stride for _, stride, _, _ in self.embedding_stages
+    )
     return embedding_net.EmbeddingNet(
       stages=tuple((*stage,) for stage in self.embedding_stages),
       features=self.embedding_features,
       reads_hints=self.hint_share > 0,
-      pooling=self.coarsest_factor // strides,
+      pooling=self.coarsest_factor // total_stride,
       backbone=backbone_embedding.build(self),
       returns_backbone_maps=returns_backbone_maps,
       gated=self.gated,
       dropout_rate=self.dropout_rate,
       remat=self.remat,
-      head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * rest,
-      head_mean=(*self.build_head().initial_theta, *(0.0,) * rest),
+      head_scale=(HEAD_SCALE,) * self.num_outputs + (1.0,) * num_others,
+      head_mean=(*self.build_head().initial_theta, *(0.0,) * num_others),
       dtype=self.compute_dtype,
     )
 
@@ -420,8 +429,8 @@ class PIC(nn.Module):
       train: whether to apply dropout.
       hints: [B, h, w, 3] known chroma (see `hints`), or None. The
         log-probability of hinted values is not counted.
-      embedded: result of `embed` for this luminance and these hints, or None to
-        compute it here.
+      embedded: result of `embed` for this luminance and for these hints on the
+        coarsest grid, or None to compute it here.
     """
     maps = levels.pyramid(chroma, hints, self.levels)
     coarsest, coarsest_hints = maps[0]

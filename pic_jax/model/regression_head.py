@@ -1,7 +1,7 @@
 """Regression of the mean chroma, a baseline that gives desaturated colours.
 
-The loss is the squared error of Iizuka et al. 2016, eq. (1), in (a, b). They
-also train a classifier of the scene, and use another network.
+The loss is the squared error of Iizuka et al. 2016, eq. (1), in (a, b). Their
+network is a different one, and it is also trained to classify the scene.
 """
 
 import jax

@@ -1,9 +1,10 @@
 """Faster 3x3 convolutions on CPU (Winograd 1980; Lavin & Gray 2016).
 
 The algorithm is F(4, 3), applied to the rows only. It computes a tile of four
-output rows from a window of six input rows. Each output row is a sum of six
-products, and each product is a 1x3 convolution. Direct computation of the tile
-takes twelve 1x3 convolutions, so half of the multiplications are saved.
+output rows from a window of six input rows. The output rows are weighted sums
+of the same six products, and each product is a 1x3 convolution. Direct
+computation of the tile takes twelve 1x3 convolutions, so half of the
+multiplications are saved.
 
 Algorithms for both rows and columns are not used. F(2x2, 3x3) makes maps four
 times as large before its products, and F(4x4, 3x3) is ten times less accurate.
@@ -22,10 +23,10 @@ import numpy as np
 
 # Number of output rows in a tile, and of input rows in a window.
 TILE, WINDOW = 4, 6
-# Transforms of the input and of the kernel to the factors of the six products,
-# and of the products to the output. They interpolate polynomials at the points
-# 0, 1, -1, 1/2, -2 and infinity. With the point 2 in place of 1/2, errors are
-# 1.5 times as large (Barabasz et al. 2020).
+# INPUT and KERNEL map the rows of a window and of the kernel to the factors of
+# each product. OUTPUT maps the products to the rows of a tile. The matrices
+# interpolate polynomials at the points 0, 1, -1, 1/2, -2 and infinity. With the
+# point 2 in place of 1/2, errors are 1.5 times as large (Barabasz et al. 2020).
 INPUT = np.array([  # product, row of the window
   [1, -3 / 2, -2, 3 / 2, 1, 0],
   [0, -1, 1 / 2, 5 / 2, 1, 0],
@@ -83,9 +84,9 @@ def allowed() -> Iterator[None]:
   The context must be entered inside the function that is compiled, because it
   acts while JAX traces the function.
 
-  Training and likelihood use it. Sampling does not: its computations pixel by
-  pixel and over whole maps must agree to the last bits, and results of this
-  algorithm differ from direct convolution by 1e-6.
+  Training and evaluation enter it. Sampling does not, because its results for
+  pixels and for whole maps must agree up to the last bits, and this algorithm
+  differs from direct convolution by 1e-6.
   """
   token = _allowed.set(True)
   try:
@@ -122,10 +123,10 @@ def should_use(
     return False
   height = x.shape[1] + sum(rows) - 2 * dilation
   width = x.shape[2] + sum(columns) - 2 * dilation
-  # Number of products relative to direct convolution. It is above 1/2 if the
-  # last tile is only partly filled.
-  share = WINDOW * dilation * _num_tiles(height, dilation) / (3 * height)
-  return x.shape[0] * height * width >= MIN_POSITIONS and share <= 2 / 3
+  # Number of 1x3 convolutions, divided by that of direct convolution. The ratio
+  # is above 1/2 if the last tile is only partly filled.
+  cost = WINDOW * dilation * _num_tiles(height, dilation) / (3 * height)
+  return x.shape[0] * height * width >= MIN_POSITIONS and cost <= 2 / 3
 
 
 def explicit_sides(padding: str | Sequence[Pair], dilation: int) -> Sides:
@@ -164,7 +165,7 @@ def _combine(
   return functools.reduce(operator.add, products)
 
 
-def _convolve_columns(
+def _convolve_1x3(
   x: jax.Array, kernel: jax.Array, padding: Pair, *, dilation: int
 ) -> jax.Array:
   """Convolves each row of [B, R, W, C] with a kernel [3, C, F]."""
@@ -183,7 +184,8 @@ def _pad(x: jax.Array, sides: Sides, num_tiles: int) -> jax.Array:
   """Pads [B, H, W, C] and splits its rows into tiles and phases.
 
   Returns:
-    [B, tiles + 1, TILE, dilation, W', C].
+    [B, tiles + 1, TILE, dilation, W', C]. The window of a tile extends into the
+    next tile, so there is one more tile than in the output.
   """
   (above, _), columns, dilation = sides
   below = TILE * dilation * (num_tiles + 1) - x.shape[1] - above
@@ -212,14 +214,14 @@ def _merge(x: jax.Array) -> jax.Array:
   return x.reshape(len(x), -1, *x.shape[3:])
 
 
-def _spread(
+def _tile_rows(
   matrix: np.ndarray, maps: Sequence[jax.Array] | jax.Array, num_tiles: int
 ) -> jax.Array:
-  """Computes the rows of all tiles, which are sums of products.
+  """Computes the rows of all tiles, which are weighted sums of maps.
 
   Args:
-    matrix: [TILE, WINDOW] factor of each product in each row.
-    maps: `WINDOW` products [B, tiles dilation, W, C].
+    matrix: [TILE, WINDOW] weight of each map in each row.
+    maps: `WINDOW` maps [B, tiles dilation, W, C].
     num_tiles: number of tiles in a phase.
 
   Returns:
@@ -227,11 +229,11 @@ def _spread(
   """
   batch, merged, width, channels = maps[0].shape  # merged: tiles dilation
   shape = (batch, num_tiles, 1, merged // num_tiles, width, channels)
-  products = (
-    maps[a].reshape(shape) * matrix[:, a].reshape(1, 1, TILE, 1, 1, 1)
-    for a in range(WINDOW)
+  terms = (
+    maps[i].reshape(shape) * matrix[:, i].reshape(1, 1, TILE, 1, 1, 1)
+    for i in range(WINDOW)
   )
-  return functools.reduce(operator.add, products)
+  return functools.reduce(operator.add, terms)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -241,13 +243,13 @@ def convolve(x: jax.Array, kernel: jax.Array, sides: Sides) -> jax.Array:
   Args:
     x: [B, H, W, C].
     kernel: [3, 3, C, F].
-    sides: padding, at most twice the dilation on each side, and dilation.
+    sides: dilation, and padding, which is at most 2 * dilation on each side.
 
   Returns:
     [B, H', W', F].
   """
-  # This line runs only if no gradient is needed. Then there is less to compile,
-  # so the six products are compiled separately, with constant factors.
+  # JAX calls this function only if no gradient is needed. Then there is less to
+  # compile, so the six products are compiled separately, with constant factors.
   return _forward(x, kernel, sides, in_loop=False)[0]
 
 
@@ -274,9 +276,8 @@ def _forward(
     kernel_factors: np.ndarray | jax.Array,
   ) -> jax.Array:
     row = _combine(input_factors, windows)
-    return _convolve_columns(
-      row, _combine(kernel_factors, kernel), (0, 0), dilation=dilation
-    )
+    taps = _combine(kernel_factors, kernel)
+    return _convolve_1x3(row, taps, (0, 0), dilation=dilation)
 
   if in_loop:
     # A loop over the products compiles in two thirds of the time that six
@@ -286,9 +287,30 @@ def _forward(
     )
   else:
     products = [product_fn(*pair) for pair in zip(INPUT, KERNEL, strict=True)]
-  y = _spread(OUTPUT, products, num_tiles)
+  y = _tile_rows(OUTPUT, products, num_tiles)
   y = y.reshape(len(x), -1, *y.shape[4:])[:, :height]
   return y, (padded, kernel)
+
+
+def _input_gradient(d_rows: jax.Array, num_tiles: int) -> jax.Array:
+  """Computes the gradient of the padded input, a sum over all windows.
+
+  Args:
+    d_rows: gradients [WINDOW, B, tiles dilation, W, C] of the input factors of
+      the products.
+    num_tiles: number of tiles in a phase.
+
+  Returns:
+    Gradient [B, tiles + 1, TILE, dilation, W, C] of the padded input.
+  """
+  # The last rows of a window are also the first rows of the next window.
+  overlap = np.pad(INPUT[:, TILE:], ((0, 0), (0, 2 * TILE - WINDOW)))
+  own = _tile_rows(INPUT[:, :TILE].T, d_rows, num_tiles)
+  next_tile = _tile_rows(overlap.T, d_rows, num_tiles)
+  no_pad = ((0, 0),) * 4
+  return jnp.pad(own, ((0, 0), (0, 1), *no_pad)) + jnp.pad(
+    next_tile, ((0, 0), (1, 0), *no_pad)
+  )
 
 
 def _backward(
@@ -296,8 +318,8 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
   """Computes the gradients of the input and of the kernel.
 
-  The gradients are the transposed sums of `_forward`. The gradient that JAX
-  derives from the loop takes 18 times as long.
+  They are sums with the transposed matrices of `_forward`. The gradient that
+  JAX derives from the loop takes 18 times as long.
 
   Args:
     sides: see `convolve`.
@@ -313,8 +335,8 @@ def _backward(
   num_tiles = padded.shape[1] - 1
   channels = kernel.shape[2]
   windows = _windows(padded)
-  missing = TILE * dilation * num_tiles - height
-  dy = jnp.pad(dy, ((0, 0), (0, missing), (0, 0), (0, 0)))
+  num_missing = TILE * dilation * num_tiles - height  # rows to fill the tiles
+  dy = jnp.pad(dy, ((0, 0), (0, num_missing), (0, 0), (0, 0)))
   dy = dy.reshape(batch, num_tiles, TILE, dilation, width, features)
   tiles = [_merge(dy[:, :, i]) for i in range(TILE)]
   flipped = kernel[:, ::-1].swapaxes(2, 3)
@@ -325,7 +347,7 @@ def _backward(
     row = _combine(input_factors, windows)
     d_product = _combine(output_factors, tiles)
     taps = _combine(kernel_factors, flipped)
-    d_row = _convolve_columns(d_product, taps, (left, right), dilation=dilation)
+    d_row = _convolve_1x3(d_product, taps, (left, right), dilation=dilation)
     d_product = d_product.reshape(-1, features)
     starts = range(0, 3 * dilation, dilation)
     shifted = [row[:, :, i : i + width].reshape(-1, channels) for i in starts]
@@ -337,19 +359,12 @@ def _backward(
   _, (d_rows, d_kernels) = jax.lax.scan(
     gradients_fn, None, (INPUT, KERNEL, OUTPUT.T)
   )
-  # The last rows of a window are also the first rows of the next window.
-  overlap = np.pad(INPUT[:, TILE:], ((0, 0), (0, 2 * TILE - WINDOW)))
-  own, next_tile = (
-    jnp.pad(
-      _spread(matrix.T, d_rows, num_tiles), ((0, 0), padding, *((0, 0),) * 4)
-    )
-    for matrix, padding in ((INPUT[:, :TILE], (0, 1)), (overlap, (1, 0)))
-  )
-  dx = (own + next_tile).reshape(batch, -1, *own.shape[4:])
-  first = sides.rows[0]
-  rows = height + 2 * dilation - sum(sides.rows)
+  dx = _input_gradient(d_rows, num_tiles)
+  dx = dx.reshape(batch, -1, *dx.shape[4:])
+  above = sides.rows[0]
+  input_height = height + 2 * dilation - sum(sides.rows)
   d_kernel = jnp.tensordot(KERNEL.T, d_kernels, 1, precision='highest')
-  return dx[:, first : first + rows], d_kernel
+  return dx[:, above : above + input_height], d_kernel
 
 
 convolve.defvjp(_forward, _backward)
