@@ -1,9 +1,10 @@
 """Classification of chroma into bins (Zhang et al. 2016; Larsson et al. 2016).
 
-Zhang et al. give rare colours a larger weight and take the annealed mean.
-Larsson et al. use no weights and take the medians of two histograms, one for
-channel a and one for channel b. Here the two histograms are marginals of one
-joint histogram.
+The network predicts a histogram of (a, b) for each pixel. Zhang et al. give
+rare colours a larger weight in the loss, and take the annealed mean of the
+histogram as the colour. Larsson et al. use no weights, and take the medians of
+two histograms, one for channel a and one for channel b. Here these two are the
+marginals of one joint histogram.
 """
 
 import functools
@@ -20,8 +21,9 @@ from pic_jax.model import heads
 # The next four constants are taken from Zhang et al. 2016, sec. 2.
 # Side of a bin, in Lab units.
 BIN_SIDE = 10.0
-# A colour is assigned to its nearest bins with Gaussian weights. Standard
-# deviation of the Gaussian in Lab units, and number of bins.
+# A target colour is spread over its nearest bins with Gaussian weights. These
+# are the standard deviation of the Gaussian in Lab units, and the number of
+# bins.
 SOFT_SIGMA = 5.0
 NUM_NEAREST = 5
 # Temperature of the annealed mean.
@@ -35,11 +37,11 @@ CUBE_STEP = 5
 
 @functools.cache
 def bins() -> np.ndarray:
-  """Returns the centres [Q, 2] of the bins with sRGB colours, in Lab units.
+  """Returns the centres [Q, 2] of bins that contain sRGB colours, in Lab units.
 
-  *Differs from* Zhang et al. 2016, who count 313 such bins. Here a bin counts
+  *Differs from* Zhang et al. 2016, who count 313 such bins. Here a bin is kept
   if at least one of the 8-bit colours that are tried (see `CUBE_STEP`) falls
-  into it, so every bin can be a target.
+  into it, so every bin can be a target. This gives Q = 260.
   """
   values = np.arange(0, 256, CUBE_STEP, dtype=np.uint8)
   cube = np.stack(np.meshgrid(values, values, values), -1).reshape(-1, 3)
@@ -57,14 +59,14 @@ def _squared_distances(chroma: jax.Array) -> jax.Array:
     chroma: [..., 2] in Lab units.
   """
   centres = bins()
-  in_a, in_b = (
+  squares_a, squares_b = (
     jnp.square(
       chroma[..., channel, None]
       - centres[:, channel].reshape((1,) * (chroma.ndim - 1) + (-1,))
     )
     for channel in range(2)
   )
-  return in_a + in_b
+  return squares_a + squares_b
 
 
 def soft_targets(chroma: jax.Array) -> jax.Array:
@@ -95,8 +97,8 @@ def class_weights(
   """Computes weights that are larger for rare colours.
 
   Zhang et al. 2016, sec. 2.2: w ~ 1 / ((1 - lambda) p + lambda / Q). Here p is
-  the frequency of each bin, smoothed with `SOFT_SIGMA`. The mean of w under p
-  is 1.
+  the frequency of each bin, smoothed by a Gaussian (see `SOFT_SIGMA`). The mean
+  of w under p is 1.
 
   Args:
     counts: [Q] number of pixels in every bin.
@@ -140,7 +142,7 @@ def loss(
       pixel has the weight of its nearest bin.
 
   Returns:
-    [...] nats, multiplied by the weights.
+    [...] cross-entropies in nats, multiplied by the weights.
   """
   chroma = color.round_chroma(color.chroma_from_network(chroma))
   targets = soft_targets(chroma)
@@ -178,12 +180,12 @@ def median(theta: jax.Array) -> jax.Array:
 
 
 def _product(x: jax.Array, matrix: np.ndarray) -> jax.Array:
-  # On TPU the default precision is bfloat16.
+  # On TPU the default precision of a matrix product is bfloat16.
   return jnp.matmul(x, matrix, precision='highest')
 
 
 def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
-  """Computes the median of one channel, with colours uniform within a bin.
+  """Computes the median of one channel; each bin is uniform over its width.
 
   Args:
     probabilities: [..., Q] probabilities of the bins.
@@ -195,14 +197,14 @@ def _median(probabilities: jax.Array, centres: np.ndarray) -> jax.Array:
   marginal_centres, index = np.unique(centres, return_inverse=True)
   to_marginal = np.eye(len(marginal_centres), dtype=np.float32)[index]
   marginal = _product(probabilities, to_marginal)
-  before = jnp.cumsum(marginal, -1) - marginal  # probability of all lower bins
-  # The median lies in the last bin with less than one half before it.
-  median_bin = (before < 0.5).sum(-1, keepdims=True) - 1
-  fraction = (0.5 - jnp.take_along_axis(before, median_bin, -1)) / jnp.maximum(
-    jnp.take_along_axis(marginal, median_bin, -1), 1e-12
-  )
-  start = jnp.asarray(marginal_centres)[median_bin] - 0.5 * BIN_SIDE
-  return (start + BIN_SIDE * fraction)[..., 0]
+  prob_below = jnp.cumsum(marginal, -1) - marginal  # of all lower bins
+  # The median lies in the last bin whose `prob_below` is less than one half.
+  median_bin = (prob_below < 0.5).sum(-1, keepdims=True) - 1
+  missing = 0.5 - jnp.take_along_axis(prob_below, median_bin, -1)
+  bin_prob = jnp.take_along_axis(marginal, median_bin, -1)
+  fraction = missing / jnp.maximum(bin_prob, 1e-12)
+  lower_end = jnp.asarray(marginal_centres)[median_bin] - 0.5 * BIN_SIDE
+  return (lower_end + BIN_SIDE * fraction)[..., 0]
 
 
 def _build_head(colour_fn: Callable[[jax.Array], jax.Array]) -> heads.Head:
@@ -216,16 +218,16 @@ def _build_head(colour_fn: Callable[[jax.Array], jax.Array]) -> heads.Head:
 
 
 def build_head(num_components: int) -> heads.Head:
-  """Builds the head of Zhang et al. 2016, the annealed mean of a histogram.
+  """Builds the head of Zhang et al. 2016, which takes the annealed mean.
 
-  Its loss takes the weights that `colour_frequencies` computes.
+  Its loss takes the weights that `training.colour_frequencies` computes.
   """
   del num_components
   return _build_head(annealed_mean)
 
 
 def build_median_head(num_components: int) -> heads.Head:
-  """Builds the head of Larsson et al. 2016, the median of a histogram.
+  """Builds the head of Larsson et al. 2016, which takes the medians.
 
   It is trained without weights.
   """

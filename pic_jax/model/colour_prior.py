@@ -1,9 +1,9 @@
 """Prior of colours, a smoothed histogram of training chroma.
 
-Guidance should measure how well a colour fits the picture. The embedding's
-likelihood alone prefers grey, because grey is common. The likelihood divided by
-a power of the prior measures how much the picture suggests a colour, and not
-how common the colour is.
+Guidance (see `sampling.conditions`) should prefer colours that fit the picture.
+The embedding's likelihood alone prefers grey, because grey is common. The
+likelihood divided by a power of the prior measures how much the picture
+suggests a colour, and not how common the colour is.
 """
 
 import base64
@@ -30,9 +30,9 @@ def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
     chroma: batches of chroma [..., 2] in network units.
 
   Returns:
-    [64, 64] float32 log-probabilities. Entry (i, j) belongs to a bin of 4 x 4
-    pairs of grid values (a, b). It is the log-probability of each single pair
-    in the bin. The probabilities of all 256 x 256 pairs add up to 1.
+    [64, 64] float32 log-probabilities in nats. Each bin (i, j) contains 4 x 4
+    pairs of grid values (a, b), and its entry is the log-probability of each
+    single pair. The probabilities of all 256 x 256 pairs add up to 1.
   """
   counts = np.zeros((NUM_BINS, NUM_BINS))
   for batch in chroma:
@@ -50,19 +50,27 @@ def make(chroma: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def log_prob(prior: jax.Array, chroma: jax.Array) -> jax.Array:
-  """Looks up the log-probability [...] of chroma [..., 2] in network units."""
+  """Looks up the log-probability of chroma.
+
+  Args:
+    prior: [64, 64], see `make`.
+    chroma: [..., 2] in network units.
+
+  Returns:
+    [...] nats.
+  """
   bins = jnp.round(127.5 * chroma + 127.5).astype(jnp.int32) // VALUES_PER_BIN
   bins = jnp.clip(bins, 0, NUM_BINS - 1)
   return prior[bins[..., 0], bins[..., 1]]
 
 
 def to_text(prior: np.ndarray) -> str:
-  """Encodes a prior as 11 kB of text, for the metadata of a file."""
+  """Encodes a prior, rounded to float16, as 11 kB of text for file metadata."""
   return base64.b64encode(prior.astype('<f2').tobytes()).decode('ascii')
 
 
 def from_text(text: str) -> np.ndarray:
-  """Decodes a prior from text.
+  """Decodes a prior [64, 64] float32 from text.
 
   Raises:
     ValueError: if `text` is not an encoded prior.

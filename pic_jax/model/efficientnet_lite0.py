@@ -4,7 +4,7 @@ This is the network of Tan & Le 2019 in the variant for small devices. It has no
 squeeze-and-excitation, its non-linearity is ReLU6, and its stem and head have
 the same width at every network size. Batch norm is folded into kernels and
 biases, so a layer consists of a convolution, a bias and ReLU6. Projections have
-no ReLU6. Every convolution is padded as TensorFlow's 'SAME'.
+no ReLU6. Every convolution is padded like TensorFlow's 'SAME'.
 """
 
 import functools
@@ -31,8 +31,8 @@ STAGES = (
 )
 STEM_WIDTH = 32
 HEAD_WIDTH = 1280
-# Blocks whose outputs are returned as features, namely the last blocks at the
-# strides 2, 4, 8, 16 and 32 of the network.
+# Indices of the blocks whose outputs are returned as features. They are the
+# last blocks at the total strides 2, 4, 8, 16 and 32.
 TAPS = (0, 2, 4, 10, 15)
 # Number of parts that can be frozen: 16 blocks and the head. The stem belongs
 # to the first block.
@@ -87,13 +87,13 @@ def _shifts(
     [B, ceil(H / stride), ceil(W / stride), C].
   """
   height, width = x.shape[1:3]
-  rows = stride * (-(-height // stride) - 1) + 1
-  columns = stride * (-(-width // stride) - 1) + 1
+  row_span = stride * (-(-height // stride) - 1) + 1
+  column_span = stride * (-(-width // stride) - 1) + 1
   padding = [_padding(size, kernel_size, stride) for size in (height, width)]
   x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
   for i in range(kernel_size):
     for j in range(kernel_size):
-      yield i, j, x[:, i : i + rows : stride, j : j + columns : stride]
+      yield i, j, x[:, i : i + row_span : stride, j : j + column_span : stride]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -135,13 +135,13 @@ def _depthwise_backward(
     grad: gradient of the output.
 
   Returns:
-    The gradient of x, a convolution of `grad` with the flipped kernel, and the
-    gradient of the kernel.
+    The gradient of x, which is a convolution of `grad` with the flipped kernel;
+    and the gradient of the kernel.
   """
   x, kernel = saved
   kernel_size, height, width = kernel.shape[0], *x.shape[1:3]
-  # `spread` is `grad` with stride - 1 zeros after each value, in the size of x,
-  # and then padded for the flipped kernel.
+  # `spread` has the size of x. It contains `grad` with stride - 1 zeros after
+  # each value, and is then padded for the flipped kernel.
   spread = jnp.zeros((len(x), height, width, x.shape[-1]), grad.dtype)
   spread = spread.at[:, ::stride, ::stride].set(grad)
   num_before = [
@@ -169,14 +169,16 @@ depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 def is_frozen(name: str, num_frozen: int) -> bool:
-  """Whether a layer belongs to the first `num_frozen` of `NUM_PARTS` parts.
+  """Returns whether a layer belongs to the first `num_frozen` parts.
 
   Args:
     name: 'stem', 'head', or a name such as 'block_07_expand'.
-    num_frozen: number of parts, counted from the input.
+    num_frozen: number of the `NUM_PARTS` parts, counted from the input.
   """
   part = {'stem': 0, 'head': NUM_PARTS - 1}.get(name)
-  return (int(name.split('_')[1]) if part is None else part) < num_frozen
+  if part is None:
+    part = int(name.split('_')[1])
+  return part < num_frozen
 
 
 class Layer(nn.Module):
@@ -187,11 +189,11 @@ class Layer(nn.Module):
     kernel_size: height and width of the kernel.
     stride: stride in both directions.
     is_depthwise: whether every channel has its own kernel.
-    is_grey: whether the kernel takes three colour channels, but the input may
-      be one grey channel, which stands for three equal ones.
+    is_grey: whether a kernel for three colour channels also accepts an input
+      with one grey channel, which stands for three equal channels.
     is_frozen: whether the parameters get no gradient.
-    dtype: dtype of the input, the kernel and the output. Parameters are
-      float32.
+    dtype: dtype of the computation and the output. The input and the float32
+      parameters are cast to it.
   """
 
   features: int
@@ -247,8 +249,8 @@ class EfficientNetLite0(nn.Module):
     """Computes the feature maps.
 
     Args:
-      luminance: [B, H, W, 1] in network units, or [B, H, W, 3] colour on the
-        same scale.
+      luminance: [B, H, W, 1] in network units, or [B, H, W, 3] RGB on the same
+        scale from -1 to 1.
 
     Returns:
       Six feature maps [B, h_i, w_i, C_i] from fine to coarse, at the strides 2,

@@ -1,7 +1,9 @@
-"""Likelihood of a finer level given the next coarser one; see `levels`.
+"""Likelihood of a finer level given the next coarser one.
 
-The factors come in the order q, x0, x1, x2, x3. Each value x is limited to an
-interval from which the values after it can still reach the sum of the cell.
+`levels` defines cells, the offset q, the values x0 to x3 and their number R of
+possible values. The likelihood of a cell is the product of the probabilities of
+q, x0, x1, x2 and x3, each given those before it. Each value is limited to the
+interval in which the values after it can still make up the rest of the sum.
 """
 
 from typing import NamedTuple
@@ -15,12 +17,14 @@ from pic_jax.model import levels, logistic_mixture, logistic_window
 # Logistics per mixture. A few are enough, because given the coarse value most
 # fine values have a distribution with one mode.
 NUM_COMPONENTS = 5
-# Outputs of the first stage: logits of q for a and b, a mixture for x0.
+# Number of outputs of the first stage: logits of q for a and b, and a mixture
+# for x0.
 FIRST_OUTPUTS = 2 * 4 + 6 * NUM_COMPONENTS
-# Outputs of the second stage: mixtures for x1, x2, x3; coupling of x2 to x1.
+# Number of outputs of the second stage: mixtures for x1, x2 and x3, and for a
+# and b the coupling of x2 to x1 (see `second_intervals`).
 SECOND_OUTPUTS = 3 * 6 * NUM_COMPONENTS + 2
-# Values of theta at the start of training, in network units. A scale of
-# exp(-4.5) is 1.4 steps of the grid.
+# Log-scales and range of the means at the start of training, in network units.
+# A scale of exp(-4.5) is 1.4 steps of the grid.
 INITIAL_LOG_SCALE = -4.5
 INITIAL_MEAN_SPREAD = 0.02
 # Logit of an offset with probability 0. It is finite, because -inf would make
@@ -30,15 +34,15 @@ _STEPS_PER_UNIT = logistic_window.STEPS_PER_UNIT
 
 
 class Cells(NamedTuple):
-  """A coarse map with all that is known about its 2 x 2 cells of fine values.
+  """Coarse values, first guesses and hint flags of the 2 x 2 cells of a map.
 
   Attributes:
     coarse: [..., h, w, 2] coarse values, integers 0..R - 1.
     smooth: [..., h, w, 4, 2] first guess of the fine values. It is the
       interpolated coarse map, shifted so that the mean of each cell equals the
       cell's coarse value.
-    has_hint: [..., h, w, 1] whether a cell contains a hint, so that its sum is
-      not constrained.
+    has_hint: [..., h, w, 1] whether a cell contains a hint. The sum of such a
+      cell is not constrained.
   """
 
   coarse: jax.Array
@@ -53,11 +57,11 @@ def prepare(coarse: jax.Array, hints: jax.Array | None = None) -> Cells:
     coarse: [N, h, w, 2] integers 0..R - 1.
     hints: [N, 2 h, 2 w, 3] of the finer map, or None.
   """
-  count, height, width, _ = coarse.shape
-  shape = (count, 2 * height, 2 * width, 2)
+  batch, height, width, _ = coarse.shape
+  shape = (batch, 2 * height, 2 * width, 2)
   smooth = levels.to_cells(jax.image.resize(coarse, shape, 'linear'))
   smooth += (coarse - smooth.mean(-2))[..., None, :]
-  has_hint = jnp.zeros((count, height, width, 1), bool)
+  has_hint = jnp.zeros((batch, height, width, 1), bool)
   if hints is not None:
     has_hint = (levels.to_cells(hints)[..., 2] > 0).any(-1, keepdims=True)
   return Cells(coarse, smooth, has_hint)
@@ -69,9 +73,11 @@ class Mixture(NamedTuple):
   Attributes:
     logits: [..., K] unnormalised log-weights of the components. A component
       covers both channels.
-    means: [..., 2, K] means of a and b, minus their first guess.
+    means: [..., 2, K] means of a and b minus their first guesses. Those of b
+      hold where a equals its first guess.
     log_scales: [..., 2, K] log-scales of a and b.
-    coeffs: [..., K] coefficients in (-1, 1) of a in the mean of b.
+    coeffs: [..., K] coefficients in (-1, 1), by which the mean of b depends on
+      the difference between a and its first guess.
   """
 
   logits: jax.Array
@@ -101,13 +107,13 @@ def unpack(theta: jax.Array) -> Mixture:
   )
 
 
-def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
-  """Returns the mean of each output of a head at the start of training.
+def initial_theta(num_logits: int, num_mixtures: int, num_rest: int) -> tuple:
+  """Returns the mean of each output of a stage at the start of training.
 
   Args:
-    num_offsets: number of logits of q, which come first.
-    num_mixtures: number of mixtures, which follow.
-    rest: number of other outputs, which come last and start at 0.
+    num_logits: number of logits of q, which come first.
+    num_mixtures: number of mixtures, whose outputs follow.
+    num_rest: number of other outputs, which come last and start at 0.
   """
   means = np.linspace(-INITIAL_MEAN_SPREAD, INITIAL_MEAN_SPREAD, NUM_COMPONENTS)
   mixture = np.concatenate(
@@ -119,15 +125,15 @@ def initial_theta(num_offsets: int, num_mixtures: int, rest: int) -> tuple:
       np.zeros(NUM_COMPONENTS),
     ]
   )
-  parts = [np.zeros(num_offsets), *[mixture] * num_mixtures, np.zeros(rest)]
+  parts = [np.zeros(num_logits), *[mixture] * num_mixtures, np.zeros(num_rest)]
   return tuple(np.concatenate(parts).astype(np.float32).tolist())
 
 
 class Interval(NamedTuple):
-  """Interval of the integers 0..R - 1 that a fine value may take.
+  """Interval to which a fine value is limited, and a first guess of the value.
 
   Attributes:
-    low, high: [..., 2] lowest and highest possible value, integers.
+    low, high: [..., 2] lowest and highest possible value, integers 0..R - 1.
     guess: [..., 2] first guess of the value, not rounded.
   """
 
@@ -143,9 +149,9 @@ def component_means(
 
   Args:
     mixture: parameters of the mixture.
-    interval: the possible values.
-    a: [..., 1] value of channel a, to compute the means of b given this value;
-      None to compute the means of a.
+    interval: the possible values and the first guess.
+    a: [..., 1] the value's a, for the means of b given this a; None for the
+      means of a.
 
   Returns:
     [..., K] means of the components, on the scale 0..R - 1.
@@ -162,7 +168,7 @@ def _log_prob(theta: jax.Array, x: jax.Array, interval: Interval) -> jax.Array:
   Args:
     theta: [..., 6 K] raw outputs for this value.
     x: [..., 2] the value, integers 0..R - 1.
-    interval: the possible values.
+    interval: the possible values and the first guess.
 
   Returns:
     [...] nats.
@@ -185,7 +191,7 @@ def _log_prob(theta: jax.Array, x: jax.Array, interval: Interval) -> jax.Array:
 def offset_log_probs(
   theta: jax.Array, coarse: jax.Array, num_values: int = levels.NUM_VALUES
 ) -> jax.Array:
-  """Computes the log-probabilities of the four offsets q of a and of b.
+  """Computes the log-probabilities of the four possible q, for a and for b.
 
   The sum of a cell lies in 0..4 (R - 1). Where the coarse value is R - 1, q
   cannot be 3; where it is 0, q can only be 2 or 3. Impossible offsets
@@ -215,7 +221,7 @@ def _interval(
   has_hint: jax.Array,
   num_values: int,
 ) -> Interval:
-  """Computes the interval of the values from which the sum can be reached.
+  """Limits a value so that the values after it can make up the rest of the sum.
 
   Args:
     remaining_sum: [..., 2] sum of this value and the values after it.
@@ -238,12 +244,13 @@ def first_interval(
   """Computes the interval of x0 given the offsets q.
 
   Args:
-    cells: the coarse map.
+    cells: the coarse map with its first guesses.
     offset: [..., 2] q of a and b.
     num_values: R.
   """
   total = 4.0 * cells.coarse - 2.0 + offset
-  # A cell of `smooth` adds up to 4 m; the true sum is 4 m + q - 2.
+  # A cell of `smooth` adds up to 4 m; the true sum is 4 m + q - 2. Each value
+  # gets a quarter of the difference.
   shift = jnp.where(cells.has_hint, 0.0, 0.25 * (offset - 2.0))
   guess = cells.smooth[..., 0, :] + shift
   return _interval(
@@ -261,14 +268,15 @@ def second_intervals(
 ) -> tuple:
   """Computes the intervals of x1, x2 and x3.
 
-  The first guesses of the remaining values start at `cells.smooth`. The
-  difference between their sum and the remaining sum is shared equally among
-  them. The guess of x2 also moves with the difference between x1 and the guess
-  of x1, times a factor that the network predicts.
+  The first guess of a value is its entry of `cells.smooth` plus a correction.
+  Without a hint in the cell, the correction is an equal share of the difference
+  between the remaining sum and the sum of the remaining entries of `smooth`.
+  With a hint it is 0. The guess of x2 also moves by the difference between x1
+  and the guess of x1, times a factor that the network predicts (the coupling).
 
   Args:
     theta: [..., `SECOND_OUTPUTS`] raw outputs of the second stage.
-    cells: the coarse map.
+    cells: the coarse map with its first guesses.
     offset: [..., 2] q of a and b.
     x0: [..., 2] integers 0..R - 1.
     num_values: R.
@@ -283,7 +291,7 @@ def second_intervals(
   guess_1 = smooth[..., 1, :] + jnp.where(has_hint, 0.0, missing_1 / 3.0)
   coupling = jnp.tanh(theta[..., -2:].astype(jnp.float32))
 
-  def interval_2(x1: jax.Array) -> Interval:
+  def interval_2_given(x1: jax.Array) -> Interval:
     sum_2 = sum_1 - x1
     missing_2 = sum_2 - smooth[..., 2:, :].sum(-2)
     guess_2 = smooth[..., 2, :] + jnp.where(has_hint, 0.0, 0.5 * missing_2)
@@ -295,15 +303,15 @@ def second_intervals(
       num_values=num_values,
     )
 
-  def interval_3(x1: jax.Array, x2: jax.Array) -> Interval:
+  def interval_3_given(x1: jax.Array, x2: jax.Array) -> Interval:
     x3 = sum_1 - x1 - x2
     guess_3 = jnp.where(has_hint, smooth[..., 3, :], x3)
     return _interval(x3, 0, guess_3, has_hint=has_hint, num_values=num_values)
 
   return (
     _interval(sum_1, 2, guess_1, has_hint=has_hint, num_values=num_values),
-    interval_2,
-    interval_3,
+    interval_2_given,
+    interval_3_given,
   )
 
 
@@ -329,7 +337,7 @@ def mixtures(stages: Stages) -> list[jax.Array]:
 def offsets(cells: Cells, fine: jax.Array) -> jax.Array:
   """Computes the offsets q [..., 2] of fine values [..., 4, 2].
 
-  They are 0 in cells with a hint, which do not use them.
+  Cells with a hint do not use q; their q is set to 0.
   """
   q = fine.sum(-2) + 2.0 - 4.0 * cells.coarse
   return jnp.where(cells.has_hint, 0.0, q)
@@ -347,7 +355,7 @@ def log_prob(
 
   Args:
     stages: outputs of the network for these fine values.
-    cells: the coarse map.
+    cells: the coarse map with its first guesses.
     fine: [..., h, w, 4, 2] integers 0..R - 1. Their rounded means must be
       `cells.coarse`, except in cells with a hint.
     known: [..., h, w, 4] 1 for hinted values, which are not counted, and 0 for
@@ -363,14 +371,14 @@ def log_prob(
   q_log_prob = jnp.take_along_axis(q_log_probs, index, -1)[..., 0].sum(-1)
   total = jnp.where(cells.has_hint[..., 0], 0.0, q_log_prob)
   x = [fine[..., i, :] for i in range(4)]
-  interval_1, interval_2, interval_3 = second_intervals(
+  interval_1, interval_2_given, interval_3_given = second_intervals(
     stages.second, cells, q, x0=x[0], num_values=num_values
   )
   intervals = [
     first_interval(cells, q, num_values),
     interval_1,
-    interval_2(x[1]),
-    interval_3(x[1], x[2]),
+    interval_2_given(x[1]),
+    interval_3_given(x[1], x[2]),
   ]
   for i, theta in enumerate(mixtures(stages)):
     value_log_prob = _log_prob(theta, x[i], intervals[i])

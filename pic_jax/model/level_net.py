@@ -41,12 +41,14 @@ def space_to_depth(x: jax.Array, side: int) -> jax.Array:
 class LevelNet(nn.Module):
   """Feed-forward network that refines a map in two stages.
 
+  The first stage predicts q and x0 of all cells, the second x1, x2 and x3.
+
   Attributes:
-    features: number of channels F of every convolution.
+    features: number F of channels of the feature maps.
     num_blocks: number of residual blocks in each stage.
     gated: whether the blocks have the gating non-linearity (paper sec. 4.4).
-    dtype: dtype of the convolutions within blocks. The sums of the residual
-      blocks are float32.
+    dtype: dtype of the convolutions in the blocks, and of those that read the
+      embedding and the features. The sums of the residual blocks are float32.
   """
 
   features: int
@@ -101,14 +103,14 @@ class LevelNet(nn.Module):
       luminance: [B, H, W, 1] in network units.
       embedding: [B, h', w', E], on the coarse grid or on a coarser grid.
       shape: (h, w) of the coarse map.
-      features: feature maps of a backbone. Only feature maps on the coarse or
-        on the fine grid are read.
+      features: feature maps of a backbone. Only the first one on the coarse
+        grid and the first one on the fine grid are read.
 
     Returns:
       [B, h, w, F] float32.
     """
     pixels_per_cell = luminance.shape[1] // shape[0]
-    # A cell has only 2 x 2 pixels where each fine value covers one pixel.
+    # If each fine value covers one pixel, a cell has only 2 x 2 pixels.
     side = min(LUMINANCE_SIDE, pixels_per_cell)
     means = color.subsample(luminance, pixels_per_cell // side, 'area')
     means = space_to_depth(means, side)
@@ -131,8 +133,8 @@ class LevelNet(nn.Module):
     """Runs the first stage, which predicts q and x0.
 
     Args:
-      context: [N, h, w, F] see `context`.
-      cells: the coarse map.
+      context: [N, h, w, F], see `context`.
+      cells: the coarse map with its first guesses.
       hints: [N, 2 h, 2 w, 3] of the finer map, or None.
 
     Returns:
@@ -163,7 +165,7 @@ class LevelNet(nn.Module):
 
     Args:
       x: [N, h, w, F] feature map returned by `first`.
-      cells: the coarse map.
+      cells: the coarse map with its first guesses.
       offset: [N, h, w, 2] the offsets q.
       x0: [N, h, w, 2] integers 0..255.
 
@@ -210,7 +212,7 @@ class LevelNet(nn.Module):
     """Computes the log-probability of a map given the next coarser map.
 
     Args:
-      context: [N, h, w, F] see `context`.
+      context: [N, h, w, F], see `context`.
       coarse: coarser map, with chroma [N, h, w, 2].
       fine: finer map, with chroma [N, 2 h, 2 w, 2]. Its hinted values are not
         counted.
@@ -243,7 +245,7 @@ class LevelNet(nn.Module):
     """Draws a map given the next coarser map.
 
     Args:
-      context: [N, h, w, F] see `context`.
+      context: [N, h, w, F], see `context`.
       coarse: [N, h, w, 2] in network units, on the integer grid.
       noise: [N, h, w, ...] noise of the level (see `level_sampling.noise`),
         multiplied by the temperature.

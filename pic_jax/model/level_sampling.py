@@ -15,16 +15,17 @@ def noise(key: jax.Array, height: int, width: int) -> jax.Array:
     height, width: h and w, the sides of the coarse map.
 
   Returns:
-    [h, w, 8 + 4 (K + 2)] float32: Gumbel noise for the four possible values of
-    q, for a and then for b; then for each of x0 to x3 the K + 2 numbers of
-    `logistic_mixture.noise`.
+    [h, w, 8 + 4 (K + 2)] float32. The first 8 numbers are Gumbel noise for the
+    four possible values of q, for a and then for b. For each of x0 to x3, the
+    K + 2 numbers of `logistic_mixture.noise` follow.
   """
   shape = (height, width, 8 + 4 * (level_likelihood.NUM_COMPONENTS + 2))
+  # A flat draw compiles faster, see `logistic_mixture.noise`.
   bits = jax.random.bits(key, (int(np.prod(shape)),), jnp.uint32)
   bits = bits.reshape(shape)
   # `noise_from_bits` converts the last two inputs to logistic noise, and all
   # others to Gumbel noise. q needs only Gumbel noise, so two spare inputs are
-  # appended to its bits, and dropped after the conversion.
+  # appended to its bits and dropped after the conversion.
   value_bits = bits[..., 8:].reshape(
     height, width, 4, level_likelihood.NUM_COMPONENTS + 2
   )
@@ -45,7 +46,7 @@ def _draw_value(
   Args:
     theta: [..., 6 K] raw outputs for this value.
     noise: [..., K + 2], see `logistic_mixture.noise`.
-    interval: the possible values.
+    interval: the possible values and the first guess.
 
   Returns:
     [..., 2] integers 0..R - 1.
@@ -53,7 +54,7 @@ def _draw_value(
   mixture = level_likelihood.unpack(theta)
   component = jnp.argmax(mixture.logits + noise[..., :-2], -1)[..., None]
 
-  def channel(index: int, shift: jax.Array) -> jax.Array:
+  def draw_channel(index: int, shift: jax.Array) -> jax.Array:
     log_scale = jnp.take_along_axis(
       mixture.log_scales[..., index, :], component, -1
     )
@@ -70,14 +71,14 @@ def _draw_value(
     high = interval.high[..., index : index + 1]
     return jnp.clip(value, low, high)
 
-  a = channel(0, jnp.zeros_like(interval.guess[..., :1]))
+  a = draw_channel(0, jnp.zeros_like(interval.guess[..., :1]))
   coeff = jnp.take_along_axis(mixture.coeffs, component, -1)
-  b = channel(1, coeff * (a - interval.guess[..., :1]))
+  b = draw_channel(1, coeff * (a - interval.guess[..., :1]))
   return jnp.concatenate([a, b], -1)
 
 
 def _put_hints(x: jax.Array, hints: jax.Array | None, index: int) -> jax.Array:
-  """Replaces a fine value of each cell with its hint, if it has a hint.
+  """Replaces one fine value of each cell with its hint, if there is one.
 
   Args:
     x: [..., 2] integers, one fine value of each cell.
@@ -102,7 +103,7 @@ def sample_first(
 
   Args:
     theta: [..., h, w, `FIRST_OUTPUTS`] raw outputs of the first stage.
-    cells: the coarse map.
+    cells: the coarse map with its first guesses.
     noise: noise of the level (see `noise`), multiplied by the temperature.
     hints: [..., h, w, 4, 3] hints of the cells in network units, or None.
     num_values: R.
@@ -138,7 +139,7 @@ def sample_second(
 
   Args:
     stages: outputs of the network. q and x0 were inputs of the second stage.
-    cells: the coarse map.
+    cells: the coarse map with its first guesses.
     q_and_x0: q and x0, as returned by `sample_first`.
     noise, hints, num_values: see `sample_first`.
 

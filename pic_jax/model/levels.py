@@ -8,14 +8,15 @@ and q, so (m, q, x0, x1, x2) and (x0, x1, x2, x3) determine each other, and
 p(fine | L) = p(coarse | L) p(fine | coarse, L) holds exactly.
 
 q is drawn first, from a categorical distribution. Then x0, x1 and x2 are drawn
-from mixtures of discretised logistics. They determine x3, which costs no bits.
-Each value is limited to the integers from which the remaining values can still
-reach the sum. The lowest and the highest of these integers take the tails of
-the logistics, as the ends of the grid do in `logistic_mixture`.
+from mixtures of discretised logistics. The sum then determines x3, which costs
+no bits. Each value is limited to the integers for which the values after it can
+still make up the rest of the sum. The lowest and the highest of these integers
+take the tails of the logistics, as the ends of the grid do in
+`logistic_mixture`.
 
-In cells that contain a hint the sum is not constrained. Their coarse value is
-the rounded mean of their hints, and all values that are not hints, including
-x3, are free.
+In a cell that contains hints, the sum is not constrained. The coarse value is
+the rounded mean of the hints, and all values that are not hints, including x3,
+are drawn from 0..R - 1.
 
 This module converts between the levels. The likelihood is in
 `level_likelihood`, sampling in `level_sampling`. Values are integers 0..R - 1
@@ -32,6 +33,7 @@ import jax.numpy as jnp
 from pic_jax.model import hints as hint_maps
 from pic_jax.model import logistic_mixture
 
+# Number R of grid values of a channel.
 NUM_VALUES = 256
 
 
@@ -160,7 +162,7 @@ def pyramid(
 def on_finest_grid(
   log_probs: Sequence[jax.Array], hints: jax.Array | None = None
 ) -> jax.Array:
-  """Spreads log-probabilities evenly over the finest pixels they belong to.
+  """Spreads each log-probability evenly over the finest pixels it covers.
 
   Args:
     log_probs: log-probabilities in nats. The first array [B, h_0, w_0] belongs
@@ -173,7 +175,7 @@ def on_finest_grid(
     [B, h, w] nats.
   """
   coarsest, *finer = log_probs
-  # Side of the square of finest pixels that one entry of each array covers.
+  # Side, in finest pixels, of the square that one entry of each array covers.
   sides = [1 << len(finer), *(1 << n for n in range(len(finer), 0, -1))]
   height, width = (sides[0] * side for side in coarsest.shape[1:])
   is_unknown = jnp.ones((len(coarsest), height, width))

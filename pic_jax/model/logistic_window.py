@@ -1,7 +1,7 @@
 """Probability that a logistic gives to one grid value.
 
-Salimans et al. 2017, eq. (2). Each grid value has a window, one step wide, in
-which the density is integrated.
+See Salimans et al. 2017, eq. (2). Each grid value has a window, one step wide,
+over which the density is integrated.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,8 @@ def _log_one_minus_exp_neg_exp(u: jax.Array) -> jax.Array:
   """Computes log(1 - exp(-exp(u))) for any u.
 
   Where exp(u) is small, the series u - exp(u) / 2 + O(exp(2 u)) replaces the
-  formula, which would give log(0) and a NaN gradient once exp(u) underflows.
+  formula. The formula would give log(0) and a NaN gradient once exp(u)
+  underflows.
   """
   small = u < -8.0
   exp_u = jnp.exp(jnp.where(small, -8.0, u))
@@ -44,8 +45,8 @@ def log_window(
 
   Let p > m be the ends of a window, minus the mean and divided by the scale.
   Then sigmoid(p) - sigmoid(m) = sigmoid(p) sigmoid(-m) (1 - exp(m - p)). The
-  right side has no difference of nearly equal numbers, so it does not underflow
-  in windows far from the mean.
+  logarithms of the three factors are accurate even in windows far from the
+  mean, where the difference on the left can be 0 in float32.
 
   Args:
     centred: [...] centres of the windows minus the means, in steps.
@@ -57,16 +58,18 @@ def log_window(
   Returns:
     [...] log-masses, in nats.
   """
-  log_scales = log_scales + np.log(STEPS_PER_UNIT).astype(np.float32)
-  inv_scales = jnp.exp(-log_scales)
+  log_scales_in_steps = log_scales + np.log(STEPS_PER_UNIT).astype(np.float32)
+  inv_scales = jnp.exp(-log_scales_in_steps)
   # Log-masses below the upper end and above the lower end of each window.
   log_below = jax.nn.log_sigmoid((centred + 0.5) * inv_scales)
   log_above = jax.nn.log_sigmoid(-(centred - 0.5) * inv_scales)
-  inside = _log_one_minus_exp_neg_exp(-log_scales)
+  # log(1 - exp(m - p)), where p - m is `inv_scales`, because a window is one
+  # step wide.
+  log_factor = _log_one_minus_exp_neg_exp(-log_scales_in_steps)
   return (
     jnp.where(is_highest, 0.0, log_below)
     + jnp.where(is_lowest, 0.0, log_above)
-    + jnp.where(is_lowest | is_highest, 0.0, inside)
+    + jnp.where(is_lowest | is_highest, 0.0, log_factor)
   )
 
 

@@ -66,12 +66,12 @@ class SamplingSpec(flax.struct.PyTreeNode):
     guidance: settings of guidance, or None for exact samples.
     hints: [B, h, w, 3] known chroma (see `model.hints`), or None.
     method: 'cached' (every layer computes every pixel once), 'parallel'
-      (fixed-point iteration over whole maps), or 'naive' (the whole decoder
-      for every pixel).
+      (fixed-point iteration over whole maps), or 'naive' (runs the whole
+      decoder for every pixel).
     fine_temperature: temperature of the finer levels; None for `temperature`.
     coarse_hints: whether hints fix only the coarsest map. A cell of this map
-      that contains hints gets the mean of these hints. The finer levels are
-      then sampled without hints, so their values may differ from the hints. If
+      that contains hints gets their rounded mean. The finer levels are then
+      sampled without hints, so their values may differ from the hints. If
       False, every hinted value appears unchanged in the sampled map. In both
       cases the log-probability of hinted values is not counted. A model without
       finer levels ignores this setting.
@@ -172,9 +172,9 @@ def _draw_candidate_noise(
   def draw_fn(key: jax.Array) -> jax.Array:
     # The first number, which is Gumbel noise, serves the choice. The mixture
     # needs the other K + 2 numbers.
-    wider = (*shape[:2], shape[2] + 1)
+    wider_shape = (*shape[:2], shape[2] + 1)
     return jax.vmap(
-      lambda i: logistic_mixture.noise(jax.random.fold_in(key, i), wider)
+      lambda i: logistic_mixture.noise(jax.random.fold_in(key, i), wider_shape)
     )(jnp.arange(num_candidates))
 
   drawn = jnp.moveaxis(for_samples(keys, sample_ids, draw_fn), 1, 0)
@@ -198,8 +198,8 @@ class Choice(NamedTuple):
 class SamplerInputs(NamedTuple):
   """Inputs of a sampling method.
 
-  There are S canvases for each of B images, N = B S in all. All maps are on the
-  decoder's grid.
+  A canvas is the chroma map of one sample. There are S canvases for each of B
+  images, N = B S in all. All maps are on the decoder's grid, except `features`.
 
   Attributes:
     embedding: [B, h, w, E].
@@ -252,16 +252,16 @@ class SamplerInputs(NamedTuple):
     candidates = jax.vmap(
       lambda noise: logistic_mixture.sample(theta, luminance, noise[index])
     )(self.noise)  # [m, N, ..., 2]
-    # Gumbel-max trick: the argmax of score + noise is a sample from
-    # softmax(score).
-    score = jax.vmap(
+    # Gumbel-max trick: the argmax of scores + noise is a sample from
+    # softmax(scores).
+    noisy_scores = jax.vmap(
       lambda chroma, gumbel: (
         choice.guidance.score(embedding_theta, luminance, chroma)
         + gumbel[index]
       )
     )(candidates, choice.noise)
-    best = score.argmax(0)[None, ..., None]
-    return jnp.take_along_axis(candidates, best, 0)[0]
+    kept = noisy_scores.argmax(0)[None, ..., None]
+    return jnp.take_along_axis(candidates, kept, 0)[0]
 
 
 def prepare(

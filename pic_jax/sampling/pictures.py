@@ -31,5 +31,7 @@ def to_rgb(
 
 def grey_picture(model: pic.PIC, lab: pic.LabBatch) -> jax.Array:
   """Renders the luminance of a batch as grey pictures [B, H, W, 3] uint8."""
-  colourless = jnp.zeros_like(lab.chroma[:, None])
-  return to_rgb(model, lab.luminance, colourless)[:, 0]
+  # 0 in network units is (0.5, -0.5) in Lab units, so R, G and B differ by up
+  # to 2.
+  almost_grey = jnp.zeros_like(lab.chroma[:, None])
+  return to_rgb(model, lab.luminance, almost_grey)[:, 0]

@@ -15,11 +15,11 @@ LEVEL_STREAM = 2**31
 
 
 class Inputs(NamedTuple):
-  """Inputs of the finer levels for N = B S canvases, except the coarser maps.
+  """Inputs of the finer levels for N = B S canvases, except maps and hints.
 
   Attributes:
     luminance: [B, H, W, 1] in network units.
-    embedding: [B, h_0, w_0, E].
+    embedding: [B, h_0, w_0, E], on the grid of the coarsest map.
     features: feature maps of the backbone.
     noise: noise of each finer level, see `draw_noise`.
   """
@@ -35,7 +35,7 @@ def draw_noise(
   keys: jax.Array,
   sample_ids: int | jax.Array,
   *,
-  shape: tuple[int, int],
+  grid: tuple[int, int],
   temperature: float | jax.Array,
 ) -> list[jax.Array]:
   """Draws the noise of every finer level, multiplied by the temperature.
@@ -43,7 +43,7 @@ def draw_noise(
   Args:
     model: network with finer levels.
     keys, sample_ids: see `conditions.draw_noise`.
-    shape: rows and columns of the coarsest map.
+    grid: rows and columns of the coarsest map.
     temperature: temperature of the finer levels.
 
   Returns:
@@ -52,7 +52,7 @@ def draw_noise(
   """
   noise = []
   for level in range(1, model.levels + 1):
-    rows, columns = (side << (level - 1) for side in shape)
+    rows, columns = (side << (level - 1) for side in grid)
 
     def draw_fn(
       key: jax.Array, level: int = level, sides: tuple = (rows, columns)

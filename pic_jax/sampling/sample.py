@@ -48,8 +48,8 @@ class Samples(NamedTuple):
     log_prob: [B, S, h, w] in nats, 0 at pixels with a hint. It is NaN for
       heads without a likelihood, and for a decoder that was run with a method
       other than 'cached'.
-    num_passes: number of passes over whole maps that the decoder made; 0 for
-      'cached', which runs the decoder pixel by pixel.
+    num_passes: number of passes that the decoder made over whole maps; 0 for
+      'cached', which runs the decoder pixel by pixel, and without a decoder.
   """
 
   chroma: jax.Array
@@ -131,16 +131,16 @@ def parallel(
   net, embedding = model.build_decoder(), inputs.repeated_embedding()
   num_canvases, height, width, _ = inputs.luminance.shape
 
-  def one_pass(canvas: jax.Array) -> jax.Array:
+  def run_pass(canvas: jax.Array) -> jax.Array:
     theta = net.apply(
       {'params': params['decoder']}, canvas, embedding, hints=inputs.hints
     )
     return inputs.sample(theta)
 
-  def passes(carry: tuple) -> tuple:
+  def run_passes(carry: tuple) -> tuple:
     canvas, _, num_passes = carry
     for _ in range(PASSES_PER_CHECK):
-      previous, canvas = canvas, one_pass(canvas)
+      previous, canvas = canvas, run_pass(canvas)
     return canvas, (canvas != previous).any(), num_passes + PASSES_PER_CHECK
 
   start = jnp.zeros((num_canvases, height, width, 2))
@@ -148,7 +148,7 @@ def parallel(
     # Weights that are not finite give NaN, which never equals itself. Then only
     # the limit on the number of passes ends the loop.
     lambda carry: carry[1] & (carry[2] <= height * width),
-    passes,
+    run_passes,
     (start, jnp.array(True), 0),
   )
   return canvas, None, num_passes
@@ -164,7 +164,7 @@ def feed_forward(
     of the decoder's passes. If the head has no likelihood, every sample is the
     head's estimate, and None replaces the log-probabilities.
   """
-  del params  # the embedding was computed before
+  del params  # `inputs` already contains the embedding
   theta = inputs.repeated_embedding()[..., : model.num_outputs]
   if not model.has_likelihood:
     estimate = model.build_head().estimate
@@ -191,9 +191,13 @@ def _fill_fn(model: pic.PIC, method: str) -> Callable[..., tuple]:
 
 
 def _without_hinted(log_prob: jax.Array, hints: jax.Array | None) -> jax.Array:
-  """Sets log-probabilities [N, h, w] to 0 where hints [N, h, w, 3] exist.
+  """Sets log-probabilities [N, h, w] to 0 at the pixels that have a hint.
 
-  The finer levels score all values if they read no hints, also hinted values.
+  Finer levels that read no hints score the hinted values as well.
+
+  Args:
+    log_prob: [N, h, w] nats.
+    hints: [N, h, w, 3], or None.
   """
   if hints is None:
     return log_prob
@@ -228,29 +232,29 @@ def draw(
       embedding has no likelihood.
   """
   fill = _fill_fn(model, spec.method)
-  model = model.clone(remat=False)
+  model = model.clone(remat=False)  # there is no backward pass
   hints = levels.hint_pyramid(spec.hints, model.levels)
-  coarse = spec.replace(hints=hints[0])
+  coarse_spec = spec.replace(hints=hints[0])
   inputs = conditions.prepare(
-    model, params, luminance, keys=keys, spec=coarse, embedded=embedded
+    model, params, luminance, keys=keys, spec=coarse_spec, embedded=embedded
   )
   canvas, log_prob, num_passes = fill(model, params, inputs)
   if log_prob is None:
     log_prob = jnp.full(canvas.shape[:-1], jnp.nan)
   log_prob = _without_hinted(log_prob, inputs.hints)
   if model.levels:
-    fine = spec.resolved_fine_temperature
     repeats = len(canvas) // len(luminance)
     hints = [x if x is None else jnp.repeat(x, repeats, 0) for x in hints]
+    temperature = spec.resolved_fine_temperature
     noise = refinement.draw_noise(
-      model, keys, spec.samples, shape=canvas.shape[1:3], temperature=fine
+      model, keys, spec.samples, grid=canvas.shape[1:3], temperature=temperature
     )
-    features = inputs.embedding, inputs.features
+    embedding, features = inputs.embedding, inputs.features
     canvas, level_log_probs = refinement.refine(
       model,
       params,
       canvas,
-      inputs=refinement.Inputs(luminance, *features, noise),
+      inputs=refinement.Inputs(luminance, embedding, features, noise),
       hints=[None] * model.levels if spec.coarse_hints else hints[1:],
     )
     log_prob = levels.on_finest_grid(
@@ -313,6 +317,6 @@ def sample_independently(
   noise = conditions.draw_noise(keys, num_samples, shape)
   return jax.vmap(
     lambda noise: logistic_mixture.sample(theta, luminance, noise, temperature),
-    1,
-    1,
+    in_axes=1,
+    out_axes=1,
   )(noise.reshape(-1, num_samples, *shape))

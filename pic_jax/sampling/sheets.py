@@ -20,7 +20,7 @@ from pic_jax.sampling import conditions, pictures, sample
 def _rows_fn(
   model: pic.PIC, seed: int, spec: conditions.SamplingSpec
 ) -> Callable[..., jax.Array]:
-  """Returns a function that colourises images, mapped over devices.
+  """Returns a function that colourises images on all local devices.
 
   It takes (params, rgb, indices) and returns rows, see `draw_rows`. The cache
   prevents a second compilation for the same model and settings.
@@ -106,7 +106,7 @@ def save(
   step: int,
   folder: str,
 ) -> Iterator[pathlib.Path]:
-  """Colourises test images, and saves one sheet for each batch.
+  """Colourises test images and saves one sheet for each batch.
 
   Each row of a sheet shows the grey image, its samples and the original. Only
   one batch is in memory at a time.
