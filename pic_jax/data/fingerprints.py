@@ -1,4 +1,4 @@
-"""Fingerprints of data sets, by which a resumed run checks its images."""
+"""Fingerprints of data sets, with which a resumed run checks its images."""
 
 import hashlib
 import json
@@ -9,17 +9,19 @@ import numpy as np
 from pic_jax.runtime import devices, errors
 
 
-def of_listing(listing: list[list[str]], num_images: int) -> dict[str, Any]:
+def of_listing(listings: list[list[str]], num_images: int) -> dict[str, Any]:
   """Computes the fingerprint of a data set from the listings of its parts.
 
   Args:
-    listing: for each part of the data set, the names and sizes of its files.
+    listings: for each part of the data set, the texts that identify its images,
+      such as names and sizes of files.
     num_images: number of images in all parts.
 
   Returns:
     `sha256` and `num_images`, to be stored as JSON.
   """
-  digest = hashlib.sha256(json.dumps(listing).encode(errors='surrogateescape'))
+  text = json.dumps(listings)
+  digest = hashlib.sha256(text.encode(errors='surrogateescape'))
   return {'sha256': digest.hexdigest(), 'num_images': num_images}
 
 
@@ -29,16 +31,16 @@ def check_same(
   """Checks that a resumed run finds the images that it was trained on.
 
   Args:
-    saved: fingerprint in the checkpoint; None if an earlier version wrote the
-      checkpoint without one.
-    found: fingerprint of the images found now.
+    saved: fingerprint in the checkpoint; None if the checkpoint has none,
+      because an earlier version of pic_jax wrote it.
+    found: fingerprint of the images that the resumed run found.
     workdir: path of the workdir, for the message.
 
   Returns:
     A note for the user; '' if there is nothing to say.
 
   Raises:
-    UserError: if the images are not the same.
+    UserError: if the images have changed.
   """
   if saved is None:
     return (

@@ -17,6 +17,6 @@ class ImageSource(Protocol):
 
 
 class ListedSource(ImageSource, Protocol):
-  """Image source that can list texts that identify its images."""
+  """Image source with a listing: texts that identify its images."""
 
   def listing(self) -> list[str]: ...

@@ -1,4 +1,4 @@
-"""Batches of images, as a pure function of (seed, step, host)."""
+"""Batches of images; for training, a pure function of (seed, step, host)."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +12,16 @@ from pic_jax.data import fingerprints, image_source, sources, unreadable
 from pic_jax.images import resizing
 from pic_jax.runtime import errors, terminal
 
-# Data sets up to this size are decoded only once and kept in memory.
+# Splits whose decoded images have at most this size are kept in memory.
 MEMORY_LIMIT_BYTES = 2 << 30
 
 
 def open_images(
   config: ml_collections.ConfigDict, split: str
 ) -> image_source.ListedSource:
-  """Opens a split of a data set, without reading its images.
+  """Opens a split of a data set.
+
+  Only the source 'patches' reads its photographs here.
 
   Args:
     config: the data section of a config.
@@ -29,7 +31,7 @@ def open_images(
     A sequence of images [size, size, 3] uint8.
 
   Raises:
-    UserError: if there is no such data set or split, it is not prepared, or it
+    UserError: if the data set or the split does not exist, is not prepared or
       has no images.
   """
   source = sources.DATASETS.get(config.name, sources.TfdsSource)(config, split)
@@ -43,8 +45,8 @@ def open_source(
 ) -> image_source.ImageSource:
   """Opens a split of a data set, and reads it into memory if it is small.
 
-  Reading a damaged or missing item raises `UnreadableError`. At most
-  `data.max_unreadable` items may be damaged or missing.
+  Reading a damaged or missing item of the result raises `UnreadableError`. At
+  most `data.max_unreadable` items may be damaged or missing.
 
   Args:
     config: the data section of a config.
@@ -52,12 +54,13 @@ def open_source(
     is_training: whether the split is used for training.
 
   Returns:
-    A sequence of images [size, size, 3] uint8; an array if it is small.
+    A sequence of images [size, size, 3] uint8; an array if all of them are in
+    memory.
 
   Raises:
-    UserError: see `open_images`; or if too many images cannot be read.
+    UserError: as for `open_images`, and if too many images cannot be read.
   """
-  return _decoded(
+  return _read_if_small(
     config, open_images(config, split), split, is_training=is_training
   )
 
@@ -67,14 +70,18 @@ def open_test(config: ml_collections.ConfigDict) -> image_source.ImageSource:
   return open_source(config.data, config.data.test_split)
 
 
-def _decoded(
+def _read_if_small(
   config: ml_collections.ConfigDict,
   source: image_source.ImageSource,
   split: str,
   *,
   is_training: bool,
 ) -> image_source.ImageSource:
-  """Reads a source into memory if it is small; see `open_source`."""
+  """Limits the unreadable images of a source, and reads it if it is small.
+
+  An `ArraySource` is returned unchanged. For `config`, `split` and
+  `is_training` see `open_source`.
+  """
   if isinstance(source, sources.ArraySource):
     return source
   tolerant = unreadable.Tolerant(
@@ -105,13 +112,13 @@ def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
 
   A row of the mixture is (share, name, data_dir, split), optionally followed by
   a number of levels, which is not used here. An empty data_dir stands for
-  `data.data_dir`.
+  `data.data_dir`. `data.train_split` gets the share that the rows leave.
 
   Args:
     config: the data section of a config.
 
   Raises:
-    UserError: see `open_images`.
+    UserError: see `open_source`.
   """
   rows = [(config.name, config.data_dir, config.train_split)]
   rows += [tuple(row[1:4]) for row in config.mixture]
@@ -122,7 +129,7 @@ def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
     part_config.data_dir = data_dir or config.data_dir
     source = open_images(part_config, split)
     listings.append(source.listing())
-    parts.append(_decoded(part_config, source, split, is_training=True))
+    parts.append(_read_if_small(part_config, source, split, is_training=True))
   images = parts[0]
   if config.mixture:
     shares = [share for share, *_ in config.mixture]
@@ -136,7 +143,7 @@ def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
   Args:
     rgb: [size, size, 3] uint8.
     corner: [2] position of the square's upper left corner (top, left), as
-      fractions, 0 to 1, of the range of positions at which the square fits.
+      fractions in [0, 1) of the range of positions at which the square fits.
     share: side of the square, relative to the side of the image.
 
   Returns:
@@ -157,12 +164,14 @@ def _gather(
 
   Args:
     source: all images.
-    read_fn: function of (step, row of the batch, index) that reads an image.
+    read_fn: function of (step, row of the global batch, index) that reads an
+      image.
 
   Returns:
     A function of (step, first row, (codes, crops)) that returns images
-    [B, H, W, 3] uint8. The codes [B] are 2 * index + flip. The crops [B, 3]
-    are the share of the side, and the top and left of the corner; see `_crop`.
+    [B, H, W, 3] uint8. The first row is the position in the global batch at
+    which this host's images begin. The codes [B] are 2 * index + flip. The
+    crops [B, 3] are (share, top, left); see `_crop`.
   """
 
   def gather(
@@ -196,7 +205,8 @@ class _Joined:
 
   def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
     batches = [part[step] for part in self._parts]
-    return tuple(np.concatenate(x) for x in zip(*batches, strict=True))
+    columns = zip(*batches, strict=True)
+    return tuple(np.concatenate(column) for column in columns)
 
 
 def _batches(
@@ -206,17 +216,22 @@ def _batches(
   *,
   draw_fn: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> grain.MapDataset:
-  """Builds endless shuffled batches of rows, which `draw_fn` draws.
+  """Builds endless shuffled batches of codes and crops; see `_gather`.
 
   In a batch of a mixture, the rows of each part are contiguous, and the parts
-  follow in their order. The index of a row therefore tells which part an image
-  is from. The parts have separate epochs.
+  keep their order. So the position of a row in the batch tells which part its
+  image is from. The parts have separate epochs.
 
   Args:
     source: all images, or a mixture.
     batch_size: number of images in a global batch.
     seed: seed of the order and of `draw_fn`.
-    draw_fn: function of (index, random generator) that draws a row.
+    draw_fn: function of (index of an image, random generator) that draws the
+      image's code and crop.
+
+  Returns:
+    A data set whose item t is (codes [batch_size], crops [batch_size, 3]) of
+    step t.
   """
   ends, sizes = (len(source),), (batch_size,)
   if isinstance(source, sources.Mixture):
@@ -279,7 +294,7 @@ def train_dataset(
   host_rows = slice(host * size, (host + 1) * size)
 
   def read(step: int, row: int, index: int) -> np.ndarray:
-    """Reads an image; if unreadable, the next readable one of this row."""
+    """Reads an image; if unreadable, tries those of this row in later steps."""
     for _ in range(len(source)):
       try:
         return source[index]

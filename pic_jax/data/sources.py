@@ -25,7 +25,7 @@ from pic_jax.runtime import errors, terminal
 # Lengths, in pixels, to which the short side of a photograph is scaled before
 # it is cut into patches.
 PATCH_SCALES = (64, 128, 256)
-# Share of a photograph's width that is the test split of patches.
+# Share of each photograph's width from which the test split is cut.
 PATCH_TEST_SHARE = 0.25
 # Names of subfolders that are splits.
 SPLIT_FOLDERS = ('train', 'val', 'validation', 'test')
@@ -37,11 +37,11 @@ def parse_split(split: str, length: int) -> tuple[str, slice]:
   """Parses a split 'name' or 'name[a:b]', as in tensorflow-datasets.
 
   Args:
-    split: the text; a and b are numbers of images, or percentages.
+    split: the text. a and b are indices, as in a Python slice, or percentages.
     length: number of images of the whole split.
 
   Returns:
-    The name, and the slice of its images.
+    The name, and the slice [a:b] of its images.
 
   Raises:
     UserError: if the text is not a split.
@@ -79,7 +79,7 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-  """Reads a picture [H, W, 3] uint8, and retries if the system fails.
+  """Reads a photograph [H, W, 3] uint8, and retries if the system fails.
 
   Raises:
     UnreadableError: if the file is damaged or missing.
@@ -98,7 +98,7 @@ def _load(path: pathlib.Path) -> np.ndarray:
 
 
 def _sizes(files: list[pathlib.Path], folder: pathlib.Path) -> list[str]:
-  """Lists files as 'path size': paths are relative, sizes are in bytes."""
+  """Lists existing files as 'path size', relative to `folder` and in bytes."""
   return [
     f'{path.relative_to(folder).as_posix()} {path.stat().st_size}'
     for path in files
@@ -118,7 +118,7 @@ class TfdsSource:
     if data_dir:
       command += f' --data_dir={data_dir}'
     try:
-      # `Any`, because for several splits this would be a tree of sources.
+      # `Any`, because for several splits the function returns a tree.
       self._source: Any = tfds.data_source(
         name, split=split, data_dir=data_dir, download=False
       )
@@ -179,7 +179,8 @@ class FolderSource:
     self.files = files[parse_split(split, len(files))[1]]
     if not self.files:
       raise errors.UserError(f'No images in {folder} for split {split!r}.')
-    # A slice such as 'train[:90%]' cannot be meant as the name of a subfolder.
+    # A user who gives 'train' may expect a subfolder, unlike a user who gives a
+    # slice such as 'train[:90%]'.
     if split == name != 'all' and folder.name != name:
       terminal.say(
         f'{config.data_dir} has no folder {name!r}, so this split is all of '
@@ -203,8 +204,8 @@ class FolderSource:
 class ArraySource:
   """Images in a file NAME.npy, which holds an array [N, H, W, 3] uint8.
 
-  The split is 'NAME' or 'NAME[a:b]', and the file is in `data.data_dir`. It
-  stays on disk, and images are read when they are used.
+  The split is 'NAME' or 'NAME[a:b]', and the file is in `data.data_dir`. The
+  array stays on disk, and images are read when they are used.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
@@ -265,6 +266,7 @@ class Mixture:
     """
     ideal = batch_size * np.array(self.shares)
     sizes = np.floor(ideal + 1e-6).astype(int)
+    # The sizes with the largest remainders are rounded up.
     missing = batch_size - sizes.sum()
     sizes[np.argsort(sizes - ideal, kind='stable')[:missing]] += 1
     if not sizes.min():
@@ -277,7 +279,8 @@ class Mixture:
   def __getitem__(self, index: int) -> np.ndarray:
     """Returns an image [size, size, 3] uint8."""
     part = bisect.bisect(self.ends, index)
-    return self._parts[part][index - ((0, *self.ends)[part])]
+    first = (0, *self.ends)[part]
+    return self._parts[part][index - first]
 
 
 class _Photographs:
@@ -298,7 +301,7 @@ class PatchSource:
 
   The right quarter of every photograph is the 'test' split, and no patch of the
   'train' split reaches into this quarter. The patches are shuffled with a fixed
-  seed, so the first patches come from all photographs.
+  seed, so a slice such as 'test[:64]' mixes the photographs.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
@@ -346,7 +349,7 @@ class PatchSource:
 
 
 def _tiles(rgb: np.ndarray, size: int) -> list[np.ndarray]:
-  """Cuts a picture into squares that overlap by half of their side.
+  """Cuts a photograph into squares that overlap by half of their side.
 
   Args:
     rgb: [H, W, 3] uint8.

@@ -1,7 +1,7 @@
 """Colour conversion of arrays of any shape.
 
-Pixels are converted in chunks of two fixed sizes. JAX would otherwise compile
-one program for each shape, and keep 50 MB for each photograph.
+Pixels are converted in chunks of two fixed sizes. Otherwise JAX would compile a
+program for each new shape and keep 50 MB of memory for each photograph.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from pic_jax.images import color
 
 CHUNK = 1 << 16  # pixels
 SMALL_CHUNK = 1 << 12  # pixels; for chroma maps and single colours
-# Largest number of small chunks. More pixels are converted in large chunks.
+# Arrays that need more small chunks than this are converted in large chunks.
 MAX_SMALL_CHUNKS = 4
 # Steps of bisection. They leave an error of 1 / 4096 of a colour's chroma.
 GAMUT_STEPS = 12
@@ -81,7 +81,7 @@ def lab_to_rgb(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @jax.jit
 def _within_gamut(lab: jax.Array) -> tuple[jax.Array]:
-  """Scales chroma by the largest factor in 0..1 that leads into the gamut."""
+  """Scales chroma by the largest factor in 0..1 that the gamut allows."""
   luminance, chroma = lab[..., :1], lab[..., 1:]
 
   def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple:

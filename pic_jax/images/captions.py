@@ -1,8 +1,8 @@
 """Captions, authors and rights in XMP, IPTC, PNG text and JPEG comments.
 
-Outputs get all of them as XMP, because JPEG, PNG and WebP can all hold it.
-IPTC, PNG text and JPEG comments are also kept in their own form. For EXIF, see
-`metadata`.
+Outputs get all of these as XMP, because JPEG, PNG and WebP can all hold XMP.
+IPTC, PNG text and JPEG comments are also kept in their own form, where the
+output's format can hold it. For EXIF, see `metadata`.
 """
 
 import contextlib
@@ -31,7 +31,8 @@ FILE_ONLY = {
   ('photoshop', name)
   for name in ('History', 'ICCProfile', 'ColorMode', 'DocumentAncestors')
 } | {('dc', 'format')}
-# XMP names of the datasets of IPTC IIM 4.2, as in "IPTC Photo Metadata".
+# XMP names, keyed by the numbers (record, dataset) of IPTC IIM 4.2, as in "IPTC
+# Photo Metadata".
 IPTC = {
   (2, 5): 'dc:title',
   (2, 25): 'dc:subject',
@@ -51,9 +52,6 @@ IPTC = {
   (2, 120): 'dc:description',
   (2, 122): 'photoshop:CaptionWriter',
 }
-# The dataset that names the encoding of the other datasets, and its value for
-# UTF-8.
-IPTC_CHARSET, UTF_8 = (1, 90), b'\x1b%G'
 # Number of the Photoshop resource that holds IPTC data.
 IPTC_RESOURCE = 0x0404
 # XMP names, keyed by the names of text chunks of a PNG.
@@ -70,7 +68,7 @@ PNG_TEXTS = {
 LISTS = {'dc:creator': 'Seq', 'dc:subject': 'Bag'}
 # Properties that can have a text in each of several languages.
 TRANSLATED = {'dc:title', 'dc:description', 'dc:rights', 'exif:UserComment'}
-# Largest size of each kind of metadata, so that it fits into a JPEG segment.
+# Largest size of each kind of metadata, so that each fits into a JPEG segment.
 MAX_BYTES = 60_000
 # Characters that XML does not allow.
 FORBIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]')
@@ -91,7 +89,7 @@ def read(image: ImageFile.ImageFile, notes: list[str]) -> dict[str, Any]:
   Returns:
     Dict with the keys `xmp` (bytes), `iptc` (bytes, as in a JPEG file),
     `comment` (bytes) and `texts` (PNG texts, keyed by name). A key is missing
-    if the file does not have that metadata.
+    if the file has no such metadata, or too much of it.
   """
   entries: dict[str, Any] = {}
   with contextlib.suppress(Exception):  # damaged metadata
@@ -131,9 +129,9 @@ def app13(iptc: bytes) -> bytes:
 
 
 def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
-  """Yields the names and texts of a PNG, without those written by software.
+  """Yields the names and texts of a PNG, up to `MAX_BYTES` of text.
 
-  It stops after `MAX_BYTES` of text.
+  Texts that software wrote for itself are left out.
   """
   bytes_left = MAX_BYTES
   for name, text in getattr(image, 'text', {}).items():
@@ -146,6 +144,7 @@ def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
 
 
 def _tag(name: str) -> str:
+  """Returns the name that ElementTree uses for an XMP name 'prefix:name'."""
   prefix, _, local = name.partition(':')
   return f'{{{NAMESPACES[prefix]}}}{local}'
 
@@ -168,7 +167,7 @@ def _copy_xmp(image: Image.Image, root: ElementTree.Element) -> None:
 
   def is_kept(tag: str) -> bool:
     uri, _, local = tag[1:].partition('}')
-    if uri == NAMESPACES['exif']:  # the rest is place and camera
+    if uri == NAMESPACES['exif']:  # its other properties are place and camera
       return local == 'UserComment'
     return uri in prefixes and (prefixes[uri], local) not in FILE_ONLY
 
@@ -215,25 +214,24 @@ def _properties(
   properties: dict[str, list[str]] = {}
   with contextlib.suppress(Exception):
     info = IptcImagePlugin.getiptcinfo(image) or {}
-    encodings = ['utf-8'] if info.get(IPTC_CHARSET) == UTF_8 else []
     for key, name in IPTC.items():
       values = info.get(key, [])
       for value in values if isinstance(values, list) else [values]:
-        text = _decode(value, *encodings, 'utf-8')
-        properties.setdefault(name, []).append(text)
+        properties.setdefault(name, []).append(_decode(value))
   for key, name in PNG_TEXTS.items():
     if text := entries.get('texts', {}).get(key):
       properties.setdefault(name, [text])
   if comment := entries.get('comment'):
-    properties.setdefault('exif:UserComment', [_decode(comment, 'utf-8')])
+    properties.setdefault('exif:UserComment', [_decode(comment)])
   return properties
 
 
-def _decode(data: bytes, *encodings: str) -> str:
-  for encoding in encodings:
-    with contextlib.suppress(UnicodeDecodeError):
-      return data.decode(encoding)
-  return data.decode('latin-1')
+def _decode(data: bytes) -> str:
+  """Decodes UTF-8, or Latin-1 if the bytes are not UTF-8."""
+  try:
+    return data.decode('utf-8')
+  except UnicodeDecodeError:
+    return data.decode('latin-1')
 
 
 def _append(root: ElementTree.Element, name: str, values: list[str]) -> None:

@@ -99,7 +99,8 @@ def is_in_gamut(lab: jax.Array) -> jax.Array:
     [...] bool.
   """
   linear = _lab_to_linear(lab)
-  # A third of the smallest step of 8-bit sRGB, from black to the next value.
+  # A third of the smallest step of 8-bit sRGB, from black to the next value, in
+  # linear sRGB.
   tolerance = 1e-4
   return ((linear > -tolerance) & (linear < 1.0 + tolerance)).all(-1)
 
@@ -193,8 +194,8 @@ def subsample(x: Any, factor: int, chroma_filter: str) -> Any:
   Args:
     x: [B, H, W, C], any unit; H and W must be multiples of `factor`.
     factor: side of the square of pixels that becomes one value.
-    chroma_filter: 'point' keeps x[:, ::factor, ::factor], as for the paper's
-      numbers; 'area' takes the mean of each square.
+    chroma_filter: 'point' keeps x[:, ::factor, ::factor], as the paper does for
+      its numbers; 'area' takes the mean of each square.
 
   Returns:
     [B, H / factor, W / factor, C].
@@ -241,7 +242,7 @@ def upsample(x: jax.Array, factor: int, chroma_filter: str) -> jax.Array:
 
   Args:
     x: [B, h, w, C], any unit.
-    factor: number of pixels per value in each direction.
+    factor: number of output pixels per value of `x` in each direction.
     chroma_filter: filter that made `x`. It determines the position of a value
       in its square of pixels: the first pixel for 'point', and the centre for
       'area'.

@@ -66,11 +66,11 @@ def lightness(intensity: jax.Array) -> jax.Array:
 
 
 def blur(x: jax.Array, sigma: jax.Array) -> jax.Array:
-  """Blurs maps with Gaussians.
+  """Blurs each map with a Gaussian of its own width.
 
   Args:
-    x: [B, H, W].
-    sigma: [B, 1, 1] standard deviations in pixels of `x`.
+    x: [B, H, W], any unit.
+    sigma: [B, 1, 1] or [1, 1, 1] standard deviations in pixels of `x`.
   """
   offsets = np.arange(-RADIUS, RADIUS + 1)
   sigma = jnp.maximum(sigma, 1e-3)
@@ -121,8 +121,8 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
   Args:
     luminance: [B, H, W] L. H and W need not be multiples of 8: the last blocks
       are padded.
-    coarseness: [B, 1, 1] factors of the quantisation table for quality 50. A
-      factor of 0 leaves pictures almost unchanged.
+    coarseness: [B, 1, 1] factors by which the quantisation table for quality 50
+      is multiplied. A factor of 0 leaves pictures almost unchanged.
 
   Returns:
     [B, H, W] L.
@@ -133,6 +133,7 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
   num_rows, num_columns = x.shape[1] // 8, x.shape[2] // 8  # of blocks
   x = x.reshape(batch, num_rows, 8, num_columns, 8)
   basis = _cosines()
+  # Indices: (r, d) of a block, (i, j) of a pixel, (u, v) of a frequency.
   transform = functools.partial(jnp.einsum, precision='highest')
   coefficients = transform('ui,bridj,vj->bruvd', basis, x, basis)
   coarseness = coarseness[..., None, None]
@@ -144,7 +145,7 @@ def jpeg_blocks(luminance: jax.Array, coarseness: jax.Array) -> jax.Array:
 
 
 def _scale(shape: tuple[int, ...]) -> float:
-  """Returns the size of pictures [B, H, W, ...] relative to the reference."""
+  """Returns the short side of [B, H, W, ...] relative to `REFERENCE_SIDE`."""
   return min(shape[1:3]) / REFERENCE_SIDE
 
 
@@ -228,7 +229,7 @@ def through_film(
 def _add_grain(key: jax.Array, luminance: jax.Array) -> jax.Array:
   """Adds blurred noise to L [B, H, W].
 
-  The noise has a standard deviation of 9 units of L. It is then blurred with a
+  The noise has a standard deviation of 9 units of L before it is blurred with a
   sigma of 0.7 pixels.
   """
   noise = 9.0 * jax.random.normal(key, luminance.shape)
@@ -260,9 +261,9 @@ def _old(rgb: jax.Array, key: jax.Array) -> jax.Array:
   return 15.0 + 0.65 * _add_grain(key, soft)
 
 
-# Films for evaluation, keyed by name. Each is a function of (rgb, key): rgb is
-# [B, H, W, 3] uint8, with about `FIXED_SIDE` pixels on the short side, and key
-# is a PRNG key. It returns L [B, H, W], not clipped.
+# Films for evaluation, keyed by name. Each is a function of (rgb, key) that
+# returns L [B, H, W], not clipped. rgb is [B, H, W, 3] uint8, with about
+# `FIXED_SIDE` pixels on the short side, and key is a PRNG key.
 FIXED = {
   'clean': _clean,
   'blurred': lambda rgb, key: blur(_clean(rgb, key), jnp.full((1, 1, 1), 1.0)),
@@ -291,20 +292,21 @@ def check(name: str) -> None:
 def fixed_film(name: str, rgb: jax.Array, key: jax.Array) -> jax.Array:
   """Renders pictures as photographed on one of the films of `FIXED`.
 
-  The pictures are reduced by f = max(1, min(H, W) // FIXED_SIDE), rendered and
-  enlarged again, so that models of all input sizes are compared on the same
-  pictures. 'clean' leaves their size unchanged.
+  The pictures are reduced by the factor f = max(1, min(H, W) // FIXED_SIDE),
+  rendered and enlarged again, so that models of all input sizes are compared on
+  the same pictures. With 'clean', the pictures are not reduced.
 
   Args:
     name: key of `FIXED`.
-    rgb: [B, H, W, 3] uint8. H and W must be multiples of f.
+    rgb: [B, H, W, 3] uint8. Except with 'clean', H and W must be multiples of
+      f.
     key: PRNG key of the grain.
 
   Returns:
     [B, H, W, 1] L in 0..100.
 
   Raises:
-    UserError: if H or W is not a multiple of f.
+    UserError: if H or W must be a multiple of f and is not.
   """
   if name == 'clean':
     return _clean(rgb, key)[..., None]

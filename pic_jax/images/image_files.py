@@ -32,7 +32,7 @@ SUFFIXES = tuple('.jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif'.split())
 HEIF_SUFFIXES = ('.heic', '.heif')
 # Advice on files that cannot be read, keyed by suffix.
 REMEDIES: dict[str, str] = dict.fromkeys(
-  HEIF_SUFFIXES, '`pip install pillow-heif` reads them'
+  HEIF_SUFFIXES, 'to read HEIC, run `pip install pillow-heif`'
 )
 # Formats that can be written, keyed by suffix.
 WRITTEN = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
@@ -41,15 +41,17 @@ MAX_PIXELS = 64_000_000
 MAX_PAGES = 100  # pages of a TIFF file that are read
 ORIENTATION = 0x0112  # EXIF tag
 # TIFF tags.
-BITS_PER_SAMPLE, PLANES, TILE_SIZE = 258, 284, (322, 323)
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION, TILE_SIZE = 258, 284, (322, 323)
 SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
 REDUCED = 1  # bit of `SUBFILE_TYPE` that marks a preview
-# Factors by which Pillow multiplies the grey values of 2-bit and 4-bit PNG.
+# Factors by which Pillow multiplies the grey values of 2-bit and 4-bit PNG,
+# keyed by Pillow's raw mode.
 GREY_FACTORS = {'L;2': 85, 'L;4': 17}
 
-# Beginnings of files that are often downloaded in place of a photograph.
+# Messages for files that are often downloaded in place of a photograph, keyed
+# by the beginning of the file.
 NO_PHOTOGRAPHS = {
-  b'version https://git-lfs': 'a pointer of Git LFS; fetch it: `git lfs pull`.',
+  b'version https://git-lfs': 'a Git LFS pointer; run `git lfs pull`.',
   b'<!doctype html': 'a web page, not a photograph; download it again.',
   b'<html': 'a web page, not a photograph; download it again.',
 }
@@ -66,12 +68,12 @@ FILE_ERRORS = (
   errno.ENXIO,  # a socket
 )
 
-# Pillow's warnings are replaced by our errors and notes. They are ignored
-# globally, because `catch_warnings` does not work in threads.
+# This module's errors and notes replace Pillow's warnings. The warnings are
+# ignored globally, because `catch_warnings` does not work in threads.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
 # Photoshop's XMP and a scanner's profile may have several megabytes. Pillow's
-# limit is one megabyte, and beyond it the whole picture counts as damaged.
+# limit is one megabyte, and Pillow treats pictures that exceed it as damaged.
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 24
 # Keeps libtiff from printing to stderr, if Pillow exports this function.
 with contextlib.suppress(AttributeError):
@@ -101,7 +103,7 @@ class Photograph:
 
 
 @functools.cache
-def _heif() -> bool:
+def _has_heif() -> bool:
   """Enables HEIC files if pillow-heif is installed; returns whether it is."""
   try:
     import pillow_heif
@@ -113,7 +115,7 @@ def _heif() -> bool:
 
 def suffixes() -> tuple[str, ...]:
   """Returns the suffixes of files that can be read."""
-  return SUFFIXES + HEIF_SUFFIXES * _heif()
+  return SUFFIXES + HEIF_SUFFIXES if _has_heif() else SUFFIXES
 
 
 def load_photograph(
@@ -127,11 +129,13 @@ def load_photograph(
     path: path of a regular file of at most 200 MB. It may be JPEG, PNG, WebP,
       TIFF, BMP, GIF, AVIF or, if pillow-heif is installed, HEIC; its suffix
       does not matter.
-    max_pixels: largest accepted size, checked before pixels are decoded.
+    max_pixels: largest accepted number of pixels, checked before they are
+      decoded.
 
   Raises:
-    RunError: if there is no such file, or it is empty, damaged, too large or
-      not a photograph, or has floating-point, 32-bit or Lab pixels.
+    RunError: if the file is missing, empty, damaged, too large, a raw file or
+      not a photograph, or has pixels that are not supported, such as
+      floating-point, 32-bit or Lab values.
     DiskError: if the disk or the system failed, or memory ran out.
   """
   try:
@@ -145,19 +149,20 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
 
   Args:
     data: contents of the file; for its format see `load_photograph`.
-    max_pixels: largest accepted size, checked before pixels are decoded.
+    max_pixels: see `load_photograph`.
 
   Raises:
     RunError: as for `load_photograph`, but the message does not name a file.
+    DiskError: if memory ran out.
   """
   if not data:
     raise errors.RunError('an empty file; fetch it again.')
   if len(data) > MAX_BYTES:
     raise errors.RunError(f'more than {MAX_BYTES:,} bytes; scale it down.')
   notes = []
-  formats = (*FORMATS, 'HEIF') if _heif() else FORMATS
-  if data[4:8] == b'ftyp' and data[8:12] in HEIF_BRANDS and not _heif():
-    raise errors.RunError(f'a HEIC photograph: {REMEDIES[".heic"]}.')
+  formats = (*FORMATS, 'HEIF') if _has_heif() else FORMATS
+  if data[4:8] == b'ftyp' and data[8:12] in HEIF_BRANDS and not _has_heif():
+    raise errors.RunError(f'a HEIC photograph; {REMEDIES[".heic"]}.')
   for head, text in NO_PHOTOGRAPHS.items():
     if data[:64].lstrip().lower().startswith(head):
       raise errors.RunError(text)
@@ -184,12 +189,12 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
       convert = to_srgb.sixteen_bits
     rgb, alpha = convert(image, notes)
     if alpha is not None and not alpha.any():
-      alpha = _invisible(image, alpha, notes)
+      alpha = _alpha_of_invisible(image, alpha, notes)
     orientation = _orientation(image, notes)
     kept_metadata = metadata.extract(image, notes)
-    # The counting comes last, because it makes Pillow leave the first frame.
+    # Counting frames comes last, because it moves Pillow past the first frame.
     if getattr(image, 'is_animated', False) and image.format != 'TIFF':
-      notes.append(_count_frames(image))
+      notes.append(_note_on_frames(image))
   if alpha is not None:
     rgb = _without_hidden(rgb, alpha)
     upright = np.ascontiguousarray(to_srgb.turned(alpha, orientation))
@@ -200,13 +205,13 @@ def decode_photograph(data: bytes, max_pixels: int = MAX_PIXELS) -> Photograph:
   return Photograph(rgb, alpha, tuple(notes), kept_metadata)
 
 
-def _invisible(
+def _alpha_of_invisible(
   image: Image.Image, alpha: np.ndarray, notes: list[str]
 ) -> np.ndarray | None:
   """Returns the alpha to use for a picture whose alpha is 0 everywhere.
 
-  For a BMP this is None, because Windows leaves the fourth byte at 0 and
-  ignores it.
+  For a BMP the result is None (opaque), because Windows leaves the fourth byte
+  of a pixel at 0 and ignores it.
   """
   if image.format == 'BMP':
     return None
@@ -247,6 +252,7 @@ def open_file(path: str | os.PathLike) -> BinaryIO:
 
 
 def _read(path: str | os.PathLike) -> bytes:
+  """Reads a regular file, at most one byte more than is accepted."""
   try:
     with open_file(path) as file:
       status = os.fstat(file.fileno())
@@ -255,7 +261,7 @@ def _read(path: str | os.PathLike) -> bytes:
       return file.read(MAX_BYTES + 1)
   except errors.RunError:
     raise
-  except (OSError, ValueError) as error:  # ValueError if the name has a null
+  except (OSError, ValueError) as error:  # ValueError if the name contains \0
     reason = getattr(error, 'strerror', None) or error
     is_file_error = getattr(error, 'errno', None) in (None, *FILE_ERRORS)
     kind = errors.RunError if is_file_error else errors.DiskError
@@ -264,22 +270,26 @@ def _read(path: str | os.PathLike) -> bytes:
 
 @contextlib.contextmanager
 def _plain_errors(max_pixels: int) -> Iterator[None]:
-  """Turns all exceptions raised by Pillow into a `RunError`."""
+  """Turns every exception that Pillow raises into a `RunError`.
+
+  Args:
+    max_pixels: limit to name in the message about a picture that is too large.
+  """
   try:
     yield
   except errors.RunError:
     raise
   except UnidentifiedImageError:
     raise errors.RunError(
-      'no readable JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF; save it as PNG.'
+      'not a readable JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF; save it as PNG.'
     ) from None
   except Image.DecompressionBombError as error:
     count, *_ = re.findall(r'\d+', str(error))
     raise errors.RunError(_too_large(f'{int(count):,}', max_pixels)) from None
   except MemoryError:  # not a fault of the file, whose size was checked
     raise errors.DiskError('not enough memory to read it.') from None
-  # The decoders raise a dozen more kinds on damaged files, from SyntaxError
-  # and struct.error to ZeroDivisionError.
+  # On damaged files the decoders raise a dozen other exceptions, from
+  # SyntaxError and struct.error to ZeroDivisionError.
   except Exception as error:
     reason = errors.in_one_line(error)[:80] or type(error).__name__
     raise errors.RunError(
@@ -296,7 +306,7 @@ def _seek_largest(
 ) -> None:
   """Moves to the largest page, because the first may be a thumbnail."""
   sizes = []
-  with contextlib.suppress(Exception):  # a later page is damaged
+  with contextlib.suppress(Exception):  # a later page may be damaged
     for page in range(min(image.n_frames, MAX_PAGES)):
       image.seek(page)
       sizes.append(image.width * image.height)
@@ -307,12 +317,12 @@ def _seek_largest(
 
 
 def _refuse_raw(image: TiffImagePlugin.TiffImageFile) -> None:
-  """Refuses raw files, of which Pillow would read only a preview."""
+  """Refuses raw files, because Pillow would read only a preview."""
   tags = image.tag_v2
   is_preview = tags.get(SUBFILE_TYPE, 0) & REDUCED and SUB_IFDS in tags
   if is_preview or DNG_VERSION in tags:
     raise errors.RunError(
-      'a raw photograph, of which only a preview could be read; develop it and '
+      'a raw photograph; only its preview could be read. Develop it and '
       'save it as TIFF or JPEG.'
     )
 
@@ -331,6 +341,7 @@ def _sizes(image: ImageFile.ImageFile) -> list[tuple[int, int]]:
 def _check_samples(image: ImageFile.ImageFile, notes: list[str]) -> None:
   """Refuses pixel formats that Pillow misreads, and scales `transparency`.
 
+  Pillow scales pixels to 0..255, but not the transparent value in `image.info`.
   A note is added if pixels are read with fewer bits than the file has.
   """
   if image.mode in ('F', 'LAB'):
@@ -338,16 +349,15 @@ def _check_samples(image: ImageFile.ImageFile, notes: list[str]) -> None:
     raise errors.RunError(
       f'{kind}; save it as RGB with 8 or 16 bits per channel.'
     )
-  args = image.tile[0][3] if image.tile else None
+  raw_mode = image.tile[0][3] if image.tile else None
   transparent = image.info.get('transparency')
-  if image.format == 'PNG' and args in GREY_FACTORS:
-    # Pillow scales grey values to 0..255, but not the transparent value.
+  if image.format == 'PNG' and raw_mode in GREY_FACTORS:
     if isinstance(transparent, int):
-      image.info['transparency'] = transparent * GREY_FACTORS[args]
-  bits = 16 if ';16' in str(args) else 8
+      image.info['transparency'] = transparent * GREY_FACTORS[raw_mode]
+  bits = 16 if ';16' in str(raw_mode) else 8
   is_in_planes = False
   if isinstance(image, TiffImagePlugin.TiffImageFile):
-    is_in_planes = image.tag_v2.get(PLANES) == 2
+    is_in_planes = image.tag_v2.get(PLANAR_CONFIGURATION) == 2
     bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
   if bits > 8 and not image.mode.startswith('I'):
     if isinstance(transparent, tuple):
@@ -364,13 +374,13 @@ def _check_samples(image: ImageFile.ImageFile, notes: list[str]) -> None:
 def _orientation(image: Image.Image, notes: list[str]) -> int:
   try:
     return image.getexif().get(ORIENTATION, 1)
-  except Exception:  # of many kinds, as in `_plain_errors`
+  except Exception:  # Pillow raises many kinds, see `_plain_errors`
     notes.append('damaged EXIF data ignored')
     return 1
 
 
-def _count_frames(image: Image.Image) -> str:
-  with contextlib.suppress(Exception):  # a later frame is damaged
+def _note_on_frames(image: Image.Image) -> str:
+  with contextlib.suppress(Exception):  # a later frame may be damaged
     if count := getattr(image, 'n_frames', None):
       return f'first of {count} frames'
   return 'first of several frames'

@@ -51,7 +51,7 @@ def complete(data: bytes, notes: list[str], max_pixels: int) -> bytes:
   """
   if data[:2] != b'\xff\xd8' or _has_end(data):
     return data
-  without_marker = data.rstrip(b'\xff')  # the marker's first byte may be there
+  without_marker = data.rstrip(b'\xff')  # half of the marker may be there
   # An interrupted copy may have zeros in place of missing bytes.
   without_zeros = data.rstrip(b'\0').rstrip(b'\xff')
   digests = set()
@@ -62,11 +62,11 @@ def complete(data: bytes, notes: list[str], max_pixels: int) -> bytes:
         if image.width * image.height > max_pixels:
           return data
         digests.add(hashlib.sha256(image.tobytes()).digest())
-  except Exception:  # of many kinds, for files damaged in other ways
+  except Exception:  # Pillow raises many kinds for other damage
     return data
   if len(digests) > 1:
     raise errors.RunError(
-      'damaged (its end is missing, and pixels with it); fetch it again.'
+      'damaged (its end, with some pixels, is missing); fetch it again.'
     )
   notes.append('its last two bytes are missing, but all pixels are there')
   return without_marker + END

@@ -1,4 +1,4 @@
-"""Loading of colours with 16 bits per channel; Pillow alone keeps only 8."""
+"""Rounding of 16-bit colours to 8 bits; Pillow would drop the low bytes."""
 
 import io
 import sys
@@ -9,8 +9,9 @@ from PIL import Image, ImageFile
 
 from pic_jax.images import to_srgb
 
+# Byte orders: the last letter of Pillow's raw modes. 'N' is the native order.
 _NATIVE = {'little': 'L', 'big': 'B'}[sys.byteorder]
-_OTHER = {'L': 'B', 'B': 'L'}
+_OPPOSITE = {'L': 'B', 'B': 'L'}
 
 
 def load(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -25,12 +26,12 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
   """
   # Modes in which Pillow drops the low bytes. Pillow also drops them in 'RGBa',
   # but then divides by alpha, so the values cannot be rounded.
-  is_cut = bool(image.tile) and _raw_mode(image.tile[0].args).startswith(
+  is_truncated = bool(image.tile) and _raw_mode(image.tile[0].args).startswith(
     ('RGB;16', 'RGBX;16', 'RGBA;16', 'LA;16', 'CMYK;16')
   )
-  is_grey = is_cut and _raw_mode(image.tile[0].args).startswith('LA')
+  is_grey = is_truncated and _raw_mode(image.tile[0].args).startswith('LA')
   image.load()
-  if not is_cut:
+  if not is_truncated:
     return
   with Image.open(io.BytesIO(data), formats=(image.format or '',)) as swapped:
     swapped.seek(image.tell())
@@ -57,5 +58,5 @@ def _swapped_args(args: Any) -> Any:
   """Returns decoder arguments for the opposite byte order."""
   mode = _raw_mode(args)
   order = mode[-1].replace('N', _NATIVE)
-  mode = 'RGBA' if mode.startswith('LA') else mode[:-1] + _OTHER[order]
+  mode = 'RGBA' if mode.startswith('LA') else mode[:-1] + _OPPOSITE[order]
   return (mode, *args[1:]) if isinstance(args, tuple) else mode

@@ -38,6 +38,9 @@ def limit_long_side(rgb: np.ndarray, side: int) -> Image.Image:
   Args:
     rgb: [H, W, 1] or [H, W, 3] uint8.
     side: largest number of pixels of the long side.
+
+  Returns:
+    A Pillow image; smaller pictures keep their size.
   """
   height, width = rgb.shape[:2]
   ratio = min(1.0, side / max(height, width))
@@ -54,6 +57,9 @@ def scale_short_side(rgb: np.ndarray, size: int) -> np.ndarray:
   Args:
     rgb: [H, W, 3] uint8.
     size: number of pixels of the short side.
+
+  Returns:
+    [H', W', 3] uint8 with min(H', W') = size.
   """
   height, width = rgb.shape[:2]
   ratio = size / min(height, width)

@@ -35,8 +35,8 @@ def sixteen_bits(
   if isinstance(image, TiffImagePlugin.TiffImageFile):
     if image.tag_v2.get(BITS_PER_SAMPLE) == (12,):
       values = np.round(values * (65535 / 4095)).astype(np.uint16)
-    # Pillow inverts such pictures only if they have up to 8 bits.
-    if image.tag_v2.get(PHOTOMETRIC) == 0:  # white is 0
+    is_white_zero = image.tag_v2.get(PHOTOMETRIC) == 0
+    if is_white_zero:  # Pillow inverts these values only up to 8 bits per value
       values = 65535 - values
   if profile := image.info.get('icc_profile'):
     try:
@@ -206,8 +206,8 @@ def _to_srgb_fn(
 
   Returns:
     A function from pictures of this mode to pictures of mode 'RGB', or 'L' if
-    `mode` is 'L'. None if the profile is a variant of sRGB, which changes no
-    value by more than 1.
+    `mode` is 'L'. None for an RGB profile that is a variant of sRGB, which
+    changes no value by more than 1.
 
   Raises:
     RunError: if the profile is damaged or belongs to another colour space.

@@ -15,7 +15,7 @@ FOLDER = pathlib.Path(os.path.expanduser('~'), '.cache', 'pic_jax')
 MAX_BYTES = 1 << 30
 # JAX's option that holds the folder of the cache.
 OPTION = 'jax_compilation_cache_dir'
-# Environment variable by which a user chooses another folder.
+# Environment variable with which a user chooses another folder.
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 # JAX keeps a program if compiling it took at least this many seconds. With the
 # default of JAX, 1, a quick machine would compile the same programs at every
@@ -23,8 +23,8 @@ VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 MIN_SECONDS = 0.1
 MIN_SECONDS_OPTION = 'jax_persistent_cache_min_compile_time_secs'
 # Flags that `prefer_fast_compilation` sets. XLA ends the process at a flag that
-# it does not know. So `OLD_EMITTERS` is set only for versions of jaxlib that
-# begin with a prefix in `HAS_OLD_EMITTERS`.
+# it does not know. So `OLD_EMITTERS` is set only if the version of jaxlib
+# begins with a prefix in `HAS_OLD_EMITTERS`.
 XLA_FLAGS = '--xla_backend_optimization_level=1'
 OLD_EMITTERS = '--xla_cpu_use_fusion_emitters=false'
 HAS_OLD_EMITTERS = ('0.10.',)
@@ -53,9 +53,10 @@ def prefer_fast_compilation() -> None:
 
   A lower optimisation level saves two seconds at the first photograph on some
   processors, and makes sampling a tenth slower. XLA's older kernel emitters
-  compile a third faster than the new ones, and their kernels run as fast. Must
-  be called before JAX starts. Does nothing if the user has set the environment
-  variable XLA_FLAGS.
+  compile a third faster than the new ones, and their kernels are just as fast.
+
+  Must be called before JAX starts. Does nothing if the user has set the
+  environment variable XLA_FLAGS.
   """
   if 'XLA_FLAGS' in os.environ or any(map(glob.glob, ACCELERATORS)):
     return

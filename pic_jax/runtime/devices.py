@@ -127,7 +127,7 @@ def num_processes() -> int:
 
 
 def round_up(batch_size: int) -> int:
-  """Rounds a batch size up to a multiple of the number of all devices."""
+  """Rounds a batch size up to a multiple of the devices of all hosts."""
   count = jax.device_count()
   return -(-batch_size // count) * count
 

@@ -20,7 +20,7 @@ LAUNCHERS = {'Slurm': 'SLURM_NTASKS', 'Open MPI': 'OMPI_COMM_WORLD_SIZE'}
 HEARTBEAT_SECONDS = 100
 
 
-def _launcher() -> str:
+def _detect_launcher() -> str:
   """Detects whether this process is one of several.
 
   Returns:
@@ -38,7 +38,7 @@ def _launcher() -> str:
   return ''
 
 
-def _by_hand() -> dict[str, int]:
+def _read_by_hand() -> dict[str, int]:
   """Reads the variables `BY_HAND`.
 
   Returns:
@@ -71,8 +71,9 @@ def connect(asked: bool | None) -> None:
   Raises:
     UserError: if the settings are incomplete, or process 0 does not answer.
   """
-  launcher = _launcher()
-  if not (launcher if asked is None else asked):
+  launcher = _detect_launcher()
+  should_connect = bool(launcher) if asked is None else asked
+  if not should_connect:
     why = '--nodistributed' if launcher else 'no launcher detected'
     print(f'Single process ({why}).', file=sys.stderr)
     return
@@ -82,11 +83,12 @@ def connect(asked: bool | None) -> None:
   # JAX's own handler of SIGTERM would replace the handler of `signals.Signals`,
   # which lets all processes stop after the same step.
   jax.config.update('jax_enable_preemption_service', False)
-  by_hand: dict[str, Any] = _by_hand() if os.environ.get(ADDRESS) else {}
+  is_by_hand = bool(os.environ.get(ADDRESS))
+  arguments: dict[str, Any] = _read_by_hand() if is_by_hand else {}
   why = launcher or '--distributed'
   try:
     jax.distributed.initialize(
-      **by_hand, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+      **arguments, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
     )
   except (ValueError, RuntimeError) as error:
     raise errors.UserError(
@@ -104,7 +106,7 @@ def connect(asked: bool | None) -> None:
 
 
 def disconnect() -> None:
-  """Disconnects, so that the other processes do not time out."""
+  """Disconnects this process, so that the others do not time out."""
   import jax
 
   if jax.distributed.is_initialized():

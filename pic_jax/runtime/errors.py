@@ -15,7 +15,7 @@ from typing import Any
 
 
 class UserError(ValueError):
-  """A mistake of the user in a flag, a field or a folder.
+  """A mistake of the user in a flag, a config field or a folder.
 
   The text says what to change.
   """
@@ -34,7 +34,7 @@ class DiskError(RunError):
 
 
 class Stopped(Exception):
-  """Raised when a signal ends the work early.
+  """Error for work that a signal ended early.
 
   Attributes:
     exit_code: 128 + number of the signal.
@@ -52,7 +52,7 @@ class Stopped(Exception):
 
 
 def fail(code: int, message: object) -> None:
-  """Ends the process with one line on stderr."""
+  """Ends the process with an exit code and one line on stderr."""
   with contextlib.suppress(OSError):  # the terminal may be closed
     print(f'pic_jax: {message}', file=sys.stderr)
   _leave(code)
@@ -111,10 +111,10 @@ def _name_stdout() -> None:
 
 @contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
-  """Reports expected errors inside the context with a line, not a traceback.
+  """Reports expected errors inside the context in one line, not a traceback.
 
   The process then ends at once with the error's exit code. It also ends at
-  once on `sys.exit(code)` if the code is not 0.
+  once on SIGTERM, and on `sys.exit(code)` with a code that is not 0.
   """
   sys.unraisablehook = _show_unraisable
   _name_stdout()
@@ -138,7 +138,7 @@ def exit_on_error() -> Iterator[None]:
   except OSError as error:
     reason = error.strerror
     if error.errno == errno.ENOSPC:
-      reason = 'the disk is full. Make room; what was saved is kept.'
+      reason = 'the disk is full. Make room; files already saved are kept.'
     name = error.filename or 'a file or device'
     fail(RunError.exit_code, f'{name}: {reason or error}')
   except KeyboardInterrupt:

@@ -21,7 +21,7 @@ class NumberRule(NamedTuple):
 
 
 def at_least(least: float) -> NumberRule:
-  """Returns the rule that a number is not smaller than `least`."""
+  """Returns the rule that a number is `least` or more."""
   return NumberRule(f'at least {least}', lambda x: x >= least)
 
 
@@ -66,8 +66,8 @@ def check(name: str, value: Any, declared: dataclasses.Field) -> None:
     declared: the field's declaration, which `declare` returned.
 
   Raises:
-    UserError: if the value does not have the type of the default, or is not
-      allowed.
+    UserError: if the value is not allowed, or its type is not that of the
+      default. An int is accepted for a float.
   """
   expected = type(declared.default)
   is_unexpected_bool = isinstance(value, bool) and expected is not bool

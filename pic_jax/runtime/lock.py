@@ -32,15 +32,15 @@ HEARTBEAT_SECONDS, STALE_SECONDS = 10.0, 120.0
 
 
 @contextlib.contextmanager
-def hold(workdir: str | os.PathLike, part: str = '') -> Iterator[None]:
+def hold(path: str | os.PathLike, part: str = '') -> Iterator[None]:
   """Locks a folder for this process while the context is open.
 
   The lock is a `flock`. If the disk or the system has no `flock`, it is a file
-  that only one process can create. If that fails too, the function prints a
-  warning and locks nothing.
+  that only one process can create. If this file cannot be created either, the
+  function prints a warning and locks nothing.
 
   Args:
-    workdir: path of an existing folder.
+    path: path of an existing folder.
     part: part of the work in this folder, such as '3of16', or '' for all of
       it. A part may be locked together with other parts of the same count
       ('4of16'), but not together with itself, with parts of another count
@@ -50,18 +50,18 @@ def hold(workdir: str | os.PathLike, part: str = '') -> Iterator[None]:
     RunError: if another process holds a lock that excludes this lock. The
       message gives host, process number and start of the other process.
   """
-  folder = pathlib.Path(workdir)
+  folder = pathlib.Path(path)
   with contextlib.ExitStack() as stack:
     try:
-      _lock(folder, part, stack)
+      _lock_by_flock(folder, part, stack)
     except _NoLocksError:
       stack.close()
-      _create(folder, part, stack)
+      _lock_by_file(folder, part, stack)
     yield
 
 
 class _NoLocksError(Exception):
-  """The disk or the system has no `flock`."""
+  """Error for a disk or a system that has no `flock`."""
 
 
 def _name(part: str) -> str:
@@ -70,7 +70,7 @@ def _name(part: str) -> str:
 
 
 def _excluded(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
-  """Returns the lock files of parts that may not be locked with `part`."""
+  """Returns the lock files of parts that exclude a lock of `part`."""
   count = part.partition('of')[2]
   return [
     path
@@ -80,8 +80,10 @@ def _excluded(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
   ]
 
 
-def _lock(folder: pathlib.Path, part: str, stack: contextlib.ExitStack) -> None:
-  """Takes the locks of `hold` with `flock`.
+def _lock_by_flock(
+  folder: pathlib.Path, part: str, stack: contextlib.ExitStack
+) -> None:
+  """Locks the folder or a part with `flock`, until `stack` is closed.
 
   Raises:
     RunError: if another process holds a lock that excludes this lock.
@@ -93,13 +95,13 @@ def _lock(folder: pathlib.Path, part: str, stack: contextlib.ExitStack) -> None:
   if part:
     held_lock = stack.enter_context(_open(folder / _name(part)))
     _flock(held_lock, folder)
-  # Checked only now, so of two processes that start together at least one sees
-  # the lock of the other.
+  # The check comes after locking, so if two processes start at the same time,
+  # at least one of them sees the other's lock.
   excluded = _excluded(folder, part)
   for path in excluded:
     with _open(path) as file:
       _flock(file, folder, is_shared=True)
-  # A host without `flock` may have locked the folder by a file.
+  # A host without `flock` may have locked the folder with a file.
   for name in {LOCK_FILE, _name(part), *(path.name for path in excluded)}:
     _refuse_held(folder, folder / f'{name}{HELD}')
   # The description is used only in messages, so a full disk does not matter.
@@ -165,10 +167,10 @@ def _in_use(folder: pathlib.Path, text: str) -> str:
   return f'{folder} is in use {who}. Stop that run, or choose another folder.'
 
 
-def _create(
+def _lock_by_file(
   folder: pathlib.Path, part: str, stack: contextlib.ExitStack
 ) -> None:
-  """Locks the folder or a part by creating a file, on disks without `flock`.
+  """Locks the folder or a part with a file, on disks without `flock`.
 
   Prints a warning, and locks nothing, if the file cannot be created.
 
@@ -181,7 +183,7 @@ def _create(
   ]
   if part:
     excluded.append(folder / f'{LOCK_FILE}{HELD}')
-    # Other processes find this part by this file, see `_excluded`.
+    # `_excluded` finds the parts of a folder by these files.
     (folder / _name(part)).touch()
   text = json.dumps(_describe_holder() | {'id': uuid.uuid4().hex})
   try:
@@ -193,7 +195,7 @@ def _create(
       except FileExistsError:
         _refuse_held(folder, path)
     stack.callback(_release, path, text)
-    # The thread starts first, because the checks below may take longer than
+    # `_beat` starts before the checks below, because they may take longer than
     # STALE_SECONDS.
     stop = threading.Event()
     stack.callback(stop.set)
@@ -238,7 +240,7 @@ def _beat(path: pathlib.Path, text: str, stop: threading.Event) -> None:
 
 
 def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
-  """Removes a lock file, unless its holder is alive.
+  """Refuses to continue if a lock file is held; removes it if it is stale.
 
   Args:
     folder: the locked folder.
@@ -254,8 +256,8 @@ def _refuse_held(folder: pathlib.Path, path: pathlib.Path) -> None:
     return
   if is_held:
     raise errors.RunError(_in_use(folder, text))
-  # Meanwhile another process may have removed the file, or created a new file.
-  # So the file is renamed first, and deleted only if its text is the same.
+  # Meanwhile another process may have removed the file or created a new one. So
+  # the file is renamed first, and deleted only if its text is still the same.
   aside = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
   with contextlib.suppress(FileNotFoundError):
     path.rename(aside)
@@ -271,10 +273,9 @@ def _is_touched(folder: pathlib.Path, path: pathlib.Path) -> bool:
   age = _now(folder) - touched
   if age > -STALE_SECONDS:
     return age < STALE_SECONDS
-  # The holder's clock is ahead, or the clock was set back, so the age says
-  # nothing.
+  # A clock was wrong or has been set back, so the age is meaningless.
   print(
-    f'{path} was touched in the future. Waiting {STALE_SECONDS:g} s to see '
+    f'The time of {path} is in the future. Waiting {STALE_SECONDS:g} s to see '
     'whether its holder still touches it.',
     file=sys.stderr,
   )

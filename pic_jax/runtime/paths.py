@@ -8,7 +8,8 @@ def expand(path: str) -> str:
   """Expands `~` alone or a leading `~/` to the home folder.
 
   The shell does this in `--workdir ~/run`, but not in `--workdir=~/run`. Other
-  names that begin with `~` stay, because a file may be called `~notes.jpg`.
+  paths that begin with `~` stay unchanged, because a file may be called
+  `~notes.jpg`.
   """
   if path == '~' or path.startswith(('~/', f'~{os.sep}')):
     return os.path.expanduser(path)
@@ -16,7 +17,7 @@ def expand(path: str) -> str:
 
 
 def split(text: str) -> list[str]:
-  """Splits a list of paths at commas, except at commas inside a path.
+  """Splits a list of paths at commas, and expands each path; see `expand`.
 
   Commas are part of a path if the text that includes them is an existing path,
   with or without an '@step' at its end.

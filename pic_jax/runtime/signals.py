@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-# Python and the runtime of JAX ignore an exception that is raised while they
-# call back, for instance during garbage collection. So it is raised again after
-# so many seconds, which are enough to leave the interrupted work otherwise.
+# Python and JAX's runtime ignore an exception that is raised inside one of
+# their callbacks, for instance during garbage collection. So if the interrupted
+# work has not ended after this many seconds, the exception is raised again.
 REPEAT_SECONDS = 2.0
 
 
 def _signal_thread(thread: int) -> None:
-  """Sends SIGTERM, of which a second one, unlike SIGINT, does no harm."""
+  """Sends SIGTERM to a thread; a second SIGINT would end the process at once.
+
+  Args:
+    thread: identifier of the thread. On Windows the main thread is used.
+  """
   if hasattr(signal, 'pthread_kill'):
     signal.pthread_kill(thread, signal.SIGTERM)
-  else:  # Windows; does not wake a thread that waits.
+  else:  # on Windows; does not wake a waiting thread
     _thread.interrupt_main(signal.SIGTERM)
 
 
@@ -33,7 +37,7 @@ class StopRequested(BaseException):
 class Signals:
   """Context in which SIGTERM, SIGINT and SIGHUP are only recorded.
 
-  The work looks at `received` and stops when its state can be saved. A second
+  The work checks `received` and stops when its state can be saved. A second
   SIGINT ends the process at once. A closed terminal or a lost connection sends
   SIGHUP, which has no effect on a process that `nohup` started.
 
@@ -45,8 +49,8 @@ class Signals:
     """Creates the context.
 
     Args:
-      is_alone: whether the run has only this process. Several processes must
-        stop after the same step, so `interruptible` then has no effect.
+      is_alone: whether the run has only this process. If it has more, all must
+        stop after the same step, so `interruptible` has no effect.
     """
     self.received: int | None = None
     self._is_alone = is_alone
@@ -60,8 +64,8 @@ class Signals:
       if number is None:
         continue
       # A SIGHUP that is ignored because of `nohup` stays ignored. An ignored
-      # SIGINT does not: a shell lets the jobs that a script starts with `&`
-      # ignore it, but they must save.
+      # SIGINT is handled: a shell script makes jobs that it starts with `&`
+      # ignore SIGINT, but they must save their state.
       if name == 'SIGHUP' and signal.getsignal(number) == signal.SIG_IGN:
         continue
       self._previous_handlers[number] = signal.signal(number, self._handle)

@@ -14,8 +14,8 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Yields a temporary path, and renames its file to `path` at the end.
 
   On failure the temporary file is deleted, and an earlier file at `path` stays
-  unchanged. In an `OSError` that names no file, or the temporary file, the file
-  name becomes `path`.
+  unchanged. If an `OSError` names the temporary file or no file, its file name
+  is set to `path`.
   """
   path = pathlib.Path(path)
   # The name is short, because `path` may have the longest name that the disk

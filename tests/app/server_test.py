@@ -518,7 +518,7 @@ def test_a_proxy_with_an_allowed_host_name_may_ask(client, host):
   'data,text',
   [
     (b'', 'empty'),
-    (b'no photograph', 'no readable JPEG'),
+    (b'no photograph', 'not a readable JPEG'),
     (png(tiny.images(1, 20, 20)[0])[:200], 'damaged'),
     (png(np.zeros((8001, 8001), np.uint8)), 'more than the limit'),
   ],

@@ -336,7 +336,7 @@ def test_pillow_itself_prints_nothing(tmp_path):
 
 
 def test_heic_is_named_with_its_remedy(tmp_path, monkeypatch):
-  monkeypatch.setattr(image_files, '_heif', lambda: False)
+  monkeypatch.setattr(image_files, '_has_heif', lambda: False)
   path = running.ROOT / 'tests' / 'cases' / 'heic_alone' / 'IMG_0001.HEIC'
   with pytest.raises(errors.RunError, match='pip install pillow-h'):
     image_files.load_photograph(path)

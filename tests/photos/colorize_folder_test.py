@@ -320,7 +320,7 @@ def test_files_that_are_left_out_are_reported_by_kind(
   said = capsys.readouterr().err
   assert '1 .pgm' in said
   if '.heic' not in image_files.suffixes():
-    assert '1 .heic (`pip install pillow-heif` reads them)' in said
+    assert '1 .heic (to read HEIC, run `pip install pillow-heif`)' in said
   report = json.loads((folder / 'out' / 'report.json').read_text())
   assert str(folder / 'mixed' / 'g.pgm') in report['left_out']
 
