@@ -18,7 +18,7 @@ train-demo: $(VENV)/.run  ## Train, evaluate and sample on patches of photos/.
 	$(BIN)/python main.py --mode=sample --workdir=$(TRAIN_DEMO)
 
 # The quick tests spend most of their time in the compiler, which takes half as
-# long without optimisation. `make test-all` tests the programs that users run.
+# long without optimisation. `make test-all` tests optimised programs.
 test: $(VENV)/.test style  ## Run ruff and the quick tests.
 	XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0" \
 	  $(PYTEST) -m 'not slow' tests
@@ -42,7 +42,7 @@ types: $(VENV)/.test
 	    --level error || exit 1; \
 	done
 
-lint: style types  ## Run ruff, pyright and, on the web app, the TypeScript checker.
+lint: style types  ## Run ruff, pyright, and tsc on the JavaScript of the web app.
 	@if command -v npx >/dev/null; then \
 	  npx --yes --package typescript@5.9.3 tsc -p tests/app/jsconfig.json; \
 	else echo 'No npx: the types of the JavaScript are not checked.' >&2; fi

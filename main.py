@@ -130,5 +130,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 if __name__ == '__main__':
   from ml_collections import config_flags
 
-  config_flags.DEFINE_config_file('config', None, 'File with get_config().')
+  config_flags.DEFINE_config_file(
+    'config', None, 'Python file that defines get_config().'
+  )
   app.run(main, flags_parser=parse_flags)

@@ -91,7 +91,10 @@ def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
 
 
 def average(mean: Any, new: Any, decay: jax.Array) -> Any:
-  """Updates an exponential moving average; equal values stay unchanged."""
+  """Updates an exponential moving average.
+
+  Where `new` equals `mean`, rounding does not change the average.
+  """
   return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
@@ -177,19 +180,19 @@ def loss_fn(
   without a likelihood is trained on its own loss instead.
 
   Returns:
-    A function of (params, rgb [B, H, W, 3] uint8, dropout_key) that returns the
-    loss [] and a dictionary with the loss and its parts [].
+    A function of (params, rgb [B, H, W, 3] uint8, key) that returns the loss []
+    and a dictionary with the loss and its parts [].
   """
 
   def loss(
-    params: parameters.Params, rgb: jax.Array, dropout_key: jax.Array
+    params: parameters.Params, rgb: jax.Array, key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
-    film_key = jax.random.fold_in(dropout_key, 2)
+    film_key = jax.random.fold_in(key, 2)
     lab = _split_with_film(model, recipe, rgb, key=film_key)
     hint_map = None
     if model.hint_share:
-      hint_key = jax.random.fold_in(dropout_key, 1)
+      hint_key = jax.random.fold_in(key, 1)
       hint_map = hints.draw(hint_key, lab.chroma, model.hint_share)
     apply_fn = functools.partial(
       model.apply,
@@ -198,7 +201,7 @@ def loss_fn(
       lab.chroma,
       train=True,
       hints=hint_map,
-      rngs={'dropout': dropout_key},
+      rngs={'dropout': key},
     )
     head_loss = model.build_head().loss
     if head_loss is not None:
