@@ -1,5 +1,5 @@
-# What a newcomer needs. `make demo PYTHON=python3.12 VENV=.venv-3.12` uses
-# another interpreter.
+# Commands of the README and of CONTRIBUTING.md. To use another interpreter, run
+# `make demo PYTHON=python3.12 VENV=.venv-3.12`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,24 +9,24 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo train-demo test test-all soak style types lint
 
-demo: $(VENV)/.run  ## Colourise the photographs that are here, four times.
+demo: $(VENV)/.run  ## Draw four colourisations of each photograph in photos/.
 	$(BIN)/python -m pic_jax colorize photos -o $(OUT)
 
-train-demo: $(VENV)/.run  ## Train, evaluate and sample on the same photographs.
+train-demo: $(VENV)/.run  ## Train, evaluate and sample on patches of photos/.
 	$(BIN)/python main.py --config=configs/demo.py --workdir=$(TRAIN_DEMO)
 	$(BIN)/python main.py --mode=eval --workdir=$(TRAIN_DEMO)
 	$(BIN)/python main.py --mode=sample --workdir=$(TRAIN_DEMO)
 
 # The quick tests spend most of their time in the compiler, which takes half as
-# long without optimisation. `make test-all` runs programs as users run them.
-test: $(VENV)/.test style  ## The quick tests.
+# long without optimisation. `make test-all` tests optimised programs.
+test: $(VENV)/.test style  ## Run ruff and the quick tests.
 	XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0" \
 	  $(PYTEST) -m 'not slow' tests
 
-test-all: $(VENV)/.test style types  ## All tests and types: what CI runs.
+test-all: $(VENV)/.test style types  ## Run ruff, pyright and all tests, as CI does.
 	$(PYTEST) tests
 
-soak: $(VENV)/.test  ## Kills a run 30 times, and colouring 20 times.
+soak: $(VENV)/.test  ## Kill a training run 30 times, and colouring 20 times.
 	PIC_JAX_NUM_KILLS=30 $(BIN)/python -m pytest -s tests/processes/survival_test.py \
 	  -k kill_9
 	PIC_JAX_NUM_KILLS=20 $(BIN)/python -m pytest -s \
@@ -42,10 +42,10 @@ types: $(VENV)/.test
 	    --level error || exit 1; \
 	done
 
-lint: style types  ## Style and types, also those of the page.
+lint: style types  ## Run ruff, pyright, and tsc on the JavaScript of the web app.
 	@if command -v npx >/dev/null; then \
 	  npx --yes --package typescript@5.9.3 tsc -p tests/app/jsconfig.json; \
-	else echo 'No node: the types of the JavaScript are not checked.' >&2; fi
+	else echo 'No npx: the types of the JavaScript are not checked.' >&2; fi
 
 $(VENV)/.run: requirements.txt
 	$(PYTHON) -m venv $(VENV)

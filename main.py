@@ -45,15 +45,15 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
   'num_feature_images',
   0,
-  'eval: number of test images, -1 for all, for which one sample each is also '
-  'drawn. These samples are compared with training images, by their features '
-  "in the model's backbone.",
+  'eval: number of test images, -1 for all, of which one sample each is drawn. '
+  'The distance of these samples from training images is measured in features '
+  "of the model's backbone.",
 )
 flags.DEFINE_string(
   'film',
   'clean',
-  'eval: show the test images to the model as an old film recorded them. The '
-  'names of the films are in pic_jax/images/film.py.',
+  'eval: name of the old film through which the model sees the test images. '
+  'The names are in pic_jax/images/film.py.',
 )
 flags.DEFINE_string(
   'compare_with',
@@ -64,20 +64,20 @@ flags.DEFINE_string(
 flags.DEFINE_list(
   'recommend',
   [],
-  'export: settings that pic-jax uses with these weights by default, for '
-  'instance temperature=0.8,guidance=0.1. Without this flag, those of the '
-  'model are kept.',
+  'export: sampling settings that pic-jax uses with these weights by default, '
+  "for instance temperature=0.8,guidance=0.1. Without this flag, the model's "
+  'settings are kept.',
 )
 flags.DEFINE_bool(
   'distributed',
   None,
-  'Join the other processes of a run. By default a process does so if it finds '
-  'a launcher: JAX_COORDINATOR_ADDRESS, Slurm, Open MPI or a TPU host.',
+  'Join the other processes of a run. By default, a process joins them if it '
+  'finds JAX_COORDINATOR_ADDRESS, Slurm, Open MPI or a TPU host.',
 )
 
 
 def main(argv: list[str]) -> None:
-  """Runs the task of --mode, and reports a user's mistake in one line."""
+  """Runs the task of --mode, and reports expected errors in one line."""
   # Orbax logs every file, and every failure once per thread. `--verbosity=0`
   # shows these messages.
   if not flags.FLAGS['verbosity'].present:
@@ -109,12 +109,12 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
       rest = flags.FLAGS(argv)
       if flags.FLAGS.config is not None:
-        # A file that does not exist is reported only on the first access.
+        # Only the first access raises the error of a missing config file.
         flags.FLAGS.config.keys()
       return rest
     # A config file may raise any exception.
     except Exception as error:
-      # The text of a KeyError would have quotes.
+      # `str` puts quotes around the text of a KeyError.
       text = error.args[0] if isinstance(error, KeyError) else str(error)
       text = ' '.join(str(text).split()) or type(error).__name__
       if "flag 'config." in text and flags.FLAGS['config'].value is None:
@@ -130,5 +130,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 if __name__ == '__main__':
   from ml_collections import config_flags
 
-  config_flags.DEFINE_config_file('config', None, 'File with get_config().')
+  config_flags.DEFINE_config_file(
+    'config', None, 'Python file that defines get_config().'
+  )
   app.run(main, flags_parser=parse_flags)

@@ -10,28 +10,29 @@ from typing import Any
 
 from pic_jax.runtime import errors, paths
 
-# Number of training images from which the prior of guidance is computed.
-NUM_PRIOR_IMAGES = 6000
+# Largest number of training images from which the prior of colours is computed.
+MAX_PRIOR_IMAGES = 6000
 
 
 def check(flags: Any) -> None:
-  """Checks the flags that are paths.
+  """Checks the flags that hold paths.
 
   Raises:
-    UserError: if a flag is not a path of the right kind.
+    UserError: if a flag does not hold a path of the right kind.
   """
   for name in ('workdir', 'checkpoint', 'output'):
-    given = getattr(flags, name)
-    if given is None:
+    value = getattr(flags, name)
+    if value is None:
       continue
-    for path in paths.split(given) if name == 'checkpoint' else [given]:
+    values = paths.split(value) if name == 'checkpoint' else [value]
+    for path in values:
       if not path or '://' in path:
         raise errors.UserError(
           f'--{name} must be a path, got {path!r}. Mount a bucket as a folder, '
           'for instance with gcsfuse.'
         )
-  is_report = flags.mode in ('eval', 'describe', 'benchmark')
-  if is_report and os.path.isdir(flags.output or ''):
+  writes_file = flags.mode in ('eval', 'describe', 'benchmark')
+  if writes_file and os.path.isdir(flags.output or ''):
     raise errors.UserError(
       f'--output must be a file for --mode={flags.mode}, '
       f'got the folder {flags.output}.'
@@ -41,8 +42,11 @@ def check(flags: Any) -> None:
 def _sources(flags: Any) -> list[str]:
   """Returns the models of --checkpoint, or else --workdir.
 
-  The workdir is returned with a leading './', so it is never mistaken for the
-  name of a published model.
+  A relative workdir is returned with a leading './', so it is never mistaken
+  for the name of a published model.
+
+  Raises:
+    UserError: if neither flag is given.
   """
   if not (flags.checkpoint or flags.workdir):
     raise errors.UserError(
@@ -58,7 +62,7 @@ def _source(flags: Any) -> str:
   """Returns the only model of `_sources`.
 
   Raises:
-    UserError: if there are several.
+    UserError: if there is no model, or more than one.
   """
   sources = _sources(flags)
   if len(sources) > 1:
@@ -71,8 +75,8 @@ def _source(flags: Any) -> str:
 def _load_trained(flags: Any) -> tuple[Any, Any, int]:
   """Loads the averaged parameters, config and step of a trained model.
 
-  If --config is given, its sections data, evaluation and sampling replace the
-  sections of the model's config.
+  If --config is given, its sections data, evaluation and sampling replace those
+  of the model's config.
   """
   from pic_jax.saved import trained_model
 
@@ -93,10 +97,7 @@ def _use_sections(flags: Any, config: Any) -> None:
 
 
 def _show(flags: Any, text: str, report: dict) -> None:
-  """Prints a result and writes the report to --output, if set.
-
-  Only process 0 does so.
-  """
+  """Prints `text`, and writes `report` to --output if set; process 0 only."""
   from pic_jax.runtime import devices
 
   if not devices.is_main():
@@ -126,7 +127,10 @@ def train(flags: Any) -> None:
 
 
 def evaluate(flags: Any) -> None:
-  """Runs --mode=eval: scores the test split and, if requested, samples."""
+  """Runs --mode=eval: scores the test split.
+
+  Flags may request further measurements: of samples, codes and features.
+  """
   from pic_jax.data import input_pipeline
   from pic_jax.evaluation import (
     code_length,
@@ -209,7 +213,7 @@ def figures(flags: Any) -> None:
 
 
 def export(flags: Any) -> None:
-  """Runs --mode=export: writes the averaged weights as one file."""
+  """Runs --mode=export: writes averaged weights and a readable NAME.json."""
   from pic_jax.saved import recommended_sampling, trained_model, weights_file
 
   if not flags.output:
@@ -229,7 +233,8 @@ def export(flags: Any) -> None:
   if recommended.prior_exponent and prior is None:
     prior = _make_prior(config)
   with config.unlocked():
-    # Paths of this machine are of no use elsewhere, so only names are kept.
+    # Paths of this machine are of no use elsewhere, so only the last name of
+    # each path is kept.
     sources = paths.split(config.training.init_from)
     config.training.init_from = ','.join(pathlib.Path(x).name for x in sources)
     weights = pathlib.Path(config.training.backbone_weights)
@@ -251,7 +256,7 @@ def export(flags: Any) -> None:
 
 
 def _make_prior(config: Any) -> Any:
-  """Computes the prior of colours from the training split.
+  """Computes the prior of colours from random images of the training split.
 
   Returns:
     [64, 64] float32 log-probabilities; see `colour_prior`.
@@ -269,30 +274,30 @@ def _make_prior(config: Any) -> Any:
   source = input_pipeline.open_source(config.data, config.data.train_split)
   model = run_config.build_model(config)
   chroma_fn = jax.jit(lambda rgb: model.coarsest(model.split_lab(rgb)).chroma)
-  count = min(len(source), NUM_PRIOR_IMAGES)
-  chosen = np.random.default_rng(0).permutation(len(source))[:count]
+  order = np.random.default_rng(0).permutation(len(source))
+  chosen = order[:MAX_PRIOR_IMAGES]
+  batches = (chosen[i : i + 16] for i in range(0, len(chosen), 16))
   return colour_prior.make(
-    chroma_fn(np.stack([source[index] for index in chosen[first : first + 16]]))
-    for first in range(0, count, 16)
+    chroma_fn(np.stack([source[index] for index in batch])) for batch in batches
   )
 
 
 def describe(flags: Any) -> None:
   """Runs --mode=describe on a config or a checkpoint.
 
-  For a checkpoint the report also has its step and checksums.
+  The report on a checkpoint also contains the step and the checksums.
   """
   from pic_jax.data import input_pipeline
   from pic_jax.saved import digests, trained_model
   from pic_jax.training import description
 
-  config, saved, lines = flags.config, {}, []
+  config, saved, saved_lines = flags.config, {}, []
   if config is None or flags.checkpoint:
     source = _source(flags)
     tree, stored_config, step = trained_model.load(source)
     config = config or stored_config
     saved = {'step': step, 'sha256': digests.digest_state(tree)}
-    lines = [f'{source}, step {step}'] + [
+    saved_lines = [f'{source}, step {step}'] + [
       f'sha256 {digest} {name}' for name, digest in saved['sha256'].items()
     ]
   try:
@@ -301,12 +306,12 @@ def describe(flags: Any) -> None:
   except errors.UserError as error:
     num_images, messages = None, [str(error)]
   report = description.run(config, num_images, flags.workdir)
-  text = '\n'.join([description.to_text(report), *messages, *lines])
+  text = '\n'.join([description.to_text(report), *messages, *saved_lines])
   _show(flags, text, report | saved)
 
 
 def benchmark(flags: Any) -> None:
-  """Runs --mode=benchmark on a checkpoint, or a config with initial weights."""
+  """Runs --mode=benchmark on a checkpoint, or on a config's untrained model."""
   from pic_jax import benchmark
 
   params, config, step = None, flags.config, None
@@ -342,7 +347,7 @@ def run(flags: Any) -> None:
     _run(flags)
   except ModuleNotFoundError as error:
     if (error.name or 'pic_jax').startswith('pic_jax'):
-      raise
+      raise  # a bug, not a missing package
     raise errors.UserError(
       f"--mode={flags.mode} needs {error.name}: pip install '.[train]' (on "
       'Windows, inside WSL 2).'
@@ -350,7 +355,7 @@ def run(flags: Any) -> None:
 
 
 def _run(flags: Any) -> None:
-  """Checks the flags and runs the mode."""
+  """Checks the flags, connects the processes and runs the mode."""
   from pic_jax.runtime import devices, distributed
   from pic_jax.saved import config_check
 

@@ -1,4 +1,4 @@
-"""Frequencies of colours in training data (Zhang et al. 2016, sec. 2.2)."""
+"""Weights of colour bins from training images (Zhang et al. 2016, sec. 2.2)."""
 
 import contextlib
 
@@ -9,23 +9,26 @@ from pic_jax.data import image_source, unreadable
 from pic_jax.images import color
 from pic_jax.model import classification_head, pic
 
-# Number of training images whose colours are counted.
+# Largest number of training images whose colours are counted.
 MAX_IMAGES = 5000
-# Number of images that are counted at a time.
-CHUNK = 250
+# Number of images whose colours are counted in one call on the device.
+CHUNK_SIZE = 250
 
 
 def class_weights(
   model: pic.PIC, source: image_source.ImageSource
 ) -> np.ndarray | None:
-  """Computes the weights of the colour bins from the first training images.
+  """Computes the weights of the colour bins, which are larger for rare colours.
+
+  The colours of the first `MAX_IMAGES` training images are counted. Images that
+  cannot be read are skipped.
 
   Args:
-    model: model; only the head 'classification' has weights.
+    model: the network; only its head 'classification' uses weights.
     source: training images; see `input_pipeline.open_source`.
 
   Returns:
-    Weights [Q] of the Q bins; None for other heads.
+    [Q] float32 weights of the Q bins; None for other heads.
   """
   if model.head != 'classification':
     return None
@@ -35,11 +38,11 @@ def class_weights(
     lab = model.split_lab(rgb)
     return classification_head.count(color.chroma_from_network(lab.chroma))
 
-  total = min(len(source), MAX_IMAGES)
+  num_images = min(len(source), MAX_IMAGES)
   counts = np.zeros(len(classification_head.bins()), np.int64)
-  for first in range(0, total, CHUNK):
+  for first in range(0, num_images, CHUNK_SIZE):
     images = []
-    for index in range(first, min(first + CHUNK, total)):
+    for index in range(first, min(first + CHUNK_SIZE, num_images)):
       with contextlib.suppress(unreadable.UnreadableError):
         images.append(source[index])
     if images:

@@ -13,11 +13,14 @@ import ml_collections
 from pic_jax.model import efficientnet_lite0, layers, parameters, pic
 from pic_jax.saved import run_config
 
-# Number of float32 arrays in a checkpoint for each parameter: the parameter,
-# its average and the two moments of Adam.
-ARRAYS_PER_CHECKPOINT = 4
-# FLOPs per multiply-add. The backward pass does each product of the forward
-# pass twice. Frozen layers have no backward pass.
+# Number of float32 values in a checkpoint for each parameter: its value, its
+# average and the two moments of Adam. Muon keeps only one moment, and a frozen
+# parameter has none, so the estimate is an upper bound.
+VALUES_PER_PARAMETER = 4
+# FLOPs in the forward and in the backward pass for each multiply-add of the
+# forward pass. The backward pass needs two multiply-adds: one for the gradient
+# of the input and one for that of the kernel. For frozen layers, only the
+# forward pass is counted.
 FORWARD_FLOPS, BACKWARD_FLOPS = 2, 4
 
 
@@ -26,7 +29,7 @@ class Layer:
   """Row of the layer table: a convolution, a residual block or the backbone.
 
   Attributes:
-    name: 'network/layer'.
+    name: 'network/layer', or 'efficientnet_lite0' for the backbone.
     operation: kind of the layer, for instance '3x3 conv / 2' (with a stride of
       2) or 'gated block'.
     resolution: (h, w) of the output.
@@ -35,36 +38,45 @@ class Layer:
     num_parameters: number of parameters.
     multiply_adds: number of multiply-adds of the layer's convolutions for one
       image. Multiply-adds with zeros of the padding are also counted.
-    num_frozen: number of these multiply-adds that have no backward pass.
+    frozen_multiply_adds: number of these multiply-adds that belong to frozen
+      parts of the backbone (`model.frozen_parts`).
   """
 
   name: str
   operation: str
-  resolution: tuple[int, int]
-  width: int
-  dilation: int
-  num_parameters: int
-  multiply_adds: int
-  num_frozen: int = 0
+  resolution: tuple[int, int] = (0, 0)
+  width: int = 0
+  dilation: int = 1
+  num_parameters: int = 0
+  multiply_adds: int = 0
+  frozen_multiply_adds: int = 0
 
 
 def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
-  """Lists the layers of a model in the order of execution (paper Table 1)."""
+  """Lists the layers of a model in the order of execution (paper Table 1).
+
+  Args:
+    model: the network.
+    image_size: side of the square images in pixels.
+  """
   table: dict[tuple[str, ...], Layer] = {}
   seen = set()
 
+  # `nn.intercept_methods` calls this with (next_fn, args, kwargs, context) for
+  # every method of every module.
   def record(next_fn: Any, *call: Any) -> Any:
     args, kwargs, context = call
     output = next_fn(*args, **kwargs)
     module = context.module
     is_call = context.method_name == '__call__'
-    kinds = (layers.WeightNormConv, efficientnet_lite0.Layer)
-    is_conv = is_call and isinstance(module, kinds)
-    # A causal convolution inherits from a plain one and calls it, so the same
-    # module comes twice.
+    conv_types = (layers.WeightNormConv, efficientnet_lite0.Layer)
+    is_conv = is_call and isinstance(module, conv_types)
+    # `__call__` of a causal convolution calls `__call__` of its superclass, so
+    # the same module comes here twice.
     if is_conv and module.path not in seen:
       seen.add(module.path)
-      _count(table, module, sum(x.shape[-1] for x in args), shape=output.shape)
+      num_inputs = sum(x.shape[-1] for x in args)
+      _add_to_table(table, module, num_inputs, shape=output.shape)
     return output
 
   chroma_size = image_size // model.chroma_factor
@@ -78,10 +90,10 @@ def layer_table(model: pic.PIC, image_size: int) -> list[Layer]:
   return list(table.values())
 
 
-def _count(
+def _add_to_table(
   table: dict[tuple[str, ...], Layer],
   module: layers.WeightNormConv | efficientnet_lite0.Layer,
-  channels: int,
+  num_inputs: int,
   *,
   shape: tuple[int, ...],
 ) -> None:
@@ -93,15 +105,15 @@ def _count(
   Args:
     table: rows, keyed by the path of the module.
     module: the convolution.
-    channels: number of input channels of the convolution.
-    shape: shape of its output, [B, h, w, C].
+    num_inputs: number of input channels of the convolution.
+    shape: shape [B, h, w, C] of the convolution's output.
   """
   path, width = module.path, module.features
   if isinstance(module, efficientnet_lite0.Layer):
     path, name, operation, dilation = path[:-1], path[-2], 'backbone', 1
     num_weights = module.kernel_size**2 * width
-    num_weights *= 1 if module.is_depthwise else channels
-    # The kernel of the stem has three input channels, but its input is grey.
+    num_weights *= 1 if module.is_depthwise else num_inputs
+    # The kernel of the stem has three input channels, but the input is grey.
     num_parameters = (3 if module.is_grey else 1) * num_weights + width
     is_frozen = module.is_frozen
   else:
@@ -109,24 +121,26 @@ def _count(
     operation = f'{rows}x{columns} conv'
     if module.stride > 1:
       operation += f' / {module.stride}'
-    num_weights = rows * columns * channels * width
-    num_parameters = num_weights + 2 * width
+    num_weights = rows * columns * num_inputs * width
+    num_parameters = num_weights + 2 * width  # with gains and biases
     dilation, is_frozen = module.dilation, False
     block = module.parent
     if isinstance(block, layers.GatedBlock):
       path, width = block.path, block.features
       operation = 'gated block' if block.gated else 'block'
     name = '/'.join(path)
-  layer = table.setdefault(path, Layer(name, operation, (0, 0), 0, 1, 0, 0))
-  # The backbone has the output size of its last convolution, and a block has
-  # the output size of its first convolution.
-  if operation == 'backbone' or not layer.width:
+  layer = table.setdefault(path, Layer(name, operation))
+  is_new = layer.width == 0
+  # The backbone's row gets the output size of its last convolution. Other rows
+  # get that of their first convolution.
+  if is_new or operation == 'backbone':
     layer.resolution, layer.width = (shape[1], shape[2]), width
   layer.dilation = max(layer.dilation, dilation)
   layer.num_parameters += num_parameters
   multiply_adds = num_weights * shape[1] * shape[2]
   layer.multiply_adds += multiply_adds
-  layer.num_frozen += multiply_adds if is_frozen else 0
+  if is_frozen:
+    layer.frozen_multiply_adds += multiply_adds
 
 
 def _flops(table: list[Layer], frozen: tuple[str, ...]) -> int:
@@ -139,35 +153,42 @@ def _flops(table: list[Layer], frozen: tuple[str, ...]) -> int:
   total = 0
   for layer in table:
     is_frozen = layer.name.partition('/')[0] in frozen
-    trained = 0 if is_frozen else layer.multiply_adds - layer.num_frozen
-    total += FORWARD_FLOPS * layer.multiply_adds + BACKWARD_FLOPS * trained
+    total += FORWARD_FLOPS * layer.multiply_adds
+    if not is_frozen:
+      trained = layer.multiply_adds - layer.frozen_multiply_adds
+      total += BACKWARD_FLOPS * trained
   return total
 
 
 def run(
   config: ml_collections.ConfigDict, num_images: int | None, workdir: str | None
 ) -> dict[str, Any]:
-  """Computes the entries that `to_text` prints.
+  """Computes the report of a config, a JSON value that `to_text` formats.
 
   Args:
     config: config that `config_check.check` accepted.
-    num_images: number of images of the training split; None if it is not known.
-    workdir: path of the folder for checkpoints; None for the current folder.
+    num_images: number of images of the training split; None if unknown.
+    workdir: path of the run's folder, whose free disk space is reported; None
+      for the current folder.
   """
   model = run_config.build_model(config)
   table = layer_table(model, config.data.image_size)
-  # Some parameters belong to no layer of the table: the kernel that reads hints
-  # and the scalars of the attention.
+  # Not the sum over the table, which lacks the kernel that reads hints and the
+  # scalars of the attention.
   shapes = parameters.shapes(model, config.data.image_size)
   num_parameters = sum(x.size for x in jax.tree.leaves(shapes))
   multiply_adds = sum(layer.multiply_adds for layer in table)
   folder = pathlib.Path(workdir or '.').absolute()
-  while not folder.exists():
+  while not folder.exists():  # the workdir may not exist yet
     folder = folder.parent
   training = config.training
   return {
     'layers': [
-      {k: v for k, v in dataclasses.asdict(layer).items() if k != 'num_frozen'}
+      {
+        name: value
+        for name, value in dataclasses.asdict(layer).items()
+        if name != 'frozen_multiply_adds'
+      }
       for layer in table
     ],
     'num_parameters': num_parameters,
@@ -183,14 +204,14 @@ def run(
     'split': config.data.train_split,
     'num_images': num_images,
     'image_size': config.data.image_size,
-    'checkpoint_bytes': 4 * ARRAYS_PER_CHECKPOINT * num_parameters,
+    'checkpoint_bytes': 4 * VALUES_PER_PARAMETER * num_parameters,
     'num_checkpoints': training.num_checkpoints,
     'free_bytes': shutil.disk_usage(folder).free,
   }
 
 
 def to_text(report: dict[str, Any]) -> str:
-  """Formats the report as lines."""
+  """Formats the report of `run` as lines."""
   lines = [
     f'{"layer":27} {"operation":14} {"resolution":>10} {"width":>5} '
     f'{"dilation":>8} {"parameters":>11} {"10^6 mult-adds":>14}'
@@ -202,19 +223,18 @@ def to_text(report: dict[str, Any]) -> str:
       f'{f"{height} x {width}":>10} {layer["width"]:5} {layer["dilation"]:8} '
       f'{layer["num_parameters"]:11,} {layer["multiply_adds"] / 1e6:14,.2f}'
     )
-  count = report['num_images']
-  images = 'not opened' if count is None else f'{count:,} images'
-  size, num_kept = report['checkpoint_bytes'], report['num_checkpoints']
+  num_images = report['num_images']
+  count = 'an unknown number of' if num_images is None else f'{num_images:,}'
+  num_bytes, num_kept = report['checkpoint_bytes'], report['num_checkpoints']
   epochs = ''
-  if count:
-    epochs = (
-      f', {report["num_steps"] * report["batch_size"] / count:.1f} epochs'
-    )
+  if num_images:
+    num_trained = report['num_steps'] * report['batch_size']
+    epochs = f', {num_trained / num_images:.1f} epochs'
   lines += [
     f'{report["num_parameters"]:,} parameters, '
     f'{report["multiply_adds_per_image"] / 1e9:.3f} x 10^9 multiply-adds per '
     'image',
-    f'data: {report["data"]} {report["split"]}, {images} of '
+    f'data: {report["data"]} {report["split"]}, {count} images of '
     f'{report["image_size"]} x {report["image_size"]}',
     f'devices: {report["num_devices"]} x {report["device"]} in '
     f'{report["num_processes"]} process(es), '
@@ -222,10 +242,11 @@ def to_text(report: dict[str, Any]) -> str:
     f'{report["batch_size"]} per step',
     f'training: {report["num_steps"]:,} steps{epochs}, '
     f'{report["flops_per_step"]:.3g} FLOP per step',
-    f'checkpoints: {num_kept} x {size / 1e6:,.1f} MB, '
+    f'checkpoints: {num_kept} x {num_bytes / 1e6:,.1f} MB, '
     f'{report["free_bytes"] / 1e6:,.0f} MB free',
   ]
-  # One more, because the oldest is deleted only after the new one is written.
-  if (num_kept + 1) * size > report['free_bytes']:
+  # One more than `num_kept`, because an old checkpoint is deleted only after a
+  # new one is written.
+  if (num_kept + 1) * num_bytes > report['free_bytes']:
     lines.append('WARNING: the disk has no room for all checkpoints.')
   return '\n'.join(lines)

@@ -9,12 +9,19 @@ from pic_jax.model import parameters
 from pic_jax.runtime import devices, errors
 from pic_jax.training import train_step
 
-# The run ends when this many updates in a row were skipped.
+# The run ends once this many updates in a row have been skipped.
 MAX_SKIPPED_IN_ROW = 10
 
 
 def _not_finite(params: parameters.Params) -> list[str]:
-  """Lists layers and blocks whose parameters (host arrays) are not finite."""
+  """Lists the layers and blocks whose parameters are not finite.
+
+  Args:
+    params: parameters of `PIC`, on the host.
+
+  Returns:
+    Sorted names 'network/layer', as in `train_step.group_norms`.
+  """
   flat = flax.traverse_util.flatten_dict(params)
   bad = [path for path, x in flat.items() if not np.isfinite(x).all()]
   return sorted({'/'.join(path[:2]) for path in bad})
@@ -26,26 +33,26 @@ def check_updates(
   """Checks that fewer than `MAX_SKIPPED_IN_ROW` updates in a row were skipped.
 
   Args:
-    step: number of the step to check. It was a few steps ago, so the device has
-      finished it and the host need not wait.
+    step: number of the step to check. The loop passes a step that is a few
+      steps old, which the device has finished, so the host need not wait.
     metrics: metrics of that step, replicated over the local devices.
-    state: the current state, replicated.
+    state: the current state, replicated over the local devices.
 
   Raises:
-    RunError: otherwise. The message says what is not finite.
+    RunError: if that many were skipped. The message says what is not finite.
   """
   if int(devices.fetch(metrics['skipped_in_row'])) < MAX_SKIPPED_IN_ROW:
     return
-  groups = _not_finite(devices.fetch(state.params))
-  kind = 'parameters' if groups else 'gradient'
-  if not groups:
+  bad = _not_finite(devices.fetch(state.params))
+  kind = 'parameters' if bad else 'gradient'
+  if not bad:
     norms = devices.fetch(metrics['group_norms'])
-    groups = [name for name, x in norms.items() if not np.isfinite(x)]
-  where = f'{kind} of {groups[0]}' if groups else 'only the loss'
+    bad = [name for name, x in norms.items() if not np.isfinite(x)]
+  where = f'for instance the {kind} of {bad[0]}' if bad else 'only the loss'
   raise errors.RunError(
     f'{MAX_SKIPPED_IN_ROW} steps in a row, up to step {step}, gave a loss or '
-    f'gradient that is not finite (first: {where}). The last checkpoint is '
-    'kept. Resume with a lower `optimizer.learning_rate`.'
+    f'gradient that is not finite ({where}). The last checkpoint is kept. '
+    'Resume with a lower `optimizer.learning_rate`.'
   )
 
 

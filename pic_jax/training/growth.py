@@ -1,13 +1,12 @@
 """Function-preserving growth of a trained model (Chen et al. 2016).
 
-A larger model starts with the function of the smaller model. A new block is a
-copy of the last block, but its output is multiplied by a gain of 0, so it is
-the identity. A new channel has random weights, but every kernel that
-reads this channel has zeros for it. After one training step, all new parameters
-have gradients.
+At first, the larger model computes the same outputs as the trained model. A new
+block is a copy of the last block, but with a gain of 0 on the output of its
+residual branch, so it is the identity. A new channel has random weights, but
+all old channels that read it do so with weight 0. After one training step, all
+new parameters have gradients.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,32 +15,43 @@ import numpy as np
 from pic_jax.model import causal_attention, layers, parameters, pic
 from pic_jax.runtime import errors
 
-# Sizes (before, after) of the groups of channels that are concatenated along
-# one axis of a kernel.
+# Numbers of channels, before and after the growth, of the groups of channels
+# that are concatenated along one axis of a kernel.
 Groups = Sequence[tuple[int, int]]
 
 
 def _kept_channels(groups: Groups) -> np.ndarray:
-  """Computes the indices of the old channels among all channels."""
-  ends = itertools.accumulate(after for _, after in groups)
+  """Computes the indices that the old channels have after the growth."""
+  sizes = [after for _, after in groups]
+  starts = np.cumsum(sizes) - sizes
   return np.concatenate(
     [
-      end - after + np.arange(before)
-      for end, (before, after) in zip(ends, groups, strict=True)
+      start + np.arange(before)
+      for start, (before, _) in zip(starts, groups, strict=True)
     ]
   )
 
 
-def _size(groups: Groups) -> int:
+def _num_channels(groups: Groups) -> int:
   """Counts the channels of all groups after the growth."""
   return sum(after for _, after in groups)
+
+
+def _unchanged_inputs(conv: dict) -> Groups:
+  """Returns the groups of a convolution whose inputs do not grow.
+
+  Args:
+    conv: parameters V, g and b of the convolution.
+  """
+  num_inputs = conv['V'].shape[2]
+  return ((num_inputs, num_inputs),)
 
 
 class _Growth:
   """Grows the networks of one model.
 
   Attributes:
-    before, after: the trained model, and the larger one.
+    before, after: the trained model and the larger model.
     rng: random generator for the directions of new channels.
   """
 
@@ -51,7 +61,7 @@ class _Growth:
     self.rng = np.random.default_rng(seed)
 
   def pair(self, name: str) -> tuple[int, int]:
-    """Returns a field of both models, and checks that it does not shrink."""
+    """Checks that a field does not decrease, and returns both its values."""
     before, after = getattr(self.before, name), getattr(self.after, name)
     _check_not_less(f'`model.{name}`', before, after)
     return before, after
@@ -65,7 +75,7 @@ class _Growth:
       outputs: groups of the output channels.
     """
     kept_inputs, kept_outputs = _kept_channels(inputs), _kept_channels(outputs)
-    shape = (*old['V'].shape[:2], _size(inputs), _size(outputs))
+    shape = (*old['V'].shape[:2], _num_channels(inputs), _num_channels(outputs))
     V = self.rng.standard_normal(shape, np.float32) * layers.DIRECTION_STDDEV
     V[..., kept_outputs] = 0.0  # old outputs do not read new inputs
     V[:, :, kept_inputs[:, None], kept_outputs] = old['V']
@@ -75,7 +85,7 @@ class _Growth:
     return {'V': V, 'g': g, 'b': b}
 
   def new_conv(self, num_inputs: int, num_outputs: int, gain: float) -> dict:
-    """Initialises a new 1x1 convolution with random directions."""
+    """Initialises a 1x1 convolution with random directions and equal gains."""
     shape = (1, 1, num_inputs, num_outputs)
     V = self.rng.standard_normal(shape, np.float32)
     g = np.full(num_outputs, gain, np.float32)
@@ -96,9 +106,10 @@ class _Growth:
       old: parameters of the network that has the blocks.
       names: names of the blocks before the growth, and after it.
       width: width of the blocks before the growth, and after it.
-      conditioning: groups of the channels on which the blocks are conditioned.
-      is_read: whether an existing layer will read the output of the new blocks.
-        If so, they have to start as the identity.
+      conditioning: groups of the channels on which the blocks are conditioned;
+        empty if the blocks have no conditioning.
+      is_read: whether an old layer reads the output of the new blocks. If so,
+        the new blocks must start as the identity.
     """
     before, after = names
     if len(after) > len(before) and not before:
@@ -107,7 +118,8 @@ class _Growth:
         'block there to copy.'
       )
     result = {}
-    # concat-ELU doubles the inputs; a gated block has a gate for each value.
+    # concat-ELU doubles the inputs. A gated block doubles the outputs, because
+    # it has a gate for each value.
     twice = (width, width)
     outputs = twice if self.after.gated else (width,)
     for name in before:
@@ -124,35 +136,36 @@ class _Growth:
       block = result[before[-1]]
       second = {key: x.copy() for key, x in block['second'].items()}
       if is_read:
-        # Only the values become 0, not the gates. So the gates have a gradient
-        # as soon as the gain of the values is no longer 0.
+        # Only the values are set to 0, not the gates, so the gates have a
+        # gradient as soon as the gain of the values is no longer 0.
         second['g'][: width[1]] = second['b'][: width[1]] = 0.0
       result[name] = block | {'second': second}
     return result
 
   def embedding(self, old: dict) -> dict:
-    """Grows the stages of the embedding network, and its width."""
+    """Grows the stages and the output of the embedding network."""
     result = {}
     inputs = ((2, 2),)  # luminance and ones
     stages = zip(
       self.before.embedding_stages, self.after.embedding_stages, strict=True
     )
+    # `before` and `after` are (width, stride, number of blocks, dilation).
     for stage, (before, after) in enumerate(stages):
       prefix = f'stage_{stage}'
       field = f'`model.embedding_stages[{stage}]`'
       _check_equal(
-        f'The strides and dilations of {field}', before[1::2], after[1::2]
+        f'The stride and dilation of {field}', before[1::2], after[1::2]
       )
       width, depth = (before[0], after[0]), (before[2], after[2])
       _check_not_less(f'The width of {field}', *width)
       _check_not_less(f'The number of blocks of {field}', *depth)
-      names = _numbered(f'{prefix}_block', depth)
+      names = _block_names(f'{prefix}_block', depth)
       result[prefix] = self.conv(old[prefix], inputs, (width,))
       result |= self.blocks(old, names, width, conditioning=())
       inputs = (width,)
     if 'backbone' in old:
       result['backbone'] = {
-        name: self.conv(part, [(part['V'].shape[2],) * 2], inputs)
+        name: self.conv(part, _unchanged_inputs(part), (width,))
         if name.startswith('project_')
         else part
         for name, part in old['backbone'].items()
@@ -161,25 +174,27 @@ class _Growth:
     # already added a hint kernel of the new width.
     if 'hints' in old:
       missing = width[1] - old['hints'].shape[-1]
-      result['hints'] = np.pad(old['hints'], (*((0, 0),) * 3, (0, missing)))
+      padding = [(0, 0), (0, 0), (0, 0), (0, missing)]
+      result['hints'] = np.pad(old['hints'], padding)
     features = self.pair('embedding_features')
     result['head'] = self.conv(old['head'], inputs, (features,))
     return result
 
   def decoder(self, old: dict) -> dict:
-    """Grows the streams of the decoder, its width and its attention."""
+    """Grows the blocks, the width and the attention of the decoder."""
     width, depth = self.pair('decoder_features'), self.pair('decoder_blocks')
-    embedding = (self.pair('embedding_features'),) * 2
+    embedding = self.pair('embedding_features')
     result = {
-      name: self.conv(old[name], [(old[name]['V'].shape[2],) * 2], (width,))
+      name: self.conv(old[name], _unchanged_inputs(old[name]), (width,))
       for name in ('above_input', 'row_input', 'pixel_input')
     }
     for stream, conditioning, is_read in (
-      # Only the new down-right blocks read the new down blocks.
-      ('down', embedding, False),
-      ('down_right', (width, width, *embedding), True),
+      # Only the new down-right blocks read the new down blocks. concat-ELU
+      # doubles each input of the conditioning.
+      ('down', (embedding, embedding), False),
+      ('down_right', (width, width, embedding, embedding), True),
     ):
-      names = _numbered(f'{stream}_blocks', depth)
+      names = _block_names(f'{stream}_blocks', depth)
       result |= self.blocks(
         old, names, width, conditioning=conditioning, is_read=is_read
       )
@@ -191,29 +206,38 @@ class _Growth:
     return result
 
   def attention(self, old: dict | None, width: tuple[int, int]) -> dict:
-    """Adds heads of attention, whose output is multiplied by 0 at first."""
+    """Adds attention heads, whose output is multiplied by 0 at first.
+
+    Args:
+      old: parameters of the attention; None if the trained model has none.
+      width: width of the decoder before the growth, and after it.
+    """
     before, after = self.pair('attention_heads')
     embedding = self.pair('embedding_features')
-    keys = (
+    key_channels = (
       before * causal_attention.KEY_FEATURES,
       after * causal_attention.KEY_FEATURES,
     )
-    values = causal_attention.NUM_VALUES
+    num_values = causal_attention.NUM_VALUES
     if old is None:
       zeros = np.zeros(after, np.float32)
       return {
-        'queries_and_keys': self.new_conv(2 * embedding[1], 2 * keys[1], 1.0),
-        'project': self.new_conv(values * after, width[1], 0.0),
+        'queries_and_keys': self.new_conv(
+          2 * embedding[1], 2 * key_channels[1], 1.0
+        ),
+        'project': self.new_conv(num_values * after, width[1], 0.0),
         'log_sharpness': zeros,
         'log_slope': zeros,
         'nothing': zeros,
       }
     result: dict[str, Any] = {
       'queries_and_keys': self.conv(
-        old['queries_and_keys'], (embedding, embedding), (keys, keys)
+        old['queries_and_keys'],
+        (embedding, embedding),
+        (key_channels, key_channels),
       ),
       'project': self.conv(
-        old['project'], [(values * before, values * after)], (width,)
+        old['project'], [(num_values * before, num_values * after)], (width,)
       ),
     }
     padding = (0, after - before)
@@ -221,17 +245,17 @@ class _Growth:
       result[name] = np.pad(old[name], padding)
     # The initial slope of a head depends on the number of heads. `log_slope` is
     # relative to this initial slope, so it is changed to keep the slope itself.
-    slopes = (
-      causal_attention.initial_slopes(before),
-      causal_attention.initial_slopes(after),
-    )
-    result['log_slope'][:before] += np.log(slopes[0] / slopes[1][:before])
+    slopes_before = causal_attention.initial_slopes(before)
+    slopes_after = causal_attention.initial_slopes(after)[:before]
+    result['log_slope'][:before] += np.log(slopes_before / slopes_after)
     return result
 
 
-def _numbered(name: str, depth: tuple[int, int]) -> tuple[list[str], list[str]]:
+def _block_names(
+  prefix: str, depth: tuple[int, int]
+) -> tuple[list[str], list[str]]:
   """Returns the names of the blocks before and after the growth."""
-  before, after = ([f'{name}_{i}' for i in range(n)] for n in depth)
+  before, after = ([f'{prefix}_{i}' for i in range(n)] for n in depth)
   return before, after
 
 
@@ -256,15 +280,16 @@ def grow(
   """Computes parameters with which `after` has the same outputs as `before`.
 
   Args:
-    params: parameters of `before`, numpy arrays. If a network is missing, it is
-      also missing in the result.
+    params: parameters of `before`, numpy arrays. A network that is missing here
+      is also missing in the result.
     before: the trained model.
-    after: the larger model. It must be at least as wide and deep everywhere,
-      and have the same stages.
+    after: the larger model. All its networks must be at least as wide and deep,
+      and its stages must have the same strides and dilations.
     seed: seed of the random directions of new channels.
 
   Raises:
-    RunError: if `after` is smaller somewhere, or has another structure.
+    RunError: if `after` is smaller somewhere or has another structure, or if
+      `before` has finer levels.
   """
   if before.levels:
     raise errors.RunError(

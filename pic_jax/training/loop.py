@@ -33,8 +33,14 @@ CHECK_DELAY = 4
 
 
 @contextlib.contextmanager
-def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
-  """Turns an out-of-memory error in the context into a line with a remedy."""
+def _explain_out_of_memory(
+  config: ml_collections.ConfigDict,
+) -> Iterator[None]:
+  """Turns an out-of-memory error in the context into one that names a remedy.
+
+  Raises:
+    RunError: if a device is out of memory.
+  """
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
@@ -51,7 +57,7 @@ def _explained(config: ml_collections.ConfigDict) -> Iterator[None]:
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
 ) -> train_step.TrainState:
-  """Trains until `training.num_steps`; resumes the run in the workdir, if any.
+  """Starts or resumes the run in a workdir, up to step `training.num_steps`.
 
   Every process of a run calls this function. Only process 0 writes.
 
@@ -63,8 +69,9 @@ def train_and_evaluate(
     The final state, replicated over the local devices.
 
   Raises:
-    Stopped: if a signal asked the run to stop. The state is saved before.
-    UserError: if the workdir or the data set does not fit the config.
+    Stopped: if a signal asked the run to stop. The state has been saved.
+    UserError: if the workdir, the data set or the number of devices does not
+      fit the config.
     RunError: if the loss or the gradient is not finite in many steps in a row,
       the device is out of memory, a checkpoint cannot be written or read, or
       another process uses the workdir.
@@ -80,7 +87,7 @@ def train_and_evaluate(
     fingerprints.check_hosts(training.fingerprint)
     validation = _open_validation(config)
     stop = stack.enter_context(signals.Signals(jax.process_count() == 1))
-    stack.enter_context(_explained(config))
+    stack.enter_context(_explain_out_of_memory(config))
     model = run_config.build_model(config)
     report = description.run(config, len(source), workdir)
     terminal.say(description.to_text(report))
@@ -90,7 +97,7 @@ def train_and_evaluate(
     )
     if _is_finished(config, int(state.step), workdir):
       return devices.replicate(state)
-    # Written only here, because a run that is refused must change nothing.
+    # The config is written only now, because a refused run must not change it.
     if devices.is_main():
       run_config.write(config, workdir)
     actions = periodic.Periodic(
@@ -126,26 +133,32 @@ def _recipe(
 def _levels_taught(
   config: ml_collections.ConfigDict, source: image_source.ImageSource
 ) -> np.ndarray | None:
-  """Computes how many finer levels each image of a global batch teaches.
+  """Computes the finest level that each image of a global batch teaches.
 
   Returns:
-    Numbers [B]; None if all images teach all levels.
+    [B] indices of levels, see `Recipe.levels_taught`; None without a mixture,
+    when all images teach all levels.
   """
   if not isinstance(source, sources.Mixture):
     return None
-  num_levels = config.model.levels
-  # A row of `data.mixture` may have the number as a fifth entry.
-  taught = [num_levels, *((*row, num_levels)[4] for row in config.data.mixture)]
+  # The images of `data.name` come first and teach all levels. A row of
+  # `data.mixture` may limit the levels by a fifth entry.
+  finest = config.model.levels
+  taught = [finest]
+  taught += [row[4] if len(row) > 4 else finest for row in config.data.mixture]
   return np.repeat(taught, source.batch_sizes(config.training.batch_size))
 
 
 def _changes(
   config: ml_collections.ConfigDict, workdir: str
 ) -> dict[str, tuple[Any, Any]]:
-  """Lists the fields that differ from the config of the run to resume, if any.
+  """Lists the fields whose values differ from those of the run to resume.
 
   Returns:
-    (old value, new value), keyed by the name of the field.
+    (old value, new value), keyed by 'section.field'; empty for a new run.
+
+  Raises:
+    UserError: if a field differs that a resumed run may not change.
   """
   if not checkpoints.saved_steps(workdir):
     return {}
@@ -164,7 +177,7 @@ def _is_finished(
     return False
   terminal.say(
     f'{workdir} is at step {step} of {num_steps}: nothing is left to do. To '
-    'train on, raise `--config.training.num_steps`.'
+    'train longer, raise `--config.training.num_steps`.'
   )
   return True
 
@@ -201,7 +214,7 @@ def _train(
   keys = devices.replicate(jax.random.key(training.seed))
   dataset = _dataset(config, source)
   batches = input_pipeline.train_batches(dataset, step)
-  meter, recent, stop_signal = run_log.Meter(), collections.deque(), 0
+  meter, unchecked, stop_signal = run_log.Meter(), collections.deque(), 0
 
   def is_due(every: int) -> bool:
     return every > 0 and (step % every == 0 or step == training.num_steps)
@@ -214,14 +227,14 @@ def _train(
         rgb = devices.shard(next(batches))
       state, metrics = step_fn(state, rgb, keys, received=_received(stop))
       step += 1
-      recent.append((step, metrics))
-      if len(recent) > CHECK_DELAY:
-        past_step, past_metrics = recent.popleft()
+      unchecked.append((step, metrics))
+      if len(unchecked) > CHECK_DELAY:
+        past_step, past_metrics = unchecked.popleft()
         finite.check_updates(past_step, past_metrics, state)
         stop_signal = int(devices.fetch(past_metrics['stop']))
       with actions.saved_on_failure(step, state):
         # The second condition holds only for the first step after a start.
-        if is_due(training.log_every_steps) or len(recent) == 1:
+        if is_due(training.log_every_steps) or len(unchecked) == 1:
           actions.report(step, metrics, meter)
         with meter.paused():
           if is_due(training.eval_every_steps):
@@ -243,7 +256,7 @@ def _train(
       f'saved step {step} in {actions.workdir}; run the same command again to '
       'resume.',
     )
-  for past_step, past_metrics in recent:
+  for past_step, past_metrics in unchecked:
     finite.check_updates(past_step, past_metrics, state)
   return state
 
@@ -263,13 +276,13 @@ def _dataset(
 
 
 def _received(stop: signals.Signals) -> np.ndarray:
-  """Returns the signal received, or 0, once for each of the D local devices.
+  """Returns the number of the received signal, or 0, for each local device.
 
-  The step takes the maximum over the devices of all hosts, so that all hosts
-  stop at the same step.
+  The step takes the maximum over the devices of all hosts, so all hosts stop at
+  the same step.
 
   Returns:
-    Numbers [D] int32.
+    [D] int32 for the D local devices.
   """
   return np.full(jax.local_device_count(), stop.received or 0, np.int32)
 
@@ -281,7 +294,21 @@ def _compile(
   *,
   keys: jax.Array,
 ) -> Callable[..., Any]:
-  """Compiles the step and says how long that took."""
+  """Maps the step over the devices, compiles it and says how long that took.
+
+  With several processes, the first call compiles the step.
+
+  Args:
+    step_fn: training step, see `train_step.train_step_fn`.
+    state: state, replicated over the D local devices.
+    rgb: [D, b, H, W, 3] uint8.
+    keys: [D] the run's PRNG key, replicated.
+
+  Returns:
+    A function of (state, rgb, keys, received=[D] numbers of signals). The
+    metrics that it returns also have 'stop', the maximum of `received` over the
+    devices of all hosts.
+  """
   begin = time.perf_counter()
 
   def step(state: Any, rgb: Any, key: Any, *, received: Any) -> tuple[Any, Any]:
@@ -291,7 +318,7 @@ def _compile(
   mapped_step = devices.pmap(step, donate_argnums=(0,))
   if jax.process_count() > 1:
     # Compiled ahead of time, the step would expect the arrays of all processes,
-    # but a process has only its own arrays. So the first call has to compile.
+    # but a process has only its own arrays. So the first call compiles it.
     return mapped_step
   received = np.zeros(jax.local_device_count(), np.int32)
   compiled = mapped_step.lower(state, rgb, keys, received=received).compile()

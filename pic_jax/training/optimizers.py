@@ -12,10 +12,10 @@ import optax
 from pic_jax.model import backbone_embedding
 from pic_jax.saved import run_config
 
-# Coefficients of each Newton-Schulz step (Ahn et al. 2025). They bring singular
-# values to 0.98..1.14, closer to 1 than the coefficients of Jordan 2024 do
-# (0.68..1.13). So the angle by which a direction turns is close to the learning
-# rate.
+# Coefficients (a, b, c) of each Newton-Schulz step (Ahn et al. 2025). They
+# bring singular values to 0.98..1.14, closer to 1 than the coefficients of
+# Jordan et al. 2024 do (0.68..1.13). So the angle by which a direction turns is
+# close to the learning rate.
 NEWTON_SCHULZ = (
   (4.0848, -6.8946, 2.9270),
   (3.9505, -6.3029, 2.6377),
@@ -23,9 +23,9 @@ NEWTON_SCHULZ = (
   (2.8769, -3.1427, 1.2046),
   (2.8366, -3.0525, 1.2012),
 )
-# Layers that read raw values or output theta. They are trained by Adam: Muon,
-# which turns all directions of a kernel by the same angle, was worse for them
-# by 0.055 bits/dim after 300 steps.
+# Layers that read luminance or chroma, or output theta. Adam trains them. Muon
+# turns all directions of a kernel by the same angle. When it also trained these
+# layers, the model was worse by 0.055 bits/dim after 300 steps.
 ADAM_LAYERS = {
   'head',
   'heads_0',
@@ -54,8 +54,12 @@ def learning_rate_fn(
   """Builds the learning-rate schedule of a config.
 
   The rate starts at `initial` and is multiplied by `optimizer.decay_rate` at
-  every step. In the last `optimizer.cooldown_share` of the steps it also falls
-  linearly to 0.
+  every step. In the last `optimizer.cooldown_share` of the steps, it is also
+  multiplied by a factor that falls linearly from 1 to 0.
+
+  Args:
+    config: config of the run.
+    initial: initial learning rate.
   """
   optimizer, num_steps = config.optimizer, config.training.num_steps
   decay = optax.exponential_decay(
@@ -73,9 +77,9 @@ def learning_rate_fn(
 def orthogonal_factor(x: jax.Array) -> jax.Array:
   """Approximates the orthogonal factor U V^T of a matrix x = U S V^T.
 
-  This is the Newton-Schulz iteration (Jordan 2024): X_{k+1} = X_k P_k with
-  P_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k. The steps multiply only the
-  small Gram matrices G_k. The large x enters only the first and the last
+  This is the Newton-Schulz iteration (Jordan et al. 2024): X_{k+1} = X_k P_k
+  with P_k = a + b G_k + c G_k^2 and G_k = X_k^T X_k. The steps multiply only
+  the small Gram matrices G_k. The large x enters only the first and the last
   product.
 
   Args:
@@ -96,11 +100,11 @@ def orthogonal_factor(x: jax.Array) -> jax.Array:
 
 
 def _orthogonalize(update: jax.Array, V: jax.Array) -> jax.Array:
-  """Replaces the momentum of a kernel's directions by its orthogonal factor.
+  """Replaces the momentum of a kernel with its scaled orthogonal factor.
 
   Weight normalisation makes the lengths of the directions arbitrary. The
   columns of the factor have length 1. Each is scaled to the length of its
-  direction, which makes the learning rate an angle.
+  direction, so the learning rate is an angle.
 
   Args:
     update: [height, width, C, F], the momentum.
@@ -122,24 +126,24 @@ def _keep_length(update: jax.Array, V: jax.Array) -> jax.Array:
   """Changes an update so that the length of every direction stays the same.
 
   The network's output does not depend on the lengths. But without this change
-  they would grow by 1 % per step. They would overflow float16 within 1,000
-  steps and float32 within 8,000, and the last hundred steps would dominate the
-  average of V.
+  the lengths would grow by 1 % per step. They would overflow float16 within
+  1,000 steps and float32 within 8,000, and the last hundred steps would
+  dominate the moving average of V.
   """
   turned = V + update
   return turned * (_lengths(V) / _lengths(turned)) - V
 
 
 def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
-  """Builds Muon (Jordan et al. 2024) for the directions V of kernels.
+  """Builds Muon (Jordan et al. 2024) for weight-normalised convolutions.
 
-  The kernels are weight-normalised. `optax.contrib.muon` is not used, because
-  its updates ignore the lengths of the directions, and its state has one array
-  more.
+  The parameters are the directions V of the kernels. `optax.contrib.muon` is
+  not used, because its updates ignore the lengths of the directions, and its
+  state has one more array for each kernel.
 
   Args:
-    learning_rate: schedule of the angle, in radians, by which a direction turns
-      per step, approximately.
+    learning_rate: schedule of the approximate angle, in radians, by which a
+      direction turns in a step.
   """
   return optax.chain(
     optax.trace(0.95, nesterov=True),
@@ -164,9 +168,9 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Builds the optimiser of a config, Adam or Muon.
 
-  Muon updates only the directions of hidden convolutions. Adam updates all
-  other parameters; its epsilon is added after the bias correction. Frozen
-  parameters are not updated.
+  With `optimizer.name=muon`, Muon updates the directions of the hidden
+  convolutions, and Adam updates all other parameters. Adam's epsilon is added
+  after the bias correction. Frozen parameters are not updated.
   """
   optimizer = config.optimizer
   adam = optax.adam(

@@ -38,11 +38,11 @@ class Periodic:
 
     Args:
       config: config of the run.
-      workdir: path of the workdir. The run resumes from the last checkpoint in
-        it, if there is one.
+      workdir: path of the workdir. If it has checkpoints, the run has resumed
+        from the last one.
       model: model of the config.
-      validation: held-out training images; may be empty if the config neither
-        scores nor draws samples.
+      validation: images of `data.validation_split`; may be empty if the config
+        neither scores nor draws samples.
       data: fingerprint of the training images, stored in the checkpoints.
     """
     self._config = config
@@ -64,7 +64,7 @@ class Periodic:
 
     Args:
       step: number of steps done.
-      metrics: metrics of the last step, replicated over the local devices.
+      metrics: metrics of this step, replicated over the local devices.
       meter: meter of the interval that ends here; it is reset.
     """
     values = {
@@ -96,7 +96,12 @@ class Periodic:
     meter.reset()
 
   def score(self, step: int, state: train_step.TrainState) -> None:
-    """Scores the averaged parameters on held-out training images."""
+    """Scores the averaged parameters on the validation images.
+
+    Args:
+      step: number of steps done.
+      state: state, replicated over the local devices.
+    """
     result = likelihood.evaluate(
       self._config,
       state.ema_params,
@@ -104,18 +109,25 @@ class Periodic:
       num_images=self._config.evaluation.num_validation_images,
     )
     self.log.scalars(step, {f'validation_{k}': v for k, v in result.items()})
-    scores = f'loss {result.get("loss", 0):.4f}'
+    score = f'loss {result.get("loss", 0):.4f}'
     if self._model.has_likelihood:
-      scores = f'{result["bits_per_dim"]:.4f} bits/dim'
+      score = f'{result["bits_per_dim"]:.4f} bits/dim'
       if 'bits_per_dim_paper' in result:
         paper = result['bits_per_dim_paper']
-        scores += f" ({paper:.4f} by the paper's rule)"
+        score += f" ({paper:.4f} by the paper's rule)"
     terminal.say(
-      f'step {step}: validation {scores}, {result["num_images"]} images'
+      f'step {step}: validation {score}, {result["num_images"]} images'
     )
 
   def draw(self, step: int, state: train_step.TrainState) -> None:
-    """Writes a sheet of held-out images: grey | samples | original."""
+    """Writes a sheet of validation images: grey | samples | original.
+
+    Draws only the first batch, see `sheets.draw_batches`.
+
+    Args:
+      step: number of steps done.
+      state: state, replicated over the local devices.
+    """
     batches = sheets.draw_batches(
       self._model,
       state.ema_params,
@@ -132,11 +144,11 @@ class Periodic:
     terminal.say(f'step {step}: wrote {path}')
 
   def save(self, step: int, state: train_step.TrainState) -> None:
-    """Starts to write a checkpoint, unless this step was the last one saved.
+    """Starts to write a checkpoint, unless this step has just been saved.
 
     Args:
       step: number of steps done.
-      state: replicated over the local devices.
+      state: state, replicated over the local devices.
 
     Raises:
       RunError: if the state is not finite, or this or an earlier write failed.
@@ -159,7 +171,7 @@ class Periodic:
   def saved_on_failure(
     self, step: int, state: train_step.TrainState
   ) -> Iterator[None]:
-    """Saves the state if anything inside fails, and raises the error again."""
+    """Saves the state if the context raises an error, and raises it again."""
     try:
       yield
     except Exception:

@@ -1,4 +1,4 @@
-"""Log of a training run (metrics.jsonl and TensorBoard), and its speed."""
+"""Logs of a training run (metrics.jsonl, TensorBoard) and a meter of speed."""
 
 import contextlib
 import json
@@ -39,7 +39,12 @@ class Log:
       )
 
   def scalars(self, step: int, values: dict[str, Any]) -> None:
-    """Appends one line of JSON and the TensorBoard scalars of a step."""
+    """Appends one line of JSON and the TensorBoard scalars of a step.
+
+    Args:
+      step: number of steps done.
+      values: JSON values, keyed by name. TensorBoard gets only the numbers.
+    """
     if self._file is None or self._board is None:
       return
     with errors.with_file_name(self._workdir):
@@ -51,7 +56,7 @@ class Log:
       self._board.flush()
 
   def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
-    """Shows a picture [H, W, 3] uint8 in TensorBoard."""
+    """Adds a picture [H, W, 3] uint8 to TensorBoard."""
     if self._board is not None:
       with errors.with_file_name(self._workdir):
         image = summary.image(name, rgb, dataformats='HWC')
@@ -71,7 +76,7 @@ def _event(step: int, content: Any) -> event_pb2.Event:
 
 
 class Meter:
-  """Measures the speed of training, and its wait for data, between reports."""
+  """Measures the speed of training and the wait for data between reports."""
 
   def __init__(self) -> None:
     self.reset()
@@ -86,7 +91,7 @@ class Meter:
 
   @contextlib.contextmanager
   def waiting(self) -> Iterator[None]:
-    """Counts one step, and the time inside as its wait for data."""
+    """Counts one step, and counts the time in the context as waiting."""
     start = time.perf_counter()
     yield
     self._waited += time.perf_counter() - start
@@ -94,7 +99,7 @@ class Meter:
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
-    """Excludes the time inside from the measurement."""
+    """Excludes the time in the context from the measurement."""
     start = time.perf_counter()
     yield
     self._paused += time.perf_counter() - start
@@ -107,16 +112,16 @@ class Meter:
       steps_left: number of steps until the end of training.
 
     Returns:
-      Images per second, in all and per device; the share of the time spent
-      waiting for data, 0..1; and the seconds left, keyed by name.
+      Dict with the images per second in all and per device, the share 0..1 of
+      the time spent waiting for data, and the seconds until the end.
     """
     elapsed = time.perf_counter() - self._start - self._paused
-    per_step = elapsed / max(1, self._steps)
+    step_seconds = elapsed / max(1, self._steps)
     return {
-      'images_per_second': batch_size / per_step,
+      'images_per_second': batch_size / step_seconds,
       'images_per_second_per_device': (
-        batch_size / per_step / jax.device_count()
+        batch_size / step_seconds / jax.device_count()
       ),
       'data_wait_share': self._waited / elapsed,
-      'seconds_left': per_step * steps_left,
+      'seconds_left': step_seconds * steps_left,
     }

@@ -38,14 +38,16 @@ def first_state(
     workdir: path of the workdir, which exists.
     model: model of the config.
     optimizer: optimiser of the config.
-    training: training images.
+    training: training images and their fingerprint.
 
   Returns:
     The state, on the host.
 
   Raises:
-    RunError: if a checkpoint cannot be read, or does not fit the model.
-    UserError: if the checkpoint was trained on other images.
+    RunError: if a checkpoint or a model of `training.init_from` cannot be read,
+      or does not fit the model.
+    UserError: if the run was trained on other images, or `training.init_from`
+      has an empty entry.
   """
   shapes = jax.eval_shape(
     lambda params: train_step.create(params, optimizer),
@@ -71,15 +73,16 @@ def resumed(
 
   Args:
     workdir: path of the workdir.
-    shapes: a state of `jax.ShapeDtypeStruct`, which the checkpoint must fit.
-    data: fingerprint of the images found now.
+    shapes: state with a `jax.ShapeDtypeStruct` for each array. The checkpoint
+      must have these shapes.
+    data: fingerprint of the training images that this process found.
 
   Returns:
     The state, on the host; None if there is no checkpoint.
 
   Raises:
     RunError: if the checkpoint cannot be read, or does not fit the model.
-    UserError: if the checkpoint was trained on other images.
+    UserError: if the run was trained on other images.
   """
   restored = checkpoints.restore(workdir)
   if restored is None:
@@ -97,10 +100,11 @@ def resumed(
   except (ValueError, KeyError) as error:
     raise errors.RunError(
       f'{workdir} was written by another version: {error} To start from the '
-      f'saved weights, set `--config.training.init_from={workdir}` and another '
-      '--workdir.'
+      f'saved weights, set `--config.training.init_from={workdir}` and choose '
+      'another --workdir.'
     ) from None
-  # Only now, because a run that is refused must change nothing.
+  # Later checkpoints are renamed only now, because a refused run must change
+  # nothing.
   checkpoints.set_aside_after(workdir, step)
   return state
 
@@ -112,15 +116,14 @@ def init_from(
   *,
   images: image_source.ImageSource,
 ) -> Any:
-  """Loads the averaged parameters of `training.init_from`, a trained model.
+  """Loads averaged parameters from the models of `training.init_from`.
 
-  Networks of the trained model that this model lacks are dropped. A smaller
-  trained model grows to the size of this model and keeps its function
-  (see `growth`). If several trained models are named, each network comes from
-  the first of them that has this network. Only the model that is named first
-  can grow. If the decoder predicts pixels in another order, it is left out. A
-  missing decoder and missing finer levels are initialised at random, with
-  scales from the first global batch.
+  Each network comes from the first trained model that has it. Networks that
+  `model` lacks are left out, and so is a decoder of the first trained model
+  that predicts pixels in another order. The first trained model may be smaller
+  than `model`: it grows and keeps its function (see `growth`). If no trained
+  model supplies the decoder or a finer level, this network gets random
+  directions, and gains and biases from the first global batch.
 
   Args:
     config: config of the run.
@@ -128,10 +131,13 @@ def init_from(
     shapes: shapes of the parameters of `model`.
     images: training images.
 
+  Returns:
+    The parameters of `model`.
+
   Raises:
     UserError: if the list of trained models has an empty entry.
-    RunError: if there is no such trained model, or it cannot grow to the size
-      of `model`.
+    RunError: if a trained model cannot be read, does not fit `model` or
+      supplies no network, or if the first one cannot grow.
   """
   source, *others = paths.split(config.training.init_from)
   if not all([source, *others]):
@@ -151,8 +157,8 @@ def init_from(
   missing = sorted(shapes.keys() - params.keys())
   if missing and 'embedding' not in missing:
     terminal.say(
-      f'{config.training.init_from} has no {", ".join(missing)}: initialised '
-      'at random.'
+      'Networks that `training.init_from` does not supply are initialised at '
+      f'random: {", ".join(missing)}.'
     )
     first_batch = _first_batch(config, images)
     params = parameters.with_missing_networks(
@@ -171,13 +177,13 @@ def _usable(
   model: pic.PIC,
   shapes: Any,
 ) -> parameters.Params:
-  """Leaves out the networks of a trained model that this model cannot use."""
+  """Leaves out the networks of a trained model that `model` cannot use."""
   params = dict(params)
   order = source_model.decoder_order
   if 'decoder' in params and order != model.decoder_order:
     terminal.say(
       f'The decoder of {source} is left out, because it predicts pixels in the '
-      f'order {order!r}, and that of this model in the order '
+      f'order {order!r}, but this model predicts them in the order '
       f'{model.decoder_order!r}.'
     )
     del params['decoder']
@@ -193,13 +199,24 @@ def _usable(
 def _with_networks_of(
   source: str, params: parameters.Params, shapes: Any
 ) -> parameters.Params:
-  """Adds the networks that are missing in `params` from a trained model."""
+  """Adds to `params` the networks that it lacks and a trained model has.
+
+  Args:
+    source: the trained model, see `trained_model.load`.
+    params: parameters of some networks of the model to train.
+    shapes: shapes of the parameters of the model to train.
+
+  Raises:
+    RunError: if the trained model cannot be read, has no network to add, or
+      does not fit.
+  """
   source_params, _, step = trained_model.load_trained(source)
   added = sorted((source_params.keys() & shapes.keys()) - params.keys())
   if not added:
     raise errors.RunError(
       f'`training.init_from` names {source}, but the models named before it '
-      'already have all of its networks that this model needs. Leave it out.'
+      'already have all of its networks that this model needs. Leave out '
+      f'{source}.'
     )
   added_params = {name: source_params[name] for name in added}
   parameter_check.check_fit(
@@ -218,9 +235,10 @@ def fresh(
   model: pic.PIC,
   images: image_source.ImageSource,
 ) -> Any:
-  """Initialises parameters: directions at random, gains and biases from data.
+  """Initialises all parameters, see `parameters.initial`.
 
-  The data are the first global batch (see `parameters.initial`).
+  The gains and biases come from the first global batch. The backbone's
+  parameters are read from `training.backbone_weights`, if set.
   """
   first_batch = _first_batch(config, images)
   backbone = None

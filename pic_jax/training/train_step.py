@@ -1,4 +1,4 @@
-"""The state of training and one step of it (paper sec. 3.3, eq. 3)."""
+"""The training state and the training step (paper sec. 3.3, eq. 3)."""
 
 import functools
 import operator
@@ -61,13 +61,16 @@ def create(
 
 def _norm(arrays: list[jax.Array]) -> jax.Array:
   """Computes the Euclidean norm [] of the values of several arrays."""
-  # XLA compiles a product faster than the squares and their sum.
+  # XLA compiles a dot product faster than the squares and their sum.
   squares = [jnp.vdot(x, x, precision='highest') for x in arrays]
   return jnp.sqrt(functools.reduce(operator.add, squares))
 
 
 def group_norms(tree: Any) -> dict[str, jax.Array]:
   """Computes the Euclidean norm of every layer or block.
+
+  Args:
+    tree: parameters or gradients of `PIC`.
 
   Returns:
     Norms [], keyed by 'network/layer', for instance 'decoder/head'.
@@ -89,7 +92,10 @@ def ema_decay_at(step: jax.Array, ema_decay: float) -> jax.Array:
 
 
 def average(mean: Any, new: Any, decay: jax.Array) -> Any:
-  """Updates an exponential moving average; equal values stay unchanged."""
+  """Updates an exponential moving average.
+
+  Where `new` equals `mean`, rounding does not change the average.
+  """
   return jax.tree.map(lambda x, y: x + (1.0 - decay) * (y - x), mean, new)
 
 
@@ -100,8 +106,8 @@ class Recipe(NamedTuple):
     ema_decay: decay of the averaged parameters.
     class_weights: [Q] weights of the colour bins; see
       `classification_head.class_weights`. None for other heads.
-    film_share: share of the images that are rendered as on old film; see
-      `film.through_film`.
+    film_share: share of the images that are rendered as if photographed on old
+      film; see `film.through_film`.
     frozen: names of the networks (keys of the parameters) that do not learn.
     levels_taught: [B] index of the finest level that each image of the global
       batch teaches (0 is the coarsest). An image contributes to the losses of
@@ -126,16 +132,16 @@ def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
 
 
 def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
-  """Divides the bits of each level by the number of unknown chroma values.
+  """Computes the bits of each level per unknown chroma value.
 
   Unknown values are the values of the finest map that are not hints.
 
   Args:
     scores: log-probabilities of a batch.
-    num_unknown: [B] number of cells of the finest map that are not hints.
+    num_unknown: [B] number of pixels of the finest map that are not hints.
 
   Returns:
-    Bits [B] of each level, coarsest first.
+    Bits/dim [B] of each level, coarsest first.
   """
   dims = 2.0 * jnp.maximum(num_unknown, 1.0)
   return [
@@ -144,7 +150,7 @@ def _level_bits(scores: pic.Scores, num_unknown: jax.Array) -> list[jax.Array]:
   ]
 
 
-def _image_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
+def _image_weights(recipe: Recipe, level: int, num_images: int) -> jax.Array:
   """Computes the weights of the images of this device in the loss of a level.
 
   An image that does not contribute to the level has the weight 0. All others
@@ -155,16 +161,17 @@ def _image_weights(recipe: Recipe, level: int, size: int) -> jax.Array:
   Args:
     recipe: settings of the step.
     level: index of the level; 0 is the coarsest.
-    size: number of images on this device.
+    num_images: number of images on this device.
 
   Returns:
-    Weights [size].
+    Weights [num_images].
   """
   if recipe.levels_taught is None:
-    return jnp.ones(size)
+    return jnp.ones(num_images)
   teaches = (recipe.levels_taught >= level).astype(np.float32)
   weights = jnp.asarray(teaches / max(teaches.mean(), 1e-6))
-  return jax.lax.dynamic_slice_in_dim(weights, devices.index() * size, size)
+  first = devices.index() * num_images
+  return jax.lax.dynamic_slice_in_dim(weights, first, num_images)
 
 
 def loss_fn(
@@ -172,23 +179,24 @@ def loss_fn(
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
   """Builds the loss: mean bits/dim plus the weighted auxiliary loss.
 
-  The auxiliary loss is the bits/dim of the embedding's own mixture.
+  The auxiliary loss is the bits/dim of the embedding's own mixture. A head
+  without a likelihood is trained on its own loss instead.
 
   Returns:
-    A function of (params, rgb [B, H, W, 3] uint8, dropout_key) that returns the
-    loss [] and a dictionary of its parts [].
+    A function of (params, rgb [B, H, W, 3] uint8, key) that returns the loss []
+    and a dictionary with the loss and its parts [].
   """
 
   def loss(
-    params: parameters.Params, rgb: jax.Array, dropout_key: jax.Array
+    params: parameters.Params, rgb: jax.Array, key: jax.Array
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     params = _stop_frozen(params, recipe.frozen)
-    key = jax.random.fold_in(dropout_key, 2)
-    lab = _split_with_film(model, recipe, rgb, key=key)
+    film_key = jax.random.fold_in(key, 2)
+    lab = _split_with_film(model, recipe, rgb, key=film_key)
     hint_map = None
     if model.hint_share:
-      key = jax.random.fold_in(dropout_key, 1)
-      hint_map = hints.draw(key, lab.chroma, model.hint_share)
+      hint_key = jax.random.fold_in(key, 1)
+      hint_map = hints.draw(hint_key, lab.chroma, model.hint_share)
     apply_fn = functools.partial(
       model.apply,
       {'params': params},
@@ -196,7 +204,7 @@ def loss_fn(
       lab.chroma,
       train=True,
       hints=hint_map,
-      rngs={'dropout': dropout_key},
+      rngs={'dropout': key},
     )
     head_loss = model.build_head().loss
     if head_loss is not None:
@@ -205,8 +213,7 @@ def loss_fn(
       return total, {'loss': total}
     with winograd.allowed():
       scores = apply_fn(method='score')
-    height, width = lab.chroma.shape[1:3]
-    num_unknown = jnp.full(len(rgb), float(height * width))
+    num_unknown = jnp.full(len(rgb), float(np.prod(lab.chroma.shape[1:3])))
     if hint_map is not None:
       num_unknown = (1.0 - hint_map[..., 2]).sum((1, 2))
     parts: dict[str, jax.Array] = {}
@@ -221,7 +228,7 @@ def loss_fn(
       parts['embedding_bits_per_dim'] = _embedding_bits(
         model, scores, lab, hint_map=hint_map
       )
-      # Like the bits of the decoder, this is per value of the finest map.
+      # The division gives bits per value of the finest map, as in `bits`.
       weight = model.embedding_loss_weight / 4**model.levels
       total += weight * parts['embedding_bits_per_dim']
     if recipe.energy_weight:
@@ -242,7 +249,7 @@ def loss_fn(
 def _split_with_film(
   model: pic.PIC, recipe: Recipe, rgb: jax.Array, *, key: jax.Array
 ) -> pic.LabBatch:
-  """Splits images, and renders the luminance of some as if on old film."""
+  """Splits images, and re-renders the luminance of some as on old film."""
   lab = model.split_lab(rgb)
   if not recipe.film_share:
     return lab
@@ -279,13 +286,13 @@ def train_step_fn(
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Builds the training step, to be mapped over devices by `devices.pmap`.
 
-  Gradients and metrics are averaged over all devices. Every device has its own
-  dropout. If the loss or the gradient is not finite, the step changes only the
-  counters of the state.
+  Gradients and metrics are averaged over all devices. Every device draws its
+  own dropout, hints and films. If the loss or the gradient is not finite, the
+  step changes only the counters of the state.
 
   Returns:
     A function of (state, rgb [b, H, W, 3] uint8, key) that returns the new
-    state and a dictionary of metrics.
+    state and a dictionary of metrics. The key is the same in every step.
   """
   grad_fn = jax.grad(loss_fn(model, recipe), has_aux=True)
 
@@ -309,8 +316,8 @@ def train_step_fn(
       decay = ema_decay_at(state.step, recipe.ema_decay)
       return params, average(state.ema_params, params, decay), opt_state
 
-    # With `jnp.where` on each array instead of one condition, the update of a
-    # wide model takes 1.4 times as long to compile and more memory.
+    # With `jnp.where` on each array instead of one `cond`, the update of a wide
+    # model takes 1.4 times as long to compile and needs more memory.
     params, ema_params, opt_state = jax.lax.cond(
       is_finite,
       update,

@@ -133,7 +133,7 @@ def test_growth_of_equal_models_changes_nothing():
     ({'embedding_stages': ((6, 1, 1, 1),)}, 'embedding_stages` must'),
     (
       {'embedding_stages': ((6, 2, 1, 1), (8, 1, 1, 2))},
-      r'strides and dilations of `model.embedding_stages\[0\]`',
+      r'stride and dilation of `model.embedding_stages\[0\]`',
     ),
     (
       {'embedding_stages': ((6, 1, 1, 1), (7, 2, 1, 2))},

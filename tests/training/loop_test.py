@@ -422,10 +422,7 @@ def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
     # Value -inf; value 0 and derivative NaN; value inf and derivative 0.
     (lambda x: jax.numpy.log(0 * x), 'gradient of decoder/head'),
     (lambda x: jax.numpy.sqrt(0 * x), 'gradient of decoder/head'),
-    (
-      lambda x: jax.lax.stop_gradient(jax.numpy.inf + x),
-      'first: only the loss',
-    ),
+    (lambda x: jax.lax.stop_gradient(jax.numpy.inf + x), 'only the loss'),
   ],
 )
 def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
