@@ -158,8 +158,7 @@ def run(
     photograph, as a dict).
 
   Raises:
-    UserError: if the names of two photographs differ only by case, and the disk
-      of the outputs ignores case.
+    UserError: if names differ only by case, and the output disk ignores case.
     RunError: if another process writes to the folder.
     Stopped: if the user pressed Ctrl-C; finished outputs remain.
   """
@@ -169,8 +168,7 @@ def run(
     lock.hold(output, job.shard.file_tag),
     job.journal.open('a', encoding='utf-8') as journal,
   ):
-    # This file marks a folder of outputs, even if each shard has its own
-    # journal.
+    # This file marks a folder of outputs, even if shards have other journals.
     (output / folder_job.JOURNAL).touch()
     if not job.shard.file_tag:
       shards.merge_journals(output, folder_job.JOURNAL, folder_job.PARTIAL)
@@ -412,12 +410,8 @@ def _finish(
     )
     bits = drawn_samples.finite(sample_set.bits_per_dim[index])
     _save(output / target, rgb, photograph, job=state.job)
-    show(
-      str(target),
-      rgb,
-      drawn_samples.bits_text([bits]) or 'sample',
-      file=str(target),
-    )
+    caption = drawn_samples.bits_text([bits]) or 'sample'
+    show(str(target), rgb, caption, file=str(target))
     result.samples.append(
       {
         'file': str(target),
