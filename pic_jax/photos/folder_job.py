@@ -182,8 +182,8 @@ def find(job: Job) -> Found:
 def _refuse_foreign_files(job: Job) -> None:
   """Refuses an output folder with files that no job wrote.
 
-  Only files that this job would overwrite count. A folder with a journal
-  is accepted, because jobs wrote its files. With `overwrite`, a report and a
+  Only files that this job would overwrite count. A folder with a journal is
+  accepted, because jobs wrote its files. With `overwrite`, a report and a
   contact sheet are also accepted.
 
   Raises:

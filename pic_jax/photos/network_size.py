@@ -39,7 +39,7 @@ class NetworkInput:
     hints: [h, w, 3] known cells, see `model.hints`; None without hints.
     hint_notes: notes for the user, see `hint_files.KnownCells`.
     kept: [h, w] weight of the chroma that samples have without hints, see
-      `hint_files.KnownCells`; None if it is not needed.
+      `hint_files.KnownCells`; None if that chroma is not needed.
     kept_chroma: [h, w, 2] Lab integers that replace the chroma of samples, NaN
       where the sampled chroma stays; None if it stays everywhere.
   """
