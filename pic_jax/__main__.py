@@ -1,4 +1,8 @@
-"""Command line for photographs: `pic-jax`, or `python -m pic_jax`."""
+"""Command line for photographs: `pic-jax`, or `python -m pic_jax`.
+
+Each command imports the modules that it needs, so `--help` does not wait for
+JAX.
+"""
 
 import argparse
 import collections
@@ -91,12 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     '--shard',
     default='',
     metavar='N/COUNT',
-    help='colour only the Nth of COUNT shares of the photographs. Use this to '
-    'share the work among machines. Then run the command once without --shard '
-    'to make the report and the contact sheet',
+    help='colour only the Nth of COUNT parts of the photographs, to divide the '
+    'work among machines. Afterwards, run the command once without --shard to '
+    'make the report and the contact sheet',
   )
-  for fields in (options.Model, options.Settings, options.FileOptions):
-    options.add_to(colorize, fields)
+  for options_class in (options.Model, options.Settings, options.FileOptions):
+    options.add_to(colorize, options_class)
   _add_app(commands)
   commands.add_parser('models', help='list the published models')
   warm_up = commands.add_parser(
@@ -150,7 +154,7 @@ def _summary(report: dict[str, Any]) -> str:
 
 
 def _serve_module() -> Any:
-  """Imports the server of the web app.
+  """Imports the server of the web app, and makes XLA compile faster.
 
   Raises:
     UserError: if a package that the server needs is not installed.
@@ -184,7 +188,7 @@ def _warm_up(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-  """Prints the published models and the titles of their cards."""
+  """Prints each published model, with the title and the path of its card."""
   del arguments
   from pic_jax.saved import weights_file
 
@@ -203,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     'models': _models,
     'warm-up': _warm_up,
   }
-  # File names may hold bytes that the encoding of the terminal does not have.
+  # File names may contain characters that the terminal cannot encode.
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors='backslashreplace')

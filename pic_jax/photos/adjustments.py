@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 
-# Changes of the gains of cbrt(X) and cbrt(Z) if warmth or tint is 100. White
+# White balance multiplies cbrt(X) and cbrt(Z) by gains, which are 1 by default.
+# These are the amounts that a warmth or a tint of 100 adds to the gains. White
 # becomes (a, b) = (5, 20) if warmth is 100, and (15, 0) if tint is 100.
 WARMTH_X, WARMTH_Z, TINT_X = 0.01, -0.1, 0.03
 
@@ -20,18 +21,14 @@ class Adjustments:
     saturation: factor by which the chroma is multiplied.
     warmth: colour of the light, from bluish (-100) to yellowish (100).
     tint: colour of the light, from greenish (-100) to magenta (100).
-    strength: factor of the adjusted chroma, from 0 (grey) to 1.
+    strength: factor by which the balanced chroma is multiplied, from 0 (grey)
+      to 1.
   """
 
   saturation: float = 1.0
   warmth: float = 0.0
   tint: float = 0.0
   strength: float = 1.0
-
-  @property
-  def is_neutral(self) -> bool:
-    """True if warmth, tint and strength have their default values."""
-    return (self.warmth, self.tint, self.strength) == (0, 0, 1)
 
   def balance(self, lab: np.ndarray) -> np.ndarray:
     """Applies white balance and strength.
@@ -47,7 +44,7 @@ class Adjustments:
     Returns:
       [..., 3] float32 in Lab units.
     """
-    if self.is_neutral:
+    if (self.warmth, self.tint, self.strength) == (0, 0, 1):
       return lab
     # Gains of f(X) and f(Z).
     gain_x = 1 + (self.warmth * WARMTH_X + self.tint * TINT_X) / 100

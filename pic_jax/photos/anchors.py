@@ -1,25 +1,28 @@
-"""Anchors, which are cells that keep their chroma when hints are added.
+"""Cells that keep their chroma when hints are added, and anchors among them.
 
 A hint for one object can change the colours of other objects. For example, a
 hint for a red boat can make the sea red. Therefore each sample is first drawn
-without hints. Then it is drawn again with hints, and keeps the chroma of the
-first sample in all cells far from every hint. The decoder reads some of these
-cells, the anchors, as hints.
+without hints. Then it is drawn again with hints, and all cells far from every
+hint keep the chroma of the first draw. The decoder reads some of these cells,
+the anchors, as hints.
 """
 
 import numpy as np
 
 from pic_jax.photos import brush
 
-# A sample keeps its chroma (`NetworkInput.kept_chroma`) in whole squares of a
-# grid with FINE_GRID squares along the short side of the map. The finer
-# levels may change this chroma, so it is put back after them.
+# Chroma is kept (`NetworkInput.kept_chroma`) in whole squares of a grid with
+# FINE_GRID squares along the short side of the map. If one cell of a square may
+# change, all of them may. The finer levels may alter kept chroma, so it is put
+# back after they have run.
 FINE_GRID = 32
 # Anchors are whole squares of a coarser grid, with GRID squares along the short
-# side. So no cell of the decoder's map mixes chroma of a hint and an anchor.
+# side. So no cell of the decoder's map mixes the chroma of a hint with that of
+# an anchor.
 GRID = 16
-# Cells whose distance from a hint (`brush.distances`) exceeds its reach by at
-# most this margin may belong to the hint's object, so their chroma may change.
+# Cells whose distance from a hint (`brush.distances`) exceeds the hint's reach
+# by at most this margin may belong to the hint's object, so their chroma may
+# change.
 MARGIN = 4.0
 
 
@@ -51,7 +54,7 @@ def whole_squares(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
 
   Args:
     mask: [h, w] bool.
-    grid: number of squares along the short side of the map.
+    grid: number of squares along the short side of the mask.
 
   Returns:
     [h, w] bool, True in squares whose cells are all True in `mask`.
@@ -59,5 +62,9 @@ def whole_squares(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
   height, width = mask.shape
   rows, columns = np.ogrid[:height, :width]
   short = min(height, width)
-  square_ids = (rows * grid // short) * (grid * width) + columns * grid // short
-  return ~np.isin(square_ids, square_ids[~mask])
+  square_rows, square_columns = rows * grid // short, columns * grid // short
+  # `grid * width` exceeds every square column, so each square has its own
+  # number.
+  squares = square_rows * (grid * width) + square_columns
+  incomplete_squares = squares[~mask]
+  return ~np.isin(squares, incomplete_squares)

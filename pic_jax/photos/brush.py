@@ -12,26 +12,28 @@ from PIL import Image, ImageFilter
 
 from pic_jax.images import any_shape
 
-# Largest distance (see `distances`) to which a brush of each size reaches.
+# Largest distance to which a brush of each size reaches, in units of L; see
+# `distances`.
 REACHES = {'S': 3.0, 'M': 48.0, 'L': 61.0}
 DEFAULT_SIZE = 'M'
-# Last part of a hint's reach, as a fraction of the reach. There the hint fades
-# into the chroma that the sample has without hints. Objects that are larger
-# than the reach would otherwise be cut in two by an edge.
+# Outer part of a hint's reach, as a fraction of the reach. There the hint fades
+# into the chroma that the sample has without hints. Otherwise the end of the
+# reach would be a visible edge within a large object.
 FADE = 0.13
-# Of n hints of one chroma that meet, each reaches 1 / n ** SHARING as far.
+# If n hints of one chroma meet, their reach is divided by n ** SHARING; see
+# `reaches`.
 SHARING = 0.55
 # Radius of a disc around a hint, as a fraction of the short side. Distances in
 # the disc are 0, because the luminance of a single pixel may be untypical.
 SPOT = 0.03
 # Side of the windows of a median filter, as a fraction of the short side. The
 # filter removes texture and grain before paths are measured, and keeps edges.
-# Without it, all paths over grass, fur or film grain would be long.
+# Without it, all paths over grass, fur or film grain would be costly.
 MEDIAN = 0.03
 # Cost of a path over even luminance, in units of L per short side of the map.
 LENGTH_COST = 60.0
-# Steps of a path, as numbers of rows down and columns to the right. Paths may
-# also go in the opposite directions.
+# Steps of a path, as (rows down, columns to the right). Each step may also be
+# taken backwards.
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
@@ -39,7 +41,8 @@ class Stroke(NamedTuple):
   """A hint with its brush.
 
   Attributes:
-    row, column: position of the hint on a map of luminance.
+    row, column: position of the hint, in pixels of the map of luminance for
+      brushes (see `network_size.brush_luminance`).
     chroma: (a, b) of the hint in Lab units.
     size: size of the brush, a key of `REACHES` or '' for `DEFAULT_SIZE`.
   """
@@ -51,7 +54,7 @@ class Stroke(NamedTuple):
 
 
 def _step_ends(side: int, shift: int) -> tuple[slice, slice]:
-  """Returns the start and the end points of steps along one side of a map.
+  """Returns where steps along one side of a map can start and end.
 
   Args:
     side: length of the side.
@@ -59,7 +62,7 @@ def _step_ends(side: int, shift: int) -> tuple[slice, slice]:
 
   Returns:
     Slice of the indices from which a step stays on the map, and slice of the
-    indices to which it leads.
+    indices to which the step leads.
   """
   start = slice(max(0, -shift), side - max(0, shift))
   return start, slice(start.start + shift, start.stop + shift)
@@ -80,7 +83,7 @@ def distances(
   The distance is the cost of the cheapest path: the sum of the absolute changes
   of L along the path, plus `LENGTH_COST` times its length in short sides of the
   map. So crossing an edge costs as much as a long path without edges. Texture
-  is removed first.
+  is removed from the luminance first.
 
   Args:
     stroke: the hint.
@@ -98,8 +101,8 @@ def distances(
   ).copy()
 
 
-# The brush, the anchors and the page's scores ask for the same distances, which
-# take longer than all of their other work.
+# The brush, the anchors and the page's scores ask for the same distances.
+# Computing these takes longer than all the rest of their work.
 @functools.lru_cache(maxsize=32)
 def _distances(
   position: tuple[int, int],
@@ -108,27 +111,36 @@ def _distances(
   *,
   cell_side: int,
 ) -> np.ndarray:
-  """Computes `distances` from a position (row, column)."""
+  """Computes `distances` from hashable arguments, for the cache.
+
+  Args:
+    position: row and column of the hint.
+    luminance_bytes: the luminance as the bytes of a float32 array.
+    shape: shape of the luminance.
+    cell_side: see `distances`.
+  """
   height, width = shape
   luminance = _without_texture(
     np.frombuffer(luminance_bytes, np.float32).reshape(shape)
   )
   steps = []
   for down, right in STEPS:
-    row_ends, column_ends = _step_ends(height, down), _step_ends(width, right)
-    start, stop = (row_ends[0], column_ends[0]), (row_ends[1], column_ends[1])
+    start_rows, end_rows = _step_ends(height, down)
+    start_columns, end_columns = _step_ends(width, right)
+    start, end = (start_rows, start_columns), (end_rows, end_columns)
     length = np.hypot(down, right) / min(height, width)
-    change = np.abs(luminance[start] - luminance[stop])
-    steps.append((start, stop, change + LENGTH_COST * length))
+    change = np.abs(luminance[start] - luminance[end])
+    steps.append((start, end, change + LENGTH_COST * length))
   rows, columns = np.ogrid[:height, :width]
   radius = np.hypot(rows - position[0], columns - position[1])
   distance = np.where(radius <= SPOT * min(height, width), 0.0, np.inf)
+  # Bellman-Ford: tries all steps until no distance becomes smaller.
   previous = None
   while previous is None or (distance < previous).any():
     previous = distance.copy()
-    for start, stop, cost in steps:
-      distance[stop] = np.minimum(distance[stop], distance[start] + cost)
-      distance[start] = np.minimum(distance[start], distance[stop] + cost)
+    for start, end, cost in steps:
+      distance[end] = np.minimum(distance[end], distance[start] + cost)
+      distance[start] = np.minimum(distance[start], distance[end] + cost)
   distance = np.median(in_cells(distance, cell_side), (1, 3))
   distance[position[0] // cell_side, position[1] // cell_side] = 0.0
   return distance
@@ -147,9 +159,10 @@ def reaches(
 ) -> list[tuple[np.ndarray, float]]:
   """Computes how far every hint reaches.
 
-  If n hints of one chroma meet, each reaches less far (see `SHARING`), so
-  together they reach about as many cells as one hint. These cells are nearer to
-  the hints, so they are more likely to belong to the object.
+  Hints meet if their distance is at most twice the reach of their brush. If n
+  hints of one chroma meet, each reaches less far (see `SHARING`), so together
+  they reach about as many cells as a single hint would. Those cells are closer
+  to a hint, and therefore more likely to belong to the object.
 
   Args:
     strokes: the hints.
@@ -164,7 +177,7 @@ def reaches(
   for stroke in strokes:
     distance = distances(stroke, luminance, cell_side)
     reach = REACHES[stroke.size or DEFAULT_SIZE]
-    num_meeting = sum(
+    num_meeting = sum(  # including the hint itself
       other.chroma == stroke.chroma
       and distance[other.row // cell_side, other.column // cell_side]
       <= 2 * reach

@@ -53,7 +53,7 @@ def _before_saturation(hints: np.ndarray, saturation: float) -> np.ndarray:
   Returns:
     [h, w, 3] hints for the network.
   """
-  if saturation in (0.0, 1.0):  # at 0 the results are grey
+  if saturation in (0.0, 1.0):  # with 0, the results are grey in any case
     return hints
   chroma = color.chroma_from_network(jnp.asarray(hints[..., :2])) / saturation
   chroma = color.chroma_to_network(color.round_chroma(chroma))
@@ -79,7 +79,7 @@ class Colorizer:
     model: the network.
     params: parameters of the network, replicated on every device.
     digest: sha256 of the weights.
-    recommended: values for settings that the user leaves open.
+    recommended: values of the settings that the user does not set.
   """
 
   def __init__(
@@ -97,8 +97,10 @@ class Colorizer:
       params: parameters of the network.
       config: config of the model.
       digest: sha256 of the weights.
-      recommended: recommended settings of the model.
-      prior: [64, 64] log-probabilities of colours, see `colour_prior`.
+      recommended: recommended settings of the model; None for the settings of
+        exact samples.
+      prior: [64, 64] log-probabilities of colours, see `colour_prior`; None if
+        the weights were saved without a prior.
     """
     self.digest, self._prior = digest, prior
     self._config, self._process = config, os.getpid()
@@ -185,16 +187,18 @@ class Colorizer:
         with the same grey values.
       hints: points whose colours are known, or the path of a file of hints (see
         `hint_files.read`). A point is (x, y, (r, g, b)) or (x, y, '#rrggbb')
-        with x and y in pixels. A fourth value 'S', 'M' or 'L' is the size of
-        its brush.
+        with x and y in pixels. A fourth value 'S', 'M' or 'L' sets the size of
+        the point's brush.
       **more: other fields of `options.Settings`. For example, `samples=[5]`
         draws only sample number 5.
 
     Returns:
-      [S, H, W, 3] uint8.
+      [S, H, W, 3] uint8. If `samples` is given, S is its length.
 
     Raises:
-      ValueError: if `rgb` has another shape or dtype, or a setting is invalid.
+      ValueError: if `rgb` has another shape or dtype, a setting or a hint is
+        invalid, or the model does not use hints.
+      RunError: if a picture of hints cannot be read.
     """
     settings = self.complete(
       options.Settings(num_samples=num_samples, seed=seed, **more)
@@ -207,9 +211,9 @@ class Colorizer:
       for note in network_input.hint_notes:
         terminal.say(note + '.')
     (sample_set,) = self.draw([network_input], settings)
-    wanted = self.complete(settings).adjustments
     rendered = [
-      self.render(network_input, x, wanted) for x in sample_set.chroma
+      self.render(network_input, chroma, settings.adjustments)
+      for chroma in sample_set.chroma
     ]
     return np.stack([picture for picture, _ in rendered])
 
@@ -232,8 +236,8 @@ class Colorizer:
   def hint_saturation(self, settings: options.Settings) -> float:
     """Returns the saturation at which results have the colours of hints.
 
-    It is the model's recommended saturation, or 1 for exact samples. Another
-    saturation that the user chooses adjusts the whole picture, including the
+    It is the model's recommended saturation, or 1 for exact samples. If the
+    user chooses another saturation, it changes the whole picture, including the
     colours of hints.
     """
     return 1.0 if settings.exact else self.recommended.saturation
@@ -247,7 +251,7 @@ class Colorizer:
     Args:
       rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
       alpha: [H, W] uint8; None if all pixels are opaque. The network sees the
-        photograph on white. Outputs have the luminance of `rgb`.
+        photograph on white, but its full-size luminance is that of `rgb`.
     """
     model = self.model
 
@@ -275,12 +279,12 @@ class Colorizer:
     Args:
       network_input: the photograph.
       hints: points, or the path of a file; see `hint_files.read`.
-      size: height and width of the picture to whose pixels the points refer; by
-        default the size of `network_input.luminance`.
+      size: height and width of the photograph in whose pixels the hints are
+        given; by default the size of `network_input.luminance`.
       saturation: saturation at which results have the colours of the hints.
 
     Returns:
-      The photograph with `hints`, `kept`, and `hint_notes` for the user.
+      The photograph with `hints`, `hint_notes` and `kept`.
 
     Raises:
       UserError: if the hints do not fit the photograph, or the model does not
@@ -346,12 +350,13 @@ class Colorizer:
     self, network_input: network_size.NetworkInput, settings: options.Settings
   ) -> drawn_samples.SampleSet:
     """Draws samples with hints and anchors; see `photos.anchors`."""
-    numbers = settings.samples or range(settings.num_drawn)
+    sample_numbers = settings.samples or range(settings.num_drawn)
     rows, columns = network_input.map_shape
     plain_input = dataclasses.replace(network_input, hints=None, kept=None)
     anchored, drawn = network_input, []
-    for number in numbers:
-      # One sample at a time, because the values of anchors differ by sample.
+    for number in sample_numbers:
+      # Samples are drawn one at a time, because each has its own chroma in the
+      # anchors.
       one_sample = dataclasses.replace(
         settings,
         samples=options.Numbers([number]),
@@ -364,7 +369,8 @@ class Colorizer:
       )
       drawn += self._programs.draw([anchored], one_sample)
     chroma, log_prob = map(np.concatenate, zip(*drawn, strict=True))
-    # All anchored inputs have the same known cells, so the last one serves all.
+    # `make` reads only which cells are known. That is the same for all samples,
+    # so the last input serves for all of them.
     return drawn_samples.make(anchored, chroma, log_prob, settings=settings)
 
   @_on_devices
@@ -377,8 +383,8 @@ class Colorizer:
       inputs: photographs whose `grey_values` all have the same shape.
 
     Returns:
-      Bits/dim of each photograph; None for grey and toned photographs, on which
-      the model is not run.
+      Bits/dim of each photograph: NaN if the model has no likelihood, and None
+      for grey and toned photographs, on which the model is not run.
     """
     inputs = list(map(hint_files.without_faded, inputs))
     bits: list[float | None] = [None] * len(inputs)
@@ -401,8 +407,8 @@ class Colorizer:
     """Predicts the chroma of each cell from the embedding alone.
 
     Returns:
-      Mixture outputs [h, w, P], and luminance [h, w, 1] in network units, both
-      padded; None if the embedding does not predict chroma.
+      Raw mixture outputs [h, w, P], and luminance [h, w, 1] in network units,
+      both padded; None if the embedding does not predict chroma.
     """
     if not self.model.embedding_has_likelihood:
       return None
@@ -424,7 +430,7 @@ class Colorizer:
       chroma: [h, w, 2] the sample in Lab units.
       wanted: adjustments of the whole photograph.
       window: position of `network_input.luminance` in the photograph; None if
-        it is the whole photograph.
+        this luminance covers the whole photograph.
 
     Returns:
       [H, W, 3] uint8, and the fraction of clipped pixels.

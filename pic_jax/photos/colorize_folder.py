@@ -33,7 +33,7 @@ from pic_jax.photos import (
 )
 from pic_jax.runtime import errors, lock, terminal, whole_file
 
-MAX_NAME_BYTES = 255
+MAX_NAME_BYTES = 255  # of one file name; the limit of most file systems
 
 
 @dataclasses.dataclass
@@ -44,7 +44,7 @@ class _Task:
     result: the result so far.
     photograph: the decoded file.
     network_input: the photograph, prepared for the network.
-    start: time at which the file was opened, in seconds.
+    start: `time.perf_counter()` when the file was opened, in seconds.
   """
 
   result: folder_job.Result
@@ -62,7 +62,7 @@ class FolderRun:
     settings: settings of the samples, completed with the recommended values of
       the model.
     adjustments: adjustments of the coloured photographs.
-    made_with: everything that determines the outputs of all photographs.
+    made_with: everything that determines the outputs, except the photographs.
     journal_entries: last entry of each photograph in the journals of earlier
       runs, keyed by name.
     num_seen: number of photographs that are done, skipped or failed.
@@ -74,15 +74,23 @@ class FolderRun:
     colorizer: colorize.Colorizer,
     journal: TextIO,
     *,
-    total: int,
+    num_photographs: int,
   ):
+    """Prepares the state.
+
+    Args:
+      job: the job.
+      colorizer: the model.
+      journal: journal of this run, open for appending.
+      num_photographs: number of photographs that this run has to go through.
+    """
     self.job, self.colorizer = job, colorizer
     complete = colorizer.complete(job.settings)
     self.settings, self.adjustments = complete, complete.adjustments
     settings = dataclasses.asdict(complete)
-    # Journals store `samples` as a list, and leave out settings of later
-    # versions that have no effect. The same is done here, so that the two can
-    # be compared.
+    # `made_with` is compared with entries of journals, some of which earlier
+    # versions wrote. JSON stores the tuple `samples` as a list. Settings that
+    # early versions did not have are left out if they have no effect.
     samples = settings.pop('samples')
     settings |= {'samples': list(samples)} if samples else {}
     if not settings['guidance']:
@@ -99,7 +107,7 @@ class FolderRun:
     self.journal_entries = folder_job.read_journal(job.output)
     self._journal = journal
     self._start = time.perf_counter()
-    self.num_seen, self._total = 0, total
+    self.num_seen, self._num_photographs = 0, num_photographs
 
   def log(self, result: folder_job.Result) -> None:
     """Writes a result to the journal."""
@@ -108,17 +116,18 @@ class FolderRun:
       self._journal.flush()
 
   def say(self, result: folder_job.Result, text: str) -> None:
-    """Prints the outcome for one photograph, and counts it."""
+    """Prints the outcome for one photograph, and counts the photograph."""
     self.num_seen += 1
-    elapsed = time.perf_counter() - self._start
-    seconds_left = elapsed / self.num_seen * (self._total - self.num_seen)
+    num_left = self._num_photographs - self.num_seen
+    seconds_each = (time.perf_counter() - self._start) / self.num_seen
     terminal.say(
-      f'{self.num_seen}/{self._total} {errors.in_one_line(result.file)}: '
-      f'{text}, ETA {terminal.format_duration(seconds_left)}'
+      f'{self.num_seen}/{self._num_photographs} '
+      f'{errors.in_one_line(result.file)}: {text}, '
+      f'ETA {terminal.format_duration(seconds_each * num_left)}'
     )
 
   def earlier_entry(self, result: folder_job.Result) -> dict[str, Any]:
-    """Returns the journal entry of earlier outputs; {} if there are none."""
+    """Returns the journal entry of earlier outputs; {} if there is none."""
     entry = self.journal_entries.get(result.file, {})
     return entry if entry.get('status') in ('started', 'done') else {}
 
@@ -126,7 +135,7 @@ class FolderRun:
     """Reports that a photograph failed.
 
     If there are earlier outputs, the failure is not written to the journal,
-    because it would replace their entry.
+    where it would replace their entry.
     """
     result.status, result.reason = 'failed', reason
     if not self.earlier_entry(result):
@@ -149,8 +158,7 @@ def run(
     photograph, as a dict).
 
   Raises:
-    UserError: if the names of two photographs differ only by case, and the disk
-      of the outputs ignores case.
+    UserError: if names differ only by case, and the output disk ignores case.
     RunError: if another process writes to the folder.
     Stopped: if the user pressed Ctrl-C; finished outputs remain.
   """
@@ -160,7 +168,7 @@ def run(
     lock.hold(output, job.shard.file_tag),
     job.journal.open('a', encoding='utf-8') as journal,
   ):
-    # It marks a folder of outputs, even if each shard has its own journal.
+    # This file marks a folder of outputs, even if shards have other journals.
     (output / folder_job.JOURNAL).touch()
     if not job.shard.file_tag:
       shards.merge_journals(output, folder_job.JOURNAL, folder_job.PARTIAL)
@@ -168,7 +176,8 @@ def run(
     shutil.rmtree(job.partial, ignore_errors=True)
     job.partial.mkdir()
     journal.write('\n')  # in case a killed process left half a line
-    state = FolderRun(job, colorizer, journal, total=len(found.photographs))
+    num_photographs = len(found.photographs)
+    state = FolderRun(job, colorizer, journal, num_photographs=num_photographs)
     if found.left_out:
       terminal.say(f'Left out: {found.left_out_text()}.')
     try:
@@ -176,8 +185,8 @@ def run(
     except KeyboardInterrupt:
       raise errors.Stopped(
         signal.SIGINT,
-        f'{state.num_seen} of {len(found.photographs)} photographs are '
-        'finished; run the same command again to continue.',
+        f'{state.num_seen} of {num_photographs} photographs are finished; run '
+        'the same command again to continue.',
       ) from None
     shutil.rmtree(job.partial)
   report = {
@@ -199,11 +208,16 @@ def run(
 def _colour_all(
   state: FolderRun, photographs: list[tuple[pathlib.Path, str]]
 ) -> list[folder_job.Result]:
-  """Colours photographs in groups of equal shape, one photograph per device.
+  """Colours photographs in groups, one photograph per device.
+
+  The photographs of a group have the same shape at the network's size.
 
   Args:
     state: state of the run.
     photographs: path and name of each photograph.
+
+  Returns:
+    The results, in the order of `photographs`.
   """
   results = []
   waiting = collections.defaultdict(list)
@@ -264,12 +278,13 @@ def _open(
 
 
 def _should_colour(state: FolderRun, result: folder_job.Result) -> bool:
-  """Tests whether outputs are missing and may be written.
+  """Tests whether a photograph has to be coloured.
 
-  If not, it records that the photograph is skipped or has failed.
+  If not, its result becomes 'skipped' or 'failed', and is reported. Empty
+  outputs of the same job are deleted, so they count as missing.
   """
   earlier = state.earlier_entry(result)
-  is_same = earlier.get('made_with') == result.made_with
+  is_same_job = earlier.get('made_with') == result.made_with
   targets, file_options = state.job.targets(result.file), state.job.file_options
   max_side = encoding.MAX_SIDES.get(file_options.format, np.inf)
   if max(result.height, result.width) > max_side:
@@ -280,13 +295,13 @@ def _should_colour(state: FolderRun, result: folder_job.Result) -> bool:
   if max(len(os.fsencode(path.name)) for path in targets) > MAX_NAME_BYTES:
     state.fail(result, 'its name is too long for the names of outputs.')
     return False
-  if is_same:
+  if is_same_job:
     for path in targets:
       _remove_empty(state.job.output / path)
   existing = [
     path for path in targets if os.path.lexists(state.job.output / path)
   ]
-  if existing and not is_same and not file_options.overwrite:
+  if existing and not is_same_job and not file_options.overwrite:
     state.fail(
       result,
       f'{errors.in_one_line(state.job.output / existing[0])} exists and '
@@ -295,7 +310,7 @@ def _should_colour(state: FolderRun, result: folder_job.Result) -> bool:
     )
     return False
   is_done = (
-    is_same and earlier['status'] == 'done' and not file_options.overwrite
+    is_same_job and earlier['status'] == 'done' and not file_options.overwrite
   )
   if is_done and len(existing) == len(targets):
     for name, value in earlier.items():
@@ -314,29 +329,29 @@ def _remove_empty(path: pathlib.Path) -> None:
 
 
 def _difference(earlier: dict[str, Any], result: folder_job.Result) -> str:
-  """Says how existing outputs differ from the outputs of this run.
+  """Says how an existing output differs from the outputs of this run.
 
   Args:
-    earlier: journal entry of the existing outputs; {} if there is none.
+    earlier: journal entry of the existing output; {} if there is none.
     result: result of this run.
 
   Returns:
-    The end of a sentence about an output.
+    The rest of a sentence whose subject is the existing output.
   """
   if not earlier:
     return 'does not belong to this job'
-  weights = earlier.get('made_with', {}).get('checkpoint')
-  if weights == result.made_with['checkpoint']:
+  digest = earlier.get('made_with', {}).get('checkpoint')
+  if digest == result.made_with['checkpoint']:
     return 'was made with other settings'
   return (
-    f'was made with other weights (digest {str(weights)[:12]}; if you changed '
-    'nothing, this is an earlier version of the model, and you can give its '
-    'file to --model)'
+    f'was made with other weights (digest {str(digest)[:12]}; if you changed '
+    'nothing, they belong to an earlier version of the model, whose file you '
+    'can give to --model)'
   )
 
 
 def _colour(state: FolderRun, group: list[_Task]) -> None:
-  """Draws samples for photographs of one shape, and writes the outputs."""
+  """Colours one group of `_colour_all`, and writes the outputs."""
   if not group:
     return
   inputs = [task.network_input for task in group]
@@ -346,12 +361,12 @@ def _colour(state: FolderRun, group: list[_Task]) -> None:
     group, sample_sets, original_bits, strict=True
   ):
     if state.job.file_options.overwrite:
-      # Removed before the entry is written. Otherwise a process that is killed
-      # in between would leave old files under the new entry.
+      # Old outputs are removed before the new entry is written. Otherwise, if
+      # the process were killed in between, the entry would describe old files.
       for target in state.job.targets(task.result.file):
         (state.job.output / target).unlink(missing_ok=True)
-    # Writes the status 'started'. If the process is killed later, the next run
-    # knows that the files belong to this job.
+    # The entry has the status 'started'. If the process is killed later, the
+    # next run knows that the files belong to this job.
     state.log(task.result)
     try:
       _finish(state, task, sample_set, original_bits=drawn_samples.finite(bits))
@@ -371,7 +386,7 @@ def _finish(
   Args:
     state: state of the run.
     task: the photograph.
-    sample_set: its samples.
+    sample_set: samples of the photograph.
     original_bits: bits/dim of the original chroma; None if the photograph has
       no colours, or the model has no likelihood.
   """
@@ -379,6 +394,7 @@ def _finish(
   pictures = []
 
   def show(name: str, rgb: np.ndarray, caption: str, *, file: str = '') -> None:
+    """Adds a picture to those of the contact sheet."""
     on_white = to_srgb.over_white(rgb, photograph.alpha)
     pictures.append(
       contact_sheet.picture(output, name, on_white, caption=caption)
@@ -394,12 +410,8 @@ def _finish(
     )
     bits = drawn_samples.finite(sample_set.bits_per_dim[index])
     _save(output / target, rgb, photograph, job=state.job)
-    show(
-      str(target),
-      rgb,
-      drawn_samples.bits_text([bits]) or 'sample',
-      file=str(target),
-    )
+    caption = drawn_samples.bits_text([bits]) or 'sample'
+    show(str(target), rgb, caption, file=str(target))
     result.samples.append(
       {
         'file': str(target),
@@ -411,8 +423,8 @@ def _finish(
   if task.network_input.chroma is not None:
     result.original = {'bits_per_dim': original_bits}
     result.original |= color_statistics.measure_photograph(photograph.rgb)
-    caption = drawn_samples.bits_text([original_bits])
-    caption = ', '.join(filter(None, ['original', caption]))
+    captions = ['original', drawn_samples.bits_text([original_bits])]
+    caption = ', '.join(filter(None, captions))
     show(f'{result.file} original', photograph.rgb, caption)
   result.status, result.pictures = 'done', pictures
   result.difference = sample_set.difference

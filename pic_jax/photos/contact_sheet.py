@@ -20,11 +20,12 @@ _TEMPLATE = pathlib.Path(__file__).with_suffix('.html')
 
 
 def _text(text: Any) -> str:
-  """Escapes text for HTML, including file names that are not valid text."""
+  """Escapes text for HTML, and replaces bytes that are not UTF-8."""
   return html.escape(os.fsencode(str(text)).decode('utf-8', 'replace'))
 
 
-def _link(path: str | os.PathLike) -> str:
+def _url(path: str | os.PathLike) -> str:
+  """Quotes a relative path for use as a URL."""
   return urllib.parse.quote(os.fsencode(os.fspath(path)))
 
 
@@ -36,7 +37,7 @@ def picture(
   Args:
     folder: path of the folder that holds the contact sheet.
     name: unique name of the picture, which determines the thumbnail's name.
-    rgb: [H, W, 3] or [H, W, 1] uint8.
+    rgb: [H, W, 3] or [H, W, 1] uint8, the full picture.
     caption: text below the picture.
 
   Returns:
@@ -55,13 +56,14 @@ def picture(
 
 
 def _figure(picture: dict[str, Any]) -> str:
-  attributes = f'width="{picture["width"]}" height="{picture["height"]}"'
+  """Renders one picture with its caption; see `to_html`."""
+  size = f'width="{picture["width"]}" height="{picture["height"]}"'
   image = (
-    f'<img loading="lazy" {attributes} src="{_link(picture["thumbnail"])}" '
+    f'<img loading="lazy" {size} src="{_url(picture["thumbnail"])}" '
     f'alt="{_text(picture["caption"])}">'
   )
   if picture.get('file'):
-    image = f'<a href="{_link(picture["file"])}">{image}</a>'
+    image = f'<a href="{_url(picture["file"])}">{image}</a>'
   return (
     f'<figure>{image}<figcaption>{_text(picture["caption"])}</figcaption>'
     '</figure>'
@@ -72,10 +74,11 @@ def to_html(entries: list[dict[str, Any]]) -> str:
   """Renders the contact sheet.
 
   Args:
-    entries: a dict for each photograph, with its name `file`, and `pictures`.
-      If the photograph failed, `pictures` is empty, and `reason` is shown. A
-      picture is a dict that `picture` returned. It may also have `file`, the
-      path of the full picture relative to the contact sheet.
+    entries: for each photograph, a dict with `file` (its name), `pictures` and
+      `reason`. `reason` is shown if `pictures` is empty, because the photograph
+      failed or is not finished. A picture is a dict returned by `picture`. It
+      may also have `file`, the path of the full picture relative to the contact
+      sheet.
   """
   sections = []
   for entry in entries:

@@ -32,13 +32,13 @@ def make(
   *,
   settings: options.Settings,
 ) -> SampleSet:
-  """Makes a sample set of the samples selected by `settings.rank`.
+  """Makes a sample set of the samples that `settings` select; see `choose`.
 
   Args:
     network_input: the photograph.
     chroma: [S, h', w', 2] chroma of all drawn samples in Lab units, padded.
     log_prob: [S, h', w'] log-probabilities in nats, padded.
-    settings: `rank` and the numbers of samples.
+    settings: settings with which the samples were drawn.
   """
   height, width = network_input.map_shape
   chroma = chroma[:, :height, :width]
@@ -60,8 +60,8 @@ def choose(
   """Selects the samples to keep.
 
   Args:
-    settings: `rank` and the numbers of samples.
-    bits: [S] bits/dim of all samples.
+    settings: settings with which the samples were drawn.
+    bits: [S] bits/dim of all drawn samples.
     distances: [S, S] mean distances of samples in (a, b), see `differences`.
 
   Returns:
@@ -92,17 +92,18 @@ def differences(chroma: np.ndarray) -> np.ndarray:
 def bits_per_dim(
   network_input: network_size.NetworkInput, log_prob: np.ndarray
 ) -> np.ndarray:
-  """Computes bits per chroma value.
+  """Computes the bits/dim of samples of a photograph.
 
-  Padding and cells whose chroma is known do not count. The code uses numpy,
-  because JAX would compile a program for each shape.
+  A dimension is one of the two chroma values of a cell. Padding and cells whose
+  chroma is known do not count. The code uses numpy, because JAX would compile a
+  program for each shape.
 
   Args:
     network_input: the photograph.
-    log_prob: [B, h', w'] log-probabilities in nats, padded.
+    log_prob: [S, h', w'] log-probabilities in nats, padded.
 
   Returns:
-    [B] bits/dim.
+    [S] bits/dim; NaN if the model has no likelihood.
   """
   height, width = network_input.map_shape
   log_prob = log_prob[:, :height, :width]
@@ -115,7 +116,7 @@ def bits_per_dim(
 
 
 def finite(bits: float | None) -> float | None:
-  """Converts bits/dim for JSON; None if the model has no likelihood."""
+  """Converts bits/dim for JSON: NaN and infinity become None."""
   return float(bits) if bits is not None and np.isfinite(bits) else None
 
 
@@ -123,7 +124,7 @@ def bits_text(bits: list[float | None]) -> str:
   """Formats a range of bits/dim, such as '2.50 to 2.75 bits/dim'.
 
   Returns:
-    '2.50 bits/dim' if both ends are the same, '' if a value is missing.
+    The text; '2.50 bits/dim' if both ends are the same, '' if a value is None.
   """
   known = [x for x in bits if x is not None]
   if len(known) < len(bits):

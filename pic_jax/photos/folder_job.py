@@ -27,9 +27,8 @@ class Job:
     output: path of the folder of outputs.
     settings: settings of the samples.
     file_options: options for reading and writing files.
-    hints: path of a file of hints, if there is only one photograph; None for no
-      hints.
-    shard: share of the photographs that this run colours.
+    hints: path of a file of hints for the only photograph; None for no hints.
+    shard: shard of the photographs that this run colours.
   """
 
   inputs: tuple[pathlib.Path, ...]
@@ -50,14 +49,15 @@ class Job:
     return self.output / self.shard.tagged_name(PARTIAL)
 
   def targets(self, name: str) -> list[pathlib.Path]:
-    """Returns the outputs of a photograph, relative to the output folder.
+    """Returns the paths of a photograph's outputs in the output folder.
 
-    The name of an output consists of the whole name of the photograph, a number
-    and the format, so it does not depend on other photographs in the folder.
+    Each is relative to that folder, and consists of the whole name of the
+    photograph, a number and the format. So it does not depend on other
+    photographs.
     """
     return [
-      pathlib.Path(f'{name}.{index}.{self.file_options.format}')
-      for index in self.settings.numbers
+      pathlib.Path(f'{name}.{number}.{self.file_options.format}')
+      for number in self.settings.numbers
     ]
 
 
@@ -70,7 +70,7 @@ class Found:
       relative to the input folder, or the file's own name if the input is a
       file.
     left_out: paths of all other files.
-    of_all_shards: the same as `photographs`, but of all shards.
+    of_all_shards: path and name of each photograph of all shards.
   """
 
   photographs: list[tuple[pathlib.Path, str]]
@@ -78,7 +78,7 @@ class Found:
   of_all_shards: list[tuple[pathlib.Path, str]]
 
   def left_out_text(self) -> str:
-    """Counts `left_out` by suffix: '2 .heic (how to read them), 1 .txt'."""
+    """Counts `left_out` by suffix, such as '2 .heic (advice), 1 .txt'."""
     kinds = collections.Counter(path.suffix.lower() for path in self.left_out)
     return ', '.join(
       f'{count} {kind or "without a suffix"}'
@@ -122,12 +122,16 @@ class Result:
 
 
 def find(job: Job) -> Found:
-  """Finds files with the suffix of a photograph, in a fixed order.
+  """Finds the photographs of a job, in a fixed order.
+
+  These are all inputs that are files, and the files in input folders that have
+  the suffix of a photograph.
 
   Raises:
-    UserError: if an input is missing, there are no photographs, two have the
-      same name, or there are `hints` for more than one; or if the output is
-      also an input, is not a folder, or has files that the job would overwrite.
+    UserError: if an input is missing, there are no photographs, two of them
+      have the same name, or there are `hints` for more than one; or if the
+      output is also an input, is not a folder, or holds files that no job wrote
+      and this one would overwrite.
   """
   output = job.output
   if output.exists() and not output.is_dir():
@@ -176,10 +180,14 @@ def find(job: Job) -> Found:
 
 
 def _refuse_foreign_files(job: Job) -> None:
-  """Refuses an output folder with files of others that would be overwritten.
+  """Refuses an output folder with files that no job wrote.
 
-  A folder with a journal is accepted, because jobs wrote its files. With
-  `overwrite`, a report and a contact sheet are also accepted.
+  Only files that this job would overwrite count. A folder with a journal is
+  accepted, because jobs wrote its files. With `overwrite`, a report and a
+  contact sheet are also accepted.
+
+  Raises:
+    UserError: if there is such a file.
   """
   if (job.output / JOURNAL).exists():
     return
@@ -199,8 +207,9 @@ def _walk(
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
   """Lists the photographs and the other files of a folder.
 
-  Subfolders that cannot be read count as other files. Hidden files, hidden
-  subfolders and subfolders with outputs are ignored.
+  Subfolders are searched if `recursive` is True. Those that cannot be read
+  count as other files. Hidden files, hidden subfolders and subfolders with
+  outputs are ignored.
   """
   photographs, other_files = [], []
   for folder, subfolders, names in os.walk(source):
@@ -213,7 +222,7 @@ def _walk(
         has_outputs = (here / name / JOURNAL).exists()
         os.scandir(here / name).close()
       except OSError:
-        terminal.say(f'{errors.in_one_line(here / name)} may not be read.')
+        terminal.say(f'{errors.in_one_line(here / name)} cannot be read.')
         other_files.append(here / name)
         subfolders.remove(name)
         continue
@@ -233,7 +242,11 @@ def _walk(
 def _refuse_equal_names(
   photographs: list[tuple[pathlib.Path, str]], key: Any
 ) -> None:
-  """Refuses photographs whose names are equal after applying `key`."""
+  """Refuses photographs whose names are equal after applying `key`.
+
+  Raises:
+    UserError: if there are such names; the text gives both paths.
+  """
   path_by_name = {}
   for path, name in photographs:
     first = path_by_name.setdefault(key(name), path)
@@ -248,7 +261,7 @@ def check_case(job: Job, found: Found) -> None:
   """Refuses names that differ only by case, if the disk ignores case.
 
   Raises:
-    UserError: if there are such names; the text gives both.
+    UserError: if there are such names; the text gives both paths.
   """
   with tempfile.NamedTemporaryFile(prefix='.case', dir=job.output) as file:
     path = pathlib.Path(file.name)
@@ -260,7 +273,8 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Reads the last entry of each photograph from all journals of a folder.
 
   Journals of shards are read last. They are newer than the journal of the whole
-  folder, because `shards.merge_journals` moves older entries of shards there.
+  folder, because `shards.merge_journals` moves older entries of shards to the
+  latter.
 
   Returns:
     Entries, which are `Result`s as dicts, keyed by `file`.
@@ -269,7 +283,7 @@ def read_journal(output: pathlib.Path) -> dict[str, dict[str, Any]]:
   for path in (output / JOURNAL, *shards.journals(output, JOURNAL)):
     if not path.exists():
       continue
-    # A disk that lost its power may have left anything in the last lines.
+    # After a power failure, the last lines may contain anything.
     text = path.read_text(encoding='utf-8', errors='replace')
     for line in text.splitlines():
       try:

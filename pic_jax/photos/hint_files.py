@@ -31,9 +31,9 @@ class KnownCells(NamedTuple):
   Attributes:
     cells: [h, w, 3] chroma in network units and a mask, see `model.hints`.
     notes: notes for the user; the first one says how many cells are known.
-    kept: [h, w] share that a sample keeps of the chroma that it has without
-      hints: 1 far from all hints (see `anchors.cells`), between 0 and 1 where a
-      hint fades (see `brush.Painted`), 0 elsewhere. None for pictures of hints.
+    kept: [h, w] weight of the chroma that a sample has without hints: 1 far
+      from all hints (see `anchors.cells`), between 0 and 1 where a hint fades
+      (see `brush.Painted`), 0 elsewhere. None for pictures of hints.
   """
 
   cells: np.ndarray
@@ -51,11 +51,11 @@ def _encode(
     mask: [h, w] bool, True for the cells that are known.
     notes: further notes for the user.
   """
-  given = mask[..., None].astype(np.float32)
+  known = mask[..., None].astype(np.float32)
   values = color.chroma_to_network(color.round_chroma(jnp.asarray(chroma)))
   count = f'{mask.sum()} of {mask.size} cells are known from hints'
   return KnownCells(
-    np.concatenate([given * np.asarray(values), given], -1), (count, *notes)
+    np.concatenate([known * np.asarray(values), known], -1), (count, *notes)
   )
 
 
@@ -67,7 +67,8 @@ def cell_at(
   Args:
     position: (x, y) of the point in pixels of the photograph.
     size: height and width of the photograph.
-    shape: height and width of the map of cells.
+    shape: height and width of the map of cells. It may also be a map of
+      luminance, whose cells are its pixels.
 
   Raises:
     UserError: if the point lies outside the photograph.
@@ -119,13 +120,14 @@ def strokes_of(
   *,
   cell_side: int = 1,
 ) -> tuple[list[brush.Stroke], list[str]]:
-  """Converts points to strokes, at most one for each cell.
+  """Converts points to strokes, at most one for each cell of the chroma map.
 
   Args:
     points: see `hint_points.Point`.
     size: height and width of the photograph.
-    shape: height and width of the map of luminance for the strokes.
-    cell_side: side of a cell in pixels of that map.
+    shape: height and width of the luminance for brushes, in whose pixels
+      strokes have their positions.
+    cell_side: side of a cell in pixels of that luminance.
 
   Returns:
     Strokes, and notes for the user.
@@ -133,23 +135,26 @@ def strokes_of(
   Raises:
     UserError: if a point is invalid or lies outside the photograph.
   """
-  checked = hint_points.check(points)
-  pixels = [cell_at(point[:2], size, shape) for point in checked]
-  rgb = np.array([point.rgb for point in checked], np.uint8).reshape(-1, 3)
+  points = hint_points.check(points)
+  pixels = [cell_at(point[:2], size, shape) for point in points]
+  rgb = np.array([point.rgb for point in points], np.uint8).reshape(-1, 3)
   chroma = any_shape.rgb_to_lab(rgb)[:, 1:]
-  last_in_cell = {}  # number of a point, keyed by its cell
-  clashes = []  # pairs of points
-  for number, (pixel, point) in enumerate(zip(pixels, checked, strict=True)):
-    cell = pixel[0] // cell_side, pixel[1] // cell_side
-    if cell in last_in_cell and checked[last_in_cell[cell]].rgb != point.rgb:
-      clashes.append((checked[last_in_cell[cell]], point))
-    last_in_cell[cell] = number
+  last_in_cell = {}  # index of the last point in a cell, keyed by the cell
+  clashes = []  # pairs of points in one cell with different colours
+  for index, (row, column) in enumerate(pixels):
+    cell = row // cell_side, column // cell_side
+    if cell in last_in_cell:
+      earlier = points[last_in_cell[cell]]
+      if earlier.rgb != points[index].rgb:
+        clashes.append((earlier, points[index]))
+    last_in_cell[cell] = index
   strokes = []
-  for number in last_in_cell.values():
-    (row, column), (a, b) = pixels[number], chroma[number]
-    strokes.append(brush.Stroke(row, column, (a, b), checked[number].size))
+  for index in last_in_cell.values():
+    (row, column), (a, b) = pixels[index], chroma[index]
+    strokes.append(brush.Stroke(row, column, (a, b), points[index].size))
   notes = []
   if clashes:
+    # The size of a cell in pixels of the photograph.
     height, width = (
       cell_side * full / small for full, small in zip(size, shape, strict=True)
     )
@@ -201,8 +206,8 @@ def read(
   """Reads hints from a file.
 
   Args:
-    path: path of a file. A suffix in `TEXT_SUFFIXES` means a file of points
-      (see `hint_points.parse`), any other suffix a picture as large as the
+    path: path of the file. With a suffix in `TEXT_SUFFIXES` it is a file of
+      points (see `hint_points.parse`), and otherwise a picture as large as the
       photograph.
     size: height and width of the photograph.
     luminance: [cell_side h, cell_side w] L in 0..100, without padding.
@@ -260,21 +265,21 @@ def digest(path: pathlib.Path) -> str:
   return hashlib.sha256(_bytes(path)).hexdigest()
 
 
-# One program, because the first pin in the web app would have to wait while a
-# dozen small ones are compiled.
+# This is a single program. Otherwise the first pin in the web app would have to
+# wait while a dozen small programs are compiled.
 @jax.jit
 def _mixed(
   plain: jax.Array, hinted: jax.Array, plain_share: jax.Array
 ) -> jax.Array:
-  """Mixes the chroma of a sample and of hints, and rounds it to integers.
+  """Mixes the chroma of a sample and of hints, and rounds it to Lab integers.
 
   Args:
-    plain: [h, w, 2] chroma of the sample, Lab units.
-    hinted: [h, w, 2] chroma of the hints, network units.
+    plain: [h, w, 2] chroma of the sample without hints, in Lab units.
+    hinted: [h, w, 2] chroma of the hints, in network units.
     plain_share: [h, w, 1] weight of the sample's chroma, 0..1.
 
   Returns:
-    [h, w, 2] integers in network units.
+    [h, w, 2] Lab integers, converted to network units.
   """
   plain = color.chroma_to_network(plain)
   mixed = plain_share * plain + (1.0 - plain_share) * hinted
@@ -293,8 +298,9 @@ def anchored(
     plain: [h, w, 2] Lab integers of a sample that was drawn without hints.
 
   Returns:
-    The photograph with `kept` None. Hints that fade have mixed chroma, and
-    anchors have become hints. `kept_chroma` is set where all chroma is kept.
+    The photograph for the second draw, with `kept` None. Hints that fade are
+    mixed with `plain`, and anchors have become hints. `kept_chroma` is set in
+    the cells whose weight in `kept` is 1.
   """
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:
@@ -321,7 +327,7 @@ def without_faded(
 ) -> network_size.NetworkInput:
   """Removes hints from the cells in which they fade by more than half.
 
-  This is for predictions without a sample with which hints could be mixed.
+  This serves predictions, for which there is no sample to mix the hints with.
   """
   hints, kept = network_input.hints, network_input.kept
   if hints is None or kept is None:
@@ -338,7 +344,7 @@ def padded(network_input: network_size.NetworkInput, factor: int) -> np.ndarray:
 
   Args:
     network_input: the photograph.
-    factor: number of grey values per cell in each direction.
+    factor: side of a cell in grey values.
 
   Returns:
     [H' / factor, W' / factor, 3] float32, 0 where there is no hint.

@@ -45,10 +45,10 @@ class Point(NamedTuple):
 
 
 def _rgb_of(value: Any) -> tuple[int, int, int]:
-  """Checks a colour, '#rrggbb' or three whole numbers from 0 to 255.
+  """Converts '#rrggbb', or any three whole numbers from 0 to 255, to integers.
 
   Raises:
-    ValueError: if it is neither; the text says what is wrong.
+    ValueError: if `value` is neither; the text says what is wrong.
   """
   got = f'got {value!r:.60}'
   if isinstance(value, str):
@@ -59,20 +59,20 @@ def _rgb_of(value: Any) -> tuple[int, int, int]:
   if not is_rgb:
     raise ValueError(f'its colour must be (r, g, b) or #rrggbb, {got}')
   if not all(0 <= c <= 255 for c in channels):
-    raise ValueError(f'its colour must be from 0 to 255, {got}')
+    raise ValueError(f'its colour values must be from 0 to 255, {got}')
   is_whole = all(isinstance(c, Integral) for c in channels)
   if not is_whole and 0 < max(channels) <= 1:
     raise ValueError(
-      f'its colour must be from 0 to 255, {got}; multiply it by 255'
+      f'its colour values must be from 0 to 255, {got}; multiply them by 255'
     )
   if any(c != int(c) for c in channels):
-    raise ValueError(f'its colour must be whole numbers, {got}')
+    raise ValueError(f'its colour values must be whole numbers, {got}')
   red, green, blue = map(int, channels)
   return red, green, blue
 
 
 def check(points: Iterable[Point | tuple]) -> list[Point]:
-  """Converts rows (x, y, colour) or (x, y, colour, size) to points.
+  """Checks rows (x, y, colour) or (x, y, colour, size), and makes them points.
 
   Raises:
     UserError: if a row is invalid; the text names the row.
@@ -84,12 +84,12 @@ def check(points: Iterable[Point | tuple]) -> list[Point]:
       f'`hints` must be points (x, y, (r, g, b)) or a file, got {points!r:.60}.'
     ) from None
   checked = []
-  for number, row in enumerate(rows):
+  for index, row in enumerate(rows):
     try:
       checked.append(_point_of(row))
     except ValueError as error:
       text = ' '.join(str(error).split())  # arrays print several lines
-      raise errors.UserError(f'`hints[{number}]`: {text}.') from None
+      raise errors.UserError(f'`hints[{index}]`: {text}.') from None
   return checked
 
 
@@ -122,14 +122,14 @@ def listed(texts: list[str]) -> str:
 
 
 def _decode(data: bytes) -> str:
-  """Decodes UTF-8, UTF-16 (both with or without a BOM) or else Windows-1252.
+  """Decodes UTF-8, UTF-16 (both with or without a BOM) or Windows-1252.
 
   Raises:
-    UnicodeDecodeError: if UTF-16 is damaged.
+    UnicodeDecodeError: if the text is UTF-16 and damaged.
   """
   if data[:2] in (b'\xff\xfe', b'\xfe\xff'):
     return data.decode('utf-16')
-  if b'\0' in data[:2]:  # digits and '#' have one zero byte in UTF-16
+  if b'\0' in data[:2]:  # in UTF-16, one of the bytes of a digit or '#' is 0
     return data.decode('utf-16-be' if data[0] == 0 else 'utf-16-le')
   try:
     return data.decode('utf-8-sig')
@@ -140,13 +140,13 @@ def _decode(data: bytes) -> str:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
   """Yields number and text of each line that is neither empty nor a comment."""
   for number, line in enumerate(re.split(r'\r\n|\r|\n', text), 1):
-    line = _COMMENT.sub('', line).strip(' \x1a')  # \x1a ends files of DOS
+    line = _COMMENT.sub('', line).strip(' \x1a')  # \x1a ends DOS text files
     if line.strip('\t"\' ,;') and not line.lstrip('" \t').startswith('#'):
       yield number, line
 
 
 def _is_header(line: str) -> bool:
-  """Tests whether a line can be names of columns, that is, has no numbers."""
+  """Tests whether a line may hold names of columns: it has no digit or '#'."""
   return not re.search(r'[0-9#]', line)
 
 
@@ -173,7 +173,7 @@ def _parse_line(line: str) -> tuple[Point, list[str]]:
 def _parse_row(row: list[str]) -> tuple[Point, list[str]]:
   """Parses the cells of a line; see `_parse_line`."""
   x, y, *rest = row
-  # Numbers may have decimal commas if the delimiter is another character.
+  # x and y may have decimal commas if the delimiter is another character.
   x, y = (float(cell.replace(',', '.')) for cell in (x, y))
   if not (math.isfinite(x) and math.isfinite(y)):
     raise ValueError('not a position')

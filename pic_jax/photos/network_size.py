@@ -11,11 +11,12 @@ from pic_jax.images import any_shape, color, to_srgb
 from pic_jax.photos import adjustments, guided_upsampling
 
 # Ratios of the long to the short side that the network sees. With portrait and
-# landscape, 7 shapes are compiled. Longer photographs are shrunk and padded.
+# landscape, 7 shapes are compiled. Photographs between two shapes are padded.
+# Those longer than the last ratio are also shrunk.
 ASPECTS = (1.0, 1.5, 2.0, 4.0)
 # A photograph is toned (for example sepia or cyanotype) and not coloured if its
 # (a, b) are almost a function of luminance. This is the largest deviation from
-# such a function, a root mean square in Lab units.
+# such a function that counts as toned, a root mean square in Lab units.
 TONE_TOLERANCE = 2.5
 # Largest root mean square of (a, b), in Lab units, that counts as grey. JPEG
 # compression may leave this much colour in a grey photograph.
@@ -37,10 +38,10 @@ class NetworkInput:
     is_toned: True if the photograph is grey except for one tone.
     hints: [h, w, 3] known cells, see `model.hints`; None without hints.
     hint_notes: notes for the user, see `hint_files.KnownCells`.
-    kept: [h, w] share that samples keep of the chroma that they have without
-      hints, see `hint_files.KnownCells`; None if they keep nothing.
+    kept: [h, w] weight of the chroma that samples have without hints, see
+      `hint_files.KnownCells`; None if that chroma is not needed.
     kept_chroma: [h, w, 2] Lab integers that replace the chroma of samples, NaN
-      elsewhere; None if they replace nothing.
+      where the sampled chroma stays; None if it stays everywhere.
   """
 
   luminance: np.ndarray
@@ -70,15 +71,18 @@ def chroma_shape(
     height: rows of the photograph.
     width: columns of the photograph.
     size: short side that the network was trained on, in pixels.
-    factor: ratio of the network's luminance to its chroma in each direction.
+    factor: side of a chroma cell in pixels of the network's luminance.
 
   Returns:
     Rows and columns. The short side is `size` / `factor`. It is shorter if the
     ratio of the photograph's sides exceeds the last of `ASPECTS`.
   """
   short, long = sorted((height, width))
-  ratio = size / factor / max(short, long / ASPECTS[-1])  # cells per pixel
-  return max(1, round(height * ratio)), max(1, round(width * ratio))
+  cells_per_pixel = size / factor / max(short, long / ASPECTS[-1])
+  return (
+    max(1, round(height * cells_per_pixel)),
+    max(1, round(width * cells_per_pixel)),
+  )
 
 
 def padded_shape(
@@ -89,9 +93,9 @@ def padded_shape(
   Args:
     shape: rows and columns of the chroma map, without padding.
     size: short side that the network was trained on, in pixels.
-    factor: ratio of the network's luminance to its chroma in each direction.
+    factor: side of a chroma cell in pixels of the network's luminance.
   """
-  sides = [round(size * aspect / factor) for aspect in ASPECTS]
+  sides = [round(size * aspect / factor) for aspect in ASPECTS]  # in cells
   rows, columns = (
     factor * next(side for side in sides if side >= cells) for cells in shape
   )
@@ -112,7 +116,7 @@ def _resize(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _is_grey_or_toned(lab: np.ndarray) -> bool:
-  """Tests whether (a, b) of Lab colours [..., 3] are almost a function of L."""
+  """Tests whether (a, b) of Lab colours [..., 3] are almost cubic in L."""
   lab = lab.reshape(-1, 3)
   powers = np.vander(lab[:, 0] / 100.0, 4)
   fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
@@ -127,12 +131,12 @@ def _deviation(chroma: np.ndarray) -> float:
 def to_network_size(
   rgb: np.ndarray, size: int, factor: int, *, chroma_filter: str
 ) -> NetworkInput:
-  """Converts a photograph to grey values at the network's size.
+  """Prepares a photograph for the network, without hints.
 
   Args:
     rgb: [H, W], [H, W, 1] or [H, W, 3] uint8.
     size: short side that the network was trained on, in pixels.
-    factor: ratio of the network's luminance to its chroma in each direction.
+    factor: side of a chroma cell in pixels of the network's luminance.
     chroma_filter: filter of the chroma, see `color.subsample`.
 
   Raises:
@@ -181,7 +185,7 @@ def cell_luminance(
 
   Args:
     network_input: the photograph.
-    factor: ratio of the network's luminance to its chroma in each direction.
+    factor: side of a chroma cell in pixels of the network's luminance.
     chroma_filter: filter of the subsampling, see `color.subsample`.
 
   Returns:
@@ -200,12 +204,12 @@ def brush_luminance(
 
   Args:
     network_input: the photograph.
-    factor: ratio of the network's luminance to its chroma in each direction.
+    factor: side of a chroma cell in pixels of the network's luminance.
 
   Returns:
     [cell_side h, cell_side w] L in 0..100, without padding; and `cell_side`,
     the side of a cell of the chroma map in pixels of this luminance. The short
-    side has at most `BRUSH_SIDE` pixels, or one pixel for each cell.
+    side has at most `BRUSH_SIDE` pixels, but at least one for each cell.
   """
   short = min(network_input.map_shape)
   divisors = [n for n in range(1, factor + 1) if not factor % n]
@@ -218,9 +222,10 @@ def brush_luminance(
 
 
 class Window(NamedTuple):
-  """The position of a part within a photograph of any scale.
+  """Position of a part in its photograph.
 
-  All numbers are in pixels of the photograph at the scale of the part.
+  The part may have been scaled. All numbers are in pixels of the photograph at
+  the scale of the part.
 
   Attributes:
     top, left: row and column of the first pixel of the part.
@@ -245,14 +250,14 @@ def to_photograph(
   """Combines a chroma map with the luminance of a photograph.
 
   Args:
-    network_input: the photograph. `luminance` may cover only a part of it.
+    network_input: the photograph. Its `luminance` [H, W] may cover only a part.
     chroma: [h, w, 2] in Lab units.
-    factor: ratio of the network's luminance to its chroma in each direction.
+    factor: side of a chroma cell in pixels of the network's luminance.
     chroma_filter: filter that determines the positions of the chroma values,
       see `color.upsample`.
     wanted: adjustments of the whole photograph.
-    window: position of `network_input.luminance` in the photograph; None if it
-      is the whole photograph.
+    window: position of `network_input.luminance` in the photograph; None if
+      this luminance covers the whole photograph.
 
   Returns:
     [H, W, 3] uint8; and the fraction of pixels that were clipped to the gamut

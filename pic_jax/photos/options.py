@@ -27,9 +27,10 @@ def option(
   Args:
     default: default value.
     text: help text.
-    at_least: smallest allowed number; None if neither limit applies.
+    at_least: smallest allowed number; None for no limits.
     choices: allowed values; None if all are allowed.
-    at_most: largest allowed number; by default 2**31 - 1.
+    at_most: largest allowed number; None for 2**31 - 1. It has no effect
+      without `at_least`.
   """
   metadata = {
     'help': text,
@@ -51,7 +52,7 @@ EXACT = {
 
 
 class Numbers(tuple):
-  """Numbers of samples, made from a sequence or from text such as '2,5'."""
+  """Sample numbers, made from a sequence or from text such as '2,5'."""
 
   def __new__(cls, values: Any = ()) -> 'Numbers':
     if isinstance(values, str):
@@ -62,7 +63,7 @@ class Numbers(tuple):
     return ','.join(map(str, self)) or 'all'
 
 
-# Allowed types of a value and their name in messages, keyed by a field's type.
+# Allowed types of values and what messages call them, keyed by a field's type.
 _KINDS = {
   int: (numbers.Integral, 'a whole number'),
   float: (numbers.Real, 'a number'),
@@ -73,19 +74,18 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-  """Base class of options that raise `UserError` for impossible values."""
+  """Base class of options that raise `UserError` for invalid values."""
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
       value, rules = getattr(self, field.name), field.metadata
-      kind = _KINDS.get(field.type)
-      # Python counts True and False as whole numbers.
-      if kind and not (
-        isinstance(value, kind[0]) and not isinstance(value, bool)
-      ):
-        raise errors.UserError(
-          f'`{field.name}` must be {kind[1]}, got {value!r:.60}.'
-        )
+      if field.type in _KINDS:
+        types, description = _KINDS[field.type]
+        # In Python, True and False are whole numbers.
+        if not isinstance(value, types) or isinstance(value, bool):
+          raise errors.UserError(
+            f'`{field.name}` must be {description}, got {value!r:.60}.'
+          )
       if rules['choices'] and value not in rules['choices']:
         raise errors.UserError(
           f'`{field.name}` must be one of {", ".join(rules["choices"])}, got '
@@ -112,9 +112,9 @@ class Model(_Checked):
 class Settings(_Checked):
   """Settings that determine the colourisations of a photograph."""
 
-  num_samples: int = option(4, 'colourisations of each photograph', 1)
+  num_samples: int = option(4, 'number of colourisations of each photograph', 1)
   samples: Numbers = option(
-    Numbers(), 'draw only these sample numbers, such as 5 or 2,5'
+    Numbers(), 'draw only the samples with these numbers, such as 5 or 2,5'
   )
   seed: int = option(0, 'random seed; another seed gives other colours', 0)
   temperature: float | None = option(
@@ -130,7 +130,7 @@ class Settings(_Checked):
     0,
   )
   prior_exponent: float | None = option(
-    None, 'how much guidance favours uncommon colours; 0 turns it off', 0
+    None, 'how much guidance favours uncommon colours; 0 turns this off', 0
   )
   exact: bool = option(
     False, 'exact samples: temperature 1, no guidance, saturation 1'
@@ -142,7 +142,7 @@ class Settings(_Checked):
     0.0, 'white balance, -100 (greenish) to 100 (magenta)', -100, at_most=100
   )
   strength: float = option(
-    1.0, 'share of the colours, 0 (grey) to 1', 0, at_most=1
+    1.0, 'how much colour is left, 0 (grey) to 1 (all)', 0, at_most=1
   )
   rank: str = option(
     'none',
@@ -150,7 +150,7 @@ class Settings(_Checked):
     choices=RANKS,
   )
   num_candidates: int = option(
-    0, 'samples to rank; 0 means 4 times num_samples', 0
+    0, 'number of samples to rank; 0 means 4 times num_samples', 0
   )
 
   def __post_init__(self) -> None:
@@ -172,12 +172,14 @@ class Settings(_Checked):
       )
 
   def _make_exact(self) -> None:
-    """Sets the values that `exact` implies.
+    """Sets the values that `exact` implies, if it is True.
 
     Raises:
       UserError: if another setting contradicts `exact`.
     """
-    for name, value in EXACT.items() if self.exact else ():
+    if not self.exact:
+      return
+    for name, value in EXACT.items():
       if getattr(self, name) not in (None, value):
         raise errors.UserError(
           f'`exact` means {name} {value:g}, got {getattr(self, name)}; leave '
@@ -195,7 +197,7 @@ class Settings(_Checked):
 
   @property
   def num_drawn(self) -> int:
-    """Number of samples to draw, which includes all candidates of `rank`."""
+    """Number of samples to draw, including those that `rank` discards."""
     if self.rank == 'none':
       return len(self.numbers)
     return self.num_candidates or 4 * self.num_samples
@@ -252,7 +254,7 @@ def taken_from(values: argparse.Namespace, options_class: type) -> Any:
     An instance of `options_class`.
 
   Raises:
-    UserError: if a value is impossible.
+    UserError: if a value is invalid.
   """
   names = [field.name for field in dataclasses.fields(options_class)]
   return options_class(**{name: getattr(values, name) for name in names})

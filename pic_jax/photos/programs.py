@@ -56,13 +56,13 @@ class Programs:
       One pair for each photograph: chroma [S, h, w, 2] as Lab integers, and
       log-probabilities [S, h, w] in nats, both padded.
     """
-    count = jax.local_device_count()
-    seed = np.full(count, settings.seed, np.uint32)
+    num_devices = jax.local_device_count()
+    seed = np.full(num_devices, settings.seed, np.uint32)
     results = []
-    for first in range(0, len(inputs), count):
-      group = inputs[first : first + count]
+    for first in range(0, len(inputs), num_devices):
+      group = inputs[first : first + num_devices]
       # Every device needs a photograph, so the last one is repeated.
-      filled = group + group[-1:] * (count - len(group))
+      filled = group + group[-1:] * (num_devices - len(group))
       grey_values = devices.shard(np.stack([x.grey_values for x in filled]))
       words = np.stack([key_words(x.grey_values) for x in filled])
       spec = self._sharded_spec(settings, filled)
@@ -77,32 +77,35 @@ class Programs:
           embedded=embedded,
         )
       chroma, log_prob = map(np.asarray, devices.unshard(drawn))
-      chroma = map(_with_kept_chroma, group, chroma)
-      results += zip(chroma, log_prob, strict=False)
+      for i, network_input in enumerate(group):  # drops repeated photographs
+        samples = _with_kept_chroma(network_input, chroma[i])
+        results.append((samples, log_prob[i]))
     return results
 
   def score(
     self, inputs: list[network_size.NetworkInput], chroma: list[np.ndarray]
   ) -> list[np.ndarray]:
-    """Computes the log-probabilities of given chroma of photographs.
+    """Computes log-probabilities of the given chroma of photographs.
 
     Args:
       inputs: photographs with `grey_values` of one shape.
       chroma: Lab integers [h, w, 2] for each photograph, padded.
 
     Returns:
-      For each photograph, log-probabilities [h, w] in nats, padded.
+      For each photograph, log-probabilities [h, w] in nats, padded; NaN if the
+      model has no likelihood.
     """
-    count = jax.local_device_count()
+    num_devices = jax.local_device_count()
     results = []
-    for first in range(0, len(inputs), count):
-      group = inputs[first : first + count]
-      filled = group + group[-1:] * (count - len(group))
+    for first in range(0, len(inputs), num_devices):
+      group = inputs[first : first + num_devices]
+      num_repeats = num_devices - len(group)  # as in `draw`
+      filled = group + group[-1:] * num_repeats
       grey_values = devices.shard(np.stack([x.grey_values for x in filled]))
       hints = self._shard_hints(filled)
       embedded, _ = self._embed(self._params, grey_values, hints)
-      targets = chroma[first : first + count]
-      targets = targets + targets[-1:] * (count - len(group))
+      targets = chroma[first : first + num_devices]
+      targets = targets + targets[-1:] * num_repeats
       scored = self._score(
         self._params,
         grey_values,
@@ -119,8 +122,8 @@ class Programs:
     """Predicts the chroma of each cell from the embedding alone.
 
     Returns:
-      Mixture outputs [h, w, P], and luminance [h, w, 1] in network units; both
-      padded.
+      Raw mixture outputs [h, w, P], and luminance [h, w, 1] in network units;
+      both padded.
     """
     inputs = [network_input] * jax.local_device_count()
     grey_values = devices.shard(np.stack([x.grey_values for x in inputs]))
@@ -128,7 +131,9 @@ class Programs:
       self._params, grey_values, self._shard_hints(inputs)
     )
     theta = embedding[..., : self._model.num_outputs]
-    side = 1 << self._model.levels  # every cell of the finest map has a mixture
+    # The embedding predicts a mixture for each cell of the decoder's map. It is
+    # repeated for all cells of the finest map that lie in this cell.
+    side = 1 << self._model.levels
     theta, luminance = (
       np.asarray(x)[0, 0].repeat(side, 0).repeat(side, 1)
       for x in (theta, luminance)
@@ -138,37 +143,41 @@ class Programs:
   def _first_use(
     self, shape: tuple[int, ...], settings: options.Settings
   ) -> contextlib.AbstractContextManager[None]:
-    """Tells the user if a program for drawing has to be compiled.
+    """Tells the user if `draw` has to compile its programs.
 
     Args:
       shape: height and width of the grey values.
       settings: settings of the samples.
 
     Returns:
-      The context in which the program is called.
+      The context in which the programs are called.
     """
     aspect = fractions.Fraction(shape[1], shape[0])
     name = f'{aspect.numerator}:{aspect.denominator}'
     text = f'First use of the shape {name}: compiling once, about 20 s.'
-    drawn = f'{settings.num_drawn} {bool(settings.guidance)}'
-    program = f'{self._model} {shape} {drawn}'
+    variant = f'{settings.num_drawn} {bool(settings.guidance)}'
+    program = f'{self._model} {shape} {variant}'
     return compilation_cache.first_use(program, text)
 
   def _sharded_spec(
     self, settings: options.Settings, inputs: list[network_size.NetworkInput]
   ) -> conditions.SamplingSpec:
-    """Converts settings for `devices.pmap`.
+    """Converts settings and hints for `devices.pmap`.
+
+    Args:
+      settings: settings in which no value is None.
+      inputs: one photograph for each device.
 
     Returns:
       Settings whose arrays have a leading axis with one entry for each device.
     """
-    count = len(inputs)
-    numbers = np.asarray(settings.samples or np.arange(settings.num_drawn))
+    sample_numbers = settings.samples or range(settings.num_drawn)
 
     def each(value: Any, dtype: type = np.float32) -> Any:
-      return np.stack([np.asarray(value, dtype)] * count)
+      """Repeats a value for each device."""
+      return np.stack([np.asarray(value, dtype)] * len(inputs))
 
-    guidance = None  # compiles the program without candidates
+    guidance = None  # without guidance, the program draws no candidates
     if settings.guidance:
       guidance = conditions.Guidance(each(settings.guidance))
       if settings.prior_exponent:
@@ -180,13 +189,13 @@ class Programs:
     if self._model.levels:
       fine_temperature = each(settings.fine_temperature)
     return conditions.SamplingSpec(
-      samples=each(numbers, np.uint32),
+      samples=each(sample_numbers, np.uint32),
       temperature=each(settings.temperature),
       guidance=guidance,
       hints=self._shard_hints(inputs),
-      # If hints also fixed the finer levels, all cells of a brush would have
-      # one chroma at the finest level, with a visible seam at the end of the
-      # brush.
+      # If hints also fixed the finer levels, all cells that a brush reaches
+      # would have one chroma at the finest level, with a visible seam around
+      # them.
       coarse_hints=True,
       fine_temperature=fine_temperature,
     )
@@ -205,7 +214,15 @@ class Programs:
     return self._prior
 
   def _shard_hints(self, inputs: list[network_size.NetworkInput]) -> Any:
-    """Returns hints for the devices; None if the model does not use hints."""
+    """Prepares hints for `devices.pmap`.
+
+    Args:
+      inputs: one photograph for each device.
+
+    Returns:
+      [devices, 1, h, w, 3], see `hint_files.padded`; None if the model does not
+      use hints.
+    """
     if not self._model.hint_share:
       return None
     factor = self._model.chroma_factor
@@ -262,8 +279,8 @@ class Programs:
     """Runs the embedding network on one device.
 
     Returns:
-      Its outputs, and luminance [b, h_0, w_0, 1] of the decoder's cells, in
-      network units.
+      Outputs of the embedding network, and luminance [b, h_0, w_0, 1] of the
+      decoder's cells in network units.
     """
     luminance = _network_luminance(grey_values)
     embedded = self._model.apply(
@@ -308,10 +325,10 @@ def _with_kept_chroma(
 ) -> np.ndarray:
   """Replaces the chroma of samples where a photograph has `kept_chroma`.
 
-  The finer levels read no hints (see `coarse_hints`), so near a hint they would
-  change cells that should stay as they are. If these levels read the kept
-  chroma as hints, they would draw complementary colours next to it, so that the
-  means of cells come out right.
+  The finer levels read no hints (see `SamplingSpec.coarse_hints`), so near a
+  hint they would change cells that should stay as they are. If these levels
+  read the kept chroma as hints, they would draw complementary colours next to
+  it to preserve the means of the coarse cells.
 
   Args:
     network_input: the photograph.

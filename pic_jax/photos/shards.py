@@ -38,7 +38,7 @@ class Shard:
     return int.from_bytes(digest[:8], 'big') % self.count == self.index - 1
 
   def tagged_name(self, name: str) -> str:
-    """Adds the tag to the name of a file, such as 'a.b' -> 'a.3of16.b'."""
+    """Adds the tag to a name: 'a.b' -> 'a.3of16.b', '.a' -> '.a.3of16'."""
     if not self.file_tag:
       return name
     stem, dot, suffix = name.rpartition('.')
@@ -49,7 +49,7 @@ class Shard:
     )
 
 
-WHOLE = Shard()
+WHOLE = Shard()  # all photographs
 
 
 def parse(text: str) -> Shard:
@@ -63,13 +63,13 @@ def parse(text: str) -> Shard:
   match = re.fullmatch(r'(\d{1,6})/(\d{1,6})', text)
   if not match or not 1 <= int(match[1]) <= int(match[2]):
     raise errors.UserError(
-      f'--shard must be like 3/16 (shard 3 of 16, from 1), got {text!r}.'
+      f'--shard must be like 3/16 (the third of 16), got {text!r}.'
     )
   return Shard(int(match[1]), int(match[2]))
 
 
 def journals(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
-  """Returns the journals of all shards, ordered by time of writing.
+  """Returns the journals of all shards, the last written one last.
 
   Args:
     folder: folder of outputs.
@@ -85,8 +85,8 @@ def merge_journals(folder: pathlib.Path, journal: str, partial: str) -> None:
 
   Also deletes the shards' journals, lock files and folders of unfinished files.
   Finished outputs stay. The process must hold the lock of the whole folder. If
-  it is killed meanwhile, the journal may have some entries twice, which does no
-  harm.
+  it is killed meanwhile, the journal may have some entries twice, which is
+  harmless.
 
   Args:
     folder: folder of outputs.
@@ -97,7 +97,7 @@ def merge_journals(folder: pathlib.Path, journal: str, partial: str) -> None:
     text = path.read_text(encoding='utf-8', errors='replace')
     with (folder / journal).open('a', encoding='utf-8') as file:
       with errors.with_file_name(file.name):
-        # The line breaks end a line that a killed process left unfinished.
+        # The line breaks end lines that a killed process left unfinished.
         file.write(f'\n{text}\n')
     path.unlink()
   for path in folder.glob(f'{partial}.*of*'):

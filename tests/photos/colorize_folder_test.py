@@ -450,7 +450,7 @@ def test_a_subfolder_that_may_not_be_read_is_left_out(
 
   monkeypatch.setattr(os, 'scandir', refuse)
   assert len(run(colorizer, folder, recursive=True)) == 3
-  assert 'lost+found may not be read' in capsys.readouterr().err
+  assert 'lost+found cannot be read' in capsys.readouterr().err
 
 
 def test_impossible_folders_are_refused(folder):

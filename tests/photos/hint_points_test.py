@@ -113,9 +113,9 @@ def test_rows_are_points():
   [
     (
       [(1, 2, RED), (1, 2, (0.8, 0.1, 0.1))],
-      r'hints\[1\].*0 to 255.*multiply it by 255',
+      r'hints\[1\].*0 to 255.*multiply them by 255',
     ),
-    ([(1, 2, (1.0, 0, 0))], 'multiply it by 255'),
+    ([(1, 2, (1.0, 0, 0))], 'multiply them by 255'),
     ([(1, 2, (0, 0, 256))], 'from 0 to 255'),
     ([(1, 2, (float('nan'), 0, 0))], 'from 0 to 255'),
     ([(1, 2, (0.5, 3, 200))], 'whole numbers'),
