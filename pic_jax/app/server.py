@@ -137,7 +137,7 @@ class Server:
       base64;
     * {'error': message}, which is the last line.
     """
-    if not self._studio.is_ready(opened, recipes[0]):
+    if not self._studio.sampler.is_ready(opened, recipes[0]):
       yield json.dumps({'compiling': True}) + '\n'
     steps = (self._studio.show(opened, recipe) for recipe in recipes)
     try:
@@ -156,7 +156,7 @@ class Server:
     opened = self._find(request)
     asked = await boundary.read_json(request, screen_view.ViewRequest.from_json)
     thread = self._thread_for(opened, [asked.recipe] if asked.recipe else [])
-    data = await thread.call(self._studio.view, opened, asked)
+    data = await thread.call(self._studio.renderer.view, opened, asked)
     return Response(data, media_type='image/jpeg')
 
   async def palette(self, request: Request) -> Response:
@@ -165,7 +165,7 @@ class Server:
     spot, pins, recipes = await boundary.read_json(request, _palette_request)
     thread = self._thread_for(opened, recipes)
     colours = await thread.call(
-      self._studio.palette, opened, spot, pins, recipes=recipes
+      self._studio.pin_tools.palette, opened, spot, pins, recipes=recipes
     )
     return JSONResponse(colours)
 
@@ -176,7 +176,9 @@ class Server:
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
     )
     return JSONResponse(
-      await self._drawer.call(self._studio.by_difference, opened, recipes)
+      await self._drawer.call(
+        self._studio.sampler.by_difference, opened, recipes
+      )
     )
 
   async def pins(self, request: Request) -> Response:
@@ -184,7 +186,7 @@ class Server:
     opened = self._find(request)
     data = await boundary.read_body(request, boundary.MAX_REQUEST_BYTES)
     pins_and_notes = await self._reader.call(
-      self._studio.read_pins, opened, data
+      self._studio.pin_tools.read, opened, data
     )
     return JSONResponse(pins_and_notes)
 
@@ -194,7 +196,7 @@ class Server:
     asked = await boundary.read_json(request, screen_view.SaveRequest.from_json)
     is_drawn = all(recipe in opened.sample_sets for recipe in asked.recipes)
     thread = self._saver if is_drawn else self._drawer
-    data = await thread.call(self._studio.save, opened, asked)
+    data = await thread.call(self._studio.renderer.save, opened, asked)
     return Response(data, media_type=asked.media_type)
 
   def _thread_for(
@@ -218,7 +220,7 @@ def _palette_request(asked: dict[str, Any]) -> tuple:
   """Parses a request for a palette.
 
   Returns:
-    The arguments `spot`, `pins` and `recipes` of `Studio.palette`.
+    The arguments `spot`, `pins` and `recipes` of `PinTools.palette`.
 
   Raises:
     LookupError, TypeError, ValueError: if a field is missing or wrong.
