@@ -59,8 +59,8 @@ class PinTools:
   def _as_shown(self, chroma: np.ndarray) -> np.ndarray:
     """Returns chroma at the recommended saturation, at which it is shown.
 
-    The colours of pins are meant at this saturation, so pins are compared with
-    the chroma that this method returns.
+    The colours of pins refer to this saturation, so they can be compared with
+    the result.
 
     Args:
       chroma: [..., 2] sampled chroma, Lab units.
@@ -73,7 +73,7 @@ class PinTools:
     pins: sample_recipe.Pins,
     cell: tuple[int, int],
   ) -> bool:
-    """Tests whether pins give a cell (row, column) its colour."""
+    """Returns whether pins give a cell (row, column) its colour."""
     network_input = self._sampler.with_pins(opened, pins)
     hints = hint_files.without_faded(network_input).hints
     return hints is not None and bool(hints[(*cell, 2)])
@@ -93,9 +93,9 @@ class PinTools:
 
     Returns:
       JSON object with 'taken' and 'spill', see `PinScore`, and 'cure': a pin
-      for a place where another pin's colour spilled too far. It restores the
-      colour that this place has in the sample without pins. It is None if no
-      colour spilled too far, or if the sample without pins is not in memory.
+      for a place to which the colour of another pin ran over. It restores the
+      colour that the place has in the sample without pins. It is None if no
+      colour ran over, or if the sample without pins is not in memory.
     """
     plain = opened.sample_sets.get(dataclasses.replace(recipe, pins=()))
     chroma = self._as_shown(chroma)
@@ -128,14 +128,14 @@ class PinTools:
     *,
     recipes: Sequence[sample_recipe.Recipe],
   ) -> dict[str, Any]:
-    """Finds colours that a pin at a spot may have.
+    """Finds colours to offer for a pin at a spot.
 
     Args:
       opened: the photograph.
       spot: x and y of the spot, in pixels of the photograph.
       pins: pins elsewhere in the photograph.
-      recipes: recipes of samples whose colours count as likely. The first
-        recipe belongs to the sample on the screen.
+      recipes: recipes of samples, whose colours at the spot count as likely.
+        The first recipe belongs to the sample on the screen.
 
     Returns:
       JSON object with the swatches 'likely' and 'vivid', and with the swatch
@@ -178,17 +178,17 @@ class PinTools:
       from the embedding and one from the samples that have no pin there.
     """
     shares = []
-    expected = self._sampler.kept_prediction(
+    prediction = self._sampler.prediction_of(
       opened, pins, is_needed=not recipes
     )
-    if expected is not None:
-      theta, network_luminance = expected
+    if prediction is not None:
+      theta, network_luminance = prediction
       shares.append(palette.bin_shares(theta[cell], network_luminance[cell]))
     is_pinned = functools.cache(
       lambda recipe_pins: self._is_pinned(opened, recipe_pins, cell)
     )
     sample_sets = [self._sampler.draw(opened, recipe) for recipe in recipes]
-    # A colour that comes from a pin does not tell which colours are likely.
+    # The colour of a pin does not tell which colours the model finds likely.
     chroma = [
       sample_set.chroma[(0, *cell)]
       for recipe, sample_set in zip(recipes, sample_sets, strict=True)

@@ -38,7 +38,7 @@ class Renderer:
     self._colorizer = colorizer
     self._sampler = the_sampler
     self._lock = threading.Lock()  # protects `_decoded`
-    # Key and pixels of the photograph that `_in_full` decoded last.
+    # Key and pixels of the photograph that was decoded last.
     self._decoded: tuple[str, image_files.Photograph] | None = None
 
   def small_picture(
@@ -56,7 +56,7 @@ class Renderer:
   def view(
     self, opened: opened_photograph.Opened, asked: screen_view.ViewRequest
   ) -> bytes:
-    """Renders a picture, or its visible part, for the screen.
+    """Renders a picture, or its visible part, at the size of the screen.
 
     Args:
       opened: the photograph.
@@ -96,7 +96,7 @@ class Renderer:
     Raises:
       UserError: if the part lies outside the photograph.
     """
-    photograph = self._in_full(opened)
+    photograph = self._full_size(opened)
     height, width = opened.size
     if asked.box is None:
       rgb = opened_photograph.on_screen(photograph)
@@ -108,14 +108,14 @@ class Renderer:
       )
     return opened_photograph.part_on_screen(photograph, asked.box, asked.width)
 
-  def _in_full(
+  def _full_size(
     self, opened: opened_photograph.Opened
   ) -> image_files.Photograph:
-    """Returns a photograph at its full size, and keeps it for the next call."""
+    """Decodes a photograph at its full size, unless it was decoded last."""
     with self._lock:
       if self._decoded and self._decoded[0] == opened.key:
         return self._decoded[1]
-      self._decoded = None  # frees the memory before the next one is decoded
+      self._decoded = None  # frees its memory before the next one is decoded
     photograph = image_files.decode_photograph(opened.data)
     with self._lock:
       self._decoded = opened.key, photograph
@@ -136,7 +136,8 @@ class Renderer:
     Raises:
       UserError: if the picture is too large for the format.
     """
-    max_side = encoding.MAX_SIDES.get(SUFFIXES[asked.picture_format], np.inf)
+    suffix = SUFFIXES[asked.picture_format]
+    max_side = encoding.MAX_SIDES.get(suffix, np.inf)
     height, width = opened.size
     if max(height, width * (1 + asked.with_grey)) > max_side:
       raise errors.UserError(
@@ -152,13 +153,11 @@ class Renderer:
         zip(asked.recipes, files, strict=True)
       ):
         # Versions of one sample with different pins need different names.
-        earlier = [x.sample for x in asked.recipes[:index]]
-        count = earlier.count(recipe.sample)
-        suffix = f'-{count + 1}' if count else ''
-        archive.writestr(
-          f'{asked.member_prefix}.{recipe.sample}{suffix}.{SUFFIXES[asked.picture_format]}',
-          data,
-        )
+        earlier_samples = [x.sample for x in asked.recipes[:index]]
+        num_same = earlier_samples.count(recipe.sample)
+        ending = f'-{num_same + 1}' if num_same else ''
+        name = f'{asked.member_prefix}.{recipe.sample}{ending}.{suffix}'
+        archive.writestr(name, data)
     return buffer.getvalue()
 
   def _file(
@@ -168,7 +167,7 @@ class Renderer:
     asked: screen_view.SaveRequest,
   ) -> bytes:
     """Renders one version at the photograph's size as a file."""
-    photograph = self._in_full(opened)
+    photograph = self._full_size(opened)
     network_input = self._colorizer.to_network_size(
       photograph.rgb, photograph.alpha
     )

@@ -21,7 +21,7 @@ from pic_jax.photos import (
   options,
 )
 
-# Largest number of samples, and of predictions of the embedding, that are kept
+# Largest numbers of samples, and of predictions of the embedding, that are kept
 # for one photograph.
 MAX_SAMPLE_SETS, MAX_PREDICTIONS = 1000, 4
 
@@ -29,8 +29,8 @@ MAX_SAMPLE_SETS, MAX_PREDICTIONS = 1000, 4
 class Sampler:
   """Draws samples and predicts colours, unless they are in memory.
 
-  All calls that may have to draw a sample must come from the same thread. Other
-  threads may meanwhile use samples that were drawn.
+  All calls that may have to draw a sample of one photograph must come from the
+  same thread. Other threads may meanwhile use samples that have been drawn.
   """
 
   def __init__(self, colorizer: colorize.Colorizer):
@@ -41,8 +41,8 @@ class Sampler:
     """
     self._colorizer = colorizer
     self._lock = threading.Lock()  # protects `_compiled`
-    # Programs that are compiled or being compiled, by name and shape of the
-    # input. The event is set when the compilation has ended.
+    # Programs that are compiled or being compiled, by their name and the shape
+    # of their input. The event is set when the compilation has ended.
     self._compiled: dict[tuple[str, tuple[int, ...]], threading.Event] = {}
 
   @property
@@ -59,7 +59,7 @@ class Sampler:
     If another thread is compiling the program, waits until it is compiled.
 
     Args:
-      program: name of the program.
+      program: name of the program, 'draw' or 'expect'.
       network_input: photograph for which the program is called.
     """
     key = program, network_input.grey_values.shape
@@ -102,12 +102,12 @@ class Sampler:
     if recipe not in opened.sample_sets:
       network_input = self.with_pins(opened, recipe.pins)
       if recipe.pins:
-        # Far from the pins, the sample keeps the chroma it has without pins.
+        # Far from the pins, the sample has the same chroma as without pins.
         plain = self.draw(opened, dataclasses.replace(recipe, pins=()))
         network_input = hint_files.anchored(network_input, plain.chroma[0])
       with self._compiling('draw', network_input):
         (sample_set,) = self._colorizer.draw([network_input], recipe.settings())
-      _keep(opened.sample_sets, recipe, sample_set, most=MAX_SAMPLE_SETS)
+      _keep(opened.sample_sets, recipe, sample_set, max_size=MAX_SAMPLE_SETS)
     return opened.sample_sets[recipe]
 
   def with_pins(
@@ -116,41 +116,42 @@ class Sampler:
     """Returns the network's input of a photograph, with pins as hints."""
     if not pins:
       return opened.network_input
-    # Positions are in pixels of the full size, as on the command line.
+    # The positions of pins are in pixels of the full size, `opened.size`.
     return self._colorizer.add_hints(
       opened.network_input, pins, opened.size, saturation=self.saturation
     )
 
   def predict(self, network_input: network_size.NetworkInput) -> Any:
-    """Predicts colours by the embedding alone, see `Colorizer.expect`."""
+    """Predicts colours from the embedding alone, see `Colorizer.expect`."""
     with self._compiling('expect', network_input):
       return self._colorizer.expect(network_input)
 
-  def kept_prediction(
+  def prediction_of(
     self,
     opened: opened_photograph.Opened,
     pins: sample_recipe.Pins,
     is_needed: bool,
   ) -> Any:
-    """Returns predictions of the embedding, see `Colorizer.expect`.
+    """Returns the prediction for a photograph, see `Colorizer.expect`.
 
     Args:
       opened: the photograph.
-      pins: pins that the embedding is given.
-      is_needed: whether to wait while the program is compiled. If not,
-        compiles it in another thread, and returns None until that is done.
+      pins: pins that the embedding reads.
+      is_needed: whether to wait until the program is compiled. If False, the
+        program is compiled in another thread, and the result is None until
+        then.
     """
-    if pins in opened.expected:
-      return opened.expected[pins]
+    if pins in opened.predictions:
+      return opened.predictions[pins]
     network_input = self.with_pins(opened, pins)
     if not (is_needed or self._is_compiled('expect', network_input)):
       threading.Thread(
         target=self.predict, args=(network_input,), daemon=True
       ).start()
       return None
-    expected = self.predict(network_input)
-    _keep(opened.expected, pins, expected, most=MAX_PREDICTIONS)
-    return expected
+    prediction = self.predict(network_input)
+    _keep(opened.predictions, pins, prediction, max_size=MAX_PREDICTIONS)
+    return prediction
 
   def by_difference(
     self,
@@ -175,8 +176,8 @@ class Sampler:
     )
 
 
-def _keep(memory: dict, key: Any, value: Any, *, most: int) -> None:
+def _keep(cache: dict, key: Any, value: Any, *, max_size: int) -> None:
   """Adds an entry to a cache, and removes the oldest one if it is full."""
-  if len(memory) >= most:
-    del memory[next(iter(memory))]
-  memory[key] = value
+  if len(cache) >= max_size:
+    del cache[next(iter(cache))]
+  cache[key] = value

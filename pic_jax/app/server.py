@@ -42,7 +42,7 @@ FILES = {
 # Seconds without requests after which the programs for the next shape of
 # photographs are compiled in advance.
 QUIET_SECONDS = 1.0
-# Largest number of uploads at the same time. Each may be up to 200 MB.
+# Largest number of uploads at the same time. Each may have up to 200 MB.
 MAX_UPLOADS = 2
 
 
@@ -57,15 +57,18 @@ class Server:
     """Creates the routes and starts the worker threads.
 
     Args:
-      the_studio: the photographs in memory, which no other server may use.
+      the_studio: the photographs in memory. No other server may use it, because
+        all samples must be drawn in one thread.
       site: host names under which the page may be requested.
     """
     self._studio = the_studio
     # Draws samples. Its steps may take minutes while a program is compiled, so
     # requests that need no new sample use one of the other threads.
     self._drawer = worker.Worker()
-    # Reads photographs and pins; saves versions that have been drawn.
-    self._reader, self._saver = worker.Worker(), worker.Worker()
+    # Reads photographs and pins, and shows samples that have been drawn.
+    self._reader = worker.Worker()
+    # Saves samples that have been drawn.
+    self._saver = worker.Worker()
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [
       Route('/', self.file),
@@ -100,7 +103,7 @@ class Server:
     return Response(FILES[name].read_bytes(), media_type=media_type)
 
   async def model(self, _: Request) -> Response:
-    """Returns what the page must know about the model at the start."""
+    """Returns the facts about the model that the page needs at its start."""
     return JSONResponse(self._studio.facts())
 
   async def open(self, request: Request) -> Response:
@@ -206,7 +209,7 @@ class Server:
   ) -> worker.Worker:
     """Returns the thread for a request that shows samples.
 
-    Only a request for samples that are not drawn yet waits for `_drawer`.
+    It is `_drawer` only if a sample has not been drawn yet.
     """
     is_drawn = all(recipe in opened.sample_sets for recipe in recipes)
     return self._reader if is_drawn else self._drawer

@@ -1,4 +1,4 @@
-"""Keeps photographs in memory, together with the objects that colour them.
+"""Photographs in memory, and the model that colours them.
 
 A photograph is kept as its uploaded file, together with the network's input and
 reduced copies for the screen.
@@ -28,13 +28,14 @@ from pic_jax.photos import (
 )
 from pic_jax.runtime import terminal
 
-# Limits of the photographs in memory: number, and total size of their files.
+# Limits of the photographs in memory: their number, and the total size of their
+# files in bytes.
 MAX_PHOTOGRAPHS = 16
 MAX_KEPT_BYTES = 300_000_000
-# Aspect ratios (height, width) of all inputs of the network. They are compiled
-# in this order, which begins with the most frequent ratios.
+# Aspect ratios (height, width) of all inputs of the network. The programs are
+# compiled in this order, so it begins with the most frequent ratios.
 ASPECTS = ((1, 1), (2, 3), (3, 2), (1, 2), (2, 1), (1, 4), (4, 1))
-# Largest size of a photograph's file.
+# Largest size of a photograph's file in bytes.
 MAX_BYTES = image_files.MAX_BYTES
 
 
@@ -45,13 +46,14 @@ class GoneError(LookupError):
 class Studio:
   """Keeps the most recently used photographs and colours them.
 
-  All calls that may have to draw a sample must come from the same thread. Other
-  threads may meanwhile open photographs and show samples that were drawn.
+  All calls that may have to draw a sample of one photograph must come from the
+  same thread. Other threads may meanwhile open photographs and show samples
+  that have been drawn.
 
   Attributes:
-    sampler: draws samples.
-    renderer: renders pictures.
-    pin_tools: answers questions about pins.
+    sampler: draws samples and predicts colours.
+    renderer: renders pictures for the screen and for files.
+    pin_tools: offers colours for pins, and scores pins.
   """
 
   def __init__(self, colorizer: colorize.Colorizer, name: str):
@@ -98,8 +100,8 @@ class Studio:
     """
     for index, (height, width) in enumerate(ASPECTS):
       before_shape(index, len(ASPECTS))
-      # The picture has several hues, so it does not count as toned. It is so
-      # large that `any_shape` uses its large chunks.
+      # The picture has several hues, so it does not count as toned. It is large
+      # enough for `any_shape` to use its large chunks.
       picture = np.full((300 * height, 300 * width, 3), 128, np.uint8)
       picture[..., 0] = np.linspace(0, 255, 300 * width)
       picture[..., 2] = np.linspace(0, 255, 300 * height)[:, None]
@@ -159,7 +161,7 @@ class Studio:
 
     Returns:
       JSON object with the sample's 'bits_per_dim' and, if it has pins, their
-      scores and 'notes'; and a small JPEG without adjustments.
+      scores and 'notes' for the user; and a small JPEG without adjustments.
     """
     sample_set = self.sampler.draw(opened, recipe)
     numbers: dict[str, Any] = {
