@@ -131,7 +131,8 @@ export async function droppedFiles(transfer) {
 }
 
 /**
- * Adds all files of a folder and its subfolders to `found`.
+ * Adds the files of a folder and its subfolders to `found`, see `MAX_FILES` and
+ * `MAX_DEPTH`.
  * @type {(folder: FileSystemDirectoryEntry, found: File[], depth: number) =>
  *   Promise<void>}
  */

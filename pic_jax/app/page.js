@@ -25,7 +25,7 @@ import * as works from './work.js';
 
 /** Number of versions that are drawn first, and that "4 more" adds. */
 const NUM_VERSIONS = 4;
-/** Name of each adjustment, which is also its slider's id -> value as a text. */
+/** Each adjustment: its name (also the slider's id), and its value as text. */
 const SLIDERS = /** @type {[AdjustmentName, (x: number) => string][]} */ ([
   ['saturation', (x) => `${Math.round(100 * x)} %`],
   ['warmth', (x) => `${x > 0 ? '+' : ''}${x}`],
@@ -44,7 +44,8 @@ const versions = new Versions(withPhotoId, {
 const steps = new Steps(() => versions.draw(), reopen);
 const pins = new Pins(stage, withPhotoId, (newPins) => {
   const {work} = current();
-  // With the first pin, the order by pins becomes the default order.
+  // The first pin changes the default order 'drawn' to 'pins'. Without pins,
+  // the order 'pins' has no meaning.
   const isFirst = !work.pins.length && newPins.length > 0;
   let {order} = work;
   if (isFirst && order === 'drawn' && state.model?.scores_pins) order = 'pins';
@@ -133,8 +134,8 @@ function workFor(photo) {
     text = aboutLink(link);
     link = null;
   } else if (link) {
-    text = 'This is not the photograph of the link. To see the version that the '
-      + 'link describes, open the right photograph.';
+    text = 'This is not the photograph of the link. To see the version that '
+      + 'the link describes, open the right photograph.';
   }
   if (!work.versions.length) work = works.add(work, NUM_VERSIONS);
   return {work, text};

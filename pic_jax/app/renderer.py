@@ -24,7 +24,7 @@ SUFFIXES = {
 
 
 class Renderer:
-  """Renders pictures, and keeps the pixels of the last photograph."""
+  """Renders pictures, and keeps the photograph that it decoded last."""
 
   def __init__(
     self, colorizer: colorize.Colorizer, the_sampler: sampler.Sampler
@@ -111,7 +111,7 @@ class Renderer:
   def _full_size(
     self, opened: opened_photograph.Opened
   ) -> image_files.Photograph:
-    """Decodes a photograph at its full size, unless it was decoded last."""
+    """Returns a photograph at its full size, and keeps it for the next call."""
     with self._lock:
       if self._decoded and self._decoded[0] == opened.key:
         return self._decoded[1]

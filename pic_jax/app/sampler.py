@@ -1,4 +1,4 @@
-"""Draws samples of photographs in memory, and predicts their colours.
+"""Draws samples for photographs in memory, and predicts their colours.
 
 Every sample has a recipe, from which it can be drawn again, here or on the
 command line. Samples and predictions are stored with their photograph.

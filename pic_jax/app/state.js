@@ -55,8 +55,8 @@ import {Timeline} from './timeline.js';
 /** @typedef {{likely: Swatch[], vivid: Swatch[], here: Swatch | null}}
  *   Palette */
 /**
- * The open dialog for a pin. `index` is that of the pin, `palette` is null until
- * the server answers, and `opener` gets the focus when the dialog is closed.
+ * The open dialog for the pin with this `index`. `palette` is null until the
+ * server answers, and `opener` gets the focus when the dialog is closed.
  * @typedef {{index: number, pin: Pin, palette: Palette | null,
  *   opener: HTMLElement | null}} Chooser
  */

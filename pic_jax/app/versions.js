@@ -248,8 +248,8 @@ export class Versions {
     const bitsText = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
       + 'bits/dim by the model; lower means more probable. ';
     bits.title = bitsText + (taken
-      && 'The percentage says how fully the surroundings of the pins took their '
-        + `colours. ${picture?.notes[0]}.`);
+      && 'The percentage says how fully the surroundings of the pins took '
+        + `their colours. ${picture?.notes[0]}.`);
     setText(keep, kept ? '★' : '☆');
     setAttributes(keep, {
       'aria-pressed': String(kept),

@@ -79,6 +79,8 @@ class Layer {
   /** @param {string} id id of the image element */
   constructor(id) {
     this.image = /** @type {HTMLImageElement} */ (element(id));
+    // Name of the picture to show. `image.dataset.of` is the name of the picture
+    // that the image has.
     this.wanted = '';
     /** @type {AbortController | null} */
     this.request = null;

@@ -1,4 +1,4 @@
-"""Requests from strangers, of other sites, too long or too slow."""
+"""Requests from strangers and other sites; bodies too long or too slow."""
 
 import contextlib
 import http.client
