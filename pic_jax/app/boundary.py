@@ -19,9 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pic_jax.app import studio, worker
 from pic_jax.runtime import errors
 
-# Largest body of a request, except that photographs may be larger.
+# Largest body of a request in bytes. Only uploads of photographs may be larger,
+# see `studio.MAX_BYTES`.
 MAX_REQUEST_BYTES = 1_000_000
-# Longest wait for the next part of a body.
+# Longest wait for the next part of a body, in seconds.
 SILENT_SECONDS = 30.0
 # Smallest mean rate of a body, in bytes per second. The first `SILENT_SECONDS`
 # do not count.
@@ -82,8 +83,8 @@ class Site:
   def has(self, netloc: str) -> bool:
     """Returns whether a request's 'host:port' is acceptable.
 
-    An IP address is always acceptable, because the attack that `SameSite`
-    prevents needs a host name.
+    An IP address is always acceptable, because DNS rebinding (see `SameSite`)
+    needs a host name.
     """
     name = hostname(netloc)
     if name in ('localhost', self.host.lower()) or self.allows(netloc):
@@ -109,11 +110,13 @@ def hostname(netloc: str) -> str:
 class SameSite:
   """ASGI application that refuses requests from pages of other sites.
 
-  A malicious site may let its name resolve to this machine (DNS rebinding). The
-  header Host then holds the name of the site. A page of the site may also send
-  a request to this server. The header Origin then holds the name of the site. A
-  proxy in front of this server may send the proxy's name as Origin, and this
-  server's name as Host. The user has to allow the proxy's name.
+  There are two attacks. A malicious site may let its name resolve to this
+  machine (DNS rebinding); the header Host then holds the site's name. Or a page
+  of the site may send requests to this server; the header Origin then holds the
+  site's name.
+
+  Behind a proxy, Origin may hold the proxy's name and Host this server's name.
+  The user must then allow the proxy's name.
 
   All responses get the headers `HEADERS`.
   """
@@ -134,7 +137,8 @@ class SameSite:
       headers = dict(scope['headers'])
       host = headers.get(b'host', b'').decode('latin-1')
       origin_url = headers.get(b'origin', b'').decode('latin-1')
-      # Without Origin, as for most files of the page, only Host is checked.
+      # Browsers request most files of the page without Origin. Then only Host
+      # is checked.
       origin = origin_url.partition('://')[2] if origin_url else host
       if not self._site.has(host):
         app = refusal(
@@ -158,7 +162,7 @@ def remedy(netloc: str) -> str:
     netloc: 'name:port' of the refused request.
 
   Returns:
-    The sentence after a space, or '' if `netloc` has no valid name.
+    A space and the sentence, or '' if `netloc` has no valid name.
   """
   name = hostname(netloc)
   if not re.fullmatch(r'[a-z0-9.-]{1,253}', name):

@@ -19,6 +19,7 @@ const ENCODED = Uint8ClampedArray.from({length: 4097}, (_, step) => {
 });
 const encode = (/** @type {number} */ x) => (
   ENCODED[x <= 0 ? 0 : x >= 1 ? 4096 : (4096 * x + 0.5) | 0]);
+// The function f of CIELAB and its inverse: cube root and cube, linear near 0.
 const root = (/** @type {number} */ t) => (
   t > DELTA ** 3 ? Math.cbrt(t) : t / (3 * DELTA ** 2) + 4 / 29);
 const cube = (/** @type {number} */ f) => (
@@ -53,7 +54,7 @@ export function toRgb(l, a, b) {
 }
 
 /**
- * Adjusts RGBA pixels in place, as `adjustments.py` does.
+ * Adjusts RGBA pixels in place, as photos/adjustments.py does.
  * @param {Uint8ClampedArray} pixels
  * @param {Adjustments} adjustments
  */
@@ -105,8 +106,8 @@ export function nameOf(hex) {
   const degrees = (360 + 180 / Math.PI * Math.atan2(b, a)) % 360;
   const hue = degrees >= 345 ? degrees - 360 : degrees;
   let name = HUES[STARTS.findLastIndex((start) => hue >= start)];
-  const isOrange = ['orange', 'yellow'].includes(name);
-  if (isOrange && l < 62 && chroma < 60) name = 'brown';
+  const canBeBrown = ['orange', 'yellow'].includes(name);
+  if (canBeBrown && l < 62 && chroma < 60) name = 'brown';
   const lightness = l > 75 ? 'light ' : l < 30 ? 'dark ' : '';
   const vividness = chroma < 20 ? 'greyish ' : chroma > 65 ? 'vivid ' : '';
   return `${lightness}${vividness}${name}`;

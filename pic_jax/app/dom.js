@@ -38,8 +38,8 @@ export function make(tag, {text, ...attributes} = {}, ...children) {
 }
 
 /**
- * Sets attributes, but only those that differ, so the browser neither reads
- * out nor redraws what did not change. `true` stands for '', and `false` and
+ * Sets the attributes that differ. Setting the others again could make the
+ * browser redraw them or read them out. `true` stands for '', and `false` and
  * null remove an attribute.
  * @param {Element} node
  * @param {Record<string, string | boolean | null>} attributes
@@ -62,9 +62,9 @@ export function setText(node, text) {
 }
 
 /**
- * Shows a list of items as the children of an element. The child of an item is
- * kept as long as the item is in the list, and the focus stays where it is. If
- * the child with the focus is removed, the next one gets the focus.
+ * Shows a list of items as the children of an element. A child stays as long as
+ * its item is in the list, and keeps the focus. If the child with the focus is
+ * removed, the next child gets the focus.
  * @template T
  * @param {HTMLElement} parent
  * @param {T[]} items

@@ -5,7 +5,8 @@
 /** @typedef {import('./work.js').Recipe} Recipe */
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 /**
- * The version that a link describes; `photograph` and `model` are digests.
+ * The version that a link describes; `photograph` and `model` are the sha256 of
+ * their files.
  * @typedef {{photograph: string, model: string, seed: number, sample: number,
  *   temperature: number, pins: Pin[], adjustments: Adjustments}} Wanted
  */
@@ -14,8 +15,8 @@ const MAX_INTEGER = 2 ** 31 - 1;
 const ADJUSTMENTS = ['saturation', 'warmth', 'tint', 'strength'];
 
 /**
- * Returns a link to a version. It contains the digest of the photograph, but
- * not the photograph.
+ * Returns a link to a version. The link contains the sha256 of the photograph,
+ * but not the photograph.
  * @param {string} page address of the page
  * @param {{photograph: string, model: string, recipe: Recipe,
  *   adjustments: Adjustments}} version
@@ -110,8 +111,8 @@ export function parseLink(hash, defaults) {
       adjustments[name] = number(name, adjustments[name], checks[name]);
     }
   }
-  const texts = (fields.get('pins') ?? '').split(' ').filter(Boolean);
-  const pins = texts.map(parsePin);
+  const pinTexts = (fields.get('pins') ?? '').split(' ').filter(Boolean);
+  const pins = pinTexts.map(parsePin);
   if (!fields.has('pins') || pins.includes(null)) ignored.push('pins');
   const model = fields.get('model') ?? '';
   if (!model) ignored.push('model');
@@ -147,12 +148,12 @@ export function commandFor(
   if (temperature !== defaults.temperature) {
     words.push('--temperature', String(temperature));
   }
-  // The page's button "Save pins" writes the file of this name.
+  // The page's button "Save pins" writes a file with this name.
   if (pins.length) words.push('--hints', quoted(`${path}.pins.csv`));
   for (const [field, value] of Object.entries(adjustments)) {
     const key = /** @type {keyof Adjustments} */ (field);
     if (value !== defaults.adjustments[key]) {
-      // With '=', because '-5' as a word of its own would look like an option.
+      // With '=', because a separate word '-5' would look like an option.
       words.push(`--${field}=${value}`);
     }
   }

@@ -1,7 +1,7 @@
 // @ts-check
-// Storage in the browser. Works and recent colours are in the local storage,
-// steps in the tab's session storage and history. If the browser refuses to
-// store something, the page goes on without it.
+// Storage in the browser. Works (see work.js) and recent colours are in the
+// local storage, and steps are in the tab's session storage and history. If the
+// browser refuses to store something, the page works without it.
 
 import {isWork} from './work.js';
 
@@ -10,7 +10,7 @@ import {isWork} from './work.js';
 /**
  * A stored work, with the name of its photograph, the sha256 of the model, and
  * the time of storing in ms since 1970.
- * @typedef {{name: string, model: string, work: Work, time: number}} Kept
+ * @typedef {{name: string, model: string, work: Work, time: number}} StoredWork
  */
 
 // Keys of the storage. A work's key ends in the sha256 of its photograph.
@@ -18,16 +18,16 @@ const PREFIX = 'pic_jax:work:', RECENT = 'pic_jax:colours';
 const STEPS = 'pic_jax:steps';
 /** The largest numbers of works and of recent colours that are stored. */
 export const MAX_WORKS = 50, MAX_RECENT = 8;
-/** The shortest time between two writes to the history of the tab. */
+/** Shortest time between two writes to the history of the tab. */
 export const WRITE_EVERY_MS = 500;
 /** The largest number of steps that survive a reload. */
 const MAX_STEPS = 20;
 
 /**
- * Runs a function that uses a storage, and returns whether it succeeded.
+ * Calls a function that uses a storage, and returns whether it succeeded.
  * @param {() => void} fn
  */
-function tolerant(fn) {
+function tryTo(fn) {
   try {
     fn();
     return true;
@@ -59,35 +59,35 @@ const keys = () => {
 };
 
 /**
- * Stores a work, and removes the oldest ones beyond `MAX_WORKS`.
- * @param {string} sha256
- * @param {{name: string, model: string, work: Work}} kept
+ * Stores a work, and removes the oldest works beyond `MAX_WORKS`.
+ * @param {string} sha256 of the photograph
+ * @param {{name: string, model: string, work: Work}} workToStore
  */
-export function remember(sha256, kept) {
-  const text = JSON.stringify({...kept, time: Date.now()});
-  tolerant(() => localStorage.setItem(PREFIX + sha256, text));
+export function remember(sha256, workToStore) {
+  const text = JSON.stringify({...workToStore, time: Date.now()});
+  tryTo(() => localStorage.setItem(PREFIX + sha256, text));
   const newestFirst = keys().map((key) => ({key, time: read(key)?.time ?? 0}));
   newestFirst.sort((a, b) => b.time - a.time);
   for (const {key} of newestFirst.slice(MAX_WORKS)) {
-    tolerant(() => localStorage.removeItem(key));
+    tryTo(() => localStorage.removeItem(key));
   }
 }
 
 /**
  * Returns the stored work of a photograph, if there is one.
  * @param {string} sha256 of the photograph
- * @returns {Kept | null}
+ * @returns {StoredWork | null}
  */
 export function recall(sha256) {
-  const kept = read(PREFIX + sha256);
-  return kept && isWork(kept.work) ? kept : null;
+  const stored = read(PREFIX + sha256);
+  return stored && isWork(stored.work) ? stored : null;
 }
 
 /** Removes all works and recent colours; returns how many works there were. */
 export function forgetAll() {
   const all = keys();
   for (const key of [...all, RECENT]) {
-    tolerant(() => localStorage.removeItem(key));
+    tryTo(() => localStorage.removeItem(key));
   }
   return all.length;
 }
@@ -98,7 +98,7 @@ export function forgetAll() {
  */
 export function rememberSteps({steps, index}) {
   const first = Math.max(0, index + 1 - MAX_STEPS);
-  tolerant(() => sessionStorage.setItem(STEPS, JSON.stringify(
+  tryTo(() => sessionStorage.setItem(STEPS, JSON.stringify(
     {steps: steps.slice(first, first + MAX_STEPS), index: index - first})));
 }
 
@@ -108,9 +108,9 @@ export function rememberSteps({steps, index}) {
  */
 export function recallSteps() {
   try {
-    const kept = JSON.parse(sessionStorage.getItem(STEPS) ?? 'null');
-    return kept.steps[kept.index] && kept.steps.every(
-      (/** @type {Step} */ step) => isWork(step.work)) ? kept : null;
+    const stored = JSON.parse(sessionStorage.getItem(STEPS) ?? 'null');
+    return stored.steps[stored.index] && stored.steps.every(
+      (/** @type {Step} */ step) => isWork(step.work)) ? stored : null;
   } catch {
     return null;
   }
@@ -133,14 +133,14 @@ export function recentColours() {
 export function rememberColour(colour) {
   const colours = [
     colour, ...recentColours().filter((other) => other !== colour)];
-  tolerant(() => localStorage.setItem(
+  tryTo(() => localStorage.setItem(
     RECENT, JSON.stringify(colours.slice(0, MAX_RECENT))));
 }
 
 /**
  * Writes steps as entries of the tab's history, so the browser's Back button
- * undoes them. There is at most one write in `WRITE_EVERY_MS`. If several steps
- * are taken in that time, only the last one is written.
+ * undoes them. Browsers limit the writes, so there is at most one in
+ * `WRITE_EVERY_MS`. Of several steps in that time, only the last is written.
  */
 export class TabHistory {
   /** @param {Pick<History, 'pushState' | 'replaceState' | 'state'>} browser */
@@ -155,7 +155,7 @@ export class TabHistory {
   }
 
   /**
-   * Writes a step, now or soon.
+   * Writes a step, as soon as the next write is allowed.
    * @param {Step | null} step
    * @param {boolean} adds whether to add an entry instead of replacing the
    *   present one
@@ -177,13 +177,13 @@ export class TabHistory {
     this.lastWrite = performance.now();
     const position = this.position + (adds ? 1 : 0);
     const method = adds ? 'pushState' : 'replaceState';
-    const isWritten = tolerant(() => this.browser[method](
+    const isWritten = tryTo(() => this.browser[method](
       {step, position}, '', location.pathname + location.search));
     if (isWritten) this.position = position;
   }
 
   /**
-   * Notes that the browser went to another entry.
+   * Records that the browser went to another entry of the history.
    * @param {{step: Step | null, position: number} | null} entry
    * @returns {{step: Step | null, isBack: boolean}} the entry's step, and
    *   whether the browser went back

@@ -33,8 +33,8 @@ class Opened:
     small_luminance: luminance L of the photograph, 0..100, [H, W] float32, with
       sides of at most `SMALL_SIDE`.
     sample_sets: samples drawn so far, keyed by recipe.
-    expected: predictions of the embedding, see `Colorizer.expect`, keyed by the
-      pins that the embedding reads.
+    predictions: predictions of the embedding, see `Colorizer.expect`, keyed by
+      the pins that the embedding reads.
   """
 
   key: str
@@ -47,7 +47,7 @@ class Opened:
   sample_sets: dict[sample_recipe.Recipe, drawn_samples.SampleSet] = (
     dataclasses.field(default_factory=dict)
   )
-  expected: dict[sample_recipe.Pins, Any] = dataclasses.field(
+  predictions: dict[sample_recipe.Pins, Any] = dataclasses.field(
     default_factory=dict
   )
 
@@ -124,8 +124,8 @@ def part_on_screen(
     photograph: the photograph at its full size.
     box: left, top, right and bottom edge of the part, in pixels of the
       photograph.
-    width: width of the part on the screen, in pixels. The part is only ever
-      scaled down.
+    width: width of the part on the screen, in pixels. A part with fewer pixels
+      is not enlarged.
 
   Returns:
     Pixels of the part, composited over white, [H, W, C] uint8, and the position

@@ -1,20 +1,20 @@
 // @ts-check
-// Opening of photographs that the user chooses, drops or pastes: one, forStrip,
+// Opening of photographs that the user chooses, drops or pastes: one, several,
 // or a folder.
 
 import {element, make, setAttributes, showList} from './dom.js';
 import * as requests from './requests.js';
-import {attempt, state, update} from './state.js';
+import {attempt, counted, state, update} from './state.js';
 
 const SUFFIXES = /\.(avif|bmp|gif|heic|heif|jpe?g|pgm|png|ppm|tiff?|webp)$/i;
 const MAX_SHOWN = 200; // photographs in the strip
 const MAX_FILES = 5000; // files that are read from a dropped folder
-const MAX_DEPTH = 4; // subfolders within one another
+const MAX_DEPTH = 4; // levels of subfolders that are read
 const MAX_KEPT_BYTES = 300_000_000; // total size of `files`
 
 /**
- * Files that were opened, by their sha256. They are uploaded again if the
- * server has dropped them from its memory.
+ * Files of photographs that were opened, by their sha256. A file is uploaded
+ * again if the server has dropped the photograph from its memory.
  */
 const files = new Map();
 
@@ -29,7 +29,7 @@ export const fileOf = (sha256) => /** @type {Blob | undefined} */ (
  * Keeps a file, and drops the oldest ones beyond `MAX_KEPT_BYTES`.
  * @type {(sha256: string, file: Blob) => void}
  */
-function keep(sha256, file) {
+function keepFile(sha256, file) {
   files.delete(sha256);
   files.set(sha256, file);
   let bytes = [...files.values()].reduce((sum, {size}) => sum + size, 0);
@@ -41,17 +41,17 @@ function keep(sha256, file) {
 }
 
 /**
- * Controller that can abort the running upload; null if there is none.
+ * Controller that can abort the latest upload; null before the first upload.
  * @type {AbortController | null}
  */
 let currentUpload = null;
 
 /**
- * Uploads a photograph. A new call cancels an unfinished one.
+ * Uploads a photograph. Cancels an earlier upload that is not finished.
  * @param {Blob} file
  * @param {string} name
- * @returns {Promise<import('./state.js').Photo | null>} null if a new
- *   call has cancelled this one
+ * @returns {Promise<import('./state.js').Photo | null>} null if a later call
+ *   has cancelled this one
  */
 export async function openPhoto(file, name) {
   currentUpload?.abort();
@@ -62,7 +62,7 @@ export async function openPhoto(file, name) {
     if (currentUpload !== upload) return null;
     const photo = await requests.open(copy, upload.signal);
     if (currentUpload !== upload) return null;
-    keep(photo.sha256, copy);
+    keepFile(photo.sha256, copy);
     return photo;
   } catch (error) {
     if (currentUpload !== upload) return null;
@@ -90,7 +90,7 @@ async function copyToMemory(file, name) {
     return new Blob([await file.arrayBuffer()], {type: file.type});
   } catch {
     throw new Error(`${name} cannot be read. It is a folder, or it was changed `
-      + 'or removed after it was inStrip. Please choose it again.');
+      + 'or removed after it was chosen. Please choose it again.');
   }
 }
 
@@ -102,13 +102,13 @@ const isPhotograph = ({name, type}) => (
   type.startsWith('image/') || SUFFIXES.test(name));
 
 /**
- * Returns the files of a drop. If it has folders, returns all photographs in
- * the folders and those dropped alongside.
+ * Returns the files that were dropped. If folders were dropped, returns only
+ * photographs: those in the folders, and those dropped beside them.
  * @param {DataTransfer} transfer
  * @returns {Promise<File[]>}
  */
 export async function droppedFiles(transfer) {
-  // Both lists must be read now, because they are empty after the first await.
+  // Both lists must be read here, because they are empty after the first await.
   const given = [...transfer.files];
   const entries = [...transfer.items].map(
     (item) => item.webkitGetAsEntry?.() ?? null);
@@ -131,7 +131,8 @@ export async function droppedFiles(transfer) {
 }
 
 /**
- * Adds all files of a folder and its subfolders to `found`.
+ * Adds the files of a folder and its subfolders to `found`, see `MAX_FILES` and
+ * `MAX_DEPTH`.
  * @type {(folder: FileSystemDirectoryEntry, found: File[], depth: number) =>
  *   Promise<void>}
  */
@@ -159,8 +160,8 @@ async function walk(folder, found, depth) {
 }
 
 /**
- * Opens the first photograph of these files. If there are several, shows up to
- * `MAX_SHOWN` of them in a strip at the top of the page.
+ * Opens the first photograph among files. If there are several photographs, up
+ * to `MAX_SHOWN` appear in a strip at the top of the page.
  * @param {File[]} given
  * @param {(file: Blob, name: string, note?: string) => Promise<void>} openFn
  */
@@ -177,10 +178,14 @@ export async function openFiles(given, openFn) {
   update({strip: inStrip.map((file) => ({
     name: file.name, file, url: URL.createObjectURL(file)}))});
   const numOverLimit = forStrip.length - inStrip.length;
+  const leftOut = [
+    numOverLimit && counted(numOverLimit, 'more photograph'),
+    numOtherFiles && counted(numOtherFiles, 'other file'),
+  ].filter(Boolean).join(' and ');
   const note = forStrip.length
     ? `${inStrip.length} photographs can be chosen at the top of the page.`
-      + (numOverLimit ? ` ${numOverLimit} more photographs are left out.` : '')
-      + (numOtherFiles ? ` ${numOtherFiles} other files are left out.` : '') : '';
+      + (leftOut && ` Left out: ${leftOut}.`)
+    : '';
   await openFn(photographs[0], photographs[0].name, note);
 }
 

@@ -12,7 +12,7 @@ import * as requests from './requests.js';
 import * as saving from './saving.js';
 import {Stage} from './stage.js';
 import {
-  adjustmentsNow, attempt, current, onUpdate, say, state, update,
+  adjustmentsNow, attempt, counted, current, onUpdate, say, state, update,
 } from './state.js';
 import {Steps} from './steps.js';
 import {pictureOf, shownVersion, Versions} from './versions.js';
@@ -23,14 +23,14 @@ import * as works from './work.js';
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {keyof import('./work.js').Adjustments} AdjustmentName */
 
-/** The number of versions that are drawn at first, and by each request. */
+/** Number of versions that are drawn first, and that "4 more" adds. */
 const NUM_VERSIONS = 4;
-/** Each adjustment: id of its slider, its name, and its value as a text. */
-const SLIDERS = /** @type {[string, AdjustmentName, (x: number) => string][]} */ ([
-  ['saturation', 'saturation', (x) => `${Math.round(100 * x)} %`],
-  ['warmth', 'warmth', (x) => `${x > 0 ? '+' : ''}${x}`],
-  ['tint-slider', 'tint', (x) => `${x > 0 ? '+' : ''}${x}`],
-  ['strength', 'strength', (x) => `${Math.round(100 * x)} %`],
+/** Each adjustment: its name (also the slider's id), and its value as text. */
+const SLIDERS = /** @type {[AdjustmentName, (x: number) => string][]} */ ([
+  ['saturation', (x) => `${Math.round(100 * x)} %`],
+  ['warmth', (x) => `${x > 0 ? '+' : ''}${x}`],
+  ['tint', (x) => `${x > 0 ? '+' : ''}${x}`],
+  ['strength', (x) => `${Math.round(100 * x)} %`],
 ]);
 
 const stage = new Stage();
@@ -38,20 +38,19 @@ const view = new View(stage, withPhotoId);
 const versions = new Versions(withPhotoId, {
   choose: (id) => attempt(() => steps.take(
     {...current().work, chosen: id}, 'choose')),
-  keep: (id) => attempt(() => steps.take(
+  toggleStar: (id) => attempt(() => steps.take(
     works.toggleKept(current().work, id))),
 });
 const steps = new Steps(() => versions.draw(), reopen);
 const pins = new Pins(stage, withPhotoId, (newPins) => {
   const {work} = current();
-  // The first pin also orders the versions by how well they follow their pins,
-  // unless the user has chosen another order. Without pins, this order ends.
+  // The first pin changes the default order 'drawn' to 'pins'. Without pins,
+  // the order 'pins' has no meaning.
   const isFirst = !work.pins.length && newPins.length > 0;
-  const {order} = work;
-  const ordered = {...work,
-    order: isFirst && order === 'drawn' && state.model?.scores_pins ? 'pins'
-      : !newPins.length && order === 'pins' ? 'drawn' : order};
-  return steps.take(works.setPins(ordered, newPins));
+  let {order} = work;
+  if (isFirst && order === 'drawn' && state.model?.scores_pins) order = 'pins';
+  if (!newPins.length && order === 'pins') order = 'drawn';
+  return steps.take(works.setPins({...work, order}, newPins));
 });
 stage.onPlace = () => {
   if (!state.photo || !state.work) return;
@@ -80,15 +79,18 @@ async function withPhotoId(fn) {
     const file = fileOf(photo.sha256);
     const {status} = /** @type {requests.AnswerError} */ (error);
     if (status !== 404) throw error;
-    if (!file) throw new Error(forgotten(state.name));
+    if (!file) throw new Error(goneText(state.name));
     const again = await requests.open(file);
     photo.id = again.id;
     return fn(photo.id);
   }
 }
 
-/** @param {string} name name of the photograph */
-const forgotten = (name) => (
+/**
+ * Returns a message for a photograph that has to be opened again.
+ * @param {string} name
+ */
+const goneText = (name) => (
   `The program no longer has ${name} in memory. Please open it again to get `
   + 'its pins and stars back.');
 
@@ -109,48 +111,50 @@ async function openFile(file, name, note = '') {
 }
 
 /**
- * Returns the stored work of a photograph, or a new one, and a message.
+ * Returns the work with which a photograph is shown, and a message about it:
+ * its stored work, the version of a link, or a new work.
  * @param {Photo} photo
  * @returns {{work: Work, text: string}}
  */
 function workFor(photo) {
   const model = /** @type {NonNullable<typeof state.model>} */ (state.model);
-  const kept = recall(photo.sha256);
+  const stored = recall(photo.sha256);
   let work = works.emptyWork(model.defaults), text = '';
-  if (kept && kept.model === model.sha256) {
-    work = kept.work;
-    text = 'Its pins, stars and settings are back. To start again without '
-      + 'them, use the menu ⋯.';
-  } else if (kept && kept.work.pins.length) {
-    work = {...work, pins: model.reads_pins ? kept.work.pins : []};
-    text = 'Its pins are back. Its versions were made with another model.';
+  if (stored && stored.model === model.sha256) {
+    work = stored.work;
+    text = 'The pins, stars and settings of this photograph are back. To start '
+      + 'without them, use the menu ⋯.';
+  } else if (stored && stored.work.pins.length && model.reads_pins) {
+    work = {...work, pins: stored.work.pins};
+    text = 'The pins of this photograph are back. Its earlier versions were '
+      + 'made with another model, so new ones are drawn.';
   }
   if (link && link.wanted.photograph === photo.sha256) {
     work = works.openLinkedVersion(work, link.wanted);
     text = aboutLink(link);
     link = null;
   } else if (link) {
-    text = 'This is not the photograph of the link. To see the version of the '
-      + 'link, open the right photograph.';
+    text = 'This is not the photograph of the link. To see the version that '
+      + 'the link describes, open the right photograph.';
   }
   if (!work.versions.length) work = works.add(work, NUM_VERSIONS);
   return {work, text};
 }
 
 /**
- * Returns a message about what differs from the link; '' if nothing does.
- * @param {NonNullable<typeof link>} given
+ * Returns a message if the version of a link cannot be shown exactly; else ''.
+ * @param {NonNullable<typeof link>} parsed
  */
 function aboutLink({wanted, ignored}) {
   const texts = [];
   if (wanted.model && wanted.model !== state.model?.sha256) {
     texts.push('The link was made with another model, maybe an earlier version '
-      + 'of this one, so the colours differ. To see the original colours, '
-      + 'start the page with that model (--model FILE).');
+      + 'of this one, so the colours differ. To see the same colours, start '
+      + 'the program with that model (--model FILE).');
   }
   if (ignored.length) {
-    texts.push('The link was cut or changed. These fields were not read: '
-      + `${ignored.join(', ')}.`);
+    texts.push('The link was cut or changed. These fields are missing, unknown '
+      + `or not valid: ${ignored.join(', ')}.`);
   }
   return texts.join(' ');
 }
@@ -183,7 +187,7 @@ async function reopen({sha256, id, name}) {
   } catch (error) {
     const file = fileOf(sha256);
     if (/** @type {any} */ (error).status !== 404) throw error;
-    if (!file) throw new Error(forgotten(name));
+    if (!file) throw new Error(goneText(name));
     photo = await requests.open(file);
   }
   begin(photo, name);
@@ -203,7 +207,8 @@ async function followLink() {
   }
   if (parsed.wanted.photograph === state.photo?.sha256) {
     const drawn = steps.take(works.openLinkedVersion(current().work, parsed.wanted));
-    say(aboutLink(parsed) || `Version ${parsed.wanted.sample} of the link.`);
+    say(aboutLink(parsed)
+      || `This is version ${parsed.wanted.sample}, which the link describes.`);
     await drawn;
     return;
   }
@@ -247,8 +252,8 @@ onUpdate(() => {
 function renderSliders() {
   const {work, model} = current();
   const adjustments = adjustmentsNow();
-  for (const [id, name, toText] of SLIDERS) {
-    showSlider(input(id), adjustments[name], toText(adjustments[name]),
+  for (const [name, toText] of SLIDERS) {
+    showSlider(input(name), adjustments[name], toText(adjustments[name]),
       name === 'saturation' || name === 'strength'
         ? `factor ${adjustments[name]}` : '');
   }
@@ -256,9 +261,9 @@ function renderSliders() {
   showSlider(input('temperature'), temperature, '',
     `Temperature ${temperature.toFixed(2)}; the model recommends `
     + `${model.defaults.temperature}`);
-  const isNeutral = JSON.stringify(work.adjustments)
+  const isDefault = JSON.stringify(work.adjustments)
     === JSON.stringify(model.defaults.adjustments);
-  input('adjust-reset').disabled = isNeutral;
+  input('adjust-reset').disabled = isDefault;
 }
 
 /**
@@ -336,7 +341,7 @@ on('afresh', 'click', () => {
 on('forget', 'click', () => {
   const count = forgetAll();
   closeMenus();
-  say(`The pins and stars of ${count} photographs are forgotten.`);
+  say(`The pins and stars of ${counted(count, 'photograph')} are forgotten.`);
 });
 on('cure-pin', 'click', () => {
   const {work} = current();
@@ -350,7 +355,7 @@ on('pins-save', 'click', () => saving.download(
 on('pins-load', 'click', () => input('pins-file').click());
 on('pins-file', 'change', async () => {
   const [file] = input('pins-file').files ?? [];
-  // Setting the value to '' releases the file, so it must be read before.
+  // Setting the value to '' releases the file, so the file is read first.
   if (file) await pins.load(file).finally(() => { input('pins-file').value = ''; });
 });
 for (const [id, action] of Object.entries({
@@ -366,11 +371,12 @@ for (const [id, action] of Object.entries({
     return action();
   });
 }
-for (const [id, name] of SLIDERS) {
-  const value = () => ({
-    ...current().work.adjustments, [name]: input(id).valueAsNumber});
-  on(id, 'input', () => update({live: value()}));
-  on(id, 'change', () => take({...current().work, adjustments: value()}, id));
+for (const [name] of SLIDERS) {
+  const changed = () => ({
+    ...current().work.adjustments, [name]: input(name).valueAsNumber});
+  on(name, 'input', () => update({live: changed()}));
+  on(name, 'change', () => take(
+    {...current().work, adjustments: changed()}, name));
 }
 on('adjust-reset', 'click', () => {
   const {work, model} = current();
@@ -442,8 +448,8 @@ addEventListener('hashchange', () => attempt(followLink));
 
 /** Restores the last step of this tab after a reload. */
 async function restoreStep() {
-  const kept = recallSteps();
-  const step = kept?.steps[kept.index] ?? history.state.step;
+  const stored = recallSteps();
+  const step = stored?.steps[stored.index] ?? history.state.step;
   if (!step) return;
   try {
     await reopen(step);
@@ -451,7 +457,7 @@ async function restoreStep() {
     history.replaceState(null, '');
     throw error;
   }
-  Object.assign(state.timeline, kept ?? {steps: [step], index: 0});
+  Object.assign(state.timeline, stored ?? {steps: [step], index: 0});
   update({work: step.work});
   await versions.draw();
 }

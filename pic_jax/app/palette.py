@@ -82,11 +82,11 @@ def _swatches(chroma: np.ndarray, luminance: float) -> list[Swatch]:
     [np.insert(chroma, 0, value, -1) for value in PIN_LUMINANCES], 1
   ).astype(np.float32)  # [N, 13, 3]
   candidates = any_shape.within_gamut(candidates)
-  saturation = np.linalg.norm(candidates[..., 1:], axis=-1)
+  chroma_norm = np.linalg.norm(candidates[..., 1:], axis=-1)
   distance = np.abs(PIN_LUMINANCES - luminance)
-  # Among the values of L with the most chroma, takes the value nearest to the L
-  # of the spot.
-  best = (1000.0 * saturation.round(1) - distance).argmax(1)
+  # Selects the L that allows the most chroma. If several do, selects the one
+  # nearest to the L of the spot.
+  best = (1000.0 * chroma_norm.round(1) - distance).argmax(1)
   pins, _ = any_shape.lab_to_rgb(candidates[np.arange(len(best)), best])
   return [
     Swatch(tuple(at_spot.tolist()), tuple(pin.tolist()))
@@ -164,12 +164,14 @@ def colours(
   Returns:
     At most `MAX_COLOURS` colours, the likeliest first.
   """
+  # Smooths the shares with a Gaussian, so nearby bins form one peak.
   steps = VALUES_PER_BIN * np.arange(NUM_BINS)
   differences = (steps[:, None] - steps) / (SIMILARITY_RADIUS / 2)
   blur = np.exp(-np.square(differences) / 2)
   blur /= blur.sum(0)
   remaining = blur @ shares @ blur.T
-  groups = []  # probability and mean chroma of each group of similar colours
+  # Each group of similar colours: its probability and its mean chroma.
+  groups = []
   while len(groups) < MAX_COLOURS:
     peak = CENTRES[np.unravel_index(remaining.argmax(), remaining.shape)]
     distance = np.linalg.norm(CENTRES - peak, axis=-1)

@@ -6,8 +6,9 @@ import {element, input, make, setAttributes, setText, showList} from './dom.js';
 import {pinText} from './links.js';
 import {recentColours, rememberColour} from './memory.js';
 import * as requests from './requests.js';
+import {insidePhoto} from './stage.js';
 import {
-  adjustmentsNow, attempt, current, say, state, update,
+  adjustmentsNow, attempt, counted, current, say, state, update,
 } from './state.js';
 import {shownVersion} from './versions.js';
 
@@ -16,7 +17,9 @@ import {shownVersion} from './versions.js';
 
 const GREY = '#808080';
 const SIZES = /** @type {const} */ (['S', 'M', 'L']);
-const SIZE_KEY = 'pic_jax:size'; // in the local storage
+const SIZE_KEY = 'pic_jax:size'; // key in the local storage
+/** The largest number of samples that the colours of the dialog come from. */
+const MAX_PALETTE_SAMPLES = 32;
 /** Delay from the last arrow key until the move of a pin is applied. */
 const MOVE_DELAY_MS = 700;
 
@@ -32,7 +35,7 @@ export class Pins {
     this.withPhotoId = withPhotoId;
     /** @type {(pins: Pin[]) => unknown} */
     this.change = (pins) => {
-      // The indices change, so a pending move would move another pin.
+      // Indices of pins may change, so a pending move might move another pin.
       clearTimeout(this.moveTimer);
       this.dragged = null;
       return change(pins);
@@ -54,8 +57,8 @@ export class Pins {
     on('chooser-close', () => this.close());
     on('unpin', () => this.remove());
     on('here', () => {
-      const shown = state.chooser?.palette?.here;
-      if (shown) return this.set(toHex(shown.pin_rgb));
+      const swatch = state.chooser?.palette?.here;
+      if (swatch) return this.set(toHex(swatch.pin_rgb));
     });
     on('neutral', () => this.set(GREY));
     on('dropper', () => this.pick());
@@ -144,7 +147,7 @@ export class Pins {
     const {work} = current();
     const shown = shownVersion();
     const others = [...state.shown.values()].filter(
-      (recipe) => recipe !== shown?.recipe).slice(0, 31);
+      (recipe) => recipe !== shown?.recipe).slice(0, MAX_PALETTE_SAMPLES - 1);
     const palette = await this.withPhotoId((id) => requests.palette(id, {
       x: pin.x,
       y: pin.y,
@@ -164,7 +167,7 @@ export class Pins {
   }
 
   /**
-   * Moves a pin.
+   * Moves a pin. Until `isDone`, only its marker moves.
    * @type {(index: number, u: number, v: number, isDone: boolean) => void}
    */
   drag(index, u, v, isDone) {
@@ -329,8 +332,8 @@ export class Pins {
    */
   makeMarker(index) {
     const marker = make('button', {class: 'pin'});
-    // The stage handles pointers. This handles clicks from keys and screen
-    // readers, whose `detail` is 0.
+    // The stage handles pointers. This listener handles clicks that keys and
+    // screen readers make, whose `detail` is 0.
     marker.addEventListener('click', (event) => {
       if (!event.detail) this.openAt(index, marker);
     });
@@ -366,11 +369,10 @@ export class Pins {
     const [u, v] = dragged?.index === index
       ? [dragged.u, dragged.v] : this.positionOf(pin);
     const {width, height} = this.stage;
-    const clamp = (/** @type {number} */ x) => Math.min(0.999999, Math.max(0, x));
     this.dragged = {
       index,
-      u: clamp(u + dx * step * (right - left) / width),
-      v: clamp(v + dy * step * (bottom - top) / height),
+      u: insidePhoto(u + dx * step * (right - left) / width),
+      v: insidePhoto(v + dy * step * (bottom - top) / height),
     };
     this.placeMarkers();
     clearTimeout(this.moveTimer);
@@ -491,8 +493,7 @@ export class Pins {
     const {pins, notes} = await this.withPhotoId(
       (id) => requests.readPins(id, file));
     const redrawn = this.change(pins);
-    const count = `${pins.length} ${pins.length === 1 ? 'pin' : 'pins'}`;
-    say([`${file.name}: ${count}.`, ...notes].join(' '));
+    say([`${file.name}: ${counted(pins.length, 'pin')}.`, ...notes].join(' '));
     await redrawn;
   }
 }

@@ -1,7 +1,7 @@
 // @ts-check
-// The requests that the page sends to the server. Every failure is an `Error`
-// with a line of text. If the server answered with an error status, it is an
-// `AnswerError`.
+// The requests that the page sends to the server. Every failure throws an
+// `Error` with a message for the user. If the server answers with an error
+// status, it is an `AnswerError`.
 
 /** @typedef {import('./work.js').Recipe} Recipe */
 /** @typedef {import('./work.js').Pin} Pin */
@@ -24,7 +24,7 @@ export class AnswerError extends Error {
  * @param {string} path
  * @param {RequestInit} [options]
  */
-async function answered(path, options) {
+async function send(path, options) {
   let response;
   try {
     response = await fetch(path, options);
@@ -53,7 +53,7 @@ const asJson = (value, signal) => ({
 
 /** Returns the facts about the model. */
 export async function model() {
-  return (await answered('model')).json();
+  return (await send('model')).json();
 }
 
 /**
@@ -61,7 +61,7 @@ export async function model() {
  * @type {(file: Blob, signal?: AbortSignal) => Promise<any>}
  */
 export async function open(file, signal) {
-  return (await answered(
+  return (await send(
     'photographs', {method: 'POST', body: file, signal})).json();
 }
 
@@ -70,7 +70,7 @@ export async function open(file, signal) {
  * @param {string} name
  */
 export async function example(name) {
-  return (await answered(name)).blob();
+  return (await send(name)).blob();
 }
 
 /**
@@ -78,7 +78,7 @@ export async function example(name) {
  * @param {string} id
  */
 export async function describe(id) {
-  return (await answered(`photographs/${id}`)).json();
+  return (await send(`photographs/${id}`)).json();
 }
 
 /**
@@ -89,7 +89,7 @@ export async function describe(id) {
  * @param {AbortSignal} signal
  */
 export async function* draw(id, recipes, signal) {
-  const response = await answered(
+  const response = await send(
     `photographs/${id}/draw`, asJson({recipes}, signal));
   const body = /** @type {ReadableStream<Uint8Array>} */ (response.body);
   const reader = body.getReader(), decoder = new TextDecoder();
@@ -115,7 +115,7 @@ export async function* draw(id, recipes, signal) {
  * @param {AbortSignal} signal
  */
 export async function view(id, asked, signal) {
-  return (await answered(
+  return (await send(
     `photographs/${id}/view`, asJson(asked, signal))).blob();
 }
 
@@ -125,35 +125,35 @@ export async function view(id, asked, signal) {
  * @type {(id: string, asked: object) => Promise<any>}
  */
 export async function palette(id, asked) {
-  return (await answered(`photographs/${id}/palette`, asJson(asked))).json();
+  return (await send(`photographs/${id}/palette`, asJson(asked))).json();
 }
 
 /**
- * Returns the indices of samples in an order in which each is most unlike the
- * earlier ones.
+ * Returns the indices of samples, ordered so that each sample differs most from
+ * the earlier ones.
  * @type {(id: string, recipes: Recipe[]) => Promise<number[]>}
  */
 export async function order(id, recipes) {
-  return (await answered(
+  return (await send(
     `photographs/${id}/order`, asJson({recipes}))).json();
 }
 
 /**
- * Returns the pins in a file of hints for the command line.
+ * Returns the pins in a file of hints, as the command line reads it.
  * @param {string} id
  * @param {File} file
  * @returns {Promise<{pins: Pin[], notes: string[]}>}
  */
 export async function readPins(id, file) {
-  return (await answered(
+  return (await send(
     `photographs/${id}/pins`, {method: 'POST', body: file})).json();
 }
 
 /**
- * Returns a file with versions at the photograph's size. See `Saved.from_json`
- * in screen_view.py for the fields of the request.
+ * Returns a file with versions at the photograph's size. See
+ * `SaveRequest.from_json` in screen_view.py for the fields of the request.
  * @type {(id: string, asked: object) => Promise<Blob>}
  */
 export async function save(id, asked) {
-  return (await answered(`photographs/${id}/save`, asJson(asked))).blob();
+  return (await send(`photographs/${id}/save`, asJson(asked))).blob();
 }

@@ -1,4 +1,7 @@
-"""Recipes of samples, and conversion of pins from and to JSON."""
+"""Recipes of samples.
+
+Reads recipes, adjustments and pins from the page's JSON, and writes pins.
+"""
 
 import dataclasses
 import operator
@@ -80,7 +83,8 @@ def pins_from_json(pins: Any) -> Pins:
 
   Args:
     pins: JSON list of {'x': 3, 'y': 4, 'color': '#rrggbb', 'size': 'M'}. The
-      position is in pixels of the upright photograph. The size may be ''.
+      position is in pixels of the upright photograph. The size '' means the
+      default size.
 
   Raises:
     LookupError, TypeError, ValueError: if `pins` is not a list of valid pins.

@@ -3,7 +3,7 @@
 
 import {linkTo} from './links.js';
 import * as requests from './requests.js';
-import {adjustmentsNow, current, say, state} from './state.js';
+import {adjustmentsNow, counted, current, say, state} from './state.js';
 import {pictureOf, shownVersion} from './versions.js';
 
 /**
@@ -63,13 +63,14 @@ export async function saveStarred(withPhotoId, format) {
     throw new Error('No version has a star yet. Press ☆ on the versions that '
       + 'you want to save.');
   }
-  say(`Rendering ${starred.length} versions at full size …`);
+  const count = counted(starred.length, 'version');
+  say(`Rendering ${count} at full size …`);
   const recipes = starred.map(({id, recipe}) => state.shown.get(id) ?? recipe);
   const blob = await withPhotoId((id) => requests.save(id, {
     recipes, adjustments: adjustmentsNow(), format, beside: false,
     name: state.name}));
   download(blob, `${state.name}.zip`);
-  say(`Saved ${starred.length} versions as ${state.name}.zip.`);
+  say(`Saved ${count} as ${state.name}.zip.`);
 }
 
 /**
@@ -113,7 +114,7 @@ async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch { /* there is no clipboard, or the browser refuses */ }
-  const before = /** @type {HTMLElement | null} */ (document.activeElement);
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   const area = document.createElement('textarea');
   area.value = text;
   area.className = 'unseen';
@@ -121,6 +122,6 @@ async function copyText(text) {
   area.select();
   const isCopied = document.execCommand('copy');
   area.remove();
-  before?.focus();
+  focused?.focus();
   return isCopied;
 }

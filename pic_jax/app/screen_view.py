@@ -101,7 +101,8 @@ class SaveRequest:
 
     Args:
       fields: JSON object with 'recipes', 'adjustments', 'format' (a key of
-        `FORMATS`), 'beside' and, for an archive, 'name'.
+        `FORMATS`), 'beside' (`with_grey`) and, for an archive, 'name'
+        (`member_prefix`).
 
     Raises:
       LookupError, TypeError, ValueError: if a field is missing or wrong.
@@ -129,8 +130,8 @@ def recipes_from_json(recipes: Any) -> tuple[sample_recipe.Recipe, ...]:
   """Reads a JSON list of 1 to `MAX_SAMPLES` recipes.
 
   Raises:
-    LookupError, TypeError, ValueError: if a recipe is wrong, or there are too
-      few or too many.
+    LookupError, TypeError, ValueError: if a recipe is wrong, or their number is
+      out of range.
   """
   if not 0 < len(recipes) <= MAX_SAMPLES:
     raise ValueError(

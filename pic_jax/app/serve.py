@@ -72,8 +72,8 @@ def run(
     terminal.say(
       "Photographs stay in this machine's memory. Ctrl-C stops the server."
     )
-    # Compiled in another thread, so that a photograph does not wait until the
-    # programs for all shapes are compiled.
+    # Runs in another thread, because the first photograph should not have to
+    # wait for the programs of all shapes.
     threading.Thread(target=web_app.warm_up, daemon=True).start()
     if open_browser and has_display():
       webbrowser.open(url)
@@ -92,12 +92,12 @@ def warm_up(source: str) -> None:
   start = time.perf_counter()
   colorizer = colorize.Colorizer.load(source)
 
-  def tell(done: int, total: int) -> None:
+  def report(done: int, total: int) -> None:
     if done:
       duration = terminal.format_duration(time.perf_counter() - start)
       terminal.say(f'{done} of {total} shapes are compiled after {duration}.')
 
-  studio.Studio(colorizer, source).warm_up(tell)
+  studio.Studio(colorizer, source).warm_up(report)
 
 
 def has_display() -> bool:

@@ -42,7 +42,7 @@ FILES = {
 # Seconds without requests after which the programs for the next shape of
 # photographs are compiled in advance.
 QUIET_SECONDS = 1.0
-# Largest number of uploads at the same time. Each may be up to 200 MB.
+# Largest number of uploads at the same time. Each may have up to 200 MB.
 MAX_UPLOADS = 2
 
 
@@ -57,15 +57,18 @@ class Server:
     """Creates the routes and starts the worker threads.
 
     Args:
-      the_studio: the photographs in memory, which no other server may use.
+      the_studio: the photographs in memory. No other server may use it, because
+        all samples must be drawn in one thread.
       site: host names under which the page may be requested.
     """
     self._studio = the_studio
     # Draws samples. Its steps may take minutes while a program is compiled, so
     # requests that need no new sample use one of the other threads.
     self._drawer = worker.Worker()
-    # Reads photographs and pins; saves versions that have been drawn.
-    self._reader, self._saver = worker.Worker(), worker.Worker()
+    # Reads photographs and pins, and shows samples that have been drawn.
+    self._reader = worker.Worker()
+    # Saves samples that have been drawn.
+    self._saver = worker.Worker()
     self._uploads = asyncio.Semaphore(MAX_UPLOADS)
     routes = [
       Route('/', self.file),
@@ -100,7 +103,7 @@ class Server:
     return Response(FILES[name].read_bytes(), media_type=media_type)
 
   async def model(self, _: Request) -> Response:
-    """Returns what the page must know about the model at the start."""
+    """Returns the facts about the model that the page needs at its start."""
     return JSONResponse(self._studio.facts())
 
   async def open(self, request: Request) -> Response:
@@ -137,7 +140,7 @@ class Server:
       base64;
     * {'error': message}, which is the last line.
     """
-    if not self._studio.is_ready(opened, recipes[0]):
+    if not self._studio.sampler.is_ready(opened, recipes[0]):
       yield json.dumps({'compiling': True}) + '\n'
     steps = (self._studio.show(opened, recipe) for recipe in recipes)
     try:
@@ -156,7 +159,7 @@ class Server:
     opened = self._find(request)
     asked = await boundary.read_json(request, screen_view.ViewRequest.from_json)
     thread = self._thread_for(opened, [asked.recipe] if asked.recipe else [])
-    data = await thread.call(self._studio.view, opened, asked)
+    data = await thread.call(self._studio.renderer.view, opened, asked)
     return Response(data, media_type='image/jpeg')
 
   async def palette(self, request: Request) -> Response:
@@ -165,7 +168,7 @@ class Server:
     spot, pins, recipes = await boundary.read_json(request, _palette_request)
     thread = self._thread_for(opened, recipes)
     colours = await thread.call(
-      self._studio.palette, opened, spot, pins, recipes=recipes
+      self._studio.pin_tools.palette, opened, spot, pins, recipes=recipes
     )
     return JSONResponse(colours)
 
@@ -176,7 +179,9 @@ class Server:
       request, lambda asked: screen_view.recipes_from_json(asked['recipes'])
     )
     return JSONResponse(
-      await self._drawer.call(self._studio.by_difference, opened, recipes)
+      await self._drawer.call(
+        self._studio.sampler.by_difference, opened, recipes
+      )
     )
 
   async def pins(self, request: Request) -> Response:
@@ -184,7 +189,7 @@ class Server:
     opened = self._find(request)
     data = await boundary.read_body(request, boundary.MAX_REQUEST_BYTES)
     pins_and_notes = await self._reader.call(
-      self._studio.read_pins, opened, data
+      self._studio.pin_tools.read, opened, data
     )
     return JSONResponse(pins_and_notes)
 
@@ -194,7 +199,7 @@ class Server:
     asked = await boundary.read_json(request, screen_view.SaveRequest.from_json)
     is_drawn = all(recipe in opened.sample_sets for recipe in asked.recipes)
     thread = self._saver if is_drawn else self._drawer
-    data = await thread.call(self._studio.save, opened, asked)
+    data = await thread.call(self._studio.renderer.save, opened, asked)
     return Response(data, media_type=asked.media_type)
 
   def _thread_for(
@@ -204,7 +209,7 @@ class Server:
   ) -> worker.Worker:
     """Returns the thread for a request that shows samples.
 
-    Only a request for samples that are not drawn yet waits for `_drawer`.
+    It is `_drawer` only if a sample has not been drawn yet.
     """
     is_drawn = all(recipe in opened.sample_sets for recipe in recipes)
     return self._reader if is_drawn else self._drawer
@@ -218,7 +223,7 @@ def _palette_request(asked: dict[str, Any]) -> tuple:
   """Parses a request for a palette.
 
   Returns:
-    The arguments `spot`, `pins` and `recipes` of `Studio.palette`.
+    The arguments `spot`, `pins` and `recipes` of `PinTools.palette`.
 
   Raises:
     LookupError, TypeError, ValueError: if a field is missing or wrong.

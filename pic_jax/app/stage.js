@@ -5,17 +5,25 @@
 import {element, setText} from './dom.js';
 
 const MAX_SCALE = 8;
-/** A pointer that moves no farther than this has tapped. */
+/** The largest movement of a tap, in CSS pixels. A longer one is a drag. */
 const TAP_PIXELS = 6;
-/** Steps of the crosshair, as fractions of the visible part's sides. */
+/** Steps of the crosshair, as fractions of the sides of the visible part. */
 const STEP = 0.02, FINE_STEP = 0.002;
 
 /** @type {(x: number, low: number, high: number) => number} */
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 
 /**
+ * Moves a coordinate into the photograph. The result is less than 1, because 1
+ * would lie beyond the last pixel.
+ * @param {number} coordinate u or v
+ */
+export const insidePhoto = (coordinate) => clamp(coordinate, 0, 0.999999);
+
+/**
  * A pressed pointer: where it was pressed and where it is now, on the stage;
- * whether it moves the divider; and the marker of the pin that it moves.
+ * whether it moves the divider; and the marker of the pin that it moves, with
+ * the pin's new position (u, v).
  * @typedef {{start: number[], now: number[], isTouch: boolean,
  *   slides: boolean, marker: HTMLElement | null, position?: number[]}} Pointer
  */
@@ -110,8 +118,8 @@ export class Stage {
     const percent = Math.round(100 * this.share);
     this.divider.setAttribute('aria-valuenow', String(percent));
     this.divider.setAttribute('aria-valuetext', `${percent} % without colours`);
-    const hidden = clamp((middle - this.x) / this.scale, 0, width);
-    element('after').style.clipPath = `inset(0 0 0 ${hidden}px)`;
+    const hiddenWidth = clamp((middle - this.x) / this.scale, 0, width);
+    element('after').style.clipPath = `inset(0 0 0 ${hiddenWidth}px)`;
     this.root.classList.toggle('zoomed', this.scale > 1);
     setText(element('zoom-level'), `${Math.round(100 * this.scale)} %`);
     const cross = /** @type {HTMLElement} */ (this.cross.firstElementChild);
@@ -238,11 +246,8 @@ export class Stage {
    */
   moveCross([dx, dy], step) {
     const [left, top, right, bottom] = this.box;
-    // At most 0.999999, because 1 would lie beyond the last pixel.
-    this.u = clamp(
-      this.u + dx * step * (right - left) / this.width, 0, 0.999999);
-    this.v = clamp(
-      this.v + dy * step * (bottom - top) / this.height, 0, 0.999999);
+    this.u = insidePhoto(this.u + dx * step * (right - left) / this.width);
+    this.v = insidePhoto(this.v + dy * step * (bottom - top) / this.height);
     this.reveal();
     const x = Math.floor(this.u * this.width);
     const y = Math.floor(this.v * this.height);
@@ -295,8 +300,7 @@ export class Stage {
     this.isDrag ||= Math.hypot(dx, dy) > TAP_PIXELS;
     if (!this.isDrag) return;
     if (pointer.marker) {
-      const [u, v] = this.photoPosition(event).map(
-        (position) => clamp(position, 0, 0.999999));
+      const [u, v] = this.photoPosition(event).map(insidePhoto);
       pointer.position = [u, v];
       this.onMarkerMoves(pointer.marker, u, v, false);
     } else if (pointer.slides) {
@@ -327,7 +331,7 @@ export class Stage {
   }
 
   /**
-   * Ends a drag that the browser takes over. A pin stays where it is now.
+   * Ends a drag that the browser takes over. A pin stays where it was dragged.
    * @param {PointerEvent} event
    */
   cancel(event) {
@@ -349,8 +353,8 @@ export class Stage {
     const [u, v] = this.photoPosition(event);
     if (pointer.marker) {
       if (this.isDrag) {
-        this.onMarkerMoves(pointer.marker,
-          clamp(u, 0, 0.999999), clamp(v, 0, 0.999999), true);
+        this.onMarkerMoves(
+          pointer.marker, insidePhoto(u), insidePhoto(v), true);
       } else {
         this.onMarkerTap(pointer.marker);
       }

@@ -35,9 +35,10 @@ import {Timeline} from './timeline.js';
  * @typedef {object} Picture
  * @property {string} url
  * @property {number | null} bits bits/dim by the model
- * @property {number | null} taken 0..1, how fully pins took their colours
- * @property {number | null} spill how far other things took colours of pins,
- *   in Lab units
+ * @property {number | null} taken how fully the surroundings of the pins took
+ *   their colours, 0..1
+ * @property {number | null} spill how far pins moved the chroma of other things
+ *   towards their colours, in Lab units
  * @property {Pin | null} cure a pin that corrects a colour that ran over
  * @property {string[]} notes about the pins; the first says how many cells
  *   they colour
@@ -47,15 +48,15 @@ import {Timeline} from './timeline.js';
  * @typedef {{sha256: string, id: string, name: string, work: Work}} Step
  */
 /**
- * A colour that is offered for a spot: its appearance there, the colour that a
- * pin stores and, for a likely colour, its probability.
+ * A colour that is offered for a spot: how it looks there (`rgb`), the colour
+ * that a pin stores (`pin_rgb`) and, for a likely colour, its probability.
  * @typedef {{rgb: number[], pin_rgb: number[], share?: number}} Swatch
  */
 /** @typedef {{likely: Swatch[], vivid: Swatch[], here: Swatch | null}}
  *   Palette */
 /**
- * The open dialog for a pin. `palette` is null until the server answers, and
- * `opener` gets the focus when the dialog is closed.
+ * The open dialog for the pin with this `index`. `palette` is null until the
+ * server answers, and `opener` gets the focus when the dialog is closed.
  * @typedef {{index: number, pin: Pin, palette: Palette | null,
  *   opener: HTMLElement | null}} Chooser
  */
@@ -80,9 +81,9 @@ export const state = {
   chooser: /** @type {Chooser | null} */ (null),
   /** Photographs that were opened together. */
   strip: /** @type {{name: string, file: Blob, url: string}[]} */ ([]),
-  /** Numbers of versions: drawn so far, and requested together. */
+  /** Numbers of versions: drawn so far (`done`), and requested (`total`). */
   progress: {done: 0, total: 0},
-  /** Time in ms at which a compilation began; 0 if none is running. */
+  /** `performance.now()` when a compilation began; 0 if none is running. */
   compilingSince: 0,
   /** Whether a photograph is being uploaded. */
   isOpening: false,
@@ -127,6 +128,13 @@ export function say(text, isBad = false) {
 }
 
 /**
+ * Returns a number with its noun, such as '1 pin' or '2 pins'.
+ * @type {(count: number, noun: string) => string}
+ */
+export const counted = (count, noun) => (
+  `${count} ${noun}${count === 1 ? '' : 's'}`);
+
+/**
  * Runs a function and shows its error, if it throws one.
  * @param {() => unknown} fn
  */
@@ -139,7 +147,7 @@ export async function attempt(fn) {
   }
 }
 
-/** Returns photograph, work and model; throws if no photograph is open. */
+/** Returns the present photograph, work and model; throws if there is none. */
 export function current() {
   const {photo, work, model} = state;
   if (!photo || !work || !model) throw new Error('Open a photograph first.');

@@ -1,6 +1,7 @@
 // @ts-check
-// Steps of the user's work. Each step is drawn, stored in this browser, and can
-// be undone with buttons, keys, and the browser's Back button.
+// Steps of the user's work. After each step, the versions without a picture are
+// drawn and the work is stored in this browser. Buttons, keys and the browser's
+// Back button undo a step.
 
 import {input} from './dom.js';
 import {remember, rememberSteps, TabHistory} from './memory.js';
@@ -13,6 +14,7 @@ import {current, say, state, update} from './state.js';
 const same = (/** @type {unknown} */ a, /** @type {unknown} */ b) => (
   JSON.stringify(a) === JSON.stringify(b));
 
+/** Takes steps, and undoes and redoes them. */
 export class Steps {
   /**
    * @param {() => Promise<void>} draw draws the versions that have no picture
@@ -27,7 +29,7 @@ export class Steps {
   }
 
   /**
-   * Adds a step and draws it.
+   * Adds a step, and draws the versions that have no picture.
    * @param {Work} work the work after the step
    * @param {string} kind kind of the step. A step replaces the last one if both
    *   have the same kind, and the kind is not ''.
@@ -47,14 +49,14 @@ export class Steps {
     if (replaces) timeline.replace(step);
     else timeline.push(step);
     this.tab.write(step, !replaces && !isFirst);
-    this.keep();
+    this.store();
     if (kind !== 'choose') say('');
     update({work, live: null});
     return this.draw();
   }
 
   /** Stores the work in this browser. */
-  keep() {
+  store() {
     const {model} = current();
     const step = state.timeline.now;
     if (!step) return;
@@ -92,7 +94,7 @@ export class Steps {
     this.kind = '';
     this.tab.write(step, false);
     update({work: step.work, live: null, chooser: null});
-    this.keep();
+    this.store();
     say('');
     await this.draw();
   }

@@ -13,9 +13,9 @@ import {chosenOf, keyOf} from './work.js';
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {import('./state.js').Picture} Picture */
 
-/** The largest number of versions in a request. */
+/** The largest number of versions in a request, `MAX_SAMPLES` of the server. */
 const MAX_ASKED = 64;
-/** The largest number of small pictures that are kept. */
+/** The largest number of small pictures in `state.drawn`. */
 const MAX_DRAWN = 600;
 
 /**
@@ -49,12 +49,12 @@ export class Versions {
   /**
    * @param {import('./saving.js').WithPhotoId} withPhotoId
    * @param {{choose: (id: number) => void,
-   *   keep: (id: number) => void}} handlers functions that show a version in
-   *   the large view, and that give it a star or take it away
+   *   toggleStar: (id: number) => void}} handlers functions that show a version
+   *   in the large view, and that give it a star or take it away
    */
-  constructor(withPhotoId, {choose, keep}) {
+  constructor(withPhotoId, handlers) {
     this.withPhotoId = withPhotoId;
-    this.handlers = {choose, keep};
+    this.handlers = handlers;
     /** @type {AbortController | null} */
     this.drawing = null;
   }
@@ -64,7 +64,7 @@ export class Versions {
     this.drawing?.abort();
     const drawing = this.drawing = new AbortController();
     const {work, photo} = current();
-    this.settle();
+    this.choosePictures();
     // The version in the large view is drawn first.
     const rank = (/** @type {Version} */ version) => (
       Number(version.id !== work.chosen));
@@ -112,12 +112,12 @@ export class Versions {
       cure: result.cure ?? null,
       notes: result.notes ?? [],
     });
-    if (state.drawn.size > MAX_DRAWN) this.forget();
-    this.settle();
+    if (state.drawn.size > MAX_DRAWN) this.dropOldPictures();
+    this.choosePictures();
   }
 
   /** Drops the oldest pictures that no card needs. */
-  forget() {
+  dropOldPictures() {
     const needed = new Set([
       ...[...state.shown.values()].map(keyOf),
       ...(state.work?.versions ?? []).map(({recipe}) => keyOf(recipe))]);
@@ -127,8 +127,8 @@ export class Versions {
     }
   }
 
-  /** Chooses the picture that each card shows. */
-  settle() {
+  /** Chooses the picture that each card shows, see `state.shown`. */
+  choosePictures() {
     const {work} = current();
     const shown = new Map(state.shown);
     for (const version of work.versions) {
@@ -153,16 +153,16 @@ export class Versions {
     const versions = work.versions.filter((version) => !isWaiting(version));
     const waiting = work.versions.filter(isWaiting);
     /** @type {(value: (picture: Picture) => number) => unknown} */
-    const by = (value) => versions.sort((a, b) => (
+    const sortBy = (value) => versions.sort((a, b) => (
       value(/** @type {Picture} */ (pictureOf(a)))
       - value(/** @type {Picture} */ (pictureOf(b)))));
     if (order === 'likely') {
-      by((picture) => picture.bits ?? 0);
+      sortBy((picture) => picture.bits ?? 0);
     } else if (order === 'surprising') {
-      by((picture) => -(picture.bits ?? 0));
+      sortBy((picture) => -(picture.bits ?? 0));
     } else if (order === 'pins') {
       // A spill of 1 Lab unit counts as much as 0.01 of `taken`.
-      by((picture) => (picture.spill ?? 0) / 100 - (picture.taken ?? 0));
+      sortBy((picture) => (picture.spill ?? 0) / 100 - (picture.taken ?? 0));
     } else if (order === 'different' && versions.length) {
       const first = versions.slice(0, MAX_ASKED);
       const sequence = await this.withPhotoId((id) => requests.order(
@@ -213,7 +213,7 @@ export class Versions {
     const pick = make('button', {class: 'pick'}, make('canvas'));
     const keep = make('button', {class: 'keep'});
     pick.addEventListener('click', () => this.handlers.choose(id));
-    keep.addEventListener('click', () => this.handlers.keep(id));
+    keep.addEventListener('click', () => this.handlers.toggleStar(id));
     return make('li', {class: 'sample'}, pick, make('b'), keep,
       make('span', {class: 'bits'}));
   }
@@ -248,8 +248,8 @@ export class Versions {
     const bitsText = picture?.bits == null ? '' : `${picture.bits.toFixed(2)} `
       + 'bits/dim by the model; lower means more probable. ';
     bits.title = bitsText + (taken
-      && 'How fully the surroundings of the pins took their colours: '
-        + `${picture?.notes[0]}.`);
+      && 'The percentage says how fully the surroundings of the pins took '
+        + `their colours. ${picture?.notes[0]}.`);
     setText(keep, kept ? '★' : '☆');
     setAttributes(keep, {
       'aria-pressed': String(kept),
@@ -260,8 +260,8 @@ export class Versions {
 }
 
 /**
- * Returns a word for how probable a version is among those that are drawn: one
- * of 'likely', 'less likely' and 'surprising', or '' if it is not known.
+ * Returns how probable a version is among the drawn versions: 'likely', 'less
+ * likely' or 'surprising'; '' if it is not known.
  * @param {Picture | undefined} picture
  * @param {Version[]} all
  */
@@ -303,7 +303,7 @@ function renderProgress() {
   line.hidden = !(done < total);
   const text = compilingSince
     ? 'Preparing the model for photographs of this shape, once: '
-      + `${seconds} s (20 to 90 s on most computers)`
+      + `${seconds} s so far (20 to 90 s on most computers)`
     : `Drawing version ${Math.min(done + 1, total)} of ${total} …`;
   setText(line, line.hidden ? '' : text);
   if (compilingSince) {

@@ -1,8 +1,8 @@
 // @ts-check
-// The pictures on the stage. The first picture of a version is the grey
-// photograph with the colours of the version's small picture. It is shown until
-// the server has rendered the version at the resolution of this screen. After a
-// zoom, the server renders the visible part again, at a higher resolution.
+// The pictures on the stage. A version first appears as a preview, which is the
+// grey photograph with the colours of the version's small picture. Then the
+// server renders the version at the resolution of the screen. After a zoom, it
+// renders the visible part again, at a higher resolution.
 
 import {adjust} from './colors.js';
 import {element} from './dom.js';
@@ -13,7 +13,7 @@ import {chosenOf, keyOf} from './work.js';
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 /** @typedef {import('./state.js').Picture} Picture */
 
-/** Wait after a move or zoom until the visible part is requested. */
+/** Wait from a move or zoom until the visible part is requested. */
 const CROP_AFTER_MS = 200;
 /** The largest number of pictures that each layer keeps. */
 const MAX_KEPT = 16;
@@ -47,6 +47,8 @@ function imageOf(url) {
  * @param {number} [most] largest number of pixels to paint
  */
 export async function paint(canvas, picture, adjustments, most = Infinity) {
+  // Length and end of the address identify a picture. A whole data URL would be
+  // too long.
   const wanted = `${picture.url.length}:${picture.url.slice(-60)}`
     + JSON.stringify([adjustments, most]);
   if (canvas.dataset.of === wanted) return;
@@ -77,13 +79,15 @@ class Layer {
   /** @param {string} id id of the image element */
   constructor(id) {
     this.image = /** @type {HTMLImageElement} */ (element(id));
+    // Name of the picture to show. `image.dataset.of` is the name of the picture
+    // that the image has.
     this.wanted = '';
     /** @type {AbortController | null} */
     this.request = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
     /**
-     * Addresses of pictures by name, the latest one last.
+     * Addresses of fetched pictures, by the names of the pictures.
      * @type {Map<string, string>}
      */
     this.kept = new Map();
@@ -158,19 +162,19 @@ export class View {
     this.exact = new Layer('exact');
     this.greyCrop = new Layer('grey-crop');
     this.exactCrop = new Layer('exact-crop');
-    this.tintCanvas = /** @type {HTMLCanvasElement} */ (element('tint'));
-    // The grey photograph, on which CSS puts the colours of `tintCanvas`.
+    this.preview = /** @type {HTMLCanvasElement} */ (element('preview'));
+    // The grey photograph, on which CSS puts the colours of `preview`.
     this.ground = /** @type {HTMLImageElement} */ (element('ground'));
     this.grey.image.addEventListener('load', () => {
       const {src, dataset} = this.grey.image;
       if (!dataset.of?.endsWith(':grey')) return;
       this.ground.src = src;
       this.ground.dataset.of = dataset.of;
-      this.tintCanvas.hidden = false;
+      this.preview.hidden = false;
     });
   }
 
-  /** Shows the present version and settings. */
+  /** Shows the chosen version with the present adjustments. */
   render() {
     const {photo, work} = current();
     const {sha256} = photo;
@@ -184,7 +188,7 @@ export class View {
       (id) => requests.view(id, asked, signal));
     const kind = state.showsOwn ? 'original' : 'grey';
     this.grey.show(`${sha256}:${kind}`, fetchFn({kind}));
-    this.tintCanvas.hidden = this.ground.dataset.of !== `${sha256}:grey`;
+    this.preview.hidden = this.ground.dataset.of !== `${sha256}:grey`;
     const versionName = recipe
       ? keyOf(recipe) + JSON.stringify(adjustments) : '';
     const asked = {kind: 'version', recipe, adjustments};
@@ -193,7 +197,7 @@ export class View {
     this.exact.show(isStill ? `${sha256}:${versionName}` : '', fetchFn(asked));
     if (picture) {
       attempt(() => paint(
-        this.tintCanvas, picture, adjustments,
+        this.preview, picture, adjustments,
         state.live ? LIVE_PIXELS : undefined));
     }
     const crop = this.crop(photo);

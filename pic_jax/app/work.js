@@ -1,8 +1,12 @@
 // @ts-check
-// A user's work on one photograph, as a state that is never modified: the
-// functions that edit it return a new state.
+// A user's work on one photograph. The functions never modify a work; they
+// return a new one.
 
-/** @typedef {{x: number, y: number, color: string, size: string}} Pin */
+/**
+ * A spot with a known colour: its pixel, the colour as '#rrggbb', and the size
+ * of its brush, '' for the default size.
+ * @typedef {{x: number, y: number, color: string, size: string}} Pin
+ */
 /**
  * The settings from which a sample of a photograph can be drawn again.
  * @typedef {{seed: number, sample: number, temperature: number, pins: Pin[]}}
@@ -21,19 +25,20 @@
  * @property {Version[]} versions
  * @property {number} chosen id of the version in the large view, or -1
  * @property {number} nextId id of the next version that is added
- * @property {number} nextSample number of the first sample that was never drawn
+ * @property {number} nextSample sample number from which `add` looks for an
+ *   unused one
  * @property {number} seed
  * @property {number} temperature
  * @property {Pin[]} pins
  * @property {Adjustments} adjustments
- * @property {string} order selected value of the menu for sorting, such as
- *   'drawn'
+ * @property {string} order order of the versions, a value of the page's menu,
+ *   such as 'drawn'
  */
 
 export const MAX_VERSIONS = 200;
 
 /**
- * Returns a state without versions.
+ * Returns a work without versions.
  * @param {{temperature: number, adjustments: Adjustments}} defaults
  * @returns {Work}
  */
@@ -67,7 +72,7 @@ export const chosenOf = (work) => (
   work.versions.find(({id}) => id === work.chosen));
 
 /**
- * Returns the recipe of a sample with the present settings of a work.
+ * Returns the recipe of a sample with the current settings of a work.
  * @param {Work} work
  * @param {number} sample
  * @returns {Recipe}
@@ -99,7 +104,7 @@ export function add(work, count) {
 /**
  * Replaces all versions without a star by versions of new samples.
  * @param {Work} work
- * @param {number} minVersions the result has at least so many versions
+ * @param {number} minVersions smallest number of versions of the result
  * @returns {Work}
  */
 export function renew(work, minVersions) {
@@ -112,13 +117,13 @@ export function renew(work, minVersions) {
 }
 
 /**
- * Gives the present settings to all versions without a star. A version with a
+ * Gives the current settings to all versions without a star. A version with a
  * star does not change. If it is in the large view, and its settings differ, a
- * copy with the present settings is added and takes its place there.
+ * copy with the current settings is added and takes its place there.
  * @param {Work} work
  * @returns {Work}
  */
-export function redo(work) {
+export function applySettings(work) {
   let {nextId, chosen} = work;
   /** @type {Version[]} */
   const versions = [];
@@ -129,8 +134,8 @@ export function redo(work) {
       continue;
     }
     versions.push(version);
-    const isNew = keyOf(recipe) !== keyOf(version.recipe);
-    if (version.id === work.chosen && isNew) {
+    const differs = keyOf(recipe) !== keyOf(version.recipe);
+    if (version.id === work.chosen && differs) {
       chosen = nextId++;
       versions.push({id: chosen, recipe, kept: false});
     }
@@ -154,19 +159,19 @@ function withoutDuplicates(versions, chosen) {
 }
 
 /**
- * Sets the pins and redraws the versions without a star.
+ * Sets the pins, also of the versions without a star.
  * @param {Work} work
  * @param {Pin[]} pins
  */
-export const setPins = (work, pins) => redo({...work, pins});
+export const setPins = (work, pins) => applySettings({...work, pins});
 
 /**
- * Sets the temperature and redraws the versions without a star.
+ * Sets the temperature, also of the versions without a star.
  * @param {Work} work
  * @param {number} temperature
  */
 export const setTemperature = (work, temperature) => (
-  redo({...work, temperature}));
+  applySettings({...work, temperature}));
 
 /**
  * Gives a version a star, or takes it away.
@@ -209,7 +214,7 @@ const isVersion = (/** @type {any} */ {id, recipe, kept}) => (
   && typeof kept === 'boolean' && recipe.pins.every(isPin));
 
 /**
- * Returns whether a value is a valid state. A stored value can be invalid if
+ * Returns whether a value is a valid work. A stored value can be invalid if
  * another release of the page wrote it.
  * @param {any} work
  * @returns {boolean}

@@ -47,13 +47,14 @@ class Worker:
     """Starts the thread, which runs until the process ends."""
     self._jobs: collections.deque[Job] = collections.deque()
     self._changed = threading.Condition()
-    # Time at which the last step ended; infinite while a step runs.
-    self._last = time.monotonic()
+    # Time (`time.monotonic`) at which the last step ended; infinite while a
+    # step runs.
+    self._idle_since = time.monotonic()
     threading.Thread(target=self._run, name='worker', daemon=True).start()
 
   def wait_until_quiet(self, seconds: float) -> None:
     """Waits until there has been no job for this many seconds."""
-    while self._jobs or time.monotonic() - self._last < seconds:
+    while self._jobs or time.monotonic() - self._idle_since < seconds:
       time.sleep(seconds / 10)
 
   async def results(self, steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
@@ -102,21 +103,21 @@ class Worker:
       BusyError: if too many jobs are waiting.
       Exception: if `fn` raises it.
     """
-    # A generator, so that the worker's thread calls `fn`.
+    # The generator leaves the call of `fn` to the worker's thread.
     results = self.results(fn(*args, **named) for _ in range(1))
     async with contextlib.aclosing(results):
       return await anext(results)
 
   def _run(self) -> None:
-    """Runs steps of the waiting jobs for ever."""
+    """Runs steps of the waiting jobs forever."""
     while True:
       with self._changed:
         self._changed.wait_for(lambda: self._jobs)
         job = self._jobs.popleft()
-        self._last = math.inf
+        self._idle_since = math.inf
       has_more_steps = self._step(job)
       with self._changed:
-        self._last = time.monotonic()
+        self._idle_since = time.monotonic()
         if has_more_steps:
           self._jobs.append(job)
 

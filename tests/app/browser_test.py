@@ -310,7 +310,7 @@ def test_the_command_on_the_page_makes_the_saved_picture(
   page = opened
   set_value(page, 'saturation', 1.5)
   set_value(page, 'warmth', -40)
-  set_value(page, 'tint-slider', 10)
+  set_value(page, 'tint', 10)
   set_value(page, 'strength', 0.9)
   set_value(page, 'temperature', 0.8)
   pin(page, 45, 60)
@@ -344,7 +344,7 @@ def test_a_slider_that_is_dragged_adjusts_at_once(opened, asleep_server):
   before = pixels_of(page, '#exact')
   with asleep_server():  # without the server
     set_value(page, 'saturation', 0, 'input')
-    page.wait(lambda: np.ptp(pixels_of(page, '#tint'), -1).max() <= 1)
+    page.wait(lambda: np.ptp(pixels_of(page, '#preview'), -1).max() <= 1)
     assert not page.find('#exact')[0].is_displayed()
   set_value(page, 'saturation', 0, 'change')
   wait_for_exact(page)

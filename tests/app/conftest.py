@@ -1,4 +1,4 @@
-"""One server and one browser for all tests of the page."""
+"""Servers and one browser for all tests of the app."""
 
 import contextlib
 import os
@@ -7,9 +7,27 @@ import signal
 import pytest
 from PIL import Image
 
+from pic_jax.app import studio
+from pic_jax.photos import colorize
 from pic_jax.saved import weights_file
 from tests import tiny
-from tests.app import browser
+from tests.app import app_client, browser
+
+
+@pytest.fixture(scope='session')
+def colorizer():
+  return colorize.Colorizer(*tiny.hinted_model(), 'digest')
+
+
+@pytest.fixture(scope='session')
+def its_studio(colorizer):
+  return studio.Studio(colorizer, 'tiny')
+
+
+@pytest.fixture(scope='session')
+def client(its_studio):
+  with app_client.serving(its_studio) as client:
+    yield client
 
 
 @pytest.fixture(scope='session')

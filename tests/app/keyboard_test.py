@@ -247,7 +247,7 @@ def test_everything_is_reached_by_tab_and_shows_its_focus(opened):
     'pins-load',
     'saturation',
     'warmth',
-    'tint-slider',
+    'tint',
     'strength',
   ):
     assert name in seen, name

@@ -111,7 +111,7 @@ def test_a_link_that_lost_its_end_says_so_and_the_tab_goes_on(
   page.upload(photographs[0])
   page.wait_for_samples(1)
   said = page.message()
-  assert 'not read' in said and 'temperature' in said and 'evil' in said
+  assert 'missing' in said and 'temperature' in said and 'evil' in said
   assert page.state('state.work.seed') == 3
   page.click('#more')
   page.wait_for_samples(5)

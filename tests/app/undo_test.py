@@ -87,7 +87,7 @@ def test_the_back_button_of_the_browser_undoes(in_new_tab):
     return page.driver.execute_script('return history.state.step.work')
 
   for value in (10, 20, 30):
-    for name in ('warmth', 'tint-slider'):  # each step is an entry
+    for name in ('warmth', 'tint'):  # each step is an entry
       set_value(page, name, value)
       page.wait(lambda: entry() == work(page))
     before.append(work(page))
