@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from pic_jax.evaluation import metrics
 from pic_jax.images import color
-from pic_jax.model import hints, logistic_mixture, parameters, pic
+from pic_jax.model import hints, levels, logistic_mixture, parameters, pic
 from pic_jax.sampling import conditions, sample
 
 # Number of samples of each image. The energy score needs at least two.
@@ -75,6 +75,36 @@ def straight_through_sample(
   return jnp.concatenate([a, draw(mean_b, 1)], -1)
 
 
+def _one_pass(
+  model: pic.PIC,
+  params: parameters.Params,
+  inputs: conditions.SamplerInputs,
+  *,
+  canvas: jax.Array,
+) -> jax.Array:
+  """Samples every pixel given the pixels before it on the canvas.
+
+  Returns:
+    [N, h, w, 2] chroma in network units.
+  """
+  theta = model.build_decoder().apply(
+    {'params': params['decoder']},
+    canvas,
+    inputs.repeated_embedding(),
+    hints=inputs.hints,
+  )
+  drawn = straight_through_sample(theta, inputs.luminance, inputs.noise)
+  return hints.put(drawn, inputs.hints)
+
+
+def _mean_score(canvas: jax.Array, chroma: jax.Array) -> jax.Array:
+  """Computes the mean energy score [] of canvases [B S, h, w, 2]."""
+  samples = canvas.reshape(len(chroma), -1, *canvas.shape[1:])
+  return metrics.energy_score_multiscale(
+    color.chroma_from_network(samples), color.chroma_from_network(chroma)
+  ).mean()
+
+
 def energy_loss(
   model: pic.PIC,
   params: parameters.Params,
@@ -91,9 +121,9 @@ def energy_loss(
     model: the network; it must have a decoder.
     params: parameters of the network.
     embedding: [B, h_0, w_0, E].
-    lab: the batch on the decoder's grid, see `PIC.coarsest`.
-    hint_map: [B, h_0, w_0, 3] known chroma, or None.
-    key: PRNG key of the noise.
+    lab: the batch.
+    hint_map: [B, h, w, 3] hints on the finest grid, or None.
+    key: PRNG key. The noise of the samples comes from `fold_in(key, 3)`.
     num_terms: number of terms of the series for v after g, see the module.
 
   Returns:
@@ -101,48 +131,27 @@ def energy_loss(
     decoder's grid. Its gradient with respect to `params` and `embedding` is
     the one that the module describes.
   """
-  shape = (len(embedding) * NUM_SAMPLES, *lab.chroma.shape[1:3])
-
-  def repeat(x: jax.Array) -> jax.Array:
-    return jnp.repeat(x, NUM_SAMPLES, 0)
-
-  known = None if hint_map is None else repeat(hint_map)
+  coarse = model.coarsest(lab)
+  known = levels.hint_pyramid(hint_map, model.levels)[0]
+  shape = (len(embedding) * NUM_SAMPLES, *coarse.chroma.shape[1:3])
+  noise = logistic_mixture.noise(
+    jax.random.fold_in(key, 3), (*shape, model.num_components + 2)
+  )
   inputs = conditions.SamplerInputs(
     embedding,
-    repeat(lab.luminance_small),
-    logistic_mixture.noise(key, (*shape, model.num_components + 2)),
-    known,
+    jnp.repeat(coarse.luminance_small, NUM_SAMPLES, 0),
+    noise,
+    None if known is None else jnp.repeat(known, NUM_SAMPLES, 0),
   )
-  net = model.build_decoder()
   fixed = jax.lax.stop_gradient((params, inputs))
   canvas = jax.lax.stop_gradient(sample.cached(model, *fixed)[0])
-
-  def one_pass(
-    params: parameters.Params,
-    inputs: conditions.SamplerInputs,
-    canvas: jax.Array,
-  ) -> jax.Array:
-    theta = net.apply(
-      {'params': params['decoder']},
-      canvas,
-      inputs.repeated_embedding(),
-      hints=known,
-    )
-    drawn = straight_through_sample(theta, inputs.luminance, inputs.noise)
-    return hints.put(drawn, known)
-
-  def score(canvas: jax.Array) -> jax.Array:
-    samples = canvas.reshape(-1, NUM_SAMPLES, *canvas.shape[1:])
-    return metrics.energy_score_multiscale(
-      color.chroma_from_network(samples), color.chroma_from_network(lab.chroma)
-    ).mean()
-
-  value, gradient = jax.value_and_grad(score)(canvas)
-  _, pull_back = jax.vjp(lambda canvas: one_pass(*fixed, canvas), canvas)
+  score, gradient = jax.value_and_grad(_mean_score)(canvas, coarse.chroma)
+  _, pull_back = jax.vjp(
+    lambda canvas: _one_pass(model, *fixed, canvas=canvas), canvas
+  )
   total = gradient
   for _ in range(num_terms):
     total = gradient + pull_back(total)[0]
-  # Its value is 0 and its gradient is v^T df/dw.
-  redrawn = one_pass(params, inputs, canvas)
-  surrogate = jnp.vdot(total, redrawn - jax.lax.stop_gradient(redrawn))
-  return value + surrogate
+  # The value of this term is 0, and its gradient is v^T df/dw.
+  redrawn = _one_pass(model, params, inputs, canvas=canvas)
+  return score + jnp.vdot(total, redrawn - jax.lax.stop_gradient(redrawn))

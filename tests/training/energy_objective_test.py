@@ -24,6 +24,13 @@ def small():
   net = tiny.net(hint_share=0.5, attention_heads=2)
   lab = net.split_lab(tiny.images(3, 4, 8))
   params = tiny.trained_like(net, lab)
+  # Samples that depend more on their neighbours than on noise.
+  decoder = params['decoder']
+  for name in ('above_input', 'row_input', 'pixel_input'):
+    decoder[name]['g'] *= 10
+  log_scales = np.array([10, 11, 14, 15])
+  decoder['head']['g'] = decoder['head']['g'].at[log_scales].multiply(0.1)
+  decoder['head']['b'] = decoder['head']['b'].at[log_scales].set(-3.0)
   hint_map = hints.draw(jax.random.key(1), lab.chroma, 0.6)
   assert 0 < hint_map[..., 2].sum() < hint_map[..., 2].size
   embedding = net.apply(
@@ -39,7 +46,9 @@ def draw_inputs(net, embedding, lab, hint_map):
   return conditions.SamplerInputs(
     embedding,
     jnp.repeat(lab.luminance_small, repeats, 0),
-    logistic_mixture.noise(KEY, (*shape, net.num_components + 2)),
+    logistic_mixture.noise(
+      jax.random.fold_in(KEY, 3), (*shape, net.num_components + 2)
+    ),
     jnp.repeat(hint_map, repeats, 0),
   )
 
