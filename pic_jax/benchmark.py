@@ -18,7 +18,7 @@ import numpy as np
 from pic_jax.evaluation import likelihood
 from pic_jax.model import parameters, pic
 from pic_jax.runtime import devices, terminal
-from pic_jax.sampling import conditions, sample
+from pic_jax.sampling import conditions, refinement, sample
 from pic_jax.saved import checkpoints, run_config
 from pic_jax.training import optimizers, train_step
 
@@ -37,9 +37,9 @@ KEYS = {
   # Seconds per image or canvas. Core seconds are the CPU time of all threads.
   'core_seconds': ('core s', '.5f'),
   'wall_seconds': ('wall s', '.5f'),
-  # For the cached method, the time of sampling (without the embedding) divided
-  # by the time of one pass of the decoder over the whole map. For the parallel
-  # method, the number of passes.
+  # For the cached method, the time in which the decoder samples divided by the
+  # time of one pass of the decoder over the whole map. For the parallel method,
+  # the number of passes.
   'decoder_passes': ('passes', '.2f'),
   # Floating-point operations for one image, in 10^9.
   'gflop': ('GFLOP', '.3f'),
@@ -150,8 +150,8 @@ def _sample_rows(
 ) -> Iterator[dict[str, Any]]:
   """Measures the cached and the parallel method of sampling on one device.
 
-  The times include the pass of the embedding. The naive method is not measured,
-  because it takes one whole pass of the decoder for each pixel.
+  The times include the embedding and the finer levels. The naive method is not
+  measured, because it takes one whole pass of the decoder for each pixel.
 
   Yields:
     The row of each method.
@@ -161,46 +161,92 @@ def _sample_rows(
   lab = _random_images(config, batch)[1]
 
   @jax.jit
-  def prepare(
-    params: parameters.Params, luminance: jax.Array, keys: jax.Array
-  ) -> tuple:
-    spec = conditions.SamplingSpec()
-    return conditions.prepare(model, params, luminance, keys=keys, spec=spec)
-
-  @jax.jit
   def one_pass(
     params: parameters.Params, embedding: jax.Array, chroma: jax.Array
   ) -> Any:
     return net.apply({'params': params}, chroma, embedding)
 
-  def compile_call(fn: Callable[..., Any], *args: Any) -> tuple:
-    """Compiles `fn` and binds `args`; also returns the costs of `_compile`."""
-    fn, costs = _compile(fn, *args)
-    return functools.partial(fn, *args), costs
-
   keys = jax.random.split(jax.random.key(0), batch)
-  prepare, prepare_costs = compile_call(prepare, params, lab.luminance, keys)
-  inputs = prepare()
-  one_pass, _ = compile_call(
-    one_pass, params['decoder'], inputs.embedding, lab.chroma
+  prepare, prepare_costs = _compile_call(
+    jax.jit(functools.partial(_prepare, model)),
+    params,
+    lab.luminance,
+    keys=keys,
   )
+  inputs = prepare()
+  chroma = model.coarsest(lab).chroma
+  one_pass, _ = _compile_call(
+    one_pass, params['decoder'], inputs.embedding, chroma
+  )
+  rest, rest_costs = [prepare], [prepare_costs]
+  if model.levels:
+    refine = functools.partial(_refine, model, luminance=lab.luminance)
+    refine, refine_costs = _compile_call(
+      jax.jit(refine), params, chroma, inputs=inputs, keys=keys
+    )
+    rest, rest_costs = [prepare, refine], [prepare_costs, refine_costs]
   for method in ('cached', 'parallel'):
     fill = functools.partial(sample.METHODS[method], model)
-    fill, costs = compile_call(jax.jit(fill), params, inputs)
-    rounds = measure([fill, prepare, one_pass])
+    fill, costs = _compile_call(jax.jit(fill), params, inputs)
+    rounds = measure([fill, *rest, one_pass])
     if method == 'cached':
       # Wall seconds (index 0) on an accelerator, because core seconds (index 1)
       # do not include its work.
       seconds = rounds[..., 1 if jax.default_backend() == 'cpu' else 0]
-      passes = np.median(seconds[:, 0] / seconds[:, 2])
+      passes = np.median(seconds[:, 0] / seconds[:, -1])
     else:
       passes = fill()[2]
     costs['decoder_passes'] = float(passes)
     # XLA counts the body of a loop only once, so its count would be wrong here.
     costs['gflop'] = None
-    costs['peak_mib'] = max(costs['peak_mib'], prepare_costs['peak_mib'])
-    costs['compile_seconds'] += prepare_costs['compile_seconds']
-    yield _row(method, batch, np.median(rounds, 0)[:2].sum(0), costs=costs)
+    for other in rest_costs:
+      costs['peak_mib'] = max(costs['peak_mib'], other['peak_mib'])
+      costs['compile_seconds'] += other['compile_seconds']
+    yield _row(method, batch, np.median(rounds, 0)[:-1].sum(0), costs=costs)
+
+
+def _compile_call(
+  fn: Callable[..., Any], *args: Any, **kwargs: Any
+) -> tuple[Callable[[], Any], dict[str, Any]]:
+  """Compiles a function and binds its arguments; for the costs see `_compile`."""
+  fn, costs = _compile(fn, *args, **kwargs)
+  return functools.partial(fn, *args, **kwargs), costs
+
+
+def _prepare(
+  model: pic.PIC,
+  params: parameters.Params,
+  luminance: jax.Array,
+  *,
+  keys: jax.Array,
+) -> conditions.SamplerInputs:
+  """Runs the embedding and draws the noise of one sample of each image."""
+  spec = conditions.SamplingSpec()
+  return conditions.prepare(model, params, luminance, keys=keys, spec=spec)
+
+
+def _refine(
+  model: pic.PIC,
+  params: parameters.Params,
+  canvas: jax.Array,
+  *,
+  luminance: jax.Array,
+  inputs: conditions.SamplerInputs,
+  keys: jax.Array,
+) -> jax.Array:
+  """Samples the finer levels of coarsest maps [B, h_0, w_0, 2]."""
+  _, height, width, _ = canvas.shape
+  grid = height, width
+  noise = refinement.draw_noise(model, keys, 1, grid=grid, temperature=1.0)
+  return refinement.refine(
+    model,
+    params,
+    canvas,
+    inputs=refinement.Inputs(
+      luminance, inputs.embedding, inputs.features, noise
+    ),
+    hints=[None] * model.levels,
+  )[0]
 
 
 def _row(
@@ -221,7 +267,7 @@ def _row(
 
 
 def _compile(
-  fn: Callable[..., Any], *args: Any
+  fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
   """Compiles a function that was made by jit or pmap.
 
@@ -229,7 +275,7 @@ def _compile(
     The compiled function, and the entries of a row that describe it.
   """
   start = time.perf_counter()
-  compiled = fn.lower(*args).compile()
+  compiled = fn.lower(*args, **kwargs).compile()
   seconds = time.perf_counter() - start
   # The device's memory statistics would give the peak of the whole process.
   memory = compiled.memory_analysis()

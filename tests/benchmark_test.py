@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pic_jax import benchmark
+from pic_jax.sampling import refinement
 from tests import tiny
 
 PIXELS = 7 * 7
@@ -39,6 +40,25 @@ def test_rows_have_all_keys_and_the_numbers_that_apply(report):
     assert (row['gflop'] is None) == is_sampling
   assert report['rows'][2]['decoder_passes'] > 0
   assert 1 < report['rows'][3]['decoder_passes'] < PIXELS
+
+
+@pytest.mark.slow
+def test_a_model_with_finer_levels_is_measured(monkeypatch):
+  params, config = tiny.levelled_model()
+  monkeypatch.setattr(benchmark, 'MIN_SECONDS', 0.01)
+  refined = []
+  refine = refinement.refine
+
+  def count(*args, **kwargs):
+    refined.append(args)
+    return refine(*args, **kwargs)
+
+  monkeypatch.setattr(refinement, 'refine', count)
+  report = benchmark.run(config, params, batches=[8], canvases=[2])
+  assert [row['stage'] for row in report['rows']] == [
+    *('train', 'eval', 'cached', 'parallel')
+  ]
+  assert refined
 
 
 @pytest.mark.slow

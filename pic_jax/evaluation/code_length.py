@@ -120,7 +120,7 @@ def measure(
     is_exact = (decoded == chroma).all((1, 2, 3))
     num_exact += int((is_exact & mask).sum())
     code_bytes += code.nbytes
-    terminal.say(f'{indices[mask][-1] + 1} images coded and decoded')
+    terminal.say(f'{indices.max() + 1} images coded and decoded')
   return {
     'num_coded_images': count,
     'code_bytes': code_bytes,

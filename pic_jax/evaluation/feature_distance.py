@@ -8,8 +8,9 @@ unbiased: its expected value is 0 for pictures distributed like the reference,
 so it may be negative.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pic_jax.data import image_source, input_pipeline
+from pic_jax.data import image_source, input_pipeline, unreadable
 from pic_jax.evaluation import likelihood
 from pic_jax.model import (
   backbone_embedding,
@@ -214,7 +215,7 @@ def measure(
     num_images=num_images,
   )
   reference = features_of_all(
-    jax.device_put(devices.fetch(params)), [training[index] for index in chosen]
+    jax.device_put(devices.fetch(params)), list(_readable(training, chosen))
   )
   count = len(features_of_sets['originals_taps'])
   report: dict[str, Any] = {'num_feature_images': count}
@@ -224,6 +225,16 @@ def measure(
         features_of_sets[f'{name}_{part}'], reference[part]
       )
   return report
+
+
+def _readable(
+  source: image_source.ImageSource, indices: np.ndarray
+) -> Iterator[np.ndarray]:
+  """Yields the images of a source, without those that cannot be read."""
+  for index in indices:
+    # `Tolerant` warns about the image, or ends the run if there are too many.
+    with contextlib.suppress(unreadable.UnreadableError):
+      yield source[index]
 
 
 def to_text(report: dict[str, Any]) -> str:

@@ -140,15 +140,20 @@ def make_all(
       samples (`sampling.seed`).
     folder: folder of the PNG files.
     compare_with: folders of other methods' pictures for figure 8, separated by
-      commas; not used for figure 7.
+      commas; '' if there are several models.
 
   Yields:
     The path of each figure, after it is written.
 
   Raises:
     UserError: see `figure_inputs.pictures_of_other_methods`; or if the test
-      split cannot be opened.
+      split cannot be opened; or if there are several models and `compare_with`.
   """
+  if compare_with and len(trained) > 1:
+    raise errors.UserError(
+      f'--compare_with needs one model, got {len(trained)}; pass one '
+      '--checkpoint.'
+    )
   folders = paths.split(compare_with) if compare_with else []
   rows_fns = {'compare': functools.partial(models, trained)}
   if len(trained) == 1:

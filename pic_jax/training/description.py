@@ -152,7 +152,10 @@ def _flops(table: list[Layer], frozen: tuple[str, ...]) -> int:
   """
   total = 0
   for layer in table:
-    is_frozen = layer.name.partition('/')[0] in frozen
+    network = layer.name.partition('/')[0]
+    if layer.operation == 'backbone':
+      network = 'embedding'  # The backbone belongs to this network.
+    is_frozen = network in frozen
     total += FORWARD_FLOPS * layer.multiply_adds
     if not is_frozen:
       trained = layer.multiply_adds - layer.frozen_multiply_adds

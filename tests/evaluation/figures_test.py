@@ -175,6 +175,15 @@ def test_every_figure_of_a_model_is_made_from_one_pass(
 
 
 @pytest.mark.slow
+def test_other_methods_are_refused_for_several_models(trained, tmp_path):
+  with pytest.raises(errors.UserError, match='one model, got 2'):
+    next(
+      figures.make_all(
+        ['x', 'y'], [trained] * 2, tmp_path, compare_with=str(tmp_path)
+      )
+    )
+
+
 def test_maps_of_a_sample_are_shown_coarsest_first():
   params, config = tiny.levelled_model()
   rgb = tiny.images(2, 16, 16)

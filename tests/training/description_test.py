@@ -37,6 +37,15 @@ def test_all_parameters_are_counted_also_those_of_hints_and_attention():
 
 
 @pytest.mark.slow
+def test_a_frozen_embedding_includes_its_backbone():
+  config = tiny.config('photos128')
+  config.training.frozen = ('embedding',)
+  frozen = flops(config)
+  config.model.frozen_parts = 0
+  assert flops(config) == frozen
+
+
+@pytest.mark.slow
 def test_a_frozen_backbone_costs_less_than_one_that_learns():
   config = tiny.config('photos128')
   frozen = flops(config)
