@@ -175,7 +175,7 @@ def _sample_rows(
   )
   inputs = prepare()
   chroma = model.coarsest(lab).chroma
-  one_pass, _ = _compile_call(
+  whole_pass, _ = _compile_call(
     one_pass, params['decoder'], inputs.embedding, chroma
   )
   rest, rest_costs = [prepare], [prepare_costs]
@@ -188,7 +188,7 @@ def _sample_rows(
   for method in ('cached', 'parallel'):
     fill = functools.partial(sample.METHODS[method], model)
     fill, costs = _compile_call(jax.jit(fill), params, inputs)
-    rounds = measure([fill, *rest, one_pass])
+    rounds = measure([fill, *rest, whole_pass])
     if method == 'cached':
       # Wall seconds (index 0) on an accelerator, because core seconds (index 1)
       # do not include its work.
@@ -208,7 +208,7 @@ def _sample_rows(
 def _compile_call(
   fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> tuple[Callable[[], Any], dict[str, Any]]:
-  """Compiles a function and binds its arguments; for the costs see `_compile`."""
+  """Compiles a function and binds its arguments; see `_compile`."""
   fn, costs = _compile(fn, *args, **kwargs)
   return functools.partial(fn, *args, **kwargs), costs
 
