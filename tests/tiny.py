@@ -44,16 +44,7 @@ def net(**changes) -> pic.PIC:
 def trained_like(net: pic.PIC, batch: pic.LabBatch, seed=0) -> dict:
   """Initial parameters, shaken so that theta varies over the map."""
   params = parameters.initial(net, batch, seed)
-  decoder = params['decoder']
-  if net.decoder_order == 'coarse_first':
-    heads = [
-      decoder['lattice']['head'],
-      *(decoder[f'heads_{i}'] for i in range(3)),
-    ]
-  else:
-    heads = [decoder['head']]
-  for head in heads:
-    head['g'] *= 10
+  params['decoder']['head']['g'] *= 10
   return params
 
 

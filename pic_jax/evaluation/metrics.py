@@ -71,12 +71,8 @@ def ab_rmse(chroma: jax.Array, target: jax.Array) -> jax.Array:
   Returns:
     Errors [...] in Lab units.
   """
-  square = ((chroma - target) ** 2).sum(-1).mean((-2, -1))
-  # The gradient of the square root at 0 is infinite, that of `jnp.where` is 0.
-  is_positive = square > 0
-  return jnp.where(
-    is_positive, jnp.sqrt(jnp.where(is_positive, square, 1.0)), 0.0
-  )
+  squares = ((chroma - target) ** 2).sum(-1)
+  return jnp.sqrt(squares.mean((-2, -1)))
 
 
 def energy_score(chroma: jax.Array, target: jax.Array) -> jax.Array:

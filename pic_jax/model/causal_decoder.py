@@ -18,7 +18,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from pic_jax.model import causal_attention, causal_conv, layers
 
@@ -87,11 +86,6 @@ class CausalDecoder(nn.Module):
     self.head = layers.WeightNormConv(
       self.num_outputs, init_scale=self.head_scale, init_mean=self.head_mean
     )
-
-  @nn.nowrap
-  def pixel_order(self, height: int, width: int) -> np.ndarray:
-    """Returns the order of prediction: rows and columns [h w, 2] int."""
-    return np.indices((height, width)).reshape(2, -1).T
 
   def __call__(  # noqa: PLR0917  documented in docs/api.md
     self,

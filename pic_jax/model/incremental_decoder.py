@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pic_jax.model import causal_decoder, coarse_first_decoder, parameters
+from pic_jax.model import causal_decoder, parameters
 
 # Function that determines a pixel: (theta [N, P], row, col) -> (values [N, C]
 # of the pixel, tree of arrays that `decode` collects).
@@ -25,8 +25,7 @@ StepFn = Callable[..., tuple[Any, Any]]
 
 
 def decode(
-  decoder: causal_decoder.CausalDecoder
-  | coarse_first_decoder.CoarseFirstDecoder,
+  decoder: causal_decoder.CausalDecoder,
   params: parameters.Params,
   embedding: jax.Array,
   *,
@@ -34,7 +33,7 @@ def decode(
   num_samples: int = 1,
   hints: jax.Array | None = None,
 ) -> tuple[jax.Array, Any]:
-  """Fills canvases pixel by pixel, in the order of the decoder.
+  """Fills canvases pixel by pixel, in raster order.
 
   Args:
     decoder: unbound module.
@@ -51,29 +50,6 @@ def decode(
   Returns:
     The canvases [N, h, w, C], and the tree of collected arrays [h, w, ...].
   """
-  is_raster = isinstance(decoder, causal_decoder.CausalDecoder)
-  decode_fn: Callable[..., tuple[jax.Array, Any]]
-  decode_fn = _decode_raster if is_raster else _decode_coarse_first
-  return decode_fn(
-    decoder,
-    params,
-    embedding,
-    pixel_fn=pixel_fn,
-    num_samples=num_samples,
-    hints=hints,
-  )
-
-
-def _decode_raster(
-  decoder: causal_decoder.CausalDecoder,
-  params: parameters.Params,
-  embedding: jax.Array,
-  *,
-  pixel_fn: PixelFn,
-  num_samples: int,
-  hints: jax.Array | None,
-) -> tuple[jax.Array, Any]:
-  """Fills canvases in raster order; see `decode`."""
   batch, height, width, _ = embedding.shape
   num_canvases = batch * num_samples
   conditioning, variables = decoder.apply(
@@ -109,96 +85,6 @@ def _decode_raster(
     (jnp.arange(height), *by_row),
   )
   return jnp.moveaxis(canvas, 0, 1), collected
-
-
-def _decode_coarse_first(
-  decoder: coarse_first_decoder.CoarseFirstDecoder,
-  params: parameters.Params,
-  embedding: jax.Array,
-  *,
-  pixel_fn: PixelFn,
-  num_samples: int,
-  hints: jax.Array | None,
-) -> tuple[jax.Array, Any]:
-  """Fills the lattice of the canvases, then the rest; see `decode`.
-
-  The terms are those of `coarse_first_decoder`.
-  """
-  apply_fn = functools.partial(decoder.apply, {'params': params})
-  shape = embedding.shape[1], embedding.shape[2]
-  reduced = apply_fn(embedding, method='reduce')
-  if hints is not None:
-    hints = coarse_first_decoder.to_lattice(hints)
-  lattice, lattice_collected = decode(
-    decoder.build_lattice(),
-    params['lattice'],
-    reduced,
-    pixel_fn=lambda theta, row, col: pixel_fn(theta, 2 * row, 2 * col),
-    num_samples=num_samples,
-    hints=hints,
-  )
-
-  repeated = jnp.repeat(reduced, num_samples, 0)
-  rest, rest_collected = decode(
-    decoder.build_rest(),
-    params['rest'],
-    apply_fn(repeated, lattice, method='context'),
-    pixel_fn=_cell_fn(apply_fn, lattice, pixel_fn, shape=shape),
-  )
-  rest = rest.reshape(*rest.shape[:3], 3, -1)
-  cells = jnp.concatenate([lattice[..., None, :], rest], -2)
-  canvas = coarse_first_decoder.from_cells(cells, shape)
-
-  def join(*parts: jax.Array) -> jax.Array:
-    """Joins [h', w', ...] arrays, one per pixel of a cell, to [h, w, ...]."""
-    joined = jnp.stack(parts, 2).reshape(1, *parts[0].shape[:2], 4, -1)
-    joined = coarse_first_decoder.from_cells(joined, shape)[0]
-    return joined.reshape(*shape, *parts[0].shape[2:])
-
-  return canvas, jax.tree.map(join, lattice_collected, *rest_collected)
-
-
-def _cell_fn(
-  apply_fn: Callable[..., Any],
-  lattice: jax.Array,
-  pixel_fn: PixelFn,
-  *,
-  shape: tuple[int, int],
-) -> PixelFn:
-  """Builds the function that determines all pixels of a cell but the first.
-
-  Args:
-    apply_fn: function that calls a method of the `CoarseFirstDecoder`.
-    lattice: [N, h', w', C] in network units.
-    pixel_fn: function that determines a pixel of the map.
-    shape: (h, w) of the map.
-
-  Returns:
-    A function of (features of the cell [N, F], row and col of the cell) that
-    returns the values [N, 3 C], and a list of three trees to collect.
-  """
-
-  def cell_fn(
-    x: jax.Array, row: jax.Array, col: jax.Array
-  ) -> tuple[jax.Array, list[Any]]:
-    x, previous = x[:, None, None], lattice[:, row, col]
-    values, collected = [], []
-    for index in range(1, 4):
-      x, theta = apply_fn(
-        x, previous[:, None, None], index=index, method='pixel'
-      )
-      row_in_cell, col_in_cell = coarse_first_decoder.CELL[index]
-      pixel_row, pixel_col = 2 * row + row_in_cell, 2 * col + col_in_cell
-      previous, extra = pixel_fn(theta[:, 0, 0], pixel_row, pixel_col)
-      # If a side of the map is odd, the last cells extend beyond the map, where
-      # `to_cells` puts zeros.
-      is_inside = (pixel_row < shape[0]) & (pixel_col < shape[1])
-      previous = jnp.where(is_inside, previous, 0.0)
-      values.append(previous)
-      collected.append(extra)
-    return jnp.concatenate(values, -1), collected
-
-  return cell_fn
 
 
 def _row_step(

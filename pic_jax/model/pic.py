@@ -16,7 +16,6 @@ from pic_jax.model import (
   backbone_embedding,
   causal_decoder,
   classification_head,
-  coarse_first_decoder,
   efficientnet_lite0,
   embedding_net,
   heads,
@@ -39,11 +38,6 @@ HEADS = {
   'regression': regression_head.build_head,
   'classification': classification_head.build_head,
   'classification_median': classification_head.build_median_head,
-}
-# Decoders, keyed by the order in which they predict pixels.
-DECODERS = {
-  'raster': causal_decoder.CausalDecoder,
-  'coarse_first': coarse_first_decoder.CoarseFirstDecoder,
 }
 
 
@@ -141,8 +135,6 @@ class PIC(nn.Module):
     decoder_features: number of channels of the decoder.
     decoder_blocks: number of residual blocks in each of the decoder's two
       streams.
-    decoder_order: order in which the decoder predicts pixels: 'raster' (as in
-      the paper), or 'coarse_first', see `coarse_first_decoder`.
     attention_heads: number of heads of the decoder's attention to earlier
       pixels, see `causal_attention`; 0 for none (as in the paper).
     num_components: number K of logistics in a mixture.
@@ -179,7 +171,6 @@ class PIC(nn.Module):
   chroma_filter: str = fields.declare('point', color.CHROMA_FILTERS)
   decoder_features: int = fields.declare(160)
   decoder_blocks: int = fields.declare(4)
-  decoder_order: str = fields.declare('raster', DECODERS)
   attention_heads: int = fields.declare(0, fields.NOT_NEGATIVE)
   num_components: int = fields.declare(10)
   gated: bool = fields.declare(True)
@@ -325,11 +316,9 @@ class PIC(nn.Module):
     )
 
   @nn.nowrap  # so that an unbound module can build it
-  def build_decoder(
-    self,
-  ) -> causal_decoder.CausalDecoder | coarse_first_decoder.CoarseFirstDecoder:
+  def build_decoder(self) -> causal_decoder.CausalDecoder:
     """Builds the decoder; its parameters are `params['decoder']`."""
-    return DECODERS[self.decoder_order](
+    return causal_decoder.CausalDecoder(
       features=self.decoder_features,
       num_blocks=self.decoder_blocks,
       num_outputs=self.num_outputs,

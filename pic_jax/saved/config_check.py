@@ -164,11 +164,6 @@ def _check_model(config: ml_collections.ConfigDict) -> None:
     f'`model.embedding_loss_weight=0`, got {config.sampling.guidance}.',
   )
   _require(
-    model.has_decoder or not config.training.energy_weight,
-    '`training.energy_weight` must be 0 for a model without a decoder '
-    f'(`model.head={model.head}`), got {config.training.energy_weight}.',
-  )
-  _require(
     model.backbone == 'none'
     or not model.frozen_parts
     or bool(config.training.backbone_weights or config.training.init_from),
@@ -215,14 +210,6 @@ def _check_sizes(config: ml_collections.ConfigDict) -> None:
     size % coarsest_factor == 0,
     '`data.image_size` must be divisible by `model.chroma_factor * '
     f'2**model.levels`, got {size} and {coarsest_factor}.',
-  )
-  is_raster = config.model.decoder_order == 'raster'
-  coarsest_side = size // coarsest_factor
-  _require(
-    is_raster or coarsest_side % 2 == 0,
-    'The side of the coarsest map must be even for '
-    f'`model.decoder_order={config.model.decoder_order}`, got '
-    f'{coarsest_side}.',
   )
   total_stride = math.prod(row[1] for row in config.model.embedding_stages)
   _require(

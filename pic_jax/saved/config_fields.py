@@ -89,9 +89,6 @@ class Training:
   init_from: str = fields.declare('')
   # Names of networks whose parameters are not trained, such as 'decoder'.
   frozen: tuple = fields.declare(())
-  # Weight of the energy score of the decoder's samples, in Lab units, see
-  # `training.energy_objective`. 0 for none (the paper).
-  energy_weight: float = fields.declare(0.0, fields.NOT_NEGATIVE)
   # .safetensors file of the backbone's initial weights. '' for none.
   backbone_weights: str = fields.declare('')
   log_every_steps: int = fields.declare(100)

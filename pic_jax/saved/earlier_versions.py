@@ -1,7 +1,7 @@
-"""Compatibility with configs, flags and journals from before version 0.1.0.
+"""Compatibility with configs, flags and journals of version 0.1.0 and older.
 
 A journal is the list of outputs that `colorize_folder` keeps. This module can
-be deleted when no files from before that version are in use.
+be deleted when no such files are in use.
 """
 
 import math
@@ -52,7 +52,8 @@ def upgrade(sections: dict[str, Any]) -> None:
     sections: stored config as a dict of sections, which is changed in place.
 
   Raises:
-    UserError: if a field is given under both its old and its new name.
+    UserError: if a field is given under both its old and its new name, or asks
+      for something that was removed.
   """
   data, model = sections['data'], sections['model']
   if 'chroma_filter' in data:
@@ -69,6 +70,12 @@ def upgrade(sections: dict[str, Any]) -> None:
   is_median = model.pop('point_estimate', '') == 'median'
   if model.get('head') == 'classification' and is_median:
     model['head'] = 'classification_median'
+  order = model.pop('decoder_order', 'raster')
+  if order != 'raster':
+    raise errors.UserError(
+      f'`model.decoder_order={order}` was removed. To use this model, install '
+      'version 0.1.0 (tag v0.1.0).'
+    )
   for section, names in REMOVED.items():
     for name in names:
       sections.get(section, {}).pop(name, None)
@@ -99,6 +106,7 @@ REMOVED_FLAGS = {
   'config.evaluation.num_sampled_images': 'Use --num_sampled_images',
   'config.evaluation.num_coded_images': 'Use --num_coded_images',
   'config.evaluation.compare_with': 'Use --compare_with',
+  'config.model.decoder_order': "The order is always 'raster'",
   'config.model.point_estimate': (
     'Use --config.model.head=classification_median'
   ),

@@ -296,11 +296,6 @@ def grow(
       'A model with finer levels (`model.levels`) cannot grow, because its '
       'levels read features of a fixed width.'
     )
-  if after.decoder_order != 'raster':
-    raise errors.RunError(
-      'A model can grow only with `model.decoder_order=raster`, got '
-      f'{after.decoder_order!r}.'
-    )
   growth = _Growth(before, after, seed)
   num_stages = len(before.embedding_stages), len(after.embedding_stages)
   _check_equal('The number of `model.embedding_stages`', *num_stages)

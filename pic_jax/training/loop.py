@@ -126,7 +126,6 @@ def _recipe(
     film_share=config.data.film_share,
     frozen=config.training.frozen,
     levels_taught=_levels_taught(config, source),
-    energy_weight=config.training.energy_weight,
   )
 
 

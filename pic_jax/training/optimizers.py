@@ -38,7 +38,6 @@ ADAM_LAYERS = {
   'luminance_in',
   'coarse_in',
   'drawn_in',
-  'lattice_in',
   'pixel_in_0',
   'pixel_in_1',
   'first_head',

@@ -179,14 +179,6 @@ def _usable(
 ) -> parameters.Params:
   """Leaves out the networks of a trained model that `model` cannot use."""
   params = dict(params)
-  order = source_model.decoder_order
-  if 'decoder' in params and order != model.decoder_order:
-    terminal.say(
-      f'The decoder of {source} is left out, because it predicts pixels in the '
-      f'order {order!r}, but this model predicts them in the order '
-      f'{model.decoder_order!r}.'
-    )
-    del params['decoder']
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(
       f'The network {network!r} of {source} is left out, because this model '

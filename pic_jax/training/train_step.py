@@ -21,7 +21,6 @@ from pic_jax.model import (
   winograd,
 )
 from pic_jax.runtime import devices
-from pic_jax.training import energy_objective
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -112,7 +111,6 @@ class Recipe(NamedTuple):
     levels_taught: [B] index of the finest level that each image of the global
       batch teaches (0 is the coarsest). An image contributes to the losses of
       this level and all coarser levels. None if every image teaches all levels.
-    energy_weight: weight of the energy score; see `energy_objective`.
   """
 
   ema_decay: float
@@ -120,7 +118,6 @@ class Recipe(NamedTuple):
   film_share: float = 0.0
   frozen: tuple[str, ...] = ()
   levels_taught: np.ndarray | None = None
-  energy_weight: float = 0.0
 
 
 def _stop_frozen(params: parameters.Params, frozen: tuple[str, ...]) -> dict:
@@ -177,10 +174,10 @@ def _image_weights(recipe: Recipe, level: int, num_images: int) -> jax.Array:
 def loss_fn(
   model: pic.PIC, recipe: Recipe
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
-  """Builds the loss: mean bits/dim plus the weighted auxiliary losses.
+  """Builds the loss: mean bits/dim plus the weighted auxiliary loss.
 
-  These are the bits/dim of the embedding's own mixture and the energy score of
-  samples. A head without a likelihood is trained on its own loss instead.
+  The auxiliary loss is the bits/dim of the embedding's own mixture. A head
+  without a likelihood is trained on its own loss instead.
 
   Returns:
     A function of (params, rgb [B, H, W, 3] uint8, key) that returns the loss []
@@ -224,43 +221,16 @@ def loss_fn(
         parts[f'level_{level}_bits_per_dim'] = (weights * bits).mean()
     total = functools.reduce(operator.add, parts.values(), jnp.zeros(()))
     parts = {'bits_per_dim': total} | (parts if model.levels else {})
-    auxiliary = _auxiliary_losses(
-      model, recipe, params, scores=scores, lab=lab, hint_map=hint_map, key=key
-    )
-    for name, (weight, value) in auxiliary.items():
-      parts[name] = value
-      # Like all bits, it is divided by the size of the finest map.
-      total += weight / 4**model.levels * value
+    if model.embedding_loss_weight and 'embedding' not in recipe.frozen:
+      parts['embedding_bits_per_dim'] = _embedding_bits(
+        model, scores, lab, hint_map=hint_map
+      )
+      # The division gives bits per value of the finest map, as in `bits`.
+      weight = model.embedding_loss_weight / 4**model.levels
+      total += weight * parts['embedding_bits_per_dim']
     return total, parts | {'loss': total}
 
   return loss
-
-
-def _auxiliary_losses(
-  model: pic.PIC,
-  recipe: Recipe,
-  params: parameters.Params,
-  *,
-  scores: pic.Scores,
-  lab: pic.LabBatch,
-  hint_map: jax.Array | None,
-  key: jax.Array,
-) -> dict[str, tuple[float, jax.Array]]:
-  """Computes the losses that are added to the bits/dim of the maps.
-
-  Returns:
-    Weights and losses [], keyed by the name of the loss.
-  """
-  losses: dict[str, tuple[float, jax.Array]] = {}
-  if model.embedding_loss_weight and 'embedding' not in recipe.frozen:
-    bits = _embedding_bits(model, scores, lab, hint_map=hint_map)
-    losses['embedding_bits_per_dim'] = model.embedding_loss_weight, bits
-  if recipe.energy_weight:
-    score = energy_objective.energy_loss(
-      model, params, scores.embedding, lab=lab, hint_map=hint_map, key=key
-    )
-    losses['energy_score'] = recipe.energy_weight, score
-  return losses
 
 
 def _split_with_film(

@@ -64,11 +64,9 @@ def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('order', ['raster', 'coarse_first'])
-def test_finer_levels_are_coded_and_decoded_too(order):
+def test_finer_levels_are_coded_and_decoded_too():
   _, config = tiny.shaken_model()
   config.sampling.batch_size = 3
-  config.model.decoder_order = order
   config.model.levels, config.model.chroma_factor = 2, 1
   config.model.level_features, config.model.level_blocks = 5, 1
   config.model.chroma_filter = 'area'

@@ -344,9 +344,8 @@ def test_the_finer_levels_follow_a_temperature_that_is_chosen():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('order', ['raster', 'coarse_first'])
-def test_a_model_with_levels_colours_a_photograph_on_its_finest_map(order):
-  levelled = colorize.Colorizer(*tiny.levelled_model(decoder_order=order))
+def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
+  levelled = colorize.Colorizer(*tiny.levelled_model())
   rgb = smooth(40, 60)
   plain = levelled.to_network_size(rgb)
   assert plain.map_shape == (8, 12)

@@ -62,20 +62,6 @@ def test_all_methods_draw_identical_chroma(gated, temperature):
 
 
 @pytest.mark.slow
-def test_all_methods_draw_identical_chroma_with_the_lattice_first():
-  net, params, lab, keys = prepare(
-    count=2, decoder_order='coarse_first', attention_heads=2
-  )
-  params['decoder']['lattice']['attention']['project']['g'] *= 0.1
-  params['decoder']['lattice']['head']['g'] *= 0.1
-  naive, cached, parallel = by_all_methods(net, params, lab, keys)
-  assert naive.shape == (2, 2, 5, 7, 2)
-  np.testing.assert_array_equal(cached, naive)
-  np.testing.assert_array_equal(parallel, naive)
-  assert np.unique(naive).size > 20
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize('side', [16, 32])
 @pytest.mark.parametrize('count', [1, 5])
 def test_methods_agree_at_real_map_sizes(side, count):

@@ -9,9 +9,10 @@ import pytest
 
 from pic_jax.data import input_pipeline
 from pic_jax.evaluation import likelihood
-from pic_jax.runtime import devices
+from pic_jax.runtime import devices, errors
 from pic_jax.saved import (
   checkpoints,
+  earlier_versions,
   recommended_sampling,
   run_config,
   trained_model,
@@ -98,3 +99,13 @@ def test_recommended_sampling_is_read_where_earlier_versions_kept_it(tmp_path):
   )
   nothing = trained_model.load_recommended(str(tmp_path / 'none'))
   assert nothing == recommended_sampling.RecommendedSampling()
+
+
+def test_a_removed_order_of_the_decoder_is_refused():
+  stored = json.loads(run_config.to_json(tiny.config('smoke')))
+  stored['model']['decoder_order'] = 'raster'
+  earlier_versions.upgrade(stored)
+  assert 'decoder_order' not in stored['model']
+  stored['model']['decoder_order'] = 'coarse_first'
+  with pytest.raises(errors.UserError, match='coarse_first` was removed'):
+    earlier_versions.upgrade(stored)

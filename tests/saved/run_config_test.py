@@ -29,8 +29,6 @@ PARAMETERS = {
   'photos128': 4_937_606,
   'my_photos': 5_706_766,
   'photos256': 4_937_606,
-  'photos256_decoder': 7_661_118,
-  'photos256_energy': 5_706_766,
   'photos256_levels': 5_706_766,
   'smoke': 24_520,
 }

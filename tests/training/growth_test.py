@@ -129,7 +129,6 @@ def test_growth_of_equal_models_changes_nothing():
     ({'embedding_features': 20}, 'embedding_features` .* 24, .* got 20'),
     ({'num_components': 3}, 'outputs of the decoder .* 16, .* got 24'),
     ({'gated': False}, '`model.gated` must'),
-    ({'decoder_order': 'coarse_first'}, 'only with .*=raster`, got .coarse_'),
     ({'embedding_stages': ((6, 1, 1, 1),)}, 'embedding_stages` must'),
     (
       {'embedding_stages': ((6, 2, 1, 1), (8, 1, 1, 2))},

@@ -48,45 +48,6 @@ def test_networks_that_the_first_trained_model_lacks_come_from_the_second(
     start.init_from(config, model, shapes, images=None)
 
 
-@pytest.mark.slow
-def test_a_decoder_of_another_order_is_initialised_anew(
-  tmp_path, capsys, monkeypatch
-):
-  path = tmp_path / 'raster.safetensors'
-  _, _, raster_params = save_trained(path, 'photos256_levels', 1)
-  config = tiny.narrow_config('photos256_decoder', tmp_path)
-  config.training.init_from = str(path)
-  model = run_config.build_model(config)
-  shapes = parameters.shapes(model, config.data.image_size)
-  size = config.data.image_size
-  monkeypatch.setattr(
-    start, '_first_batch', lambda *_: tiny.images(2, size, size)
-  )
-  found = start.init_from(config, model, shapes, images=None)
-  kept = {name: raster_params[name] for name in found if name != 'decoder'}
-  assert kept.keys() == {'embedding', 'level_1', 'level_2'}
-  jax.tree.map(
-    np.testing.assert_array_equal, {name: found[name] for name in kept}, kept
-  )
-  assert {'lattice', 'rest', 'heads_2'} < found['decoder'].keys()
-  assert np.isfinite(found['decoder']['heads_2']['g']).all()
-  message = capsys.readouterr().err
-  assert f'decoder of {path} is left out, because it predicts' in message
-  assert "'raster'" in message and "'coarse_first'" in message
-  assert 'are initialised at random: decoder.' in message
-  # A decoder with the lattice first does not grow.
-  weights_file.save(path, found, config, step=1, dtype='float32')
-  config.model.decoder_features += 2
-  larger = run_config.build_model(config)
-  with pytest.raises(errors.RunError, match='cannot grow'):
-    start.init_from(
-      config,
-      larger,
-      parameters.shapes(larger, size),
-      images=None,
-    )
-
-
 def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_renamed(
   tmp_path, monkeypatch
 ):
