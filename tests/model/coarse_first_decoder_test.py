@@ -12,7 +12,10 @@ NUM_PIXELS = HEIGHT * WIDTH
 
 
 def build(channels=2, heads=0, **kwargs):
-  """A small decoder with parameters that depend on data, and its inputs."""
+  """Returns a small decoder, its data-dependent parameters and its inputs.
+
+  There are two images with two canvases each.
+  """
   net = coarse_first_decoder.CoarseFirstDecoder(
     features=6, num_blocks=1, num_outputs=16, attention_heads=heads, **kwargs
   )
@@ -25,12 +28,12 @@ def build(channels=2, heads=0, **kwargs):
 
 
 def order():
-  """Indices of the pixels in the order in which they are predicted."""
+  """Returns the raster indices of all pixels in the order of prediction."""
   net = coarse_first_decoder.CoarseFirstDecoder()
   return net.pixel_order(HEIGHT, WIDTH) @ (WIDTH, 1)
 
 
-def test_order_of_a_map_with_odd_sides():
+def test_pixel_order_is_the_lattice_and_then_cell_by_cell():
   net = coarse_first_decoder.CoarseFirstDecoder()
   assert net.pixel_order(3, 3).tolist() == [
     *([0, 0], [0, 2], [2, 0], [2, 2]),  # the lattice
@@ -39,7 +42,7 @@ def test_order_of_a_map_with_odd_sides():
   ]
 
 
-def test_cells_and_back():
+def test_from_cells_inverts_to_cells():
   x = jnp.arange(2.0 * 5 * 7 * 3).reshape(2, 5, 7, 3)
   cells = coarse_first_decoder.to_cells(x)
   assert cells.shape == (2, 3, 4, 4, 3)
@@ -53,7 +56,7 @@ def test_cells_and_back():
 
 
 @pytest.mark.slow
-def test_a_pixel_depends_on_those_before_it_in_the_order_only():
+def test_a_pixel_depends_only_on_pixels_before_it_in_the_order():
   net, params, canvas, embedding = build()
   jacobian = jax.jit(
     jax.jacrev(
@@ -62,14 +65,14 @@ def test_a_pixel_depends_on_those_before_it_in_the_order_only():
   )(canvas[:1])  # [h, w, 1, h, w, 2]
   influence = np.abs(jacobian).sum((2, 5)).reshape(NUM_PIXELS, NUM_PIXELS)
   in_order = influence[np.ix_(order(), order())]
-  future = np.triu(np.ones((NUM_PIXELS, NUM_PIXELS), bool))
-  assert not in_order[future].any()
-  # The last pixel sees everything; the first one of the rest, all of the
-  # lattice, also what lies below it.
+  is_later = np.triu(np.ones((NUM_PIXELS, NUM_PIXELS), bool))
+  assert not in_order[is_later].any()
+  # The last pixel depends on all others. The first pixel after the lattice
+  # depends on the whole lattice, including the rows below this pixel.
   assert (in_order[-1, :-1] > 0).all()
   num_lattice = 6
   assert (in_order[num_lattice, :num_lattice] > 0).all()
-  # Within a cell, each pixel sees the one before it.
+  # Within a cell, each pixel depends on the pixel before it.
   assert in_order[num_lattice + 1, num_lattice] > 0
   assert in_order[num_lattice + 2, num_lattice + 1] > 0
 
@@ -86,7 +89,7 @@ def test_a_pixel_depends_on_those_before_it_in_the_order_only():
 def test_incremental_pass_equals_whole_map_pass(channels, heads, with_hints):
   net, params, canvas, embedding = build(channels, heads)
   hints = None
-  if with_hints:  # the same for both canvases of an image, as in sampling
+  if with_hints:  # equal for both canvases of an image, as in sampling
     is_known = np.zeros((2, HEIGHT, WIDTH, 1), np.float32)
     is_known[0, 0, 2] = is_known[0, 2, 3] = is_known[1, 4, 0] = 1
     known = jnp.repeat(jnp.asarray(is_known), 2, 0) > 0
@@ -101,7 +104,7 @@ def test_incremental_pass_equals_whole_map_pass(channels, heads, with_hints):
       hints=repeated_hints,
     )
   )()
-  if with_hints:  # they are read
+  if with_hints:  # the hints change theta
     without = net.apply({'params': params}, canvas, jnp.repeat(embedding, 2, 0))
     assert np.abs(whole - without).max() > 1e-4
 
@@ -124,7 +127,7 @@ def test_incremental_pass_equals_whole_map_pass(channels, heads, with_hints):
 
 
 @pytest.mark.slow
-def test_conditioning_matters_at_its_own_pixel():
+def test_theta_depends_on_the_embedding_at_its_own_pixel():
   net, params, canvas, embedding = build()
   jacobian = jax.jit(
     jax.jacrev(
@@ -136,12 +139,12 @@ def test_conditioning_matters_at_its_own_pixel():
 
 
 @pytest.mark.slow
-def test_dropout_acts_in_training_only():
+def test_dropout_acts_only_in_training():
   net, params, canvas, embedding = build(dropout_rate=0.5)
   inputs = {'params': params}, canvas, jnp.repeat(embedding, 2, 0)
   rngs = {'dropout': jax.random.key(0)}
-  still = net.apply(*inputs)
-  np.testing.assert_array_equal(net.apply(*inputs), still)
-  trained = np.abs(net.apply(*inputs, train=True, rngs=rngs) - still)
-  trained = np.asarray(trained).max((0, 3))
-  assert (trained.ravel()[order()[1:]] > 0).all()
+  without_dropout = net.apply(*inputs)
+  np.testing.assert_array_equal(net.apply(*inputs), without_dropout)
+  with_dropout = net.apply(*inputs, train=True, rngs=rngs)
+  change = np.asarray(np.abs(with_dropout - without_dropout)).max((0, 3))
+  assert (change.ravel()[order()[1:]] > 0).all()
