@@ -5,8 +5,8 @@ import pathlib
 import tempfile
 
 # These variables must be set before jax is first imported. NPROC enlarges the
-# thread pool: jax 0.10 can deadlock on simulated devices, because a collective
-# operation waits for 8 threads.
+# thread pool. With a small pool, jax 0.10 deadlocks on simulated devices,
+# because a collective operation waits for 8 threads.
 os.environ['NPROC'] = '32'
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'

@@ -19,7 +19,7 @@ MODEL = dict(
   num_components=2,
   dropout_rate=0.5,
 )
-# Names of all configs except `trained`, which loads that of a trained model.
+# Names of all configs except `trained`, which loads the config of a model.
 CONFIGS = sorted(
   path.stem
   for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('*.py')
@@ -48,7 +48,7 @@ def net(**changes) -> pic.PIC:
 
 
 def trained_like(net: pic.PIC, batch: pic.LabBatch, seed=0) -> dict:
-  """Initialises parameters with large gains of theta, so theta varies."""
+  """Initialises parameters; large output gains make theta vary over the map."""
   params = parameters.initial(net, batch, seed)
   decoder = params['decoder']
   if net.decoder_order == 'coarse_first':

@@ -39,7 +39,7 @@ def config():
 
 @functools.cache
 def initialized():
-  """Initialises a model with given random weights of the backbone.
+  """Initialises a model; its backbone gets random weights, as if pretrained.
 
   Returns:
     The model, the weights of the backbone, a batch, and all parameters.
@@ -159,6 +159,8 @@ def test_with_backbone_only_the_stages_read_a_pooled_image():
   small = color.subsample(x, 2, 'area')
 
   class MeanOfWholeImage(MeanBackbone):
+    """Backbone that reads the whole image instead of its half-size input."""
+
     def __call__(self, luminance, shape):
       assert luminance.shape == small.shape
       return MeanBackbone.__call__(self, x, shape)

@@ -8,7 +8,7 @@ import pytest
 from pic_jax.model import causal_attention, hints
 
 HEIGHT, WIDTH, HEADS = 5, 7, 2
-COUNT = HEIGHT * WIDTH
+NUM_PIXELS = HEIGHT * WIDTH
 
 
 @pytest.fixture(scope='module')
@@ -86,20 +86,22 @@ def test_output_equals_the_formula_in_float64(case, is_hinted):
     {'params': params}, embedding, method='_queries_and_keys'
   )
   logits = np.einsum('bihd,bjhd->bhij', *map(np.float64, (queries, keys)))
-  rows, cols = np.divmod(np.arange(COUNT), WIDTH)
+  rows, cols = np.divmod(np.arange(NUM_PIXELS), WIDTH)
   distance = np.hypot(rows[:, None] - rows, cols[:, None] - cols)
   slopes = np.linspace(0.02, 0.52, HEADS) * np.exp(params['log_slope'])
   logits -= slopes[:, None, None] * distance
-  own = np.arange(COUNT)
+  own = np.arange(NUM_PIXELS)
   logits[:, :, own, own] += np.asarray(params['nothing'])[:, None]
-  seen = np.tri(COUNT, dtype=bool)[None, None]
+  seen = np.tri(NUM_PIXELS, dtype=bool)[None, None]
   if is_hinted:
-    seen = seen | (np.asarray(hint_map)[..., 2].reshape(3, 1, 1, COUNT) > 0)
+    seen = seen | (
+      np.asarray(hint_map)[..., 2].reshape(3, 1, 1, NUM_PIXELS) > 0
+    )
   weights = seen * np.exp(logits)
   weights /= weights.sum(-1, keepdims=True)
   weights[:, :, own, own] = 0
-  ab = 5 * np.float64(canvas).reshape(3, COUNT, 2)
-  values = np.concatenate([ab, ab**2, np.ones((3, COUNT, 1))], -1)
+  ab = 5 * np.float64(canvas).reshape(3, NUM_PIXELS, 2)
+  values = np.concatenate([ab, ab**2, np.ones((3, NUM_PIXELS, 1))], -1)
   means = np.einsum('bhij,bjc->bihc', weights, values)
   means = means.reshape(3, HEIGHT, WIDTH, -1)
   V, g, b = (np.float64(params['project'][name]) for name in 'Vgb')
@@ -118,8 +120,8 @@ def test_all_earlier_pixels_and_no_others_have_influence(case):
       lambda x: net.apply({'params': params}, x, embedding[:1]).sum(-1)[0]
     )
   )(canvas[:1])  # [h, w, 1, h, w, 2]
-  influence = np.abs(jacobian).sum((2, 5)).reshape(COUNT, COUNT) > 0
-  np.testing.assert_array_equal(influence, np.tri(COUNT, k=-1, dtype=bool))
+  influence = np.abs(jacobian).sum((2, 5)).reshape(NUM_PIXELS, NUM_PIXELS) > 0
+  np.testing.assert_array_equal(influence, np.tri(NUM_PIXELS, k=-1, dtype=bool))
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def test_no_pixel_depends_on_itself_or_on_later_ones():
 @pytest.mark.slow
 @pytest.mark.parametrize('num_blocks', [1, 4])
 def test_receptive_field_has_no_hole(num_blocks):
-  """With n blocks it reaches 4n + 1 pixels left, 4n + 4 up, 2n + 1 right."""
+  """The field of n blocks reaches 4n + 1 left, 4n + 4 up and 2n + 1 right."""
   n = num_blocks
   height, width = 4 * n + 7, 6 * n + 7
   net = causal_decoder.CausalDecoder(features=4, num_blocks=n, num_outputs=8)
@@ -237,11 +237,11 @@ def test_shifts_come_after_the_bias():
   assert not changed_by('pixel_input')[:, :, 0].any(axis=(0, 2))[0]
 
 
-@pytest.mark.parametrize('stream', ['decoder', 'embedding'])
-def test_dropout_acts_in_both_networks(stream):
+@pytest.mark.parametrize('network', ['decoder', 'embedding'])
+def test_dropout_acts_in_both_networks(network):
   net, params, canvas, embedding = build(dropout_rate=0.5)
   inputs = (canvas, embedding)
-  if stream == 'embedding':
+  if network == 'embedding':
     net = embedding_net.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
     inputs = (canvas[..., :1],)
     params = jax.jit(net.init)(jax.random.key(0), *inputs)['params']

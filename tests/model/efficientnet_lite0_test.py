@@ -61,11 +61,11 @@ def write_random_weights(path) -> dict:
   )['params']
   arrays = {}
   for layer, conv, norm in backbone_weights.layer_names():
-    kernel = shapes[layer]['kernel'].shape
-    fan_in = np.prod(kernel[:3])
-    weight = rng.normal(0, fan_in**-0.5, kernel).transpose(3, 2, 0, 1)
+    shape = shapes[layer]['kernel'].shape
+    fan_in = np.prod(shape[:3])
+    weight = rng.normal(0, fan_in**-0.5, shape).transpose(3, 2, 0, 1)
     arrays[f'{conv}.weight'] = weight
-    width = kernel[-1]
+    width = shape[-1]
     arrays[f'{norm}.weight'] = rng.uniform(0.5, 1.5, width)
     arrays[f'{norm}.bias'] = rng.normal(1, 0.5, width)
     arrays[f'{norm}.running_mean'] = rng.normal(0, 0.2, width)
@@ -157,9 +157,10 @@ def test_gradients_reach_only_parts_that_are_not_frozen(tmp_path):
     f'block_15_{part}' for part in ('expand', 'depthwise', 'project')
   }
   assert reached == last_block | {'head'}
-  for number, name in ((1, 'stem'), (1, 'block_00_project'), (17, 'head')):
-    assert efficientnet_lite0.is_frozen(name, number)
-    assert not efficientnet_lite0.is_frozen(name, number - 1)
+  # The number of the part to which each layer belongs, counted from 1.
+  for part, name in ((1, 'stem'), (1, 'block_00_project'), (17, 'head')):
+    assert efficientnet_lite0.is_frozen(name, part)
+    assert not efficientnet_lite0.is_frozen(name, part - 1)
 
 
 def test_missing_and_other_weights_files_are_refused(tmp_path):

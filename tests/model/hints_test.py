@@ -13,14 +13,14 @@ from tests import tiny
 
 @functools.cache
 def prepare():
-  """A model that reads hints, a batch, and initial parameters."""
+  """Returns a model that reads hints, a batch, and initial parameters."""
   net = tiny.net(hint_share=0.5, dropout_rate=0.0)
   lab = net.split_lab(tiny.images())
   return net, lab, parameters.initial(net, lab, seed=0)
 
 
 def with_random_hint_kernel(params):
-  """Replaces the hint kernel, which is initially 0, as if it were trained."""
+  """Replaces the hint kernel of zeros with a random one, as after training."""
   kernel = params['embedding']['hints']
   random_kernel = np.random.default_rng(0).normal(0, 1, kernel.shape)
   return params | {
@@ -97,7 +97,8 @@ def test_drawn_hints_are_single_cells_or_patches_in_a_share_of_images():
   assert positive.min() == 1 and positive.max() == hints.MAX_CELLS
   assert 3 < np.median(positive) < 8  # the distribution is log-uniform
   assert mask.any(0).all()
-  # Of 6 to 12 cells, many are neighbours in patches, and few if drawn singly.
+  # Among 6 to 12 known cells, many are neighbours if they form patches, and few
+  # if they are drawn singly.
   masks = mask[(counts >= 6) & (counts <= 12)]
   num_pairs = (masks[:, :, 1:] & masks[:, :, :-1]).sum((1, 2))
   assert (num_pairs == 0).mean() > 0.15 and (num_pairs >= 4).mean() > 0.15

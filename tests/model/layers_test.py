@@ -74,7 +74,7 @@ def test_weight_norm_is_invariant_to_the_length_of_the_directions():
 
 @pytest.mark.parametrize('left,right,height', [(1, 1, 3), (2, 0, 3), (0, 0, 2)])
 def test_row_and_pixel_passes_equal_whole_map_pass(left, right, height):
-  """Blocks have 1 or 2 rows. The pixel pass requires `right` to be 0."""
+  """Feeds 1 or 2 rows at a time. The pixel pass requires `right` to be 0."""
   x = jax.random.normal(jax.random.key(2), (2, 5, 7, 3))
   conv = causal_conv.CausalConv(
     4, (height, left + right + 1), left=left, right=right

@@ -61,10 +61,12 @@ def total_probability(log_prob):
 @pytest.mark.parametrize('coarse', [(0, 0), (0, 4), (2, 2), (4, 4), (1, 3)])
 @pytest.mark.parametrize('log_scale', [-5.5, -2.0])
 def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
-  cells = list(itertools.product(range(NUM_VALUES), repeat=4))  # of a channel
-  cells = np.array(cells, np.float32)
-  means = np.asarray(levels.rounded_mean(jnp.asarray(cells)[..., None]))[:, 0]
-  a, b = (cells[means == x] for x in coarse)
+  # All cells of one channel, of which those with the coarse value are kept.
+  every = np.array(
+    list(itertools.product(range(NUM_VALUES), repeat=4)), np.float32
+  )
+  means = np.asarray(levels.rounded_mean(jnp.asarray(every)[..., None]))[:, 0]
+  a, b = (every[means == x] for x in coarse)
   fine = np.stack(np.broadcast_arrays(a[:, None], b[None]), -1)
   fine = fine.reshape(-1, 4, 2)
   smooth = np.random.default_rng(1).uniform(0, NUM_VALUES - 1, (4, 2))
@@ -155,9 +157,7 @@ def net_and_params(seed=0, features=6):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('with_hints', [False, True])
-def test_samples_keep_means_and_hints_and_report_their_log_prob(
-  with_hints,
-):
+def test_samples_keep_means_and_hints_and_report_their_log_prob(with_hints):
   net, params, context = net_and_params()
   coarse, fine = maps(1, with_hints)
   noise = jnp.stack(

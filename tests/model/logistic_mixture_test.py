@@ -128,13 +128,16 @@ def test_log_prob_paper_agrees_with_the_authors_code():
 
 
 def authors_log_prob(theta, luminance, chroma) -> float:
-  """Computes the log-probability of a pixel like the authors, in float64."""
+  """Computes the log-probability of a pixel like the authors' code.
+
+  The arguments and the result are in float64.
+  """
 
   def sigmoid(x):
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
-  weights = theta[:K] - np.log(np.exp(theta[:K] - theta.max()).sum())
-  weights -= theta.max()
+  log_weights = theta[:K] - np.log(np.exp(theta[:K] - theta.max()).sum())
+  log_weights -= theta.max()
   coeffs = np.tanh(theta[K : 4 * K].reshape(3, K))
   channels = theta[4 * K :].reshape(2, 2, K)
   offsets = coeffs[0] * luminance, coeffs[1] * luminance + coeffs[2] * chroma[0]
@@ -146,20 +149,22 @@ def authors_log_prob(theta, luminance, chroma) -> float:
     plus, minus = inverse * (centred + 1 / 255), inverse * (centred - 1 / 255)
     middle = inverse * centred
     delta = sigmoid(plus) - sigmoid(minus)
-    density = middle - log_scales - 2 * np.logaddexp(0, middle)
-    inside = np.where(
-      delta > 1e-5, np.log(np.maximum(delta, 1e-12)), density - np.log(127.5)
+    log_density = middle - log_scales - 2 * np.logaddexp(0, middle)
+    log_mass = np.where(
+      delta > 1e-5,
+      np.log(np.maximum(delta, 1e-12)),
+      log_density - np.log(127.5),
     )
     if x < -0.999:
-      inside = plus - np.logaddexp(0, plus)
+      log_mass = plus - np.logaddexp(0, plus)
     elif x > 0.999:
-      inside = -np.logaddexp(0, minus)
-    weights = weights + inside
-  return np.logaddexp.reduce(weights)
+      log_mass = -np.logaddexp(0, minus)
+    log_weights = log_weights + log_mass
+  return np.logaddexp.reduce(log_weights)
 
 
 def test_log_prob_paper_takes_the_density_where_the_authors_do():
-  """With theta this large, most components give a window less than 1e-5."""
+  """With theta this large, most components have less mass than 1e-5."""
   theta = random_theta(10, 5.0, 300)
   for start in (5 * K, 7 * K):  # narrow in the second half of the pixels
     theta = theta.at[150:, start : start + K].add(-8.0)

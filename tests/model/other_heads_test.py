@@ -48,7 +48,8 @@ def test_class_weights_equal_the_formula():
   counts = np.random.default_rng(0).integers(0, 1000, len(bins)).astype(float)
   counts[::3] = 0
   smooth = np.zeros(len(bins))
-  for i, source in enumerate(bins):  # spreads the pixels of a bin
+  # The pixels of each bin are spread over its neighbours.
+  for i, source in enumerate(bins):
     kernel = np.exp(-((bins - source) ** 2).sum(-1) / 50.0)
     smooth += counts[i] / counts.sum() * kernel / kernel.sum()
   expected = 1 / (0.7 * smooth + 0.3 / len(bins))
@@ -104,8 +105,8 @@ def test_annealed_mean_and_median_equal_their_formulas_for_two_colours():
     [40 * share, 20 * share],
     rtol=1e-4,
   )
-  # In each channel, one half lies below the point at two thirds of the bin from
-  # -5 to 5.
+  # In each channel, half of the probability lies below two thirds of the bin
+  # from -5 to 5.
   np.testing.assert_allclose(
     classification_head.median(theta), [5 / 3, 5 / 3], rtol=1e-4
   )
@@ -138,7 +139,7 @@ def test_regression_loss_is_the_squared_error_of_the_estimate():
 
 
 def train(head, folder, workdir, **changes):
-  """Trains a narrow model for 30 steps.
+  """Trains a narrow model for 30 steps; `changes` apply to `config.training`.
 
   Returns:
     The config, and for each record of metrics.jsonl the loss or None.

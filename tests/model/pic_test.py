@@ -50,7 +50,7 @@ def test_initial_params_normalise_every_layer():
     name = jax.tree_util.keystr(path)
     value = np.asarray(value, np.float64)
     if 'head' in name or not name.endswith('[0]'):
-      continue  # a causal convolution is captured twice
+      continue  # `CausalConv` calls its base class, so it is captured twice
     scale = 0.1 if 'second' in name else 1.0
     np.testing.assert_allclose(value.mean((0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(value.std((0, 1, 2)), scale, rtol=1e-3)
@@ -61,7 +61,7 @@ def test_initial_params_normalise_every_layer():
 
 
 def test_directions_start_with_the_published_deviation():
-  """Adam's steps do not grow with them, so longer ones would hardly turn."""
+  """Adam would hardly turn long directions, because its steps do not grow."""
   net = tiny.net()
   batch = net.split_lab(tiny.images())
   params = parameters.initial(net, batch, seed=0)

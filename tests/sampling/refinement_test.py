@@ -1,4 +1,4 @@
-"""Samples with finer levels: scores, hints, temperature, and initial levels."""
+"""Samples with finer levels: scores, hints, temperature, initialisation."""
 
 import functools
 
@@ -108,8 +108,8 @@ def test_coarse_hints_fix_only_the_coarsest_map():
   )
   assert (drawn.chroma[:, 0][mask] != lab.chroma[mask]).any()
   assert (drawn.log_prob[:, 0][mask] == 0).all()
-  # The finer levels are scored as if there were no hints. An unhinted pixel gets
-  # its share even if other pixels of its cell have hints.
+  # The finer levels are scored as if there were no hints. A pixel without a
+  # hint gets its share, even if its cell contains hints.
   variables = {'params': params}
   embedded = net.apply(
     variables, lab.luminance, hints=coarse_hints, method='embed'
@@ -125,7 +125,7 @@ def test_coarse_hints_fix_only_the_coarsest_map():
   expected = levels.on_finest_grid(
     [coarsest_log_prob, *scores.level_log_probs[1:]]
   )
-  # Pixels without a hint whose value of the coarsest map is known.
+  # Pixels without a hint whose cell of the coarsest map contains a hint.
   is_scored = ~mask & is_known.repeat(4, 1).repeat(4, 2)
   assert is_scored.any()
   np.testing.assert_allclose(

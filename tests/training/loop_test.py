@@ -173,7 +173,7 @@ def test_a_run_is_not_resumed_on_other_images(
   assert checkpoints.saved_steps(workdir) == [1, 2, 3]
 
 
-def test_a_checkpoint_without_a_fingerprint_gets_a_note():
+def test_resuming_without_a_stored_fingerprint_gives_a_note():
   fingerprint = {'sha256': '00', 'num_images': 7}
   assert 'earlier version' in fingerprints.check_same(None, fingerprint, 'run')
   assert fingerprints.check_same(fingerprint, fingerprint, 'run') == ''
@@ -242,9 +242,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
   loop.train_and_evaluate(config, str(tmp_path))
   for step in (1, 2, 3):
     assert_identical(state_of(tmp_path, step), state_of(uninterrupted, step))
-  assert losses(tmp_path) == losses(
-    uninterrupted
-  )  # so the data had the same order
+  # Equal losses show that the data had the same order.
+  assert losses(tmp_path) == losses(uninterrupted)
   state = state_of(tmp_path)
   average, params = (
     np.concatenate([x.ravel() for x in jax.tree.leaves(state[name])])
@@ -295,7 +294,8 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   moved = jax.tree.map(
     lambda x, y: np.abs(x - y).max(), state['params'], params
   )
-  assert 0 < moved['decoder']['head']['g'] < 1.1e-3  # rate 1e-3
+  # One step of Adam with a learning rate of 1e-3.
+  assert 0 < moved['decoder']['head']['g'] < 1.1e-3
   config.model.decoder_features = 5
   config.training.init_from = str(workdir)
   loop.train_and_evaluate(config, str(tmp_path / 'wider'))
@@ -314,7 +314,7 @@ def test_a_run_with_remat_has_a_finite_loss(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_sheets_of_samples_show_every_image_once(finished, tmp_path):
+def test_sheets_of_samples_cover_every_image_once(finished, tmp_path):
   config, workdir = finished
   params, config, step = trained_model.load_trained(str(workdir))
   config.unlock()
@@ -407,7 +407,7 @@ def send_signal_in(monkeypatch, where, name, number, at=1):
     ),
   ],
 )
-def test_a_run_stopped_in_any_phase_is_saved_and_resumes_exactly(
+def test_a_run_stopped_by_a_signal_in_any_phase_resumes_exactly(
   where, name, number, step, finished, tmp_path, monkeypatch
 ):
   config, uninterrupted = finished

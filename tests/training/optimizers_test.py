@@ -66,8 +66,8 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
       {'V': jnp.asarray(gradient, jnp.float32)}, state, params
     )
     momentum = beta * momentum + (1 - beta) * gradient
-    ahead = beta * momentum + (1 - beta) * gradient
-    factor = orthogonal_factor(ahead.reshape(-1, shape[-1]))
+    nesterov = beta * momentum + (1 - beta) * gradient
+    factor = orthogonal_factor(nesterov.reshape(-1, shape[-1]))
     factor *= max(1, factor.shape[1] / factor.shape[0]) ** 0.5
     V = V.reshape(factor.shape)
     lengths = np.linalg.norm(V, axis=0)
@@ -77,8 +77,8 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
     error = np.linalg.norm(actual - expected)
     assert error < 1e-3 * np.linalg.norm(expected)
     if shape[0] == 3:
-      singular = np.linalg.svd(factor, compute_uv=False)
-      assert singular.min() > 0.6 and singular.max() < 1.2
+      singular_values = np.linalg.svd(factor, compute_uv=False)
+      assert singular_values.min() > 0.6 and singular_values.max() < 1.2
       ratios = np.linalg.norm(actual, axis=0) / (0.5 * lengths)
       assert 0.8 < ratios.min() and ratios.max() < 1.2
 
@@ -110,7 +110,7 @@ def test_muon_keeps_the_lengths_of_directions():
 
 
 def test_muon_updates_hidden_directions_and_adam_the_rest(monkeypatch):
-  """Only Adam's first update equals its learning rate for all values."""
+  """All values of Adam's first update have the size of its learning rate."""
   config = tiny.config('cifar10')
   config.optimizer.name = 'muon'
   config.optimizer.learning_rate = 1e-5

@@ -104,9 +104,9 @@ def test_loss_and_gradients_with_winograd_equal_plain_ones(monkeypatch):
 
 @pytest.fixture(scope='module')
 def mapped():
-  """Returns a model, its inputs and a function (state, rgb) that takes a step.
+  """Returns a model, its parameters, images, a state and a step function.
 
-  The step runs on eight devices, with dropout.
+  The function takes a state and images. It runs on eight devices, with dropout.
   """
   net, params, rgb = prepare()
   optimizer = optax.sgd(0.1)
