@@ -1,11 +1,12 @@
-"""Eight simulated CPU devices, strict shapes, one compilation cache."""
+"""Sets up JAX: simulated CPU devices, strict ranks, a compilation cache."""
 
 import os
 import pathlib
 import tempfile
 
-# jax 0.10 deadlocks with simulated devices when its thread pool is small: a
-# collective waits for 8 threads. Must stand before the first import of jax.
+# These variables must be set before jax is first imported. NPROC enlarges the
+# thread pool. With a small pool, jax 0.10 deadlocks on simulated devices,
+# because a collective operation waits for 8 threads.
 os.environ['NPROC'] = '32'
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
@@ -25,13 +26,17 @@ jax.config.update('jax_default_matmul_precision', 'highest')
 
 
 @pytest.fixture(autouse=True, scope='module')
-def forget_programs():
-  """Frees compiled programs: a worker would keep 11 GB of them in the end."""
+def free_programs():
+  """Frees compiled programs after each module.
+
+  Otherwise each worker would hold 11 GB of them at the end.
+  """
   yield
   jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)
 def stop_processes():
+  """Kills the processes that a test has left running."""
   yield
   running.stop_all()

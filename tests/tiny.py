@@ -10,6 +10,7 @@ from PIL import Image
 from pic_jax.model import parameters, pic
 from pic_jax.saved import run_config
 
+# Fields of a tiny `PIC`.
 MODEL = dict(
   embedding_stages=((6, 1, 1, 1), (8, 2, 1, 2)),
   embedding_features=24,
@@ -18,6 +19,7 @@ MODEL = dict(
   num_components=2,
   dropout_rate=0.5,
 )
+# Names of all configs except `trained`, which loads the config of a model.
 CONFIGS = sorted(
   path.stem
   for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('*.py')
@@ -26,41 +28,48 @@ CONFIGS = sorted(
 
 
 def images(count=4, height=10, width=14, seed=0) -> np.ndarray:
-  """Muted smooth random colours, [count, height, width, 3] uint8."""
+  """Draws 3 x 3 blocks of muted colours with a little noise.
+
+  Returns:
+    Images [count, height, width, 3] uint8.
+  """
   rng = np.random.default_rng(seed)
-  small = rng.uniform(0, 255, (count, 3, 3, 1))
-  small = small + rng.normal(0, 15, (count, 3, 3, 3))
+  blocks = rng.uniform(0, 255, (count, 3, 3, 1))
+  blocks = blocks + rng.normal(0, 15, (count, 3, 3, 3))
   rows = np.linspace(0, 2, height).round().astype(int)
   cols = np.linspace(0, 2, width).round().astype(int)
   noise = rng.normal(0, 3, (count, height, width, 3))
-  return np.clip(small[:, rows][:, :, cols] + noise, 0, 255).astype(np.uint8)
+  return np.clip(blocks[:, rows][:, :, cols] + noise, 0, 255).astype(np.uint8)
 
 
 def net(**changes) -> pic.PIC:
-  """A small PIC."""
+  """Builds a tiny PIC; `changes` replace fields of `MODEL`."""
   return pic.PIC(**MODEL | changes)
 
 
 def trained_like(net: pic.PIC, batch: pic.LabBatch, seed=0) -> dict:
-  """Initial parameters, shaken so that theta varies over the map."""
+  """Initialises parameters; large output gains make theta vary over the map."""
   params = parameters.initial(net, batch, seed)
   params['decoder']['head']['g'] *= 10
   return params
 
 
 def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
-  """Parameters and config of a PIC for 8 x 8, not trained; samples differ."""
+  """Returns `trained_like` parameters and a config, for 8 x 8 images."""
   result = config('smoke')
   with result.unlocked():
     result.data.image_size = 8
     result.model.update(MODEL)
-  small = run_config.build_model(result)
-  batch = small.split_lab(images(4, 8, 8))
-  return trained_like(small, batch), result
+  model = run_config.build_model(result)
+  batch = model.split_lab(images(4, 8, 8))
+  return trained_like(model, batch), result
 
 
 def levelled_model(**changes) -> tuple[dict, ml_collections.ConfigDict]:
-  """Parameters and config of a PIC for 16 x 16 with hints and a finer level."""
+  """Returns `trained_like` parameters and a config, for 16 x 16 images.
+
+  The model reads hints and has one finer level. `changes` replace its fields.
+  """
   result = config('smoke')
   with result.unlocked():
     result.data.image_size = 16
@@ -76,13 +85,13 @@ def levelled_model(**changes) -> tuple[dict, ml_collections.ConfigDict]:
       )
       | changes
     )
-  small = run_config.build_model(result)
-  batch = small.split_lab(images(4, 16, 16))
-  return trained_like(small, batch), result
+  model = run_config.build_model(result)
+  batch = model.split_lab(images(4, 16, 16))
+  return trained_like(model, batch), result
 
 
 def hinted_model() -> tuple[dict, ml_collections.ConfigDict]:
-  """`shaken_model`, but it reads hints, with random weights for them."""
+  """Returns `shaken_model` with a random kernel that reads hints."""
   params, result = shaken_model()
   result.model.hint_share = 0.5
   kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 8))
@@ -91,7 +100,13 @@ def hinted_model() -> tuple[dict, ml_collections.ConfigDict]:
 
 
 def write_folder(folder, count: int, size=(20, 16)) -> None:
-  """Writes images of different sizes as PNG files."""
+  """Writes images of different sizes as PNG files.
+
+  Args:
+    folder: path of the folder.
+    count: number of images.
+    size: smallest width and height in pixels; some images are 1 or 2 larger.
+  """
   folder.mkdir(parents=True, exist_ok=True)
   for index in range(count):
     width, height = size[0] + index % 3, size[1] + index % 2
@@ -100,33 +115,33 @@ def write_folder(folder, count: int, size=(20, 16)) -> None:
 
 
 def config(name: str) -> ml_collections.ConfigDict:
-  """The config of this name, as the repository ships it."""
+  """Returns the config `configs/<name>.py`."""
   return importlib.import_module(f'configs.{name}').get_config()
 
 
 def narrow_config(name: str, folder) -> ml_collections.ConfigDict:
-  """The config of this name, but narrow and shallow, on a folder of images."""
+  """Returns a narrow and shallow form of a config, for a folder of images."""
   result = config(name)
   result.data.name = 'folder'
   result.data.data_dir = str(folder)
   result.data.train_split = 'train[:16]'
   result.data.validation_split = 'train[16:]'
   result.data.test_split = 'train[16:]'
-  factor = 1
+  total_stride = 1
   for _, stride, _, _ in result.model.embedding_stages:
-    factor *= stride
-  result.data.image_size = 4 * factor
+    total_stride *= stride
+  result.data.image_size = 4 * total_stride
   result.model.embedding_stages = tuple(
     (4, stride, min(blocks, 1), dilation)
     for _, stride, blocks, dilation in result.model.embedding_stages
   )
-  # Wide enough for the 260 bins of a classification.
-  wide = result.model.head == 'classification'
-  result.model.embedding_features = 260 if wide else 24
+  # A classification needs one feature for each of its 260 bins.
+  is_classification = result.model.head == 'classification'
+  result.model.embedding_features = 260 if is_classification else 24
   result.model.decoder_features = 4
   result.model.decoder_blocks = 1
   result.model.num_components = 2
-  result.model.backbone = 'none'  # which has no narrower form
+  result.model.backbone = 'none'  # a backbone cannot be narrower
   result.data.mixture = ()
   training = result.training
   training.init_from = training.backbone_weights = ''

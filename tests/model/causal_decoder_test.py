@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 5, 7
 
 
 def build(num_blocks=1, gated=True, channels=2, **kwargs):
-  """A small decoder with parameters that depend on data, and its inputs."""
+  """Returns a small decoder, its data-dependent parameters and its inputs."""
   net = causal_decoder.CausalDecoder(
     features=6, num_blocks=num_blocks, num_outputs=16, gated=gated, **kwargs
   )
@@ -57,7 +57,7 @@ def test_incremental_pass_equals_whole_map_pass(gated, heads):
 
 
 @pytest.mark.slow
-def test_incremental_pass_of_several_samples_and_other_canvas_widths():
+def test_incremental_pass_is_exact_for_two_samples_and_three_channels():
   net, params, canvas, embedding = build(channels=3)
   canvases = jax.random.uniform(jax.random.key(5), (6, HEIGHT, WIDTH, 3))
   whole = run(net, params, canvases, jnp.repeat(embedding, 2, axis=0))
@@ -82,16 +82,17 @@ def test_no_pixel_depends_on_itself_or_on_later_ones():
       lambda x: net.apply({'params': params}, x, embedding[:1]).sum(-1)[0]
     )
   )(canvas[:1])  # [h, w, 1, h, w, 2]
-  influence = np.abs(jacobian).sum((2, 5)).reshape(35, 35)
-  future = np.triu(np.ones((35, 35), bool))
-  pairs = np.argwhere(future & (influence > 0))
-  assert not len(pairs), f'(output, input of the future): {pairs}'
+  num_pixels = HEIGHT * WIDTH
+  influence = np.abs(jacobian).sum((2, 5)).reshape(num_pixels, num_pixels)
+  is_later = np.triu(np.ones((num_pixels, num_pixels), bool))
+  pairs = np.argwhere(is_later & (influence > 0))
+  assert not len(pairs), f'(output pixel, later input pixel): {pairs}'
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('num_blocks', [1, 4])
 def test_receptive_field_has_no_hole(num_blocks):
-  """4n + 1 left, 4n + 4 up, 2n + 1 right, measured by gradients."""
+  """The field of n blocks reaches 4n + 1 left, 4n + 4 up and 2n + 1 right."""
   n = num_blocks
   height, width = 4 * n + 7, 6 * n + 7
   net = causal_decoder.CausalDecoder(features=4, num_blocks=n, num_outputs=8)
@@ -109,20 +110,18 @@ def test_receptive_field_has_no_hole(num_blocks):
 
   rows, cols = np.mgrid[:height, :width]
   up, right = row - rows, cols - col
-  # Same row: 4n + 1 to the left. Row above at distance d: the down stream
-  # widens by one column to each side per convolution, see the docstring.
   same_row = (up == 0) & (right < 0) & (right >= -(4 * n + 1))
-  expected_rows_above = (up >= 1) & (up <= 4 * n + 4)
-  widest = seen & expected_rows_above
-  assert not (seen & ~(same_row | expected_rows_above)).any(), 'the future'
+  rows_above = (up >= 1) & (up <= 4 * n + 4)
+  seen_above = seen & rows_above
+  assert not (seen & ~(same_row | rows_above)).any(), 'outside the field'
   assert seen[same_row].all(), 'hole in the same row'
-  assert right[widest].min() == -(4 * n + 1)
-  assert right[widest].max() == 2 * n + 1
-  assert up[widest].max() == 4 * n + 4
+  assert right[seen_above].min() == -(4 * n + 1)
+  assert right[seen_above].max() == 2 * n + 1
+  assert up[seen_above].max() == 4 * n + 4
   for distance in range(1, 4 * n + 5):
     columns = np.flatnonzero(seen[row - distance])
     assert (np.diff(columns) == 1).all(), f'hole {distance} rows above'
-    # The full set: from the left edge of the field to its right edge.
+    # Every row above has the full width of the field.
     assert columns[0] == col - (4 * n + 1), distance
     assert columns[-1] == col + 2 * n + 1, distance
 
@@ -135,8 +134,8 @@ def test_first_row_and_column_of_shifted_maps_are_zero():
 
 
 @pytest.mark.slow
-def test_conditioning_matters_at_its_own_pixel():
-  """theta at a pixel sees the embedding there: it is not shifted."""
+def test_theta_depends_on_the_embedding_at_its_own_pixel():
+  """Unlike the canvas, the embedding is not shifted."""
   net, params, canvas, embedding = build()
   gradient = jax.jit(
     jax.grad(
@@ -166,7 +165,7 @@ def test_parts_of_the_conditioning_add_up_to_the_whole():
 
 
 @pytest.mark.slow
-def test_remat_changes_nothing_but_memory():
+def test_remat_does_not_change_gradients():
   net, params, canvas, embedding = build(num_blocks=2)
 
   def gradient(net):
@@ -188,7 +187,7 @@ def test_remat_changes_nothing_but_memory():
 
 @pytest.mark.slow
 def test_every_block_is_conditioned_on_the_embedding():
-  """Gradient of theta for the part of each kernel that reads the embedding."""
+  """In each kernel, the part that reads the embedding has a gradient."""
   net, params, canvas, embedding = build(num_blocks=2)
   gradient = jax.jit(
     jax.grad(
@@ -223,7 +222,7 @@ def test_theta_is_a_1x1_convolution_of_the_elu_of_the_last_block():
 
 
 def test_shifts_come_after_the_bias():
-  """The first row and column of a shifted map do not even see the bias."""
+  """The first row or column of a shifted map is 0, without the bias."""
   net, params, canvas, embedding = build()
   theta = run(net, params, canvas, embedding)
 
@@ -238,11 +237,11 @@ def test_shifts_come_after_the_bias():
   assert not changed_by('pixel_input')[:, :, 0].any(axis=(0, 2))[0]
 
 
-@pytest.mark.parametrize('stream', ['decoder', 'embedding'])
-def test_dropout_acts_in_both_networks(stream):
+@pytest.mark.parametrize('network', ['decoder', 'embedding'])
+def test_dropout_acts_in_both_networks(network):
   net, params, canvas, embedding = build(dropout_rate=0.5)
   inputs = (canvas, embedding)
-  if stream == 'embedding':
+  if network == 'embedding':
     net = embedding_net.EmbeddingNet(((4, 1, 1, 1),), 3, dropout_rate=0.5)
     inputs = (canvas[..., :1],)
     params = jax.jit(net.init)(jax.random.key(0), *inputs)['params']

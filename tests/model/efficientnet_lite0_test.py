@@ -1,4 +1,4 @@
-"""Depthwise convolutions, their gradients; frozen parts; published weights."""
+"""Depthwise convolutions, features, frozen parts, and weights files."""
 
 import os
 
@@ -20,7 +20,7 @@ WEIGHTS = os.environ.get('EFFICIENTNET_LITE0', 'efficientnet_lite0.safetensors')
 @pytest.mark.parametrize(
   'size,stride,shape', [(3, 1, (5, 7)), (3, 2, (6, 5)), (5, 2, (5, 8))]
 )
-def test_depthwise_is_the_grouped_convolution_and_so_is_its_gradient(
+def test_depthwise_and_its_gradients_equal_a_grouped_convolution(
   size, stride, shape
 ):
   x = jax.random.normal(jax.random.key(0), (2, *shape, 3))
@@ -36,23 +36,23 @@ def test_depthwise_is_the_grouped_convolution_and_so_is_its_gradient(
       feature_group_count=3,
     )
 
-  def ours(x, kernel):
+  def depthwise(x, kernel):
     return efficientnet_lite0.depthwise(x, kernel, stride)
 
   y = grouped(x, kernel)
   grad = jax.random.normal(jax.random.key(2), y.shape)
 
   @jax.jit
-  def both(x, kernel):
-    pairs = [jax.vjp(f, x, kernel) for f in (ours, grouped)]
-    return [(y, *pull(grad)) for y, pull in pairs]
+  def values_and_gradients(x, kernel):
+    pairs = [jax.vjp(f, x, kernel) for f in (depthwise, grouped)]
+    return [(y, *pullback(grad)) for y, pullback in pairs]
 
-  for actual, expected in zip(*both(x, kernel), strict=True):
+  for actual, expected in zip(*values_and_gradients(x, kernel), strict=True):
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
-def random_file(path) -> dict:
-  """Writes weights of the right shapes with batch norms far from neutral."""
+def write_random_weights(path) -> dict:
+  """Writes a file of random weights and batch norms; returns its arrays."""
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(
     efficientnet_lite0.EfficientNetLite0().init,
@@ -61,11 +61,11 @@ def random_file(path) -> dict:
   )['params']
   arrays = {}
   for layer, conv, norm in backbone_weights.layer_names():
-    kernel = shapes[layer]['kernel'].shape
-    fan_in = np.prod(kernel[:3])
-    weight = rng.normal(0, fan_in**-0.5, kernel).transpose(3, 2, 0, 1)
+    shape = shapes[layer]['kernel'].shape
+    fan_in = np.prod(shape[:3])
+    weight = rng.normal(0, fan_in**-0.5, shape).transpose(3, 2, 0, 1)
     arrays[f'{conv}.weight'] = weight
-    width = kernel[-1]
+    width = shape[-1]
     arrays[f'{norm}.weight'] = rng.uniform(0.5, 1.5, width)
     arrays[f'{norm}.bias'] = rng.normal(1, 0.5, width)
     arrays[f'{norm}.running_mean'] = rng.normal(0, 0.2, width)
@@ -78,7 +78,12 @@ def random_file(path) -> dict:
 
 
 def reference(arrays: dict, grey: np.ndarray) -> list[np.ndarray]:
-  """The published network, batch norms and all, by XLA's convolutions."""
+  """Computes the features of the published network, with its batch norms.
+
+  Args:
+    arrays: arrays of the weights file.
+    grey: [B, H, W, 1] float32 in 0..255.
+  """
 
   def conv(x, name, stride=1):
     kernel = arrays[f'{name}.weight'].transpose(2, 3, 1, 0)
@@ -100,7 +105,7 @@ def reference(arrays: dict, grey: np.ndarray) -> list[np.ndarray]:
 
   x = jnp.repeat((grey - 127.0) / 128.0, 3, -1)
   x = jnp.clip(norm(conv(x, '_conv_stem', 2), '_bn0'), 0, 6)
-  # Strides of the 16 blocks, from the paper's table.
+  # Strides of the 16 blocks (Tan & Le 2019, Table 1).
   strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
   features = []
   for index, stride in enumerate(strides):
@@ -118,8 +123,8 @@ def reference(arrays: dict, grey: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-def test_features_are_those_of_the_published_network(tmp_path):
-  arrays = random_file(tmp_path / 'random.safetensors')
+def test_features_equal_those_of_the_published_network(tmp_path):
+  arrays = write_random_weights(tmp_path / 'random.safetensors')
   params = backbone_weights.load(tmp_path / 'random.safetensors')
   grey = np.random.default_rng(1).integers(0, 256, (2, 42, 38, 1))
   luminance = color.luminance_to_network(grey.astype(np.float32) / 2.55)
@@ -134,8 +139,8 @@ def test_features_are_those_of_the_published_network(tmp_path):
 
 
 @pytest.mark.slow
-def test_gradients_reach_the_parts_that_are_not_frozen(tmp_path):
-  random_file(tmp_path / 'random.safetensors')
+def test_gradients_reach_only_parts_that_are_not_frozen(tmp_path):
+  write_random_weights(tmp_path / 'random.safetensors')
   params = backbone_weights.load(tmp_path / 'random.safetensors')
   net = efficientnet_lite0.EfficientNetLite0(num_frozen=15)
   x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
@@ -148,14 +153,17 @@ def test_gradients_reach_the_parts_that_are_not_frozen(tmp_path):
 
   grads = gradients(params)
   reached = {name for name, grad in grads.items() if grad['bias'].any()}
-  blocks = {f'block_15_{part}' for part in ('expand', 'depthwise', 'project')}
-  assert reached == blocks | {'head'}
-  for number, name in ((1, 'stem'), (1, 'block_00_project'), (17, 'head')):
-    assert efficientnet_lite0.is_frozen(name, number)
-    assert not efficientnet_lite0.is_frozen(name, number - 1)
+  last_block = {
+    f'block_15_{part}' for part in ('expand', 'depthwise', 'project')
+  }
+  assert reached == last_block | {'head'}
+  # The number of the part to which each layer belongs, counted from 1.
+  for part, name in ((1, 'stem'), (1, 'block_00_project'), (17, 'head')):
+    assert efficientnet_lite0.is_frozen(name, part)
+    assert not efficientnet_lite0.is_frozen(name, part - 1)
 
 
-def test_files_that_are_not_its_weights_are_refused(tmp_path):
+def test_missing_and_other_weights_files_are_refused(tmp_path):
   path = tmp_path / 'other.safetensors'
   with pytest.raises(errors.RunError, match='convert_efficientnet'):
     backbone_weights.load(path)
@@ -166,10 +174,10 @@ def test_files_that_are_not_its_weights_are_refused(tmp_path):
 
 @pytest.mark.skipif(
   not os.path.exists(WEIGHTS),
-  reason='EFFICIENTNET_LITE0 names no weights of EfficientNet-Lite0',
+  reason='EFFICIENTNET_LITE0 is not the path of a weights file',
 )
-def test_the_published_weights_see_a_cat():
-  """Grey, and from features alone: the classifier is applied by hand."""
+def test_the_published_weights_recognise_a_grey_cat():
+  """The classifier, which the network lacks, is applied to the features."""
   rgb = image_files.load_image(running.ROOT / 'photos' / 'chelsea.png')
   rgb = resizing.fit(rgb, 224, 'crop')
   luminance = color.luminance_to_network(

@@ -1,4 +1,4 @@
-"""Data-dependent initialisation; blocks of several sizes; the gated block."""
+"""Initialisation, weight norm, causal convolutions and the gated block."""
 
 import functools
 
@@ -11,14 +11,14 @@ import pytest
 from pic_jax.model import causal_conv, layers
 
 
-def apply_twice(module, x):
-  """Initialises on x; returns the parameters and the output with them."""
+def init_and_apply(module, x):
+  """Initialises a module on x; returns its parameters and its output."""
   params = module.init(jax.random.key(0), x)['params']
   return params, module.apply({'params': params}, x)
 
 
 @pytest.mark.parametrize('stride,dilation', [(1, 1), (2, 1), (1, 2)])
-def test_first_output_has_the_mean_and_deviation_asked_for(stride, dilation):
+def test_initial_output_has_the_given_mean_and_deviation(stride, dilation):
   x = 3 + jax.random.normal(jax.random.key(1), (4, 10, 14, 3))
   conv = layers.WeightNormConv(
     5,
@@ -28,13 +28,13 @@ def test_first_output_has_the_mean_and_deviation_asked_for(stride, dilation):
     init_scale=0.1,
     init_mean=(0.0, 1.0, 2.0, 3.0, 4.0),
   )
-  _, y = apply_twice(conv, x)
+  _, y = init_and_apply(conv, x)
   np.testing.assert_allclose(y.mean((0, 1, 2)), np.arange(5), atol=1e-4)
   np.testing.assert_allclose(y.std((0, 1, 2)), 0.1 * np.ones(5), rtol=1e-4)
 
 
-def test_fast_forms_equal_the_plain_ones_with_their_gradients():
-  """Within 1e-6; the gradient of concat-ELU at 0, too, where it has a bend."""
+def test_concat_elu_and_1x1_convolution_equal_their_plain_forms():
+  """The gradients are equal, too, even at inputs of 0."""
   x = jax.random.normal(jax.random.key(1), (2, 5, 7, 3)).at[0, 0].set(0.0)
   kernel = jax.random.normal(jax.random.key(2), (1, 1, 6, 4)) / 6
   weights = jax.random.normal(jax.random.key(3), (2, 5, 7, 4))
@@ -49,19 +49,20 @@ def test_fast_forms_equal_the_plain_ones_with_their_gradients():
     )
 
   def value_and_gradients(fn):
-    y, pull = jax.vjp(fn, x, kernel)
-    return y, *pull(weights)
+    y, pullback = jax.vjp(fn, x, kernel)
+    return y, *pullback(weights)
 
-  for new, old in zip(
+  for actual, expected in zip(
     value_and_gradients(fast), value_and_gradients(plain), strict=True
   ):
-    np.testing.assert_allclose(new, old, atol=1e-6 * np.abs(old).max())
+    atol = 1e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(actual, expected, atol=atol)
 
 
 def test_weight_norm_is_invariant_to_the_length_of_the_directions():
   x = jax.random.normal(jax.random.key(1), (2, 5, 7, 3))
   conv = layers.WeightNormConv(4, (3, 3))
-  params, y = apply_twice(conv, x)
+  params, y = init_and_apply(conv, x)
   longer = params | {'V': 7.0 * params['V']}
   np.testing.assert_allclose(conv.apply({'params': longer}, x), y, atol=1e-5)
   V, g, b = (np.asarray(params[name], np.float64) for name in 'Vgb')
@@ -72,13 +73,13 @@ def test_weight_norm_is_invariant_to_the_length_of_the_directions():
 
 
 @pytest.mark.parametrize('left,right,height', [(1, 1, 3), (2, 0, 3), (0, 0, 2)])
-def test_rows_and_pixels_give_what_the_whole_map_gives(left, right, height):
-  """Blocks of 1 and 2 rows; pixels too, where the kernel sees none to come."""
+def test_row_and_pixel_passes_equal_whole_map_pass(left, right, height):
+  """Feeds 1 or 2 rows at a time. The pixel pass requires `right` to be 0."""
   x = jax.random.normal(jax.random.key(2), (2, 5, 7, 3))
   conv = causal_conv.CausalConv(
     4, (height, left + right + 1), left=left, right=right
   )
-  params, whole = apply_twice(conv, x)
+  params, whole = init_and_apply(conv, x)
 
   def step(variables, *args, method):
     y, updates = conv.apply(variables, *args, method=method, mutable=['cache'])
@@ -96,8 +97,8 @@ def test_rows_and_pixels_give_what_the_whole_map_gives(left, right, height):
     return variables
 
   variables, rows = start(False), []
-  for block in (x[:, :1], x[:, 1:3], x[:, 3:4], x[:, 4:]):
-    y, variables = step(variables, block, method='__call__')
+  for next_rows in (x[:, :1], x[:, 1:3], x[:, 3:4], x[:, 4:]):
+    y, variables = step(variables, next_rows, method='__call__')
     rows.append(y)
   np.testing.assert_allclose(jnp.concatenate(rows, 1), whole, atol=1e-5)
   if right:
@@ -112,12 +113,12 @@ def test_rows_and_pixels_give_what_the_whole_map_gives(left, right, height):
 
 
 @pytest.mark.parametrize('gated', [True, False])
-def test_gated_block_is_the_formula_of_the_paper(gated):
-  """x + a sigmoid(b), or x + a, of the two convolutions, written out."""
+def test_gated_block_equals_the_formula_of_the_paper(gated):
+  """The formula is x + y sigmoid(z) if gated, and otherwise x + y."""
   conv = functools.partial(layers.WeightNormConv, kernel_size=(3, 3))
   block = layers.GatedBlock(3, conv, gated=gated)
   x = jax.random.normal(jax.random.key(3), (2, 5, 7, 3))
-  extra = jax.random.normal(jax.random.key(4), (2, 5, 7, 3))
+  conditioning = jax.random.normal(jax.random.key(4), (2, 5, 7, 3))
   params = block.init(jax.random.key(0), x)['params']
 
   def apply(name, y):
@@ -128,17 +129,17 @@ def test_gated_block_is_the_formula_of_the_paper(gated):
     x = np.asarray(x)
     return np.where(x > 0, x, np.expm1(x))
 
-  y = apply('first', np.concatenate([elu(x), elu(-x)], -1)) + extra
+  y = apply('first', np.concatenate([elu(x), elu(-x)], -1)) + conditioning
   y = apply('second', np.concatenate([elu(y), elu(-y)], -1))
   if gated:
     y = y[..., :3] / (1 + np.exp(-y[..., 3:]))
-  out = block.apply({'params': params}, x, extra)
+  out = block.apply({'params': params}, x, conditioning)
   np.testing.assert_allclose(out, x + y, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_only_the_first_convolution_of_a_block_is_dilated():
-  """Reach 2 (dilated) + 1 pixels to every side."""
+  """The block reaches 2 (dilated) + 1 pixels to every side."""
   conv = functools.partial(
     layers.WeightNormConv, kernel_size=(3, 3), dilation=2
   )

@@ -1,4 +1,4 @@
-"""Finer levels: exact on integers, causal, and drawn as they are scored."""
+"""Finer levels: exact probabilities, causality, and samples that match them."""
 
 import itertools
 
@@ -16,27 +16,29 @@ from pic_jax.model import (
   logistic_mixture,
 )
 
-RANGE = 5
-SHAPE = (3, 4)
+NUM_VALUES = 5  # number R of values; see the module `levels`
+COARSE_SHAPE = (3, 4)
 
 
 def thetas(seed, shape=(), log_scale=-4.0):
-  """Outputs of both stages whose mixtures spread over some levels."""
+  """Draws outputs of both stages; the mixtures spread over a few integers."""
   rng = np.random.default_rng(seed)
   first = rng.normal(0, 1, (*shape, level_likelihood.FIRST_OUTPUTS)).astype(
     np.float32
   )
   second = rng.normal(0, 1, (*shape, level_likelihood.SECOND_OUTPUTS))
   second = second.astype(np.float32)
-  count = level_likelihood.NUM_COMPONENTS
-  for theta, begins in ((first, (8,)), (second, (0, 6 * count, 12 * count))):
-    for begin in begins:
-      theta[..., begin + count : begin + 3 * count] *= 0.02
-      theta[..., begin + 3 * count : begin + 5 * count] += log_scale
+  k = level_likelihood.NUM_COMPONENTS
+  # Indices of the first output of each mixture.
+  for theta, starts in ((first, (8,)), (second, (0, 6 * k, 12 * k))):
+    for start in starts:
+      theta[..., start + k : start + 3 * k] *= 0.02  # means
+      theta[..., start + 3 * k : start + 5 * k] += log_scale
   return level_likelihood.Stages(jnp.asarray(first), jnp.asarray(second))
 
 
 def cells_of(coarse, smooth, has_hint=False):
+  """Builds n cells from coarse values [n, 2] and first guesses [4, 2]."""
   count = len(coarse)
   return level_likelihood.Cells(
     jnp.asarray(coarse, jnp.float32),
@@ -46,39 +48,42 @@ def cells_of(coarse, smooth, has_hint=False):
 
 
 def repeated(stages, count):
+  """Repeats the outputs for one cell for `count` cells."""
   return level_likelihood.Stages(
     *(jnp.broadcast_to(x, (count, x.shape[-1])) for x in stages)
   )
 
 
-def total(log_prob):
+def total_probability(log_prob):
   return float(jnp.exp(jax.nn.logsumexp(log_prob)))
 
 
 @pytest.mark.parametrize('coarse', [(0, 0), (0, 4), (2, 2), (4, 4), (1, 3)])
 @pytest.mark.parametrize('log_scale', [-5.5, -2.0])
 def test_probabilities_of_the_fine_values_of_a_cell_sum_to_1(coarse, log_scale):
-  every = np.array(list(itertools.product(range(RANGE), repeat=4)), np.float32)
+  # All cells of one channel, of which those with the coarse value are kept.
+  every = np.array(
+    list(itertools.product(range(NUM_VALUES), repeat=4)), np.float32
+  )
   means = np.asarray(levels.rounded_mean(jnp.asarray(every)[..., None]))[:, 0]
   a, b = (every[means == x] for x in coarse)
   fine = np.stack(np.broadcast_arrays(a[:, None], b[None]), -1)
   fine = fine.reshape(-1, 4, 2)
-  smooth = np.random.default_rng(1).uniform(0, RANGE - 1, (4, 2))
+  smooth = np.random.default_rng(1).uniform(0, NUM_VALUES - 1, (4, 2))
   cells = cells_of([coarse] * len(fine), smooth)
   stages = repeated(thetas(0, log_scale=log_scale), len(fine))
   log_prob = level_likelihood.log_prob(
-    stages, cells, jnp.asarray(fine), known=None, num_values=RANGE
+    stages, cells, jnp.asarray(fine), known=None, num_values=NUM_VALUES
   )
-  assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
+  assert total_probability(log_prob) == pytest.approx(1.0, abs=2e-6)
 
 
 @pytest.mark.slow
 def test_with_hints_probabilities_of_the_other_values_sum_to_1():
   # x0 and x2 are known; a and b of x1 and x3 vary.
-  given = np.array([[1, 0, 1, 0]], np.float32)
+  known = np.array([[1, 0, 1, 0]], np.float32)
   fine = []
-  for pairs in itertools.product(range(RANGE), repeat=4):
-    (a1, b1), (a3, b3) = pairs[:2], pairs[2:]
+  for a1, b1, a3, b3 in itertools.product(range(NUM_VALUES), repeat=4):
     fine.append([(3, 1), (a1, b1), (0, 4), (a3, b3)])
   fine = np.array(fine, np.float32)
   cells = cells_of([(2, 2)] * len(fine), np.full((4, 2), 2.0), has_hint=True)
@@ -86,13 +91,15 @@ def test_with_hints_probabilities_of_the_other_values_sum_to_1():
     repeated(thetas(3), len(fine)),
     cells,
     jnp.asarray(fine),
-    known=jnp.broadcast_to(jnp.asarray(given), (len(fine), 4)),
-    num_values=RANGE,
+    known=jnp.broadcast_to(jnp.asarray(known), (len(fine), 4)),
+    num_values=NUM_VALUES,
   )
-  assert total(log_prob) == pytest.approx(1.0, abs=2e-6)
+  assert total_probability(log_prob) == pytest.approx(1.0, abs=2e-6)
 
 
-@pytest.mark.parametrize('values', [range(RANGE), (0, 1, 2, 253, 254, 255)])
+@pytest.mark.parametrize(
+  'values', [range(NUM_VALUES), (0, 1, 2, 253, 254, 255)]
+)
 def test_mean_offset_and_three_values_determine_the_fourth(values):
   fine = np.array(list(itertools.product(values, repeat=4)), np.float32)
   fine = jnp.asarray(np.stack([fine, fine[::-1]], -1))
@@ -103,22 +110,22 @@ def test_mean_offset_and_three_values_determine_the_fourth(values):
   )
   offset = level_likelihood.offsets(cells, fine)
   assert set(np.unique(offset)) <= {0, 1, 2, 3}
-  *_, interval_3 = level_likelihood.second_intervals(
+  *_, interval_3_fn = level_likelihood.second_intervals(
     jnp.zeros((len(fine), level_likelihood.SECOND_OUTPUTS)),
     cells,
     offset,
     x0=fine[:, 0],
   )
-  last = interval_3(fine[:, 1], fine[:, 2])
+  last = interval_3_fn(fine[:, 1], fine[:, 2])
   np.testing.assert_array_equal(last.low, fine[:, 3])
   np.testing.assert_array_equal(last.high, fine[:, 3])
 
 
-def maps(seed, with_hints=False, shape=SHAPE):
-  """A coarse and a fine map that belong together, and hints or None."""
+def maps(seed, with_hints=False, shape=COARSE_SHAPE):
+  """Draws a fine map; returns the coarse and the fine `LevelMap`."""
   rng = np.random.default_rng(seed)
   fine = rng.integers(0, 256, (2, 2 * shape[0], 2 * shape[1], 2))
-  fine[1] = np.clip(fine[1], 250, 255)  # the end of the range
+  fine[1] = np.clip(fine[1], 250, 255)  # near the largest value
   fine = levels.to_network(jnp.asarray(fine, jnp.float32))
   hints = None
   if with_hints:
@@ -135,26 +142,26 @@ def net_and_params(seed=0, features=6):
   luminance = jnp.asarray(
     rng.uniform(-1, 1, (2, height, width, 1)), jnp.float32
   )
-  embedding = jnp.asarray(rng.normal(0, 1, (2, *SHAPE, 5)), jnp.float32)
-  given = luminance, embedding, ()
-  params = net.init(jax.random.key(seed), *given, coarse=coarse, fine=fine)[
+  embedding = jnp.asarray(rng.normal(0, 1, (2, *COARSE_SHAPE, 5)), jnp.float32)
+  inputs = luminance, embedding, ()
+  params = net.init(jax.random.key(seed), *inputs, coarse=coarse, fine=fine)[
     'params'
   ]
   params['first_head']['g'] *= 10
   params['second_head']['g'] *= 10
-  context = net.apply({'params': params}, *given[:2], SHAPE, method='context')
+  context = net.apply(
+    {'params': params}, luminance, embedding, COARSE_SHAPE, method='context'
+  )
   return net, params, context
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('with_hints', [False, True])
-def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
-  with_hints,
-):
+def test_samples_keep_means_and_hints_and_report_their_log_prob(with_hints):
   net, params, context = net_and_params()
   coarse, fine = maps(1, with_hints)
   noise = jnp.stack(
-    [level_sampling.noise(jax.random.key(i), *SHAPE) for i in range(2)]
+    [level_sampling.noise(jax.random.key(i), *COARSE_SHAPE) for i in range(2)]
   )
   drawn, log_prob = jax.jit(
     lambda: net.apply(
@@ -169,7 +176,7 @@ def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
   values = levels.from_network(drawn)
   np.testing.assert_array_equal(values, np.round(values))
   assert float(values.min()) >= 0 and float(values.max()) <= 255
-  has_hint = np.zeros((2, *SHAPE), bool)
+  has_hint = np.zeros((2, *COARSE_SHAPE), bool)
   if with_hints:
     known = np.asarray(fine.hints[..., 2]) > 0
     np.testing.assert_array_equal(drawn[known], fine.chroma[known])
@@ -177,14 +184,14 @@ def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
     assert has_hint.any() and not has_hint.all()
   means = levels.coarsen(drawn)
   np.testing.assert_array_equal(means[~has_hint], coarse.chroma[~has_hint])
-  again = net.apply(
+  rescored = net.apply(
     {'params': params},
     context,
     coarse,
     levels.LevelMap(drawn, fine.hints),
     method='log_prob',
   )
-  np.testing.assert_allclose(again, log_prob, rtol=1e-5, atol=1e-4)
+  np.testing.assert_allclose(rescored, log_prob, rtol=1e-5, atol=1e-4)
   other, _ = net.apply(
     {'params': params},
     context,
@@ -197,26 +204,27 @@ def test_samples_keep_the_means_and_hints_and_have_the_score_they_report(
 
 
 @pytest.mark.slow
-def test_samples_have_the_frequencies_of_their_probabilities():
+def test_sample_frequencies_match_probabilities():
   count = 40_000
   stages = repeated(thetas(5, log_scale=-6.5), count)
   cells = cells_of([(254, 3)] * count, np.array([[254, 3]] * 4))
   noise = level_sampling.noise(jax.random.key(0), 1, count)[0]
   drawn = level_sampling.sample_first(stages.first, cells, noise)
   fine = level_sampling.sample_second(stages, cells, drawn, noise=noise)
-  cells_drawn, counts = np.unique(np.asarray(fine), axis=0, return_counts=True)
-  often = counts > 60
-  assert often.sum() > 10
+  drawn_cells, counts = np.unique(np.asarray(fine), axis=0, return_counts=True)
+  is_frequent = counts > 60
+  num_frequent = int(is_frequent.sum())
+  assert num_frequent > 10
   expected = np.exp(
     level_likelihood.log_prob(
-      repeated(thetas(5, log_scale=-6.5), int(often.sum())),
-      cells_of([(254, 3)] * int(often.sum()), np.array([[254, 3]] * 4)),
-      jnp.asarray(cells_drawn[often]),
+      repeated(thetas(5, log_scale=-6.5), num_frequent),
+      cells_of([(254, 3)] * num_frequent, np.array([[254, 3]] * 4)),
+      jnp.asarray(drawn_cells[is_frequent]),
     )
   )
   deviation = np.sqrt(expected * count)
-  errors = (counts[often] - expected * count) / deviation
-  assert np.abs(errors).max() < 4.5 and np.abs(errors).mean() < 1.1
+  z_scores = (counts[is_frequent] - expected * count) / deviation
+  assert np.abs(z_scores).max() < 4.5 and np.abs(z_scores).mean() < 1.1
 
 
 def stage_outputs(net, params, context, cells, fine):
@@ -229,7 +237,7 @@ def stage_outputs(net, params, context, cells, fine):
 
 
 @pytest.mark.slow
-def test_no_stage_sees_what_comes_after_it():
+def test_stages_depend_only_on_what_is_drawn_before_them():
   net, params, context = net_and_params()
   coarse, fine = maps(2)
   cells = level_likelihood.prepare(levels.from_network(coarse.chroma))
@@ -241,17 +249,18 @@ def test_no_stage_sees_what_comes_after_it():
         stage_outputs(net, params, context, cells, x)[output] ** 2
       ).sum()
     )(values)
-    return np.abs(np.asarray(grad)).sum((0, 1, 2, 4))  # of each place
+    return np.abs(np.asarray(grad)).sum((0, 1, 2, 4))  # of each fine value
 
   np.testing.assert_array_equal(influence(0), 0)
   seen = influence(1)
-  # The offset tells the sum, to which places add alike; x0 itself is seen, too.
+  # The second stage reads x0 and the offset. The offset depends on all four
+  # values equally, through their sum.
   np.testing.assert_allclose(seen[1:], seen[1], rtol=1e-5)
   assert seen[0] > 0
 
 
 @pytest.mark.slow
-def test_a_coarse_value_reaches_its_neighbours_fine_values():
+def test_outputs_of_a_cell_depend_on_neighbouring_coarse_values():
   net, params, context = net_and_params()
   coarse, fine = maps(2)
   values = levels.to_cells(levels.from_network(fine.chroma))
@@ -276,7 +285,7 @@ def test_a_coarse_hint_is_the_rounded_mean_of_the_known_values():
   np.testing.assert_array_equal(known, [12, 100])
 
 
-def test_log_probabilities_are_shared_out_without_loss():
+def test_on_finest_grid_keeps_the_sum_of_log_probabilities():
   rng = np.random.default_rng(0)
   parts = [rng.normal(0, 1, (2, 2, 3))] * 2 + [rng.normal(0, 1, (2, 4, 6))]
   parts = [jnp.asarray(x, jnp.float32) for x in parts]
@@ -286,12 +295,12 @@ def test_log_probabilities_are_shared_out_without_loss():
   assert float(whole.sum()) == pytest.approx(expected, abs=1e-4)
   hints = np.zeros((2, 8, 12, 3), np.float32)
   hints[0, 0, 0, 2] = hints[1, 5, 7, 2] = 1
-  left = levels.on_finest_grid(parts, jnp.asarray(hints))
-  assert float(left[0, 0, 0]) == float(left[1, 5, 7]) == 0
-  assert float(left.sum()) == pytest.approx(expected, abs=1e-4)
+  with_hints = levels.on_finest_grid(parts, jnp.asarray(hints))
+  assert float(with_hints[0, 0, 0]) == float(with_hints[1, 5, 7]) == 0
+  assert float(with_hints.sum()) == pytest.approx(expected, abs=1e-4)
 
 
-def test_initial_theta_is_a_narrow_guess_at_the_interpolated_value():
+def test_initial_mixture_is_narrow_and_close_to_the_first_guess():
   theta = jnp.asarray(level_likelihood.initial_theta(8, 1, 0))[8:]
   mixture = level_likelihood.unpack(theta)
   assert float(jnp.abs(mixture.means).max()) < 3 / 127.5
@@ -304,7 +313,7 @@ def test_initial_theta_is_a_narrow_guess_at_the_interpolated_value():
   )
 
 
-def test_levels_are_the_integers_of_the_mixture():
+def test_integers_of_levels_stand_for_grid_values_of_the_mixture():
   values = jnp.arange(256.0)[:, None]
   chroma = levels.to_network(values)
   np.testing.assert_array_equal(levels.from_network(chroma), values)

@@ -1,4 +1,4 @@
-"""Heads without decoder: their losses, their estimates, and whole runs."""
+"""Heads without a decoder: losses, estimates, and training runs."""
 
 import json
 
@@ -20,7 +20,7 @@ from pic_jax.training import colour_frequencies, loop
 from tests import tiny
 
 
-def test_bins_are_those_of_srgb():
+def test_bins_cover_srgb_colours():
   bins = classification_head.bins()
   assert (bins % 10 == 0).all() and len(np.unique(bins, axis=0)) == len(bins)
   primaries = np.array(
@@ -29,7 +29,7 @@ def test_bins_are_those_of_srgb():
   chroma = np.asarray(color.rgb_to_lab(primaries))[:, 1:]
   distances = np.abs(chroma[:, None] - bins).max(-1).min(-1)
   assert (distances <= 5.0).all()
-  assert not ((bins == [100, -110]).all(-1)).any()  # no such colour
+  assert not ((bins == [100, -110]).all(-1)).any()  # not an sRGB colour
 
 
 def test_soft_targets_are_a_gaussian_over_the_five_nearest_bins():
@@ -43,12 +43,13 @@ def test_soft_targets_are_a_gaussian_over_the_five_nearest_bins():
     np.testing.assert_allclose(row, expected / expected.sum(), atol=1e-6)
 
 
-def test_weights_are_those_of_the_formula():
+def test_class_weights_equal_the_formula():
   bins = classification_head.bins().astype(np.float64)
   counts = np.random.default_rng(0).integers(0, 1000, len(bins)).astype(float)
   counts[::3] = 0
   smooth = np.zeros(len(bins))
-  for i, source in enumerate(bins):  # spreads its pixels over its neighbours
+  # The pixels of each bin are spread over its neighbours.
+  for i, source in enumerate(bins):
     kernel = np.exp(-((bins - source) ** 2).sum(-1) / 50.0)
     smooth += counts[i] / counts.sum() * kernel / kernel.sum()
   expected = 1 / (0.7 * smooth + 0.3 / len(bins))
@@ -64,15 +65,17 @@ def test_rare_colours_weigh_more():
   counts[grey] = 1000.0
   weights = classification_head.class_weights(counts, 0.5)
   distances = np.linalg.norm(classification_head.bins(), axis=-1)
-  order = np.argsort(distances, kind='stable')
-  assert weights.argmin() == grey[0] and weights[order[-1]] == weights.max()
-  # Far from grey p is 0: 2 Q against about 2 / (1 + 1 / Q).
+  by_distance = np.argsort(distances, kind='stable')
+  assert weights.argmin() == grey[0]
+  assert weights[by_distance[-1]] == weights.max()
+  # The weights are proportional to 2 / (p + 1 / Q). Far from grey, p is 0. At
+  # grey, p is 0.6 after smoothing.
   assert weights.max() / weights.min() > 20
   unweighted = classification_head.class_weights(counts, 1.0)
   np.testing.assert_allclose(unweighted, 1.0, rtol=1e-6)
 
 
-def test_cross_entropy_is_least_for_the_targets_and_weighted_by_colour():
+def test_cross_entropy_is_smallest_for_the_targets_and_is_weighted():
   chroma = np.array([[20.0, 30.0], [-10.0, 0.0]], np.float32)
   targets = classification_head.soft_targets(chroma)
   best = np.log(np.maximum(targets, 1e-30))
@@ -90,8 +93,8 @@ def test_cross_entropy_is_least_for_the_targets_and_weighted_by_colour():
   )
 
 
-def test_annealed_mean_and_median_of_two_colours():
-  """Three quarters at (0, 0), a quarter at (40, 20)."""
+def test_annealed_mean_and_median_equal_their_formulas_for_two_colours():
+  """The histogram has 3/4 at (0, 0) and 1/4 at (40, 20)."""
   bins = classification_head.bins()
   theta = np.full(len(bins), -30.0, np.float32)
   theta[(bins == 0).all(-1)] = np.log(0.75)
@@ -102,13 +105,14 @@ def test_annealed_mean_and_median_of_two_colours():
     [40 * share, 20 * share],
     rtol=1e-4,
   )
-  # Half of all is reached at two thirds of the bin from -5 to 5.
+  # In each channel, half of the probability lies below two thirds of the bin
+  # from -5 to 5.
   np.testing.assert_allclose(
     classification_head.median(theta), [5 / 3, 5 / 3], rtol=1e-4
   )
 
 
-def test_counted_colours_are_those_of_the_images():
+def test_class_weights_come_from_the_colours_of_the_images():
   net = tiny.net(
     head='classification', embedding_features=260, embedding_loss_weight=0.0
   )
@@ -117,24 +121,29 @@ def test_counted_colours_are_those_of_the_images():
   weights = colour_frequencies.class_weights(net, red)
   chroma = np.asarray(color.rgb_to_lab(red[0, 0, 0]))[1:]
   nearest = ((classification_head.bins() - chroma) ** 2).sum(-1).argmin()
-  # Smoothing spreads red over few bins: its weight is near the least.
+  # Smoothing spreads red over a few bins, so its weight is near the smallest.
   assert weights[nearest] < 1.2 * weights.min() < weights.max() / 10
   assert colour_frequencies.class_weights(tiny.net(), red) is None
 
 
-def test_regression_is_the_squared_error_of_its_estimate():
+def test_regression_loss_is_the_squared_error_of_the_estimate():
   rng = np.random.default_rng(0)
   theta, chroma = rng.integers(-50, 50, (2, 5, 2)).astype(np.float32)
   theta /= regression_head.SCALE
-  found = color.chroma_from_network(regression_head.estimate(theta, None))
+  estimate = color.chroma_from_network(regression_head.estimate(theta, None))
   np.testing.assert_allclose(
     regression_head.loss(theta, color.chroma_to_network(chroma)),
-    np.square(found - chroma).sum(-1) / regression_head.SCALE**2,
+    np.square(estimate - chroma).sum(-1) / regression_head.SCALE**2,
     rtol=1e-5,
   )
 
 
-def run_of(head, folder, workdir, **changes):
+def train(head, folder, workdir, **changes):
+  """Trains a narrow model for 30 steps; `changes` apply to `config.training`.
+
+  Returns:
+    The config, and for each record of metrics.jsonl the loss or None.
+  """
   config = tiny.narrow_config(f'cifar10_{head}', folder)
   config.training.num_steps = 30
   config.training.checkpoint_every_steps = 30
@@ -150,16 +159,18 @@ def run_of(head, folder, workdir, **changes):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """24 small pictures."""
-  path = tmp_path_factory.mktemp('pictures')
+  """Writes a folder of 24 small images."""
+  path = tmp_path_factory.mktemp('images')
   tiny.write_folder(path, 24)
   return path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('head', ['regression', 'classification'])
-def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
-  config, losses = run_of(head, folder, tmp_path)
+def test_a_head_without_a_likelihood_learns_and_gives_one_colour(
+  head, folder, tmp_path
+):
+  config, losses = train(head, folder, tmp_path)
   losses = [x for x in losses if x is not None]
   assert losses[-1] < 0.9 * losses[0]
   params, _, _ = trained_model.load_trained(str(tmp_path))
@@ -183,26 +194,26 @@ def test_a_point_head_learns_and_gives_one_colour(head, folder, tmp_path):
   )
   with config.unlocked():
     config.data.image_size = 12  # SSIM needs 11 pixels
-  found = sample_report.measure(
+  metrics = sample_report.measure(
     config, devices.replicate(params), tiny.images(3, 12, 12), num_images=-1
   )
-  assert found['pairwise_difference'] == found['ab_variance'] == 0
-  assert found['ab_rmse'] == found['ab_rmse_best_of_8'] > 0
-  assert found['energy_score'] > 0
-  assert 'typicality_gap' not in found and 'pit_a' not in found
-  text = sample_report.to_text(found)
+  assert metrics['pairwise_difference'] == metrics['ab_variance'] == 0
+  assert metrics['ab_rmse'] == metrics['ab_rmse_best_of_8'] > 0
+  assert metrics['energy_score'] > 0
+  assert 'typicality_gap' not in metrics and 'pit_a' not in metrics
+  text = sample_report.to_text(metrics)
   assert 'ab error' in text and 'PIT' not in text
 
 
 @pytest.mark.slow
-def test_the_embedding_alone_starts_from_that_of_a_pic(
+def test_a_model_without_decoder_starts_from_the_embedding_of_a_pic(
   folder, tmp_path, capsys
 ):
-  whole = tiny.narrow_config('cifar10', folder)
-  whole.training.num_steps = 1
-  loop.train_and_evaluate(whole, str(tmp_path / 'pic'))
-  source, _, _ = trained_model.load_trained(str(tmp_path / 'pic'))
-  config, _ = run_of(
+  pic_config = tiny.narrow_config('cifar10', folder)
+  pic_config.training.num_steps = 1
+  loop.train_and_evaluate(pic_config, str(tmp_path / 'pic'))
+  pic_params, _, _ = trained_model.load_trained(str(tmp_path / 'pic'))
+  config, _ = train(
     'embedding',
     folder,
     tmp_path / 'alone',
@@ -214,21 +225,21 @@ def test_the_embedding_alone_starts_from_that_of_a_pic(
   size = config.data.image_size
   rgb = tiny.images(5, size, size)
   lab = net.split_lab(rgb)
-  # Before any step: the PIC's own embedding, its first channels as theta.
+  # The first channels of the PIC's embedding, used as theta without training.
   alone = likelihood.evaluate(
     config,
-    devices.replicate({'embedding': source['embedding']}),
+    devices.replicate({'embedding': pic_params['embedding']}),
     rgb,
     num_images=-1,
   )
   of_pic = likelihood.evaluate(
-    whole, devices.replicate(source), rgb, num_images=-1
+    pic_config, devices.replicate(pic_params), rgb, num_images=-1
   )
   np.testing.assert_allclose(
     alone['bits_per_dim'], of_pic['embedding_bits_per_dim'], rtol=1e-6
   )
   assert 'embedding_bits_per_dim' not in alone
-  # Samples are the pixelwise ones, and the log-probabilities are theirs.
+  # The samples of an image differ, and have the reported log-probabilities.
   params, _, _ = trained_model.load_trained(str(tmp_path / 'alone'))
   keys = jax.random.split(jax.random.key(0), 5)
   spec = conditions.SamplingSpec(2)

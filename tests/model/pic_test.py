@@ -1,4 +1,4 @@
-"""The whole model: what reaches it, how it starts, how large it is."""
+"""The whole model: inputs, initial parameters, and dtypes."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from pic_jax.model import logistic_mixture, parameters
 from tests import tiny
 
 
-def test_split_lab_gives_integer_chroma_and_256_luminances():
+def test_split_lab_gives_integer_chroma_and_at_most_256_luminances():
   rgb = np.random.default_rng(0).integers(0, 256, (8, 60, 84, 3), np.uint8)
   for chroma_filter in color.CHROMA_FILTERS:
     batch = tiny.net(chroma_filter=chroma_filter).split_lab(rgb)
@@ -32,7 +32,7 @@ def test_split_lab_gives_integer_chroma_and_256_luminances():
 
 
 def test_initial_params_normalise_every_layer():
-  """Mean 0, deviation `init_scale` in every layer but the heads."""
+  """Outputs of all layers but the heads have mean 0 and scale `init_scale`."""
   net = tiny.net()
   batch = net.split_lab(tiny.images())
   params = parameters.initial(net, batch, seed=0)
@@ -45,22 +45,23 @@ def test_initial_params_normalise_every_layer():
       mutable=['intermediates'],
     )
   )()
-  seen = 0
+  num_layers = 0
   for path, value in jax.tree.leaves_with_path(captured):
     name = jax.tree_util.keystr(path)
     value = np.asarray(value, np.float64)
     if 'head' in name or not name.endswith('[0]'):
-      continue  # a causal convolution calls a plain one: captured twice
+      continue  # `CausalConv` calls its base class, so it is captured twice
     scale = 0.1 if 'second' in name else 1.0
     np.testing.assert_allclose(value.mean((0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(value.std((0, 1, 2)), scale, rtol=1e-3)
-    seen += 1
-  # 2 stages and 2 blocks of 2 in the embedding; 3 inputs and 4 blocks of 3.
-  assert seen == 2 + 4 + 3 + 12
+    num_layers += 1
+  # The embedding has 2 stages and 2 blocks of 2 layers. The decoder has 3 input
+  # layers and 4 blocks of 3 layers.
+  assert num_layers == 2 + 4 + 3 + 12
 
 
-def test_directions_start_as_short_as_published():
-  """Adam's steps do not grow with the weights: long directions stay put."""
+def test_directions_start_with_the_published_deviation():
+  """Adam would hardly turn long directions, because its steps do not grow."""
   net = tiny.net()
   batch = net.split_lab(tiny.images())
   params = parameters.initial(net, batch, seed=0)
@@ -73,7 +74,7 @@ def test_directions_start_as_short_as_published():
 
 
 @pytest.mark.slow
-def test_first_bits_per_dim_is_below_seven():
+def test_initial_bits_per_dim_is_below_seven():
   net = tiny.net(num_components=10, embedding_features=80)
   batch = net.split_lab(tiny.images())
   params = parameters.initial(net, batch, seed=0)
@@ -88,7 +89,7 @@ def test_first_bits_per_dim_is_below_seven():
 
 
 @pytest.mark.slow
-def test_initial_params_are_the_same_twice_and_differ_by_seed():
+def test_initial_params_are_equal_only_for_equal_seeds():
   net = tiny.net()
   batch = net.split_lab(tiny.images())
   trees = [parameters.initial(net, batch, seed) for seed in (0, 0, 1)]

@@ -7,9 +7,9 @@ import pytest
 
 from pic_jax.model import layers, winograd
 
-# Batch, height, width, channels in and out, padding, dilation.
 SAME = ((1, 1), (1, 1))
 CAUSAL = ((2, 0), (2, 0))
+# Batch, height, width, channels in and out, padding, dilation.
 SHAPES = [
   (2, 7, 5, 3, 4, SAME, 1),
   (1, 1, 9, 5, 2, ((2, 0), (1, 1)), 1),
@@ -22,13 +22,16 @@ SHAPES = [
 
 
 def _plain(x, kernel, padding, dilation):
-  """A sum of shifted products in float64."""
+  """Computes a convolution in float64, as a sum of shifted products.
+
+  Returns:
+    The output, the shifted windows of the input, and the shifts.
+  """
   x = np.pad(np.float64(x), ((0, 0), *padding, (0, 0)))
   height, width = (side - 2 * dilation for side in x.shape[1:3])
   shifts = [(i, j) for i in range(3) for j in range(3)]
   windows = [
-    x[:, i * dilation :][:, :height, j * dilation :][:, :, :width]
-    for i, j in shifts
+    x[:, i * dilation :, j * dilation :][:, :height, :width] for i, j in shifts
   ]
   y = sum(
     window @ np.float64(kernel[i, j])
@@ -38,17 +41,18 @@ def _plain(x, kernel, padding, dilation):
 
 
 def _gradients(x, kernel, padding, dilation, dy):
-  """Gradients of sum(y dy) for x and the kernel, in float64."""
+  """Computes the gradients of sum(y * dy) for x and the kernel, in float64."""
   _, windows, shifts = _plain(x, kernel, padding, dilation)
-  padded = np.pad(np.zeros(x.shape), ((0, 0), *padding, (0, 0)))
+  d_padded = np.pad(np.zeros(x.shape), ((0, 0), *padding, (0, 0)))
   d_kernel = np.zeros(kernel.shape)
   height, width = dy.shape[1:3]
   for window, (i, j) in zip(windows, shifts, strict=True):
     d_kernel[i, j] = np.einsum('bhwc,bhwf->cf', window, dy)
-    at = padded[:, i * dilation :][:, :height, j * dilation :][:, :, :width]
-    at += dy @ np.float64(kernel[i, j]).T
+    d_window = d_padded[:, i * dilation :, j * dilation :][:, :height, :width]
+    d_window += dy @ np.float64(kernel[i, j]).T
   (above, _), (left, _) = padding
-  return padded[:, above:][:, : x.shape[1], left:][:, :, : x.shape[2]], d_kernel
+  d_x = d_padded[:, above:, left:][:, : x.shape[1], : x.shape[2]]
+  return d_x, d_kernel
 
 
 def _relative_error(actual, expected):
@@ -56,7 +60,7 @@ def _relative_error(actual, expected):
 
 
 @pytest.mark.parametrize('shape', SHAPES)
-def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
+def test_values_and_gradients_equal_the_plain_convolution(shape):
   batch, height, width, channels, features, padding, dilation = shape
   rng = np.random.default_rng(0)
   x = rng.standard_normal((batch, height, width, channels), np.float32)
@@ -84,15 +88,15 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
 
 
 def _is_used(
-  shape=(16, 16, 16, 96),
-  kernel=(3, 3, 96, 48),
+  x_shape=(16, 16, 16, 96),
+  kernel_shape=(3, 3, 96, 48),
   padding='SAME',
   stride=1,
   dilation=1,
   dtype=jnp.float32,
 ):
-  x = jax.ShapeDtypeStruct(shape, dtype)
-  kernel = jax.ShapeDtypeStruct(kernel, dtype)
+  x = jax.ShapeDtypeStruct(x_shape, dtype)
+  kernel = jax.ShapeDtypeStruct(kernel_shape, dtype)
   with winograd.allowed():
     return winograd.should_use(
       x, kernel, padding, stride=stride, dilation=dilation
@@ -103,17 +107,19 @@ def test_winograd_is_used_where_it_is_faster():
   assert _is_used()
   assert _is_used(padding=CAUSAL)
   assert _is_used(dilation=2)
-  assert not _is_used(kernel=(3, 3, 64, 64), shape=(16, 16, 16, 64))  # no gain
-  assert not _is_used(shape=(1, 16, 16, 96))  # the kernel's sums cost more
-  assert not _is_used(shape=(256, 1, 16, 96))  # a window for one row
-  assert not _is_used(shape=(256, 5, 16, 96))  # two windows for five rows
-  assert not _is_used(kernel=(2, 3, 96, 48))
+  # Too few channels; too few positions.
+  assert not _is_used(x_shape=(16, 16, 16, 64), kernel_shape=(3, 3, 64, 64))
+  assert not _is_used(x_shape=(1, 16, 16, 96))
+  # One output row fills a quarter of a tile; five rows fill 5/8 of two tiles.
+  assert not _is_used(x_shape=(256, 1, 16, 96))
+  assert not _is_used(x_shape=(256, 5, 16, 96))
+  assert not _is_used(kernel_shape=(2, 3, 96, 48))
   assert not _is_used(stride=2)
   assert not _is_used(padding=((3, 0), (1, 1)))
   assert not _is_used(dtype=jnp.bfloat16)
 
 
-def test_winograd_is_used_only_where_allowed_and_on_no_gpu(monkeypatch):
+def test_winograd_is_used_only_where_allowed_and_never_on_gpu(monkeypatch):
   x = jax.ShapeDtypeStruct((16, 16, 16, 96), jnp.float32)
   kernel = jax.ShapeDtypeStruct((3, 3, 96, 48), jnp.float32)
   assert not winograd.should_use(x, kernel, 'SAME', stride=1, dilation=1)
@@ -138,10 +144,11 @@ def test_layers_convolve_uses_winograd_where_allowed():
 
     return jax.jit(convolve)
 
-  plain, cheap = program(False), program(True)
+  plain, with_winograd = program(False), program(True)
   counts = [
     fn.lower(x, kernel).as_text().count('stablehlo.convolution')
-    for fn in (plain, cheap)
+    for fn in (plain, with_winograd)
   ]
   assert counts == [1, winograd.WINDOW]
-  assert _relative_error(cheap(x, kernel), np.asarray(plain(x, kernel))) < 2e-6
+  expected = np.asarray(plain(x, kernel))
+  assert _relative_error(with_winograd(x, kernel), expected) < 2e-6

@@ -1,4 +1,4 @@
-"""Finer levels: samples of the whole model are drawn as they are scored."""
+"""Samples with finer levels: scores, hints, temperature, initialisation."""
 
 import functools
 
@@ -12,6 +12,7 @@ from pic_jax.model import hints, level_likelihood, level_net, levels, parameters
 from pic_jax.sampling import conditions, sample
 from tests import tiny
 
+# Changes of the tiny model that add two finer levels.
 LEVELS = dict(
   levels=2,
   level_features=5,
@@ -36,12 +37,12 @@ def prepare(count=2, height=12, width=20):
   return net, params, lab, jax.random.split(jax.random.key(7), count)
 
 
-def score(net, params, luminance, chroma, given=None):
+def score(net, params, luminance, chroma, hint_map=None):
   return jax.jit(
     lambda params, *args: net.apply(
       {'params': params}, *args[:2], hints=args[2], method='score'
     )
-  )(params, luminance, chroma, given)
+  )(params, luminance, chroma, hint_map)
 
 
 def draw(net, params, lab, keys, **spec):
@@ -54,26 +55,26 @@ def draw(net, params, lab, keys, **spec):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('with_hints', [False, True])
-def test_samples_score_as_they_were_drawn(with_hints):
+def test_scores_of_samples_equal_their_reported_log_probs(with_hints):
   net, params, lab, keys = prepare()
-  given = None
+  hint_map = None
   if with_hints:
     mask = np.random.default_rng(2).random(lab.chroma.shape[:3]) < 0.05
-    given = hints.from_mask(lab.chroma, jnp.asarray(mask))
-  drawn = draw(net, params, lab, keys, samples=2, hints=given)
+    hint_map = hints.from_mask(lab.chroma, jnp.asarray(mask))
+  drawn = draw(net, params, lab, keys, samples=2, hints=hint_map)
   assert drawn.chroma.shape == (2, 2, 12, 20, 2)
   integers = color.chroma_from_network(drawn.chroma)
   np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
   for number in range(2):
     chroma = drawn.chroma[:, number]
-    found = score(net, params, lab.luminance, chroma, given)
-    assert [x.shape for x in found.level_log_probs] == [
+    scores = score(net, params, lab.luminance, chroma, hint_map)
+    assert [x.shape for x in scores.level_log_probs] == [
       (2, 3, 5),
       (2, 3, 5),
       (2, 6, 10),
     ]
     np.testing.assert_allclose(
-      found.on_finest_grid(given), drawn.log_prob[:, number], atol=2e-3
+      scores.on_finest_grid(hint_map), drawn.log_prob[:, number], atol=2e-3
     )
     if with_hints:
       np.testing.assert_array_equal(chroma[mask], lab.chroma[mask])
@@ -82,78 +83,83 @@ def test_samples_score_as_they_were_drawn(with_hints):
 
 
 @pytest.mark.slow
-def test_the_coarsest_map_of_a_sample_is_that_of_the_decoder_alone():
+def test_coarsest_map_of_a_sample_equals_a_sample_without_finer_levels():
   net, params, lab, keys = prepare()
   whole = draw(net, params, lab, keys, samples=1).chroma[:, 0]
-  alone = net.clone(levels=0, chroma_factor=4)
-  luminance = alone.split_lab(tiny.images(2, 12, 20))
-  coarsest = draw(alone, params, luminance, keys, samples=1).chroma[:, 0]
+  coarse_net = net.clone(levels=0, chroma_factor=4)
+  coarse_lab = coarse_net.split_lab(tiny.images(2, 12, 20))
+  coarsest = draw(coarse_net, params, coarse_lab, keys, samples=1).chroma[:, 0]
   maps = levels.pyramid(whole, None, 2)
   np.testing.assert_array_equal(maps[0].chroma, coarsest)
 
 
 @pytest.mark.slow
-def test_coarse_hints_fix_the_cells_of_the_decoder_and_no_finer_ones():
+def test_coarse_hints_fix_only_the_coarsest_map():
   net, params, lab, keys = prepare()
   mask = np.random.default_rng(2).random(lab.chroma.shape[:3]) < 0.05
-  given = hints.from_mask(lab.chroma, jnp.asarray(mask))
-  drawn = draw(net, params, lab, keys, hints=given, coarse_hints=True)
-  coarse = levels.coarsen(levels.coarsen(drawn.chroma[:, 0]))
-  wanted = levels.coarsen_hints(levels.coarsen_hints(given))
-  is_known = np.asarray(wanted[..., 2] > 0)
+  hint_map = hints.from_mask(lab.chroma, jnp.asarray(mask))
+  drawn = draw(net, params, lab, keys, hints=hint_map, coarse_hints=True)
+  coarsest = levels.coarsen(levels.coarsen(drawn.chroma[:, 0]))
+  coarse_hints = levels.coarsen_hints(levels.coarsen_hints(hint_map))
+  is_known = np.asarray(coarse_hints[..., 2] > 0)
   assert 0 < is_known.sum() < is_known.size
   np.testing.assert_allclose(
-    coarse[is_known], wanted[is_known][:, :2], atol=1e-5
+    coarsest[is_known], coarse_hints[is_known][:, :2], atol=1e-5
   )
   assert (drawn.chroma[:, 0][mask] != lab.chroma[mask]).any()
   assert (drawn.log_prob[:, 0][mask] == 0).all()
-  # The finer levels are scored as if there were no hints. Each pixel has its
-  # share, also if other pixels of its cell are hinted.
+  # The finer levels are scored as if there were no hints. A pixel without a
+  # hint gets its share, even if its cell contains hints.
   variables = {'params': params}
-  embedded = net.apply(variables, lab.luminance, hints=wanted, method='embed')
-  found = net.apply(
+  embedded = net.apply(
+    variables, lab.luminance, hints=coarse_hints, method='embed'
+  )
+  scores = net.apply(
     variables,
     lab.luminance,
     drawn.chroma[:, 0],
     embedded=embedded,
     method='score',
   )
-  fixed = jnp.zeros_like(found.level_log_probs[0])
-  expected = levels.on_finest_grid([fixed, *found.level_log_probs[1:]])
-  counts = ~mask & is_known.repeat(4, 1).repeat(4, 2)
-  assert counts.any()
+  coarsest_log_prob = jnp.zeros_like(scores.level_log_probs[0])
+  expected = levels.on_finest_grid(
+    [coarsest_log_prob, *scores.level_log_probs[1:]]
+  )
+  # Pixels without a hint whose cell of the coarsest map contains a hint.
+  is_scored = ~mask & is_known.repeat(4, 1).repeat(4, 2)
+  assert is_scored.any()
   np.testing.assert_allclose(
-    drawn.log_prob[:, 0][counts], expected[counts], atol=2e-3
+    drawn.log_prob[:, 0][is_scored], expected[is_scored], atol=2e-3
   )
 
 
 @pytest.mark.slow
-def test_a_fine_temperature_leaves_the_coarsest_map_as_it_is():
+def test_fine_temperature_does_not_change_the_coarsest_map():
   net, params, lab, keys = prepare()
   exact = draw(net, params, lab, keys).chroma[:, 0]
-  calm = draw(net, params, lab, keys, fine_temperature=0.0).chroma[:, 0]
+  cold = draw(net, params, lab, keys, fine_temperature=0.0).chroma[:, 0]
   other = draw(net, params, lab, keys[::-1], fine_temperature=0.0)
-  assert (exact != calm).any() and (calm != other.chroma[:, 0]).any()
-  coarsest = [levels.pyramid(x, None, 2)[0].chroma for x in (exact, calm)]
+  assert (exact != cold).any() and (cold != other.chroma[:, 0]).any()
+  coarsest = [levels.pyramid(x, None, 2)[0].chroma for x in (exact, cold)]
   np.testing.assert_array_equal(*coarsest)
 
 
 @pytest.mark.slow
-def test_no_map_reaches_the_log_probability_of_a_coarser_one():
+def test_log_prob_of_a_map_does_not_depend_on_finer_maps():
   net, params, lab, _ = prepare(1)
-  found = score(net, params, lab.luminance, lab.chroma)
-  # Two values of one cell change, but not their mean.
+  scores = score(net, params, lab.luminance, lab.chroma)
+  # Two pixels of one cell change, but the mean of the cell does not.
   changed = lab.chroma.at[0, 4, 6].add(6 / 127.5).at[0, 5, 7].add(-6 / 127.5)
   after = score(net, params, lab.luminance, changed)
   for level in (0, 1):
     np.testing.assert_array_equal(
-      found.level_log_probs[level], after.level_log_probs[level]
+      scores.level_log_probs[level], after.level_log_probs[level]
     )
-  assert (found.level_log_probs[2] != after.level_log_probs[2]).any()
+  assert (scores.level_log_probs[2] != after.level_log_probs[2]).any()
 
 
 @pytest.mark.slow
-def test_parameters_of_missing_levels_are_drawn_from_data():
+def test_missing_levels_are_initialised_from_data():
   net, params, lab, _ = prepare(8)
   base = {name: params[name] for name in ('embedding', 'decoder')}
   actual = parameters.with_missing_networks(net, base, lab, seed=0)

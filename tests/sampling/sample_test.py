@@ -1,4 +1,4 @@
-"""All methods draw the same sample from the same key, and from the model."""
+"""All methods draw the same samples from a key, and they follow the model."""
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,9 @@ def by_all_methods(*args, temperature=1.0):
 def test_all_methods_draw_identical_chroma(gated, temperature):
   heads = 2 if gated else 0
   net, params, lab, keys = prepare(gated=gated, attention_heads=heads)
-  if heads:  # squares of wild chroma, fed back, drive all to the edges
+  if heads:
+    # With large gains, attention to squares of chroma would drive all values to
+    # the ends of the range.
     params['decoder']['attention']['project']['g'] *= 0.1
     params['decoder']['head']['g'] *= 0.1
   naive, cached, parallel = by_all_methods(
@@ -56,7 +58,7 @@ def test_all_methods_draw_identical_chroma(gated, temperature):
   assert naive.shape == (3, 2, 5, 7, 2)
   np.testing.assert_array_equal(cached, naive)
   np.testing.assert_array_equal(parallel, naive)
-  assert len(np.unique(naive[..., 0])) > 20  # not a constant
+  assert len(np.unique(naive[..., 0])) > 20  # not constant
   integers = color.chroma_from_network(naive)
   np.testing.assert_allclose(integers, np.round(integers), atol=1e-4)
 
@@ -88,11 +90,10 @@ def test_a_key_gives_the_same_sample_in_any_batch_and_position():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
-def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
-  chroma_filter,
-):
+def test_log_probs_of_samples_equal_those_of_a_whole_map_pass(chroma_filter):
   net, params, lab, keys = prepare(chroma_filter=chroma_filter)
-  # Less sharp: scales of e^-7 would turn 1e-6 of a mean into 1e-3 nats.
+  # Makes the mixture less sharp. With scales of e^-7, an error of 1e-6 in a
+  # mean would change the log-probability by 1e-3 nats.
   params['decoder']['head']['g'] /= 5
   drawn = jax.jit(lambda: draw_samples(net, params, lab, keys, samples=2))()
   twice = lambda x: jnp.repeat(x, 2, 0)  # noqa: E731
@@ -109,7 +110,7 @@ def test_samples_rescored_by_the_whole_map_pass_keep_their_probability(
 
 
 @pytest.mark.slow
-def test_temperature_zero_takes_the_mode_given_the_pixels_before():
+def test_temperature_zero_takes_the_mode_given_earlier_pixels():
   net, params, lab, keys = prepare()
   cold = draw(net, params, lab, keys, num_samples=2, temperature=0.0)
   np.testing.assert_array_equal(cold[:, 0], cold[:, 1])
@@ -120,27 +121,27 @@ def test_temperature_zero_takes_the_mode_given_the_pixels_before():
 
 
 @pytest.mark.slow
-def test_guidance_chooses_the_same_candidate_whatever_the_method():
+def test_guidance_chooses_the_same_candidates_with_all_methods():
   net, params, lab, keys = prepare()
   params['embedding']['head']['g'] = 10 * params['embedding']['head']['g']
 
   @jax.jit
-  def by_strength(strength):
+  def draw_with_strength(strength):
     spec = {'samples': 2, 'guidance': conditions.Guidance(strength, 4)}
-    found = [
+    drawn = [
       draw_samples(net, params, lab, keys, method=method, **spec).chroma
       for method in ('naive', 'cached', 'parallel')
     ]
     theta = net.build_embedding().apply(
       {'params': params['embedding']}, lab.luminance
     )[:, None, ..., : net.num_outputs]
-    own = logistic_mixture.log_prob(
-      theta, lab.luminance_small[:, None], found[0]
+    embedding_log_prob = logistic_mixture.log_prob(
+      theta, lab.luminance_small[:, None], drawn[0]
     )
-    return found, own.mean()
+    return drawn, embedding_log_prob.mean()
 
   plain = draw(net, params, lab, keys, num_samples=2)
-  one = jax.eval_shape(  # one candidate: nothing to choose from
+  single = jax.eval_shape(  # with one candidate there is no choice
     lambda: conditions.prepare(
       net,
       params,
@@ -149,52 +150,55 @@ def test_guidance_chooses_the_same_candidate_whatever_the_method():
       spec=conditions.SamplingSpec(2, guidance=conditions.Guidance(5, 1)),
     )
   )
-  assert one.choice is None and one.noise.shape == (6, 5, 7, 4)
-  scores = []
+  assert single.choice is None and single.noise.shape == (6, 5, 7, 4)
+  log_probs = []
   for strength in (0.0, 5.0):
-    (naive, cached, parallel), own = by_strength(strength)
+    (naive, cached, parallel), log_prob = draw_with_strength(strength)
     np.testing.assert_array_equal(cached, naive)
     np.testing.assert_array_equal(parallel, naive)
     assert (naive != plain).any()
-    scores.append(own)
-  assert scores[1] > scores[0] + 0.5  # more probable to the embedding
+    log_probs.append(log_prob)
+  # Guidance makes samples more probable under the embedding's mixture.
+  assert log_probs[1] > log_probs[0] + 0.5
 
 
 @pytest.mark.slow
 def test_candidates_are_chosen_by_a_power_of_the_embeddings_probability():
-  """Two candidates of known probability, over many pixels."""
-  pixels = 40_000
+  """Every pixel has the same two candidates, with known probabilities."""
+  num_pixels = 40_000
   theta = jnp.tile(
     jnp.array([0.0, 0, 0, 0, 0.0, -2.0, 0.0, -2.0]).reshape(1, 1, 1, 8),
-    (1, 1, pixels, 1),
+    (1, 1, num_pixels, 1),
   )
-  noise = jnp.zeros((2, 1, 1, pixels, 3)).at[1, ..., 1].set(2.0)
+  noise = jnp.zeros((2, 1, 1, num_pixels, 3)).at[1, ..., 1].set(2.0)
   inputs = conditions.SamplerInputs(
     embedding=theta,
-    luminance=jnp.zeros((1, 1, pixels, 1)),
+    luminance=jnp.zeros((1, 1, num_pixels, 1)),
     noise=noise,
     choice=conditions.Choice(
       conditions.Guidance(0.5),
       theta,
-      logistic_mixture.noise(jax.random.key(0), (2, 1, 1, pixels, 3))[..., 0],
+      logistic_mixture.noise(jax.random.key(0), (2, 1, 1, num_pixels, 3))[
+        ..., 0
+      ],
     ),
   )
   chroma = inputs.sample(theta)
   candidates = [
     logistic_mixture.sample(theta, inputs.luminance, x) for x in noise
   ]
-  logs = [
+  log_probs = [
     float(logistic_mixture.log_prob(theta, inputs.luminance, x)[0, 0, 0])
     for x in candidates
   ]
-  expected = 1 / (1 + np.exp(0.5 * (logs[0] - logs[1])))
+  expected = 1 / (1 + np.exp(0.5 * (log_probs[0] - log_probs[1])))
   actual = (chroma == candidates[1]).all(-1).mean()
   assert 0.2 < expected < 0.45
-  assert abs(actual - expected) < 4 * (0.25 / pixels) ** 0.5
+  assert abs(actual - expected) < 4 * (0.25 / num_pixels) ** 0.5
 
 
 @pytest.mark.slow
-def test_hints_keep_their_value_whatever_the_method():
+def test_hints_keep_their_values_with_all_methods():
   net, params, lab, keys = prepare(hint_share=0.5, attention_heads=2)
   kernel = params['embedding']['hints']
   params['embedding']['hints'] = 3.0 * jax.random.normal(
@@ -203,24 +207,26 @@ def test_hints_keep_their_value_whatever_the_method():
   mask = np.zeros((3, 5, 7), bool)
   mask[1, 3, 4] = mask[1, 4, 1] = True
   known = lab.chroma.at[1, 3, 4].set(-lab.chroma[1, 3, 4])
-  known_cells = hints.from_mask(known, mask)
-  fill = jax.jit(
-    lambda hints: draw_samples(net, params, lab, keys, samples=2, hints=hints)
+  hint_map = hints.from_mask(known, mask)
+  draw_cached = jax.jit(
+    lambda hint_map: draw_samples(
+      net, params, lab, keys, samples=2, hints=hint_map
+    )
   )
-  plain, sampled = fill(jnp.zeros_like(known_cells)), fill(known_cells)
-  cached = sampled.chroma
+  plain, hinted = draw_cached(jnp.zeros_like(hint_map)), draw_cached(hint_map)
+  cached = hinted.chroma
   for method in ('naive', 'parallel'):
     other = draw(
-      net, params, lab, keys, num_samples=2, method=method, hints=known_cells
+      net, params, lab, keys, num_samples=2, method=method, hints=hint_map
     )
     np.testing.assert_array_equal(cached, other)
   for row, col in ((3, 4), (4, 1)):
     values = cached[1, :, row, col]
     np.testing.assert_array_equal(values, known[1, row, col][None].repeat(2, 0))
   changed = np.asarray(cached != plain.chroma).any(-1)
-  assert not changed[[0, 2]].any()  # noise is that of the key
+  assert not changed[[0, 2]].any()  # images without hints
   assert changed[1, :, :3].any()  # pixels before both hints
-  is_zero = np.asarray(sampled.log_prob == 0)
+  is_zero = np.asarray(hinted.log_prob == 0)
   assert is_zero[mask[:, None].repeat(2, 1)].all() and is_zero.mean() < 0.1
 
 
@@ -229,11 +235,11 @@ def test_parallel_needs_fewer_passes_than_pixels():
   drawn = jax.jit(
     lambda: draw_samples(net, params, lab, keys, method='parallel')
   )()
-  assert 1 < drawn.num_passes < 35
+  assert 1 < drawn.num_passes < 5 * 7
 
 
 @pytest.mark.slow
-def test_sampler_gives_the_same_on_eight_devices_as_on_one():
+def test_samples_are_equal_on_eight_devices_and_on_one():
   net, params, lab, _ = prepare(count=5, chroma_filter='area')
   rgb = tiny.images(5)
   sampling = tiny.config('smoke').sampling
@@ -268,7 +274,7 @@ def test_sampler_gives_the_same_on_eight_devices_as_on_one():
 @pytest.mark.slow
 def test_colourised_pictures_keep_their_luminance():
   net, params, lab, keys = prepare()
-  chroma = 0.3 * draw(net, params, lab, keys)  # muted: inside the gamut
+  chroma = 0.3 * draw(net, params, lab, keys)  # muted, so inside the gamut
   rgb = pictures.to_rgb(net, lab.luminance, chroma)[:, 0]
   actual = color.rgb_to_lab(rgb)[..., 0]
   expected = color.luminance_from_network(lab.luminance)[..., 0]
@@ -286,28 +292,28 @@ def test_unknown_method_is_refused():
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_parallel_ends_at_the_fixed_point_and_not_before(seed):
-  """Sharp parameters: a change of one level changes the pixels after it."""
+  """Sharp mixtures: a change of one grid step changes later pixels."""
   net, params, lab, _ = prepare(2, 32, 32)
   params['decoder']['head']['g'] *= 3
   keys = jax.random.split(jax.random.key(seed), 2)
   canvas = draw(net, params, lab, keys, method='parallel')[:, 0]
   theta, _ = jax.jit(net.apply)({'params': params}, lab.luminance, canvas)
   noise = conditions.draw_noise(keys, 1, (16, 16, net.num_components + 2))
-  again = logistic_mixture.sample(theta, lab.luminance_small, noise)
-  np.testing.assert_array_equal(again, canvas)
+  next_canvas = logistic_mixture.sample(theta, lab.luminance_small, noise)
+  np.testing.assert_array_equal(next_canvas, canvas)
 
 
 @pytest.mark.slow
-def test_parallel_ends_with_weights_that_are_not_finite():
+def test_parallel_ends_even_if_parameters_are_not_finite():
   net, params, lab, keys = prepare()
   params['decoder']['head']['b'] *= np.nan
   drawn = jax.jit(
     lambda: draw_samples(net, params, lab, keys, method='parallel')
   )()
-  assert drawn.num_passes <= 35 + sample.PASSES_PER_CHECK
+  assert drawn.num_passes <= 5 * 7 + sample.PASSES_PER_CHECK
 
 
-def test_to_rgb_upsamples_on_the_grid_of_the_filter():
+def test_to_rgb_upsamples_with_the_chroma_filter_of_the_model():
   net, _, lab, _ = prepare()
   chroma = lab.chroma[:, None]
   actual = {}

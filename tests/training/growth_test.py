@@ -1,4 +1,4 @@
-"""Growth: the same outputs before the first step, gradients after it."""
+"""Growth keeps the outputs of a model, and its new parameters can learn."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,8 @@ WIDER = {
   'embedding_features': 29,
   'decoder_features': 9,
 }
-# Fields of the small model, changes of the large one, steps until all learn.
+# Fields of the small model, changed fields of the large model, and number of
+# steps after which all parameters have gradients.
 CASES = {
   'deeper': (
     {},
@@ -29,7 +30,8 @@ CASES = {
   ),
   'wider': ({'gated': False, 'hint_share': 0.5}, WIDER, 1),
   'attention': ({}, {'attention_heads': 2}, 1),
-  # New channels of new blocks are read by what is itself new.
+  # Only other new parameters read the new channels of new blocks, so gradients
+  # reach these channels one step later.
   'all': (
     {'attention_heads': 1},
     WIDER
@@ -43,8 +45,8 @@ CASES = {
 }
 
 
-def _trained(model: pic.PIC) -> dict:
-  """Random parameters, none of which has its initial value."""
+def _random_params(model: pic.PIC) -> dict:
+  """Draws all parameters, as if training had changed all of them."""
   rng = np.random.default_rng(3)
   return jax.tree.map(
     lambda leaf: rng.normal(0.0, 0.3, leaf.shape).astype(np.float32),
@@ -71,11 +73,11 @@ def _apply_fn(model: pic.PIC, batch: pic.LabBatch):
     for case in CASES
   ],
 )
-def test_grown_models_compute_the_same_and_all_parts_learn(case):
+def test_grown_models_keep_outputs_and_all_parameters_get_gradients(case):
   fields, changes, num_steps = CASES[case]
   small, large = tiny.net(**fields), tiny.net(**fields | changes)
   batch = small.split_lab(tiny.images())
-  params = _trained(small)
+  params = _random_params(small)
   grown = growth.grow(params, small, large)
   parameter_check.check_fit(grown, parameters.shapes(large, 10), case)
 
@@ -106,13 +108,14 @@ def test_grown_models_compute_the_same_and_all_parts_learn(case):
     for path, x in jax.tree.leaves_with_path(gradient_fn(grown))
     if (x == 0.0).any()
   }
-  # A softmax does not see what is added to all keys alike.
+  # The bias of the keys adds the same number to all logits of a query, which a
+  # softmax ignores.
   assert without_gradient <= {'decoder/attention/queries_and_keys/b'}
 
 
-def test_growth_of_equal_models_changes_nothing():
+def test_growth_to_an_equal_model_changes_nothing():
   model = tiny.net(attention_heads=2)
-  params = _trained(model)
+  params = _random_params(model)
   grown = growth.grow(params, model, model)
   assert jax.tree.structure(grown) == jax.tree.structure(params)
   for new, old in zip(
@@ -140,8 +143,8 @@ def test_growth_of_equal_models_changes_nothing():
     ),
   ],
 )
-def test_models_that_cannot_grow_say_why(change, message):
+def test_growth_that_is_impossible_is_refused_with_a_reason(change, message):
   small = tiny.net()
-  params = _trained(small)
+  params = _random_params(small)
   with pytest.raises(errors.RunError, match=message):
     growth.grow(params, small, tiny.net(**change))

@@ -27,7 +27,7 @@ from tests import tiny
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  path = tmp_path_factory.mktemp('pictures')
+  path = tmp_path_factory.mktemp('images')
   tiny.write_folder(path, 21)
   return path
 
@@ -62,17 +62,17 @@ def test_every_config_trains_three_steps(name, folder, tmp_path):
 
 @pytest.fixture(scope='module')
 def finished(folder, tmp_path_factory):
-  """A run of three steps with a periodic evaluation and a grid."""
+  """Trains for three steps, then evaluates and draws a sheet of samples."""
   workdir = tmp_path_factory.mktemp('finished')
   config = tiny.narrow_config('cifar10', folder)
-  config.optimizer.name = 'muon'  # and Adam, for the rest
+  config.optimizer.name = 'muon'  # and Adam for the other parameters
   config.training.eval_every_steps = 3
   config.training.sample_every_steps = 3
   loop.train_and_evaluate(config, str(workdir))
   return config, workdir
 
 
-def test_run_leaves_config_metrics_events_and_a_grid(finished):
+def test_a_run_writes_its_config_metrics_and_a_sheet_of_samples(finished):
   config, workdir = finished
   saved = run_config.from_json((workdir / 'config.json').read_text())
   assert saved.to_dict() == config.to_dict()
@@ -81,7 +81,7 @@ def test_run_leaves_config_metrics_events_and_a_grid(finished):
   assert '"validation_bits_per_dim"' in text and '"learning_rate"' in text
 
 
-def test_tensorboard_shows_the_numbers_and_the_grid(finished):
+def test_tensorboard_shows_the_metrics_and_the_sheet(finished):
   _, workdir = finished
   (path,) = workdir.glob('events.out.tfevents.*')
   data, scalars, pictures = path.read_bytes(), {}, []
@@ -94,8 +94,8 @@ def test_tensorboard_shows_the_numbers_and_the_grid(finished):
         pictures.append((event.step, value.image.height, value.image.width))
       else:
         scalars[value.tag, event.step] = value.simple_value
-  grid = image_files.load_image(workdir / 'figures' / 'step_0000003.png')
-  assert (3, *grid.shape[:2]) in pictures
+  sheet = image_files.load_image(workdir / 'figures' / 'step_0000003.png')
+  assert (3, *sheet.shape[:2]) in pictures
   for line in (workdir / 'metrics.jsonl').read_text().splitlines():
     record = json.loads(line)
     for name in {'loss', 'validation_bits_per_dim'} & set(record):
@@ -106,8 +106,8 @@ def test_tensorboard_shows_the_numbers_and_the_grid(finished):
 
 def test_periodic_evaluation_scores_the_averaged_parameters(finished):
   config, workdir = finished
-  text = (workdir / 'metrics.jsonl').read_text().splitlines()
-  records = [json.loads(line) for line in text]
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in lines]
   logged = [
     record['validation_bits_per_dim']
     for record in records
@@ -122,7 +122,7 @@ def test_periodic_evaluation_scores_the_averaged_parameters(finished):
 
 
 @pytest.mark.slow
-def test_a_damaged_step_is_redone(finished, tmp_path):
+def test_the_step_of_a_damaged_checkpoint_is_repeated(finished, tmp_path):
   config, uninterrupted = finished
   loop.train_and_evaluate(config, str(tmp_path))
   damaged = tmp_path / 'checkpoints' / '3'
@@ -133,7 +133,7 @@ def test_a_damaged_step_is_redone(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
+def test_a_broken_config_json_is_ignored_and_remat_may_change(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
   (tmp_path / 'config.json').write_text('half a conf')
   config.training.num_steps = 1
@@ -145,10 +145,10 @@ def test_a_run_without_checkpoint_may_change_its_model(folder, tmp_path):
 
 
 def copied(run, folder, tmp_path):
-  """Copies a finished run and its folder of images, so that both may change."""
+  """Copies a finished run and its images, and adds a fourth step to train."""
   config, workdir = run
   config = config.copy_and_resolve_references()
-  config.data.data_dir = str(shutil.copytree(folder, tmp_path / 'pictures'))
+  config.data.data_dir = str(shutil.copytree(folder, tmp_path / 'images'))
   config.training.num_steps = 4
   return config, shutil.copytree(workdir, tmp_path / 'run')
 
@@ -159,13 +159,13 @@ def test_a_run_is_not_resumed_on_other_images(
   change, finished, folder, tmp_path
 ):
   config, workdir = copied(finished, folder, tmp_path)
-  pictures = pathlib.Path(config.data.data_dir)
-  if change == 'one more':  # the first 16 are trained on
-    shutil.copy(pictures / '003.png', pictures / '0030.png')
+  images = pathlib.Path(config.data.data_dir)
+  if change == 'one more':  # among the first 16, which are the training split
+    shutil.copy(images / '003.png', images / '0030.png')
   elif change == 'one less':
-    (pictures / '003.png').unlink()
+    (images / '003.png').unlink()
   else:
-    (pictures / '003.png').write_bytes((pictures / '004.png').read_bytes())
+    (images / '003.png').write_bytes((images / '004.png').read_bytes())
   before = (workdir / 'config.json').read_text()
   with pytest.raises(errors.UserError, match='other images.*init_from'):
     loop.train_and_evaluate(config, str(workdir))
@@ -173,10 +173,10 @@ def test_a_run_is_not_resumed_on_other_images(
   assert checkpoints.saved_steps(workdir) == [1, 2, 3]
 
 
-def test_a_checkpoint_without_a_fingerprint_is_resumed_with_a_note():
-  found = {'sha256': '00', 'num_images': 7}
-  assert 'earlier version' in fingerprints.check_same(None, found, 'run')
-  assert fingerprints.check_same(found, found, 'run') == ''
+def test_resuming_without_a_stored_fingerprint_gives_a_note():
+  fingerprint = {'sha256': '00', 'num_images': 7}
+  assert 'earlier version' in fingerprints.check_same(None, fingerprint, 'run')
+  assert fingerprints.check_same(fingerprint, fingerprint, 'run') == ''
 
 
 @pytest.mark.slow
@@ -200,12 +200,12 @@ def test_a_finished_run_says_that_nothing_is_left_to_do(
     config.training.num_steps = num_steps
     state = loop.train_and_evaluate(config, str(workdir))
     assert int(devices.fetch(state).step) == 3
-    told = capsys.readouterr().err
-    assert f'step 3 of {num_steps}: nothing is left' in told
+    message = capsys.readouterr().err
+    assert f'step 3 of {num_steps}: nothing is left' in message
 
 
 @pytest.mark.slow
-def test_what_was_learnt_is_saved_when_the_data_fails(
+def test_progress_is_saved_when_an_image_cannot_be_read(
   finished, folder, tmp_path, monkeypatch
 ):
   config, _ = copied(finished, folder, tmp_path)
@@ -214,12 +214,14 @@ def test_what_was_learnt_is_saved_when_the_data_fails(
   config.data.max_unreadable = 0
   source = input_pipeline.open_training(config.data).images
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
-  order = input_pipeline.train_dataset(
+  # Each "image" is its own index, so the batches show the order of the images.
+  batches = input_pipeline.train_dataset(
     np.arange(len(source), dtype=np.uint8).reshape(-1, 1, 1, 1),
     config.training.batch_size,
     config.training.seed,
   )
-  late = set(order[1].ravel()) - set(order[0].ravel())  # an epoch has two steps
+  # An epoch has two steps. This image is read only in the second.
+  late = set(batches[1].ravel()) - set(batches[0].ravel())
   path = pathlib.Path(config.data.data_dir) / f'{late.pop():03d}.png'
   path.write_bytes(path.read_bytes()[:60])
   workdir = tmp_path / 'new'
@@ -229,7 +231,9 @@ def test_what_was_learnt_is_saved_when_the_data_fails(
 
 
 @pytest.mark.slow
-def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+  finished, tmp_path
+):
   config, uninterrupted = finished
   config = config.copy_and_resolve_references()
   config.training.num_steps = 1
@@ -238,7 +242,8 @@ def test_stopped_and_resumed_is_bitwise_uninterrupted(finished, tmp_path):
   loop.train_and_evaluate(config, str(tmp_path))
   for step in (1, 2, 3):
     assert_identical(state_of(tmp_path, step), state_of(uninterrupted, step))
-  assert losses(tmp_path) == losses(uninterrupted)  # data order included
+  # Equal losses show that the data had the same order.
+  assert losses(tmp_path) == losses(uninterrupted)
   state = state_of(tmp_path)
   average, params = (
     np.concatenate([x.ravel() for x in jax.tree.leaves(state[name])])
@@ -274,11 +279,11 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
 ):
   config, workdir = finished
   params, saved_config, step = trained_model.load_trained(str(workdir))
-  file = tmp_path / 'w.safetensors'
-  weights_file.save(file, params, saved_config, step=step, dtype='float32')
+  path = tmp_path / 'w.safetensors'
+  weights_file.save(path, params, saved_config, step=step, dtype='float32')
   config = config.copy_and_resolve_references()
   config.training.num_steps = 1
-  for source, name in ((str(workdir), 'a'), (str(file), 'b')):
+  for source, name in ((str(workdir), 'a'), (str(path), 'b')):
     config.training.init_from = source
     loop.train_and_evaluate(config, str(tmp_path / name))
   assert_identical(state_of(tmp_path / 'a'), state_of(tmp_path / 'b'))
@@ -289,7 +294,8 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
   moved = jax.tree.map(
     lambda x, y: np.abs(x - y).max(), state['params'], params
   )
-  assert 0 < moved['decoder']['head']['g'] < 1.1e-3  # Adam's step, at 1e-3
+  # One step of Adam with a learning rate of 1e-3.
+  assert 0 < moved['decoder']['head']['g'] < 1.1e-3
   config.model.decoder_features = 5
   config.training.init_from = str(workdir)
   loop.train_and_evaluate(config, str(tmp_path / 'wider'))
@@ -299,7 +305,7 @@ def test_init_from_starts_with_other_weights_and_a_fresh_optimiser(
 
 
 @pytest.mark.slow
-def test_remat_runs(folder, tmp_path):
+def test_a_run_with_remat_has_a_finite_loss(folder, tmp_path):
   config = tiny.narrow_config('cifar10', folder)
   config.training.num_steps = 1
   config.model.remat = True
@@ -308,7 +314,7 @@ def test_remat_runs(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_sample_mode_streams_every_image_once(finished, tmp_path):
+def test_sheets_of_samples_cover_every_image_once(finished, tmp_path):
   config, workdir = finished
   params, config, step = trained_model.load_trained(str(workdir))
   config.unlock()
@@ -371,8 +377,8 @@ def test_evaluation_of_21_images_equals_the_mean_over_single_images(finished):
   assert '21 images' in likelihood.to_text(report)
 
 
-def stop_in(monkeypatch, where, name, number, at=1):
-  """Sends this process a signal on the at-th call of where.name."""
+def send_signal_in(monkeypatch, where, name, number, at=1):
+  """Sends the signal `number` to this process in call `at` of `where.name`."""
   original, calls = getattr(where, name), []
 
   def wrapped(*args, **kwargs):
@@ -401,12 +407,12 @@ def stop_in(monkeypatch, where, name, number, at=1):
     ),
   ],
 )
-def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
+def test_a_run_stopped_by_a_signal_in_any_phase_resumes_exactly(
   where, name, number, step, finished, tmp_path, monkeypatch
 ):
   config, uninterrupted = finished
   with monkeypatch.context() as patch:
-    stop_in(patch, where, name, number)
+    send_signal_in(patch, where, name, number)
     with pytest.raises(errors.Stopped, match=f'saved step {step} ') as stop:
       loop.train_and_evaluate(config, str(tmp_path))
   assert stop.value.exit_code == 128 + number
@@ -419,7 +425,7 @@ def test_a_signal_in_any_phase_saves_and_resuming_changes_nothing(
 @pytest.mark.parametrize(
   'poison_fn,named',
   [
-    # Value -inf; value 0 and derivative NaN; value inf and derivative 0.
+    # Added value and derivative: -inf and NaN; 0 and NaN; inf and 0.
     (lambda x: jax.numpy.log(0 * x), 'gradient of decoder/head'),
     (lambda x: jax.numpy.sqrt(0 * x), 'gradient of decoder/head'),
     (lambda x: jax.lax.stop_gradient(jax.numpy.inf + x), 'only the loss'),
@@ -454,7 +460,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_is_not_saved(
   assert np.isfinite(first['ema_params']['decoder']['head']['b']).all()
 
 
-def test_out_of_memory_says_what_helps(folder, tmp_path, monkeypatch):
+def test_out_of_memory_error_names_remedies(folder, tmp_path, monkeypatch):
   def fail(*_, **__):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 5 GiB')
 
@@ -520,7 +526,7 @@ def test_nothing_compiles_after_the_first_step(folder, tmp_path, caplog):
 
 
 @pytest.mark.slow
-def test_trained_model_keeps_bits_per_dim_in_bfloat16_and_samples_alike(
+def test_a_trained_model_scores_alike_in_bfloat16_and_all_methods_agree(
   tmp_path,
 ):
   config = tiny.config('demo')

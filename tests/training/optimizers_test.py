@@ -1,4 +1,4 @@
-"""Schedules; Adam and Muon against loops in float64."""
+"""Learning rates; Adam and Muon compared with formulas in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +18,13 @@ def test_learning_rate_decays_every_step_and_cools_down_to_zero():
     np.testing.assert_allclose(schedule(step), 1e-3 * 0.99995**step, rtol=1e-5)
   config.optimizer.cooldown_share = 0.4
   cooled = optimizers.learning_rate_fn(config, 1e-3)
-  for step, share in ((0, 1), (1200, 1), (1400, 0.75), (1900, 1 / 8)):
-    np.testing.assert_allclose(cooled(step), share * schedule(step), rtol=1e-4)
+  for step, factor in ((0, 1), (1200, 1), (1400, 0.75), (1900, 1 / 8)):
+    np.testing.assert_allclose(cooled(step), factor * schedule(step), rtol=1e-4)
   assert cooled(2000) == 0
 
 
-def test_adam_is_the_formula_with_the_numbers_of_the_config(monkeypatch):
-  """Two steps with gradients 1 and -2, written out; eps large enough to see."""
+def test_adam_equals_its_formula_with_the_settings_of_the_config(monkeypatch):
+  """Takes steps with gradients 1 and -2; epsilon is large enough to matter."""
   config = tiny.config('cifar10')
   monkeypatch.setattr(optimizers, 'ADAM_EPSILON', 0.1)
   config.optimizer.decay_rate = 0.5
@@ -42,7 +42,7 @@ def test_adam_is_the_formula_with_the_numbers_of_the_config(monkeypatch):
 
 
 def orthogonal_factor(x):
-  """Newton-Schulz, written out in float64."""
+  """Computes the Newton-Schulz iteration without shortcuts, in float64."""
   x = x / np.linalg.norm(x)
   for a, b, c in optimizers.NEWTON_SCHULZ:
     gram = x @ x.T
@@ -54,7 +54,7 @@ def orthogonal_factor(x):
   'shape', [(3, 3, 32, 32), (3, 3, 64, 64), (1, 1, 10, 32)]
 )
 def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
-  """Two steps; taller than square, as a 3x3 kernel is, and wider."""
+  """Takes two steps, for tall matrices from 3x3 kernels and for a wide one."""
   beta, rng = 0.95, np.random.default_rng(0)
   V = rng.normal(size=shape) * rng.uniform(0.1, 3, shape[-1])
   params = {'V': jnp.asarray(V, jnp.float32)}
@@ -66,8 +66,8 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
       {'V': jnp.asarray(gradient, jnp.float32)}, state, params
     )
     momentum = beta * momentum + (1 - beta) * gradient
-    ahead = beta * momentum + (1 - beta) * gradient
-    factor = orthogonal_factor(ahead.reshape(-1, shape[-1]))
+    nesterov = beta * momentum + (1 - beta) * gradient
+    factor = orthogonal_factor(nesterov.reshape(-1, shape[-1]))
     factor *= max(1, factor.shape[1] / factor.shape[0]) ** 0.5
     V = V.reshape(factor.shape)
     lengths = np.linalg.norm(V, axis=0)
@@ -77,14 +77,14 @@ def test_muon_turns_every_direction_by_the_orthogonal_factor(shape):
     error = np.linalg.norm(actual - expected)
     assert error < 1e-3 * np.linalg.norm(expected)
     if shape[0] == 3:
-      singular = np.linalg.svd(factor, compute_uv=False)
-      assert singular.min() > 0.6 and singular.max() < 1.2
-      shares = np.linalg.norm(actual, axis=0) / (0.5 * lengths)
-      assert 0.8 < shares.min() and shares.max() < 1.2
+      singular_values = np.linalg.svd(factor, compute_uv=False)
+      assert singular_values.min() > 0.6 and singular_values.max() < 1.2
+      ratios = np.linalg.norm(actual, axis=0) / (0.5 * lengths)
+      assert 0.8 < ratios.min() and ratios.max() < 1.2
 
 
-def test_muon_leaves_directions_as_long_as_they_are():
-  """Under a gradient that turns with V, as that of weight norm does."""
+def test_muon_keeps_the_lengths_of_directions():
+  """The loss depends on normalised directions, as with weight norm."""
   rng = np.random.default_rng(0)
   V = rng.normal(0, 0.05, (3, 3, 16, 8)).astype(np.float32)
   target = jnp.asarray(rng.normal(size=V.shape), jnp.float32)
@@ -109,8 +109,8 @@ def test_muon_leaves_directions_as_long_as_they_are():
   )
 
 
-def test_muon_takes_the_hidden_directions_and_adam_the_rest(monkeypatch):
-  """Which is which shows in the first update: Adam's is the learning rate."""
+def test_muon_updates_hidden_directions_and_adam_the_rest(monkeypatch):
+  """All values of Adam's first update have the size of its learning rate."""
   config = tiny.config('cifar10')
   config.optimizer.name = 'muon'
   config.optimizer.learning_rate = 1e-5

@@ -1,4 +1,4 @@
-"""Initial parameters of a run that starts from trained models."""
+"""Start of a run from trained models or from a checkpoint."""
 
 import jax
 import numpy as np

@@ -21,7 +21,10 @@ def prepare(**changes):
 
 
 def one_step(net, params, rgb, optimizer=None, **kwargs):
-  """A mapped step over eight devices; gradient descent shows the gradient."""
+  """Takes one step on eight devices.
+
+  The default optimiser subtracts the gradient, so the state shows it.
+  """
   optimizer = optimizer or optax.sgd(1.0)
   step = devices.pmap(
     train_step.train_step_fn(net, optimizer, train_step.Recipe(0.999, **kwargs))
@@ -36,7 +39,7 @@ def one_step(net, params, rgb, optimizer=None, **kwargs):
 
 
 def assert_close(left, right, rtol):
-  """Whole trees, relative to the norm of each leaf."""
+  """Compares two trees, relative to the norm of each leaf of the second."""
 
   def check(x, y):
     scale = np.linalg.norm(np.asarray(y).ravel()) + 1e-8
@@ -56,12 +59,12 @@ def test_eight_devices_average_to_the_gradient_of_one():
     )
   )(params, rgb, jax.random.key(0))
   np.testing.assert_allclose(parts['loss'], loss, rtol=1e-5)
-  found = jax.tree.map(lambda old, new: old - new, params, state.params)
-  # Differences of parameters near 1 have lost the digits of small gradients.
-  biggest = max(np.abs(x).max() for x in jax.tree.leaves(gradient))
+  change = jax.tree.map(lambda old, new: old - new, params, state.params)
+  # Small gradients are imprecise as differences of parameters near 1.
+  largest = max(np.abs(x).max() for x in jax.tree.leaves(gradient))
   jax.tree.map(
-    lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5 * biggest),
-    found,
+    lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5 * largest),
+    change,
     gradient,
   )
   np.testing.assert_allclose(
@@ -70,8 +73,8 @@ def test_eight_devices_average_to_the_gradient_of_one():
 
 
 @pytest.mark.slow
-def test_a_step_with_winograd_is_the_plain_one_to_rounding(monkeypatch):
-  # The second stage is dilated, the decoder causal; maps are 8 x 8.
+def test_loss_and_gradients_with_winograd_equal_plain_ones(monkeypatch):
+  # The second stage is dilated, and the decoder is causal. The maps are 8 x 8.
   stages = ((6, 1, 0, 1), (8, 2, 1, 2))
   net = tiny.net(embedding_stages=stages, decoder_blocks=1, dropout_rate=0.5)
   rgb = tiny.images(4, 16, 16)
@@ -87,20 +90,24 @@ def test_a_step_with_winograd_is_the_plain_one_to_rounding(monkeypatch):
     loss_fn = train_step.loss_fn(net, train_step.Recipe(0.9))
     grad_fn = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
     lowered = grad_fn.lower(params, rgb, jax.random.key(0))
-    loops = lowered.as_text().count('stablehlo.while')
-    return loops, lowered.compile()(params, rgb, jax.random.key(0))
+    num_loops = lowered.as_text().count('stablehlo.while')
+    return num_loops, lowered.compile()(params, rgb, jax.random.key(0))
 
-  num_plain, (plain, plain_gradient) = step(10**9)
-  num_loops, (cheap, gradient) = step(1)
-  # 4 by Winograd in each network, forward and backward; one has a stride.
-  assert num_loops - num_plain == 16
-  np.testing.assert_allclose(cheap[0], plain[0], rtol=1e-6)
-  assert_close(gradient, plain_gradient, 2e-5)
+  num_loops_plain, (expected, expected_gradient) = step(10**9)
+  num_loops, (actual, gradient) = step(1)
+  # Each network has 4 convolutions that use Winograd, with one loop forward and
+  # one backward. A convolution with a stride does not use it.
+  assert num_loops - num_loops_plain == 16
+  np.testing.assert_allclose(actual[0], expected[0], rtol=1e-6)
+  assert_close(gradient, expected_gradient, 2e-5)
 
 
 @pytest.fixture(scope='module')
 def mapped():
-  """A model, its inputs, a step of eight devices with dropout: (state, rgb)."""
+  """Returns a model, its parameters, images, a state and a step function.
+
+  The function takes a state and images. It runs on eight devices, with dropout.
+  """
   net, params, rgb = prepare()
   optimizer = optax.sgd(0.1)
   step = devices.pmap(
@@ -112,7 +119,7 @@ def mapped():
 
 
 @pytest.mark.slow
-def test_every_device_draws_a_dropout_mask_of_its_own(mapped):
+def test_every_device_draws_its_own_dropout_mask(mapped):
   net, params, rgb, state, step = mapped
   same = np.repeat(rgb[:1], 16, 0)
   _, parts = step(state, devices.shard(same))
@@ -130,8 +137,8 @@ def test_every_device_draws_a_dropout_mask_of_its_own(mapped):
 
 
 @pytest.mark.slow
-def test_ema_is_the_weighted_mean_written_out(mapped):
-  """Decay (1 + step) / (10 + step): 1/10, then 2/11, until ema_decay."""
+def test_ema_is_the_weighted_mean_of_the_parameters(mapped):
+  """The decay is 1/10 at first, then 2/11, and at most `ema_decay`."""
   _, params, rgb, state, step = mapped
   seen = [params]
   for _ in range(2):
