@@ -61,11 +61,31 @@ def decode(
     mutable=['cache', 'constants'],
   )
 
+  by_row = jax.tree.map(
+    lambda x: jnp.moveaxis(x, 1, 0)[:, :, None], conditioning
+  )  # [h, B, 1, w, F]
+  zeros = jnp.zeros((num_canvases, 1, width, decoder.features), jnp.float32)
+  _, (canvas, collected) = jax.lax.scan(
+    functools.partial(
+      _row_step,
+      step_fn=_step_fn(decoder, variables['constants']),
+      pixel_fn=pixel_fn,
+      num_samples=num_samples,
+    ),
+    (variables['cache'], zeros, zeros),
+    (jnp.arange(height), *by_row),
+  )
+  return jnp.moveaxis(canvas, 0, 1), collected
+
+
+def _step_fn(decoder: causal_decoder.CausalDecoder, constants: Any) -> StepFn:
+  """Builds the function that calls the decoder's methods with a cache."""
+
   def step_fn(
     cache: Any, *args: Any, method: str, **kwargs: Any
   ) -> tuple[Any, Any]:
     output, updates = decoder.apply(
-      {'constants': variables['constants'], 'cache': cache},
+      {'constants': constants, 'cache': cache},
       *args,
       method=method,
       mutable=['cache'],
@@ -73,18 +93,7 @@ def decode(
     )
     return output, updates['cache']
 
-  by_row = jax.tree.map(
-    lambda x: jnp.moveaxis(x, 1, 0)[:, :, None], conditioning
-  )  # [h, B, 1, w, F]
-  zeros = jnp.zeros((num_canvases, 1, width, decoder.features), jnp.float32)
-  _, (canvas, collected) = jax.lax.scan(
-    functools.partial(
-      _row_step, step_fn=step_fn, pixel_fn=pixel_fn, num_samples=num_samples
-    ),
-    (variables['cache'], zeros, zeros),
-    (jnp.arange(height), *by_row),
-  )
-  return jnp.moveaxis(canvas, 0, 1), collected
+  return step_fn
 
 
 def _row_step(

@@ -184,6 +184,7 @@ def test_other_methods_are_refused_for_several_models(trained, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_maps_of_a_sample_are_shown_coarsest_first():
   params, config = tiny.levelled_model()
   rgb = tiny.images(2, 16, 16)

@@ -81,6 +81,7 @@ def test_a_run_writes_its_config_metrics_and_a_sheet_of_samples(finished):
   assert '"validation_bits_per_dim"' in text and '"learning_rate"' in text
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_metrics_and_the_sheet(finished):
   _, workdir = finished
   (path,) = workdir.glob('events.out.tfevents.*')
@@ -104,6 +105,7 @@ def test_tensorboard_shows_the_metrics_and_the_sheet(finished):
   assert not {'loss', 'validation_bits_per_dim'} & {tag for tag, _ in scalars}
 
 
+@pytest.mark.slow
 def test_periodic_evaluation_scores_the_averaged_parameters(finished):
   config, workdir = finished
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
@@ -191,6 +193,7 @@ def test_checkpoints_without_config_json_keep_their_model_and_data(
   assert not (workdir / 'config.json').exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_that_nothing_is_left_to_do(
   finished, folder, tmp_path, capsys, monkeypatch
 ):
@@ -264,6 +267,7 @@ def test_a_finished_run_does_nothing_more(finished, capsys):
   assert losses(workdir) == before
 
 
+@pytest.mark.slow
 def test_another_model_in_the_same_workdir_is_refused(finished):
   config, workdir = finished
   config = config.copy_and_resolve_references()
