@@ -67,8 +67,8 @@ def test_crop_keeps_the_aspect_ratio_and_squash_keeps_the_borders(data_dir):
     for method in resizing.METHODS
   )
   inner = slice(12, -12)  # without the blurred borders of the square
-  for number in (WIDE, TALL):
-    assert (abs(crop[number][inner, inner] - 200.0) <= 6).all()
+  for index in (WIDE, TALL):
+    assert (abs(crop[index][inner, inner] - 200.0) <= 6).all()
   centres = [21, 64, 107]  # of the three squares
   np.testing.assert_allclose(
     squash[WIDE][64, centres, 0], resizing_test.LEVELS, atol=6

@@ -20,6 +20,7 @@ def source(count=50) -> np.ndarray:
 
 
 def indices_of(batch: np.ndarray) -> np.ndarray:
+  """Returns the indices in `source` of the images of a batch."""
   return batch[:, 0, 1, 0]
 
 
@@ -65,7 +66,7 @@ def test_images_are_flipped_independently_of_each_other():
   dataset = input_pipeline.train_dataset(source(), 50, seed=1)
   flips = np.stack([is_flipped(dataset[step]) for step in range(40)])
   assert 0.45 < flips.mean() < 0.55
-  # If all images of a batch were flipped together, its share would be 0 or 1.
+  # If a batch were flipped as a whole, its share of flips would be 0 or 1.
   assert 0.2 < flips.mean(1).min() and flips.mean(1).max() < 0.8
 
 
@@ -251,7 +252,7 @@ def test_patches_of_train_and_test_do_not_share_pixels(tmp_path):
   assert len(train) > len(test) > 0
 
 
-def test_errors_in_the_data_name_the_mistake_or_the_remedy(tmp_path):
+def test_mistakes_about_data_are_refused_in_one_line(tmp_path):
   np.save(tmp_path / 'grey.npy', np.zeros((3, 4, 4), np.uint8))
   np.save(tmp_path / 'lists.npy', np.array([{}]))  # needs pickle
   cases = [

@@ -24,7 +24,7 @@ def folder(tmp_path):
   return tmp_path
 
 
-def config_of(folder, **changes):
+def folder_config(folder, **changes):
   config = tiny.config('smoke').data
   with config.unlocked():
     config.update({'name': 'folder', 'data_dir': str(folder)})
@@ -36,7 +36,7 @@ def indices_of(rgb: np.ndarray, folder) -> list[int]:
   """Returns the index in the folder of each image, which may be flipped."""
   readable = {}
   for index in sorted(set(range(20)) - set(DAMAGED)):
-    source = sources.FolderSource(config_of(folder), 'all')
+    source = sources.FolderSource(folder_config(folder), 'all')
     readable[index] = source[index].astype(int)
 
   def distance(one, other):
@@ -49,7 +49,7 @@ def indices_of(rgb: np.ndarray, folder) -> list[int]:
 
 
 def test_the_next_readable_picture_replaces_a_damaged_one(folder, monkeypatch):
-  images = input_pipeline.open_training(config_of(folder)).images
+  images = input_pipeline.open_training(folder_config(folder)).images
   dataset = input_pipeline.train_dataset(images, 4, seed=1)
   found = np.stack([indices_of(dataset[step], folder) for step in range(20)])
   # The order of the indices, as if no picture were damaged.
@@ -65,7 +65,7 @@ def test_the_next_readable_picture_replaces_a_damaged_one(folder, monkeypatch):
   assert replaced >= 6
   # Two hosts that read from disk and start at a later step get these batches.
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
-  images = input_pipeline.open_training(config_of(folder)).images
+  images = input_pipeline.open_training(folder_config(folder)).images
   shares = [
     input_pipeline.train_batches(
       input_pipeline.train_dataset(images, 4, 1, host=host, num_hosts=2),
@@ -85,7 +85,7 @@ def test_too_many_unreadable_pictures_end_the_run(
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', memory_limit)
   with pytest.raises(errors.UserError, match='max_unreadable.*now 2'):
     images = input_pipeline.open_training(
-      config_of(folder, max_unreadable=2)
+      folder_config(folder, max_unreadable=2)
     ).images
     dataset = input_pipeline.train_dataset(images, 4, seed=1)
     for step in range(10):
@@ -100,9 +100,9 @@ def test_evaluation_leaves_out_only_as_many_pictures_as_allowed(
 ):
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', memory_limit)
   with pytest.raises(errors.UserError, match='003.png.*max_unreadable'):
-    source = input_pipeline.open_source(config_of(folder), 'all')
+    source = input_pipeline.open_source(folder_config(folder), 'all')
     list(input_pipeline.eval_batches(source, 8))
-  config = config_of(folder, max_unreadable=3)
+  config = folder_config(folder, max_unreadable=3)
   source = input_pipeline.open_source(config, 'all')
   seen = []
   for rgb, indices, mask in input_pipeline.eval_batches(source, 8):
@@ -115,7 +115,7 @@ def test_evaluation_leaves_out_only_as_many_pictures_as_allowed(
 def test_the_report_tells_how_many_pictures_were_left_out(folder):
   params, config = tiny.shaken_model()
   with config.unlocked():
-    config.data = config_of(folder, max_unreadable=3, image_size=8)
+    config.data = folder_config(folder, max_unreadable=3, image_size=8)
   source = input_pipeline.open_source(config.data, 'all')
   report = likelihood.evaluate(
     config, devices.replicate(params), source, num_images=12
@@ -131,7 +131,7 @@ def test_the_report_tells_how_many_pictures_were_left_out(folder):
 
 def test_a_disk_error_is_retried_and_is_not_damage(folder, monkeypatch):
   monkeypatch.setattr(sources, 'RETRY_SECONDS', (0.0, 0.0))
-  source = sources.FolderSource(config_of(folder), 'all')
+  source = sources.FolderSource(folder_config(folder), 'all')
   expected = source[0]
   failures = iter([errno.EIO, errno.ESTALE])
   open_file = image_files.open_file
@@ -146,13 +146,14 @@ def test_a_disk_error_is_retried_and_is_not_damage(folder, monkeypatch):
   failures = iter([errno.EIO] * 100)
   with pytest.raises(errors.DiskError, match='000.png.*share is gone'):
     source[0]
+  # A missing permission concerns only this file, as damage does.
   failures = iter([errno.EACCES])
   with pytest.raises(unreadable.UnreadableError, match='000.png'):
     source[0]
 
 
 def test_patches_leave_out_a_damaged_photograph(folder, capsys):
-  config = config_of(folder, name='patches')
+  config = folder_config(folder, name='patches')
   whole = input_pipeline.open_source(config, 'train', is_training=True)
   assert len(whole) > 0 and '003.png' in capsys.readouterr().err
   with pytest.raises(errors.UserError, match='max_unreadable'):
@@ -163,7 +164,7 @@ def test_a_fingerprint_depends_on_names_and_sizes(tmp_path):
   tiny.write_folder(tmp_path, 5)
 
   def fingerprint():
-    return input_pipeline.open_training(config_of(tmp_path)).fingerprint
+    return input_pipeline.open_training(folder_config(tmp_path)).fingerprint
 
   first = fingerprint()
   assert first == fingerprint() and first['num_images'] == 5
@@ -180,7 +181,7 @@ def test_every_read_of_an_unreadable_picture_beyond_the_limit_fails(
   folder, monkeypatch
 ):
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
-  config = config_of(folder, max_unreadable=0)
+  config = folder_config(folder, max_unreadable=0)
   images = input_pipeline.open_training(config).images
   for _ in range(2):  # another thread may read it again
     with pytest.raises(errors.UserError, match='003.png.*max_unreadable'):

@@ -31,16 +31,16 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
   )
   table = np.asarray(table, np.float64)  # [a, b]
   margin = np.exp(table).sum(1)
-  index = rng.integers(0, 256, (200, 2))  # of a and b
-  index[:4] = [[0, 255], [255, 0], [0, 0], [255, 255]]
+  indices = rng.integers(0, 256, (200, 2))  # of a and b
+  indices[:4] = [[0, 255], [255, 0], [0, 0], [255, 255]]
   noise = rng.uniform(size=(200, 2)).astype(np.float32)
   actual = calibration.transform(
     jnp.repeat(theta, 200, 0),
     jnp.repeat(luminance, 200, 0),
-    GRID_VALUES[index],
+    GRID_VALUES[indices],
     noise=noise,
   )
-  for (a, b), v, u in zip(index, noise, actual, strict=True):
+  for (a, b), v, u in zip(indices, noise, actual, strict=True):
     row = np.exp(table[a] - table[a].max())
     row /= row.sum()
     expected = (
@@ -53,7 +53,7 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
 def distances(seed: int, wrong_fn=lambda theta: theta) -> list[float]:
   """Returns the distances of the PITs of a and b from a uniform distribution.
 
-  Chroma is drawn from random theta, but its PITs are those of `wrong_fn(theta)`.
+  Chroma is drawn from a random theta. Its PITs are those of `wrong_fn(theta)`.
   """
   count = 20_000
   theta = random_theta(seed, count)

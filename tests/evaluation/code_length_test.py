@@ -102,9 +102,8 @@ def test_a_flipped_bit_or_another_luminance_gives_another_chroma(tiny_model):
     return (found == lab.chroma)[:2].all()
 
   assert is_decoded(code, luminances)
-  flipped_bit = np.eye(1, len(code), 1, dtype=np.uint32)[
-    0
-  ]  # of the second word
+  # The lowest bit of the second word.
+  flipped_bit = np.eye(1, len(code), 1, dtype=np.uint32)[0]
   assert not is_decoded(code ^ flipped_bit, luminances)
   assert not is_decoded(code, [0.9 * x for x in luminances])
 

@@ -196,7 +196,7 @@ def test_maps_of_a_sample_are_shown_coarsest_first():
     )
   )
   rows = figures.levels(drawn, 2)
-  # grey, 4 x 4 and 8 x 8 cells, the sample, the original
+  # Columns: grey, 4 x 4 and 8 x 8 cells, the sample, the original.
   assert rows.shape == (2, 5, 16, 16, 3)
   net = run_config.build_model(config)
   lab = net.split_lab(rgb)

@@ -25,14 +25,17 @@ def write_run(folder, *records):
 
 
 def test_a_curve_is_the_validation_score_over_images(tmp_path):
-  batch = write_run(
+  batch_size = write_run(
     tmp_path / 'run',
     {'step': 1, 'bits_per_dim': 9.0},
     {'step': 10, 'validation_bits_per_dim': 4.0},
     {'step': 20, 'validation_bits_per_dim': 5.0},
     {'step': 20, 'validation_bits_per_dim': 3.0},  # again, after a kill
   )
-  assert learning_curve.read(tmp_path / 'run') == {10 * batch: 4, 20 * batch: 3}
+  assert learning_curve.read(tmp_path / 'run') == {
+    10 * batch_size: 4,
+    20 * batch_size: 3,
+  }
 
 
 def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
@@ -45,7 +48,7 @@ def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
   def score(step):
     return {'step': step, 'validation_bits_per_dim': float(step)}
 
-  batch = write_run(
+  batch_size = write_run(
     tmp_path / 'run',
     score(10),
     change(15, 4, 6),
@@ -59,7 +62,7 @@ def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
   assert learning_curve.read(tmp_path / 'run') == {
     40: 10.0,
     40 + 10 * 8: 20.0,
-    40 + 20 * 8 + 10 * batch: 40.0,
+    40 + 20 * 8 + 10 * batch_size: 40.0,
   }
 
 

@@ -21,7 +21,7 @@ def maps(seed: int, count: int = 2):
   return [x.astype(np.float32) for x in (luminance, original, samples)]
 
 
-def loop(luminance, original, samples) -> list:
+def loop_excess(luminance, original, samples) -> list:
   """Computes `like_cells.excess` of one image by a loop over all pairs."""
   cells = [(y, x) for y in range(2, H - 2) for x in range(2, W - 2)]
   found = []
@@ -47,7 +47,7 @@ def loop(luminance, original, samples) -> list:
 def test_excess_agrees_with_a_loop_over_all_pairs():
   luminance, original, samples = maps(0)
   actual = jax.jit(like_cells.excess)(luminance, original, samples)
-  expected = [loop(*image) for image in zip(*maps(0), strict=True)]
+  expected = [loop_excess(*image) for image in zip(*maps(0), strict=True)]
   assert min(count for _, count in expected) > 3
   np.testing.assert_allclose(actual, expected, rtol=1e-5)
 

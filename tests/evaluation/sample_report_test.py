@@ -69,7 +69,7 @@ def random_params(config) -> dict:
 
 
 def loosen_like_cells(monkeypatch):
-  """Loosens the limits, because maps of 8 x 8 would have no like cells."""
+  """Loosens the limits, because maps of 8 x 8 would have no pairs otherwise."""
   for name, value in (
     ('MIN_DISTANCE', 2.0),
     ('MIN_CORRELATION', 0.3),

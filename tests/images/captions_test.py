@@ -1,4 +1,4 @@
-"""Captions and rights that outputs keep, and properties that they do not."""
+"""Captions and rights that outputs keep, and properties that they leave out."""
 
 import pathlib
 

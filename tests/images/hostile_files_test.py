@@ -53,12 +53,12 @@ def intact_files():
   icc = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
   exif = Image.Exif()
   exif[0x0112], exif[0x010F] = 6, 'A maker of cameras'
-  alpha = Image.fromarray(np.append(rgb, rgb[..., :1], -1))
+  with_alpha = Image.fromarray(np.append(rgb, rgb[..., :1], -1))
   frames = [picture.rotate(90).quantize(16), picture.rotate(180).quantize(16)]
   return {
     'jpeg': saved(picture, 'JPEG', exif=exif, icc_profile=icc),
-    'png': saved(alpha, 'PNG', exif=exif, icc_profile=icc),
-    'webp': saved(alpha, 'WEBP', exif=exif, icc_profile=icc),
+    'png': saved(with_alpha, 'PNG', exif=exif, icc_profile=icc),
+    'webp': saved(with_alpha, 'WEBP', exif=exif, icc_profile=icc),
     'tiff': saved(picture, 'TIFF', compression='tiff_lzw', icc_profile=icc),
     'gif': saved(
       picture.quantize(16),

@@ -79,7 +79,11 @@ def chunk(kind, data):
 
 
 def png(width, height, bits, color, lines, extra=b'', interlace=0):
-  """Builds a PNG of a colour type; `extra` holds chunks before the pixels."""
+  """Builds a PNG.
+
+  `color` is the colour type, and `lines` are the pixels from `lines_of`.
+  `extra` holds chunks that precede the pixels.
+  """
   header = struct.pack('>IIBBBBB', width, height, bits, color, 0, 0, interlace)
   body = chunk(b'IHDR', header) + extra + chunk(b'IDAT', zlib.compress(lines))
   return b'\x89PNG\r\n\x1a\n' + body + chunk(b'IEND', b'')
@@ -612,7 +616,7 @@ def test_an_unusual_file_is_read_with_the_right_pixels(
   path.write_bytes(case.data)
   photograph = image_files.load_photograph(path)
   expected = case.rgb if case.rgb.ndim == 3 else case.rgb[..., None]
-  if case.rgb.dtype == np.uint16:  # is read as 8 bits
+  if case.rgb.dtype == np.uint16:  # read as 8 bits
     expected = np.round(expected / 257)
   if case.alpha is not None:  # invisible pixels are white
     expected = np.where(case.alpha[..., None] > 0, expected, 255)
@@ -653,7 +657,7 @@ def test_photographs_are_turned_upright(orientation, form, tmp_path):
   options = {'lossless': True} if form == 'WEBP' else {}
   path = tmp_path / 'photograph'
   path.write_bytes(saved(rgb, form, exif=exif, **options))
-  if form == 'JPEG':  # lossy; Pillow reads the stored pixels and does not turn
+  if form == 'JPEG':  # lossy, so the stored pixels are expected
     with Image.open(path) as picture:
       rgb = np.asarray(picture)
   photograph = image_files.load_photograph(path)

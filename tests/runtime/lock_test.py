@@ -165,7 +165,7 @@ def test_a_holder_that_waits_for_another_lock_keeps_its_own_alive(
   own = tmp_path / '.lock.3of16.held'
 
   def sleep(_):
-    os.utime(own, (0, 0))
+    os.utime(own, (0, 0))  # which the heartbeat must change
     deadline = time.monotonic() + 20
     while own.stat().st_mtime == 0:
       assert time.monotonic() < deadline

@@ -85,7 +85,7 @@ def test_last_states_are_kept_and_restored_bitwise(run):
   params, loaded, step = trained_model.load_trained(f'{workdir}@2')
   assert step == 2 and loaded.to_dict() == config.to_dict()
   assert_leaves_equal(params, states[2].ema_params)
-  # They are not `params`, which are not averaged.
+  # The loaded parameters are averaged, unlike `states[2].params`.
   bias = states[2].params['decoder']['head']['b']
   assert (params['decoder']['head']['b'] != bias).all()
 
