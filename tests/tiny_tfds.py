@@ -1,4 +1,4 @@
-"""A hand-made `imagenet2012` as tensorflow-datasets prepares it."""
+"""A tiny `imagenet2012` in the format of tensorflow-datasets."""
 
 import io
 import pathlib
@@ -15,16 +15,17 @@ def _jpeg(picture: np.ndarray) -> io.BytesIO:
   return file
 
 
-# Not registered: `tfds.data_source` must find its own class of this name.
+# This class is not registered, because `tfds.data_source` must find the
+# official class of this name.
 with tfds.core.registered.skip_registration():
 
   class Imagenet2012(tfds.core.GeneratorBasedBuilder):
-    """Pictures as JPEG under the official name, version and features."""
+    """JPEG pictures with the official name, version and features."""
 
     VERSION = tfds.core.Version('5.1.0')
 
     def __init__(self, splits: dict[str, list[np.ndarray]], **kwargs):
-      self._splits_given = splits
+      self._pictures_by_split = splits
       super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -43,7 +44,7 @@ with tfds.core.registered.skip_registration():
     def _split_generators(self, _) -> dict:
       return {
         name: self._generate_examples(pictures)
-        for name, pictures in self._splits_given.items()
+        for name, pictures in self._pictures_by_split.items()
       }
 
     def _generate_examples(self, pictures: list[np.ndarray]):
@@ -53,6 +54,6 @@ with tfds.core.registered.skip_registration():
 
 
 def write(folder: pathlib.Path, splits: dict[str, list[np.ndarray]]) -> None:
-  """Writes pictures [H, W, 3] or [H, W] uint8 of each split, in their order."""
+  """Writes the pictures, [H, W, 3] or [H, W] uint8, of each split in order."""
   builder = Imagenet2012(splits, data_dir=folder, file_format='array_record')
   builder.download_and_prepare()

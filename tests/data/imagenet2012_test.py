@@ -1,4 +1,4 @@
-"""The ILSVRC config on a hand-made `imagenet2012` of tensorflow-datasets."""
+"""Reading of ILSVRC and training on it, with a tiny `imagenet2012`."""
 
 import json
 
@@ -12,12 +12,12 @@ from tests import tiny, tiny_tfds
 from tests.images import resizing_test
 
 NUM_TRAIN = 26
-WIDE, TALL, GREY = 0, 1, 2  # numbers of known pictures in 'validation'
+WIDE, TALL, GREY = 0, 1, 2  # indices of the pictures in 'validation'
 
 
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
-  """Training pictures of many sizes; known ones in 'validation'."""
+  """Writes a data set whose 'validation' split has three known pictures."""
   folder = tmp_path_factory.mktemp('tfds')
   grey = np.repeat(np.linspace(20, 220, 31)[:, None], 37, 1).astype(np.uint8)
   tiny_tfds.write(
@@ -33,8 +33,8 @@ def data_dir(tmp_path_factory):
   return str(folder)
 
 
-def data_of(data_dir, resize_method):
-  """The data section of configs/imagenet128.py, with other splits."""
+def data_config(data_dir, resize_method):
+  """The data section of configs/imagenet128.py, with splits of `data_dir`."""
   config = tiny.config('imagenet128').data
   config.data_dir, config.resize = data_dir, resize_method
   config.train_split, config.validation_split = 'train[10:]', 'train[:10]'
@@ -43,15 +43,15 @@ def data_of(data_dir, resize_method):
 
 @pytest.mark.parametrize('method', resizing.METHODS)
 def test_every_split_is_read_at_the_size_of_the_config(data_dir, method):
-  config = data_of(data_dir, method)
+  config = data_config(data_dir, method)
   splits = config.train_split, config.validation_split, config.test_split
   for split, count in zip(splits, (NUM_TRAIN - 10, 10, 3), strict=True):
     found = input_pipeline.open_source(config, split)
     assert found.shape == (count, 128, 128, 3) and found.dtype == np.uint8
 
 
-def test_a_slice_starts_where_the_other_ends(data_dir):
-  config = data_of(data_dir, 'squash')
+def test_slices_join_to_the_whole_split(data_dir):
+  config = data_config(data_dir, 'squash')
   whole = input_pipeline.open_source(config, 'train')
   parts = [
     input_pipeline.open_source(config, split)
@@ -61,15 +61,15 @@ def test_a_slice_starts_where_the_other_ends(data_dir):
   assert len({picture.tobytes() for picture in whole}) == NUM_TRAIN
 
 
-def test_crop_keeps_the_aspect_and_squash_the_borders(data_dir):
+def test_crop_keeps_the_aspect_ratio_and_squash_keeps_the_borders(data_dir):
   crop, squash = (
-    input_pipeline.open_images(data_of(data_dir, method), 'validation')
+    input_pipeline.open_images(data_config(data_dir, method), 'validation')
     for method in resizing.METHODS
   )
-  inner = slice(12, -12)  # clear of the blur at the borders of the squares
-  for number in (WIDE, TALL):
-    assert (abs(crop[number][inner, inner] - 200.0) <= 6).all()
-  centres = [21, 64, 107]
+  inner = slice(12, -12)  # without the blurred borders of the square
+  for index in (WIDE, TALL):
+    assert (abs(crop[index][inner, inner] - 200.0) <= 6).all()
+  centres = [21, 64, 107]  # of the three squares
   np.testing.assert_allclose(
     squash[WIDE][64, centres, 0], resizing_test.LEVELS, atol=6
   )
@@ -80,9 +80,9 @@ def test_crop_keeps_the_aspect_and_squash_the_borders(data_dir):
 
 @pytest.mark.parametrize('method', resizing.METHODS)
 def test_a_grey_jpeg_gets_three_equal_channels(data_dir, method):
-  picture = input_pipeline.open_images(data_of(data_dir, method), 'validation')[
-    GREY
-  ]
+  picture = input_pipeline.open_images(
+    data_config(data_dir, method), 'validation'
+  )[GREY]
   assert picture.shape == (128, 128, 3)
   assert (picture == picture[..., :1]).all()
   assert (np.diff(picture[..., 0].mean(1)) > 0).mean() > 0.9  # still a ramp

@@ -1,4 +1,4 @@
-"""Damaged pictures are replaced or left out, counted, and limited."""
+"""Damaged pictures are replaced or left out, up to a limit."""
 
 import errno
 
@@ -16,7 +16,7 @@ DAMAGED = (3, 4, 11)
 
 @pytest.fixture
 def folder(tmp_path):
-  """Twenty pictures, of which three are cut in half."""
+  """Writes twenty pictures, three of them with half of the file missing."""
   tiny.write_folder(tmp_path, 20)
   for index in DAMAGED:
     path = tmp_path / f'{index:03d}.png'
@@ -24,7 +24,7 @@ def folder(tmp_path):
   return tmp_path
 
 
-def config_of(folder, **changes):
+def folder_config(folder, **changes):
   config = tiny.config('smoke').data
   with config.unlocked():
     config.update({'name': 'folder', 'data_dir': str(folder)})
@@ -32,11 +32,11 @@ def config_of(folder, **changes):
   return config
 
 
-def numbers_of(rgb: np.ndarray, folder) -> list[int]:
-  """Returns which picture of the folder each image is, flipped or not."""
+def indices_of(rgb: np.ndarray, folder) -> list[int]:
+  """Returns the index in the folder of each image, which may be flipped."""
   readable = {}
   for index in sorted(set(range(20)) - set(DAMAGED)):
-    source = sources.FolderSource(config_of(folder), 'all')
+    source = sources.FolderSource(folder_config(folder), 'all')
     readable[index] = source[index].astype(int)
 
   def distance(one, other):
@@ -49,22 +49,23 @@ def numbers_of(rgb: np.ndarray, folder) -> list[int]:
 
 
 def test_the_next_readable_picture_replaces_a_damaged_one(folder, monkeypatch):
-  images = input_pipeline.open_training(config_of(folder)).images
+  images = input_pipeline.open_training(folder_config(folder)).images
   dataset = input_pipeline.train_dataset(images, 4, seed=1)
-  found = np.stack([numbers_of(dataset[step], folder) for step in range(20)])
-  plain = input_pipeline.train_dataset(
+  found = np.stack([indices_of(dataset[step], folder) for step in range(20)])
+  # The order of the indices, as if no picture were damaged.
+  undamaged = input_pipeline.train_dataset(
     np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1), 4, seed=1
   )
-  order = np.stack([plain[step].ravel() for step in range(40)])
+  order = np.stack([undamaged[step].ravel() for step in range(40)])
   replaced = 0
   for step, row in np.ndindex(20, 4):
-    later = [i for i in order[step:, row] if i not in DAMAGED]
-    assert found[step, row] == later[0]
+    readable = [i for i in order[step:, row] if i not in DAMAGED]
+    assert found[step, row] == readable[0]
     replaced += order[step, row] in DAMAGED
   assert replaced >= 6
-  # From disk, by two hosts, from a later step: the same batches.
+  # Two hosts that read from disk and start at a later step get these batches.
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
-  images = input_pipeline.open_training(config_of(folder)).images
+  images = input_pipeline.open_training(folder_config(folder)).images
   shares = [
     input_pipeline.train_batches(
       input_pipeline.train_dataset(images, 4, 1, host=host, num_hosts=2),
@@ -77,42 +78,44 @@ def test_the_next_readable_picture_replaces_a_damaged_one(folder, monkeypatch):
     np.testing.assert_array_equal(joined, dataset[step])
 
 
-@pytest.mark.parametrize('memory', [0, 1 << 30])
-def test_too_many_unreadable_pictures_end_the_work(
-  memory, folder, monkeypatch, capsys
+@pytest.mark.parametrize('memory_limit', [0, 1 << 30])
+def test_too_many_unreadable_pictures_end_the_run(
+  memory_limit, folder, monkeypatch, capsys
 ):
-  monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', memory)
+  monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', memory_limit)
   with pytest.raises(errors.UserError, match='max_unreadable.*now 2'):
     images = input_pipeline.open_training(
-      config_of(folder, max_unreadable=2)
+      folder_config(folder, max_unreadable=2)
     ).images
     dataset = input_pipeline.train_dataset(images, 4, seed=1)
     for step in range(10):
       dataset[step]
-  told = capsys.readouterr().err
-  assert told.count('damaged') == 2 and '(1 of at most 2)' in told
+  stderr = capsys.readouterr().err
+  assert stderr.count('damaged') == 2 and '(1 of at most 2)' in stderr
 
 
-@pytest.mark.parametrize('memory', [0, 1 << 30])
-def test_evaluation_leaves_out_only_what_it_may(memory, folder, monkeypatch):
-  monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', memory)
+@pytest.mark.parametrize('memory_limit', [0, 1 << 30])
+def test_evaluation_leaves_out_only_as_many_pictures_as_allowed(
+  memory_limit, folder, monkeypatch
+):
+  monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', memory_limit)
   with pytest.raises(errors.UserError, match='003.png.*max_unreadable'):
-    source = input_pipeline.open_source(config_of(folder), 'all')
+    source = input_pipeline.open_source(folder_config(folder), 'all')
     list(input_pipeline.eval_batches(source, 8))
-  config = config_of(folder, max_unreadable=3)
+  config = folder_config(folder, max_unreadable=3)
   source = input_pipeline.open_source(config, 'all')
   seen = []
   for rgb, indices, mask in input_pipeline.eval_batches(source, 8):
-    assert numbers_of(rgb[mask], folder) == indices[mask].tolist()
+    assert indices_of(rgb[mask], folder) == indices[mask].tolist()
     seen += indices[mask].tolist()
   assert seen == [i for i in range(20) if i not in DAMAGED]
 
 
 @pytest.mark.slow
-def test_a_score_tells_how_many_pictures_it_leaves_out(folder):
+def test_the_report_tells_how_many_pictures_were_left_out(folder):
   params, config = tiny.shaken_model()
   with config.unlocked():
-    config.data = config_of(folder, max_unreadable=3, image_size=8)
+    config.data = folder_config(folder, max_unreadable=3, image_size=8)
   source = input_pipeline.open_source(config.data, 'all')
   report = likelihood.evaluate(
     config, devices.replicate(params), source, num_images=12
@@ -126,32 +129,31 @@ def test_a_score_tells_how_many_pictures_it_leaves_out(folder):
   assert report['num_unreadable'] == 0
 
 
-def test_an_error_of_the_disk_is_tried_again_and_is_not_damage(
-  folder, monkeypatch
-):
+def test_a_disk_error_is_retried_and_is_not_damage(folder, monkeypatch):
   monkeypatch.setattr(sources, 'RETRY_SECONDS', (0.0, 0.0))
-  source = sources.FolderSource(config_of(folder), 'all')
+  source = sources.FolderSource(folder_config(folder), 'all')
   expected = source[0]
   failures = iter([errno.EIO, errno.ESTALE])
-  read = image_files.open_file
+  open_file = image_files.open_file
 
   def open_or_fail(path):
-    if number := next(failures, None):
-      raise OSError(number, 'the share is gone')
-    return read(path)
+    if code := next(failures, None):
+      raise OSError(code, 'the share is gone')
+    return open_file(path)
 
   monkeypatch.setattr(image_files, 'open_file', open_or_fail)
   np.testing.assert_array_equal(source[0], expected)
   failures = iter([errno.EIO] * 100)
   with pytest.raises(errors.DiskError, match='000.png.*share is gone'):
     source[0]
+  # A missing permission concerns only this file, as damage does.
   failures = iter([errno.EACCES])
   with pytest.raises(unreadable.UnreadableError, match='000.png'):
     source[0]
 
 
 def test_patches_leave_out_a_damaged_photograph(folder, capsys):
-  config = config_of(folder, name='patches')
+  config = folder_config(folder, name='patches')
   whole = input_pipeline.open_source(config, 'train', is_training=True)
   assert len(whole) > 0 and '003.png' in capsys.readouterr().err
   with pytest.raises(errors.UserError, match='max_unreadable'):
@@ -162,7 +164,7 @@ def test_a_fingerprint_depends_on_names_and_sizes(tmp_path):
   tiny.write_folder(tmp_path, 5)
 
   def fingerprint():
-    return input_pipeline.open_training(config_of(tmp_path)).fingerprint
+    return input_pipeline.open_training(folder_config(tmp_path)).fingerprint
 
   first = fingerprint()
   assert first == fingerprint() and first['num_images'] == 5
@@ -175,12 +177,12 @@ def test_a_fingerprint_depends_on_names_and_sizes(tmp_path):
   assert len({x['sha256'] for x in (first, longer, renamed)}) == 3
 
 
-def test_every_read_fails_once_too_many_pictures_are_unreadable(
+def test_every_read_of_an_unreadable_picture_beyond_the_limit_fails(
   folder, monkeypatch
 ):
   monkeypatch.setattr(input_pipeline, 'MEMORY_LIMIT_BYTES', 0)
-  config = config_of(folder, max_unreadable=0)
+  config = folder_config(folder, max_unreadable=0)
   images = input_pipeline.open_training(config).images
-  for _ in range(2):  # as another thread might read it for an earlier batch
+  for _ in range(2):  # another thread may read it again
     with pytest.raises(errors.UserError, match='003.png.*max_unreadable'):
       images[3]

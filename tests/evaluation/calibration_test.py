@@ -1,4 +1,4 @@
-"""The transform sums the pmf; for draws from the model itself it is uniform."""
+"""PITs sum probabilities, and are uniform for samples of the model itself."""
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,8 @@ import pytest
 from pic_jax.evaluation import calibration
 from pic_jax.model import logistic_mixture
 
-K = 3
-LEVELS = (np.arange(256) - 127.5).astype(np.float32) / 127.5
+K = 3  # components of the mixture
+GRID_VALUES = (np.arange(256) - 127.5).astype(np.float32) / 127.5
 
 
 def random_theta(seed: int, count: int) -> jax.Array:
@@ -19,7 +19,7 @@ def random_theta(seed: int, count: int) -> jax.Array:
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', range(3))
 def test_transform_is_the_sum_of_the_probabilities_below(seed):
-  """For a in the table's margin, for b in the row of a; edges included."""
+  """The sum for a is over the margin of the table, for b over the row of a."""
   rng = np.random.default_rng(seed)
   # The narrow scales make some a so rare that every float32 p_k(a) is 0.
   theta = random_theta(seed, 1).at[:, 4 * K :].add(-1.5)
@@ -27,20 +27,20 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
   table = logistic_mixture.log_prob(
     theta[None],
     luminance[None],
-    np.stack(np.meshgrid(LEVELS, LEVELS, indexing='ij'), -1),
+    np.stack(np.meshgrid(GRID_VALUES, GRID_VALUES, indexing='ij'), -1),
   )
   table = np.asarray(table, np.float64)  # [a, b]
   margin = np.exp(table).sum(1)
-  index = rng.integers(0, 256, (200, 2))
-  index[:4] = [[0, 255], [255, 0], [0, 0], [255, 255]]
+  indices = rng.integers(0, 256, (200, 2))  # of a and b
+  indices[:4] = [[0, 255], [255, 0], [0, 0], [255, 255]]
   noise = rng.uniform(size=(200, 2)).astype(np.float32)
   actual = calibration.transform(
     jnp.repeat(theta, 200, 0),
     jnp.repeat(luminance, 200, 0),
-    LEVELS[index],
+    GRID_VALUES[indices],
     noise=noise,
   )
-  for (a, b), v, u in zip(index, noise, actual, strict=True):
+  for (a, b), v, u in zip(indices, noise, actual, strict=True):
     row = np.exp(table[a] - table[a].max())
     row /= row.sum()
     expected = (
@@ -51,31 +51,36 @@ def test_transform_is_the_sum_of_the_probabilities_below(seed):
 
 
 def distances(seed: int, wrong_fn=lambda theta: theta) -> list[float]:
-  """Distances of a and b from uniform; `wrong_fn` alters the claimed theta."""
+  """Returns the distances of the PITs of a and b from a uniform distribution.
+
+  Chroma is drawn from a random theta. Its PITs are those of `wrong_fn(theta)`.
+  """
   count = 20_000
   theta = random_theta(seed, count)
-  key, noise_key, level_key = jax.random.split(jax.random.key(seed + 1), 3)
-  luminance = jax.random.uniform(level_key, (count, 1), minval=-1.0)
+  pit_key, sample_key, luminance_key = jax.random.split(
+    jax.random.key(seed + 1), 3
+  )
+  luminance = jax.random.uniform(luminance_key, (count, 1), minval=-1.0)
   chroma = logistic_mixture.sample(
-    theta, luminance, logistic_mixture.noise(noise_key, (count, K + 2))
+    theta, luminance, logistic_mixture.noise(sample_key, (count, K + 2))
   )
   found = calibration.transform(
     wrong_fn(theta),
     luminance,
     chroma,
-    noise=jax.random.uniform(key, (count, 2)),
+    noise=jax.random.uniform(pit_key, (count, 2)),
   )
   shares = calibration.histogram(found.T[:, None])
   return [calibration.distance(x) for x in np.asarray(shares)]
 
 
 @pytest.mark.slow
-def test_draws_from_the_model_are_uniform():
+def test_pits_of_samples_of_the_model_are_uniform():
   assert max(distances(0)) < 0.02
 
 
 @pytest.mark.slow
-def test_draws_from_another_model_are_not_uniform():
+def test_pits_of_samples_of_another_model_are_not_uniform():
   def add(start: int, stop: int, value: float):
     return lambda theta: theta.at[:, start:stop].add(value)
 

@@ -1,4 +1,4 @@
-"""Chroma is coded in as many bits as the likelihood says, and comes back."""
+"""Codes are as long as the likelihood predicts, and are decoded exactly."""
 
 import sys
 
@@ -14,11 +14,11 @@ from pic_jax.runtime import devices, errors
 from pic_jax.saved import run_config, trained_model
 from tests import tiny
 
-WORD = 4  # bytes by which a code may be too long
+WORD_BYTES = 4  # by which the code of a batch may be too long
 
 
-def test_probabilities_are_those_of_the_likelihood():
-  """For a: sums over b of the probabilities of `log_prob`."""
+def test_probabilities_agree_with_the_likelihood():
+  """Those of a equal the sums of exp(log_prob) over b."""
   theta = jax.random.normal(jax.random.key(0), (3, 16))
   levels = (jnp.arange(256) - 127.5) * (1 / 127.5)
   chroma = jnp.stack(jnp.meshgrid(levels, levels, indexing='ij'), -1)
@@ -51,14 +51,14 @@ def tiny_model():
 
 
 @pytest.mark.slow
-def test_a_code_is_as_long_as_the_likelihood_says_and_is_decoded(tiny_model):
+def test_a_code_is_as_long_as_predicted_and_is_decoded(tiny_model):
   config, params, rgb = tiny_model
   report = code_length.measure(
     config, devices.replicate(params), rgb, num_images=-1
   )
   assert report['num_coded_images'] == report['num_decoded_exactly'] == 5
   excess = report['code_bytes'] - report['likelihood_bytes']
-  assert -1 < excess < 2 * WORD  # two batches
+  assert -1 < excess < 2 * WORD_BYTES  # two batches
   text = code_length.to_text(report)
   assert f'{report["code_bytes"]} bytes' in text and '5 decoded' in text
 
@@ -72,7 +72,8 @@ def test_finer_levels_are_coded_and_decoded_too():
   config.model.chroma_filter = 'area'
   config.model.embedding_stages = ((6, 2, 1, 1), (8, 2, 1, 2))
   model = run_config.build_model(config)
-  # Smooth: to an untrained model, no value may be too improbable for a table.
+  # The images are smooth, because an untrained model finds the values of rough
+  # images too improbable for the coder's tables.
   ramp = np.arange(8) // 2
   rgb = (120 + ramp[:, None, None] + np.array([9, 0, 20])) * np.ones((8, 1))
   rgb = np.stack([rgb, rgb[::-1], rgb + 30]).astype(np.uint8)
@@ -81,32 +82,33 @@ def test_finer_levels_are_coded_and_decoded_too():
     config, devices.replicate(params), rgb, num_images=-1
   )
   assert report['num_decoded_exactly'] == 3
-  ratio = (report['code_bytes'] - WORD) / report['likelihood_bytes']
+  ratio = (report['code_bytes'] - WORD_BYTES) / report['likelihood_bytes']
   assert abs(ratio - 1) < 0.01
 
 
 @pytest.mark.slow
-def test_a_code_with_another_bit_or_luminance_gives_another_chroma(tiny_model):
+def test_a_flipped_bit_or_another_luminance_gives_another_chroma(tiny_model):
   config, params, rgb = tiny_model
   model = run_config.build_model(config)
   coder, lab = code_length.Coder(model), model.split_lab(rgb[:3])
-  grey, mask = (lab.luminance, lab.luminance_small), np.array([1, 1, 0], bool)
-  code = coder.encode(params, grey, np.asarray(lab.chroma), mask=mask)
+  luminances = lab.luminance, lab.luminance_small
+  mask = np.array([1, 1, 0], bool)
+  code = coder.encode(params, luminances, np.asarray(lab.chroma), mask=mask)
 
-  def is_decoded(code, grey):
-    found = coder.decode(params, grey, code, mask=mask)
+  def is_decoded(code, luminances):
+    found = coder.decode(params, luminances, code, mask=mask)
     return (found == lab.chroma)[:2].all()
 
-  assert is_decoded(code, grey)
-  assert not is_decoded(
-    code ^ np.eye(1, len(code), 1, dtype=np.uint32)[0], grey
-  )
-  assert not is_decoded(code, [0.9 * x for x in grey])
+  assert is_decoded(code, luminances)
+  # The lowest bit of the second word.
+  flipped_bit = np.eye(1, len(code), 1, dtype=np.uint32)[0]
+  assert not is_decoded(code ^ flipped_bit, luminances)
+  assert not is_decoded(code, [0.9 * x for x in luminances])
 
 
 @pytest.mark.slow
 def test_photographs_are_coded_within_half_a_percent():
-  """By the published model, on squares of the photographs that are here."""
+  """Codes patches of the photographs in photos/ with a published model."""
   params, config, _ = trained_model.load_trained('cifar10')
   config.sampling.batch_size = 8
   config.data.name, config.data.data_dir = 'patches', 'photos'
@@ -115,7 +117,7 @@ def test_photographs_are_coded_within_half_a_percent():
     config, devices.replicate(params), source, num_images=8
   )
   assert report['num_decoded_exactly'] == 8
-  ratio = (report['code_bytes'] - WORD) / report['likelihood_bytes']
+  ratio = (report['code_bytes'] - WORD_BYTES) / report['likelihood_bytes']
   assert abs(ratio - 1) < 0.005
 
 

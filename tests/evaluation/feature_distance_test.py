@@ -1,4 +1,4 @@
-"""The feature distance: that of a loop, 0 for like sets, more for others."""
+"""The feature distance, compared with a loop, for equal and different sets."""
 
 import jax
 import numpy as np
@@ -31,23 +31,24 @@ def loop_distance(x, y):
   return 100.0 * (within(x) + within(y) - 2.0 * cross)
 
 
-def test_distance_is_that_of_a_loop():
+def test_distance_agrees_with_a_loop():
   rng = np.random.default_rng(0)
   x, y = rng.normal(0.5, 2, (5, 3)), rng.normal(0, 1, (7, 3))
   expected = loop_distance(x, y)
   assert abs(feature_distance.distance(x, y) - expected) < 1e-9 * abs(expected)
 
 
-def test_distance_of_alike_sets_is_0_on_average_and_grows_with_a_shift():
+def test_distance_is_0_on_average_without_a_shift_and_grows_with_a_shift():
   rng = np.random.default_rng(1)
-  found = {0.0: [], 0.5: []}
-  for shift, values in found.items():
+  distances = {0.0: [], 0.5: []}  # keyed by shift
+  for shift, values in distances.items():
     for _ in range(40):
       x, y = rng.normal(shift, 1, (60, 8)), rng.normal(0, 1, (80, 8))
       values.append(feature_distance.distance(x, y))
-  alike = np.array(found[0.0])
-  assert abs(alike.mean()) < 3 * alike.std() / np.sqrt(len(alike))
-  assert min(found[0.5]) > max(found[0.0])
+  unshifted = np.array(distances[0.0])
+  stderr = unshifted.std() / np.sqrt(len(unshifted))
+  assert abs(unshifted.mean()) < 3 * stderr
+  assert min(distances[0.5]) > max(distances[0.0])
 
 
 def backbone_params(seed=0):
@@ -58,7 +59,7 @@ def backbone_params(seed=0):
 
 
 @pytest.mark.slow
-def test_features_depend_on_colour_and_grey_ones_are_those_of_the_backbone():
+def test_features_depend_on_colour_and_agree_with_the_backbone_for_grey():
   params = backbone_params()
   rgb = tiny.images(6, 32, 32)
   grey = rgb[..., :1].repeat(3, -1)
@@ -76,7 +77,9 @@ def test_features_depend_on_colour_and_grey_ones_are_those_of_the_backbone():
 
 
 @pytest.mark.slow
-def test_a_model_is_measured_beside_its_floor(tmp_path, monkeypatch):
+def test_the_floor_of_a_model_is_between_originals_and_grey(
+  tmp_path, monkeypatch
+):
   monkeypatch.setattr(feature_distance, 'NUM_REFERENCE', 20)
   params, config, _ = trained_model.load_trained('photos')
   rgb = np.concatenate([tiny.images(12, 128, 128, seed) for seed in (0, 1, 2)])

@@ -1,4 +1,4 @@
-"""Pictures of other methods (figure 8): which ones, and what is left out."""
+"""Pictures of other methods (figure 8): which are used, which left out."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SIZE = 32
 
 @pytest.fixture
 def config(tmp_path):
-  """A config of three originals, and pictures of two other methods."""
+  """Writes three photographs and pictures of two methods; returns a config."""
   for name, size in (('a', (40, 60)), ('b', (60, 40)), ('c', (33, 33))):
     rgb = tiny.images(1, *size)[0]
     image_files.save_image(tmp_path / 'in' / f'{name}.png', rgb)
@@ -37,8 +37,9 @@ def folders(tmp_path):
 def test_a_photograph_needs_a_picture_in_every_folder(config, folders, capsys):
   found = figure_inputs.pictures_of_other_methods(config, folders)
   assert list(found) == [0, 1]
+  # b.png.0.png is one level brighter than b.png.1.png, which is not used.
   for pictures, extra in zip(found.values(), (0, 1), strict=True):
-    assert pictures.shape == (2, SIZE, SIZE, 3)  # b.png.0.png, not .1.
+    assert pictures.shape == (2, SIZE, SIZE, 3)
     for picture, level in zip(pictures, (10, 90), strict=True):
       assert (abs(picture - (level + extra + 0.0)) <= 0.5).all()
   left_out = capsys.readouterr().err
@@ -51,7 +52,9 @@ def test_the_number_of_rows_is_limited(config, folders):
   assert list(figure_inputs.pictures_of_other_methods(config, folders)) == [0]
 
 
-def test_a_whole_name_comes_before_a_stem(config, folders, tmp_path):
+def test_a_file_with_the_same_name_is_preferred_to_one_with_the_same_stem(
+  config, folders, tmp_path
+):
   rgb = np.full((9, 9, 3), 200, np.uint8)
   image_files.save_image(tmp_path / 'y' / 'a.png', rgb)
   assert (
@@ -59,7 +62,9 @@ def test_a_whole_name_comes_before_a_stem(config, folders, tmp_path):
   ).all()
 
 
-def test_nothing_to_compare_names_the_flag_or_the_folders(config, tmp_path):
+def test_the_error_if_there_is_nothing_to_compare_names_the_cause(
+  config, tmp_path
+):
   (tmp_path / 'z').mkdir()
   for names, text in (
     ([str(tmp_path / 'x'), str(tmp_path / 'z')], 'x,.*z'),

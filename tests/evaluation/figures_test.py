@@ -1,4 +1,4 @@
-"""Figures of the paper: what stands where, and which images are picked."""
+"""Figures of the paper: their columns, and the images that they show."""
 
 import pathlib
 
@@ -32,6 +32,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def inputs(trained):
+  """Returns eleven images, and the inputs of images 2 to 10."""
   params, config = trained
   rgb = tiny.images(11, config.data.image_size, config.data.image_size)
   found = figure_inputs.draw_and_score(
@@ -75,7 +76,7 @@ def test_inputs_agree_with_sheets_and_evaluation(trained, inputs):
 
 
 @pytest.mark.slow
-def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
+def test_the_mode_of_the_embedding_is_its_sample_at_temperature_zero(
   trained, inputs
 ):
   params, config = trained
@@ -94,8 +95,8 @@ def test_the_mode_of_the_embedding_is_its_picture_at_temperature_zero(
     np.testing.assert_array_equal(image['embedding_mode'], picture)
 
 
-def fake(index: int, bits: float, difference: float) -> dict:
-  """An image whose pictures are all of one level."""
+def fake_inputs(index: int, bits: float, difference: float) -> dict:
+  """Returns inputs of an image; each picture has one value in all pixels."""
 
   def picture(level):
     return np.full((2, 2, 3), level, np.uint8)
@@ -113,7 +114,9 @@ def fake(index: int, bits: float, difference: float) -> dict:
 def test_diversity_and_failures_pick_extremes():
   bits = [3, 9, 1, 8, 5]
   difference = [4, 9, 2, 1, 3]
-  found = [fake(*args) for args in zip(range(5), bits, difference, strict=True)]
+  found = [
+    fake_inputs(*args) for args in zip(range(5), bits, difference, strict=True)
+  ]
 
   def picked(figure):
     rows = figures.FIGURES[figure](found, 4)
@@ -121,18 +124,18 @@ def test_diversity_and_failures_pick_extremes():
     assert (rows[:, 3, 0, 0, 0] == 100 + rows[:, 0, 0, 0, 0]).all()
     return rows[:, 0, 0, 0, 0].tolist()
 
-  assert picked('diversity') == [1, 0, 2, 3]  # from most to least
-  assert picked('failures') == [1, 3, 0, 4]  # by bits; of the rest, by samples
+  assert picked('diversity') == [1, 0, 2, 3]  # most diverse, then least
+  assert picked('failures') == [1, 3, 0, 4]  # two by bits, two by difference
   assert figures.grid(found, 2).shape == (2, 3, 2, 2, 3)
 
 
-def test_other_methods_stand_between_our_first_sample_and_the_original():
-  inputs = {index: fake(index, 0, 0) for index in (3, 7)}
-  given = {
+def test_other_methods_are_shown_between_our_first_sample_and_the_original():
+  inputs = {index: fake_inputs(index, 0, 0) for index in (3, 7)}
+  others = {
     7: np.stack([np.full((2, 2, 3), level, np.uint8) for level in (1, 2)]),
     3: np.stack([np.full((2, 2, 3), level, np.uint8) for level in (8, 9)]),
   }
-  rows = figures.methods(inputs, given)
+  rows = figures.methods(inputs, others)
   assert rows[..., 0, 0, 0].tolist() == [
     [7, 57, 1, 2, 107],
     [3, 53, 8, 9, 103],
@@ -169,9 +172,9 @@ def test_every_figure_of_a_model_is_made_from_one_pass(
     with Image.open(path) as image:
       assert image.size[1] >= 64 and image.size[0] > 100
   assert len(passes) == 1
-  said = capsys.readouterr().err
-  assert 'No curve.png: x is not' in said
-  assert 'No levels.png: the model has no finer levels' in said
+  stderr = capsys.readouterr().err
+  assert 'No curve.png: x is not' in stderr
+  assert 'No levels.png: the model has no finer levels' in stderr
 
 
 @pytest.mark.slow
@@ -194,7 +197,7 @@ def test_maps_of_a_sample_are_shown_coarsest_first():
     )
   )
   rows = figures.levels(drawn, 2)
-  # grey, 4 x 4 and 8 x 8 cells, the sample, the original
+  # Columns: grey, 4 x 4 and 8 x 8 cells, the sample, the original.
   assert rows.shape == (2, 5, 16, 16, 3)
   net = run_config.build_model(config)
   lab = net.split_lab(rgb)
@@ -207,10 +210,12 @@ def test_maps_of_a_sample_are_shown_coarsest_first():
     np.testing.assert_array_equal(rows[:, column], expected)
 
 
-def test_a_figure_that_cannot_be_shown_says_why(trained, monkeypatch, capsys):
+def test_the_reason_why_a_figure_is_missing_is_printed(
+  trained, monkeypatch, capsys
+):
   params, config = trained
   config = config.copy_and_resolve_references()
-  inputs = [fake(index, 0, 0) for index in range(21)]
+  inputs = [fake_inputs(index, 0, 0) for index in range(21)]
   monkeypatch.setattr(
     figure_inputs,
     'draw_and_score',
@@ -220,19 +225,19 @@ def test_a_figure_that_cannot_be_shown_says_why(trained, monkeypatch, capsys):
   monkeypatch.setattr(
     figures, '_save', lambda rows, path: written.append((path.stem, rows()))
   )
-  for head, weight, expected, said in (
+  for head, weight, expected, reason in (
     ('decoder', 0.0, ['grid', 'diversity', 'failures'], 'embedding_loss'),
     ('regression', 0.0, ['grid'], 'model.head=regression'),
   ):
     config.model.update(head=head, embedding_loss_weight=weight)
     list(figures.make_all(['x'], [(params, config)], pathlib.Path()))
     assert [name for name, _ in written] == expected
-    assert said in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
     written.clear()
 
 
 @pytest.mark.slow
-def test_compared_models_see_the_same_images_and_noise(trained):
+def test_compared_models_get_the_same_images_and_noise(trained):
   rows = figures.models([trained, trained])
   assert rows.shape[1] == 8  # grey, 2 x 3 samples, original
   np.testing.assert_array_equal(rows[:, 1:4], rows[:, 4:7])
@@ -246,7 +251,9 @@ def test_compared_models_see_the_same_images_and_noise(trained):
     ('chroma_factor', 4, 'factor, got 2 and 4'),
   ],
 )
-def test_models_whose_noise_differs_are_refused(name, value, text, tmp_path):
+def test_models_whose_noise_has_different_shapes_are_refused(
+  name, value, text, tmp_path
+):
   config = tiny.narrow_config('smoke', tmp_path)
   other = tiny.narrow_config('smoke', tmp_path)
   other.model[name] = value

@@ -15,6 +15,7 @@ from tests import tiny
 
 
 def write_run(folder, *records):
+  """Writes a run whose log ends in half a line; returns its batch size."""
   folder.mkdir()
   config = tiny.config('smoke')
   (folder / 'config.json').write_text(run_config.to_json(config))
@@ -24,32 +25,35 @@ def write_run(folder, *records):
 
 
 def test_a_curve_is_the_validation_score_over_images(tmp_path):
-  batch = write_run(
+  batch_size = write_run(
     tmp_path / 'run',
     {'step': 1, 'bits_per_dim': 9.0},
     {'step': 10, 'validation_bits_per_dim': 4.0},
     {'step': 20, 'validation_bits_per_dim': 5.0},
-    {'step': 20, 'validation_bits_per_dim': 3.0},  # redone after a kill
+    {'step': 20, 'validation_bits_per_dim': 3.0},  # again, after a kill
   )
-  assert learning_curve.read(tmp_path / 'run') == {10 * batch: 4, 20 * batch: 3}
+  assert learning_curve.read(tmp_path / 'run') == {
+    10 * batch_size: 4,
+    20 * batch_size: 3,
+  }
 
 
 def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
-  def change(step, before, now):
+  def change(step, old_size, new_size):
     return {
       'step': step,
-      'config_changes': {'training.batch_size': [before, now]},
+      'config_changes': {'training.batch_size': [old_size, new_size]},
     }
 
   def score(step):
     return {'step': step, 'validation_bits_per_dim': float(step)}
 
-  batch = write_run(
+  batch_size = write_run(
     tmp_path / 'run',
     score(10),
     change(15, 4, 6),
     score(20),
-    change(10, 4, 8),  # what came after step 10 is redone
+    change(10, 4, 8),  # steps after 10 are trained again
     score(20),
     {'step': 20, 'config_changes': {'training.num_steps': [20, 40]}},
     change(30, 8, 16),
@@ -58,7 +62,7 @@ def test_a_changed_batch_size_counts_from_its_step_on(tmp_path):
   assert learning_curve.read(tmp_path / 'run') == {
     40: 10.0,
     40 + 10 * 8: 20.0,
-    40 + 20 * 8 + 10 * batch: 40.0,
+    40 + 20 * 8 + 10 * batch_size: 40.0,
   }
 
 
@@ -70,7 +74,9 @@ def test_a_curve_is_plotted(tmp_path):
     assert np.asarray(image.convert('L')).std() > 5
 
 
-def test_runs_of_one_name_are_both_plotted(tmp_path, monkeypatch):
+def test_runs_with_the_same_name_are_labelled_with_their_paths(
+  tmp_path, monkeypatch
+):
   for parent in 'ab':
     (tmp_path / parent).mkdir()
     write_run(
@@ -93,7 +99,7 @@ def test_runs_of_one_name_are_both_plotted(tmp_path, monkeypatch):
   assert labels[-1] == 'run'
 
 
-def test_what_is_no_run_or_never_evaluated_is_refused(tmp_path):
+def test_folders_without_a_run_or_without_scores_are_refused(tmp_path):
   with pytest.raises(errors.UserError, match='not the workdir'):
     learning_curve.read(tmp_path)
   write_run(tmp_path / 'run', {'step': 1, 'bits_per_dim': 4.0})

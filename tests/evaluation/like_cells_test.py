@@ -1,4 +1,4 @@
-"""Which pairs count as alike, and what samples are charged for them."""
+"""Look-alike pairs of cells, and the excess difference of samples."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ H, W = 11, 17
 
 
 def maps(seed: int, count: int = 2):
-  """Luminance that repeats every 7 columns, few original colours, samples."""
+  """Returns luminance that repeats every 7 columns, original and samples."""
   rng = np.random.default_rng(seed)
   luminance = np.tile(rng.integers(0, 9, (count, H, 7, 1)), (1, 1, 3, 1)) / 10
   luminance = luminance[:, :, :W]
@@ -21,8 +21,8 @@ def maps(seed: int, count: int = 2):
   return [x.astype(np.float32) for x in (luminance, original, samples)]
 
 
-def loop(luminance, original, samples) -> list:
-  """[sum, number] of one image, pair after pair, as the definition reads."""
+def loop_excess(luminance, original, samples) -> list:
+  """Computes `like_cells.excess` of one image by a loop over all pairs."""
   cells = [(y, x) for y in range(2, H - 2) for x in range(2, W - 2)]
   found = []
   for index, (y, x) in enumerate(cells):
@@ -44,15 +44,15 @@ def loop(luminance, original, samples) -> list:
   return [sum(found), len(found)]
 
 
-def test_pairs_are_those_of_the_definition():
+def test_excess_agrees_with_a_loop_over_all_pairs():
   luminance, original, samples = maps(0)
   actual = jax.jit(like_cells.excess)(luminance, original, samples)
-  expected = [loop(*image) for image in zip(*maps(0), strict=True)]
+  expected = [loop_excess(*image) for image in zip(*maps(0), strict=True)]
   assert min(count for _, count in expected) > 3
   np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
-def test_the_original_itself_has_no_excess_and_flat_parts_no_pairs():
+def test_the_original_has_no_excess_and_a_flat_image_has_no_pairs():
   luminance, original, _ = maps(1)
   luminance[1] = 0.3
   found = jax.jit(like_cells.excess)(
@@ -62,7 +62,7 @@ def test_the_original_itself_has_no_excess_and_flat_parts_no_pairs():
   assert found[0, 1] > 3 and found[1, 1] == 0
 
 
-def test_the_mean_is_over_pairs_and_its_error_over_images():
+def test_the_mean_is_over_pairs_and_its_standard_error_over_images():
   values = np.array([[8.0, 4], [0, 0], [1, 1], [6, 1]])
   found = like_cells.mean_excess(values, 'x')
   assert found['x'] == 2.5 and found['x_pairs'] == 6

@@ -1,4 +1,4 @@
-"""Metrics against scikit-image, loops, and values that can be written down."""
+"""Metrics compared with scikit-image, with loops and with known values."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_difference_and_variance_are_means_over_samples():
     np.testing.assert_array_equal(metrics.variance(samples), [0, 0])
 
 
-def test_ab_error_is_the_length_of_a_and_b():
+def test_ab_rmse_is_the_root_mean_square_of_distances_in_ab():
   target = np.random.default_rng(2).normal(size=(3, 5, 7, 2))
   error = metrics.ab_rmse(
     target + np.array([3, -4.0])[None, None, None], target
@@ -55,6 +55,7 @@ def test_psnr_agrees_with_scikit_image():
       target[index], rgb[index]
     )
     np.testing.assert_allclose(actual[index], expected, rtol=1e-5)
+  # Equal pictures are scored as if one value differed by 1.
   one_level = rgb.copy()
   one_level[:, 2, 3, 1] ^= 1
   np.testing.assert_allclose(
@@ -83,7 +84,7 @@ def test_ssim_agrees_with_scikit_image(size):
   np.testing.assert_allclose(metrics.ssim(rgb, rgb), np.ones(4), atol=1e-6)
 
 
-def test_energy_score_is_that_of_a_loop():
+def test_energy_score_agrees_with_a_loop():
   rng = np.random.default_rng(4)
   chroma, target = (
     rng.normal(size=(2, 3, 5, 7, 2)),
@@ -114,24 +115,19 @@ def test_multiscale_energy_score_is_the_mean_over_scales():
   rng = np.random.default_rng(6)
   chroma = rng.normal(size=(2, 3, 4, 12, 2))
   target = rng.normal(size=(2, 4, 12, 2))
+
+  def block_means(x: np.ndarray, side: int) -> np.ndarray:
+    rows = []
+    for i in range(0, 4, side):
+      blocks = [
+        x[..., i : i + side, j : j + side, :] for j in range(0, 12, side)
+      ]
+      rows.append(np.stack([block.mean((-3, -2)) for block in blocks], -2))
+    return np.stack(rows, -3)
+
   expected = 0.0
   for side in (1, 2, 4):  # 4 x 12, 2 x 6, 1 x 3
-    small, truth = (
-      np.stack(
-        [
-          np.stack(
-            [
-              x[..., i : i + side, j : j + side, :].mean((-3, -2))
-              for j in range(0, 12, side)
-            ],
-            -2,
-          )
-          for i in range(0, 4, side)
-        ],
-        -3,
-      )
-      for x in (chroma, target)
-    )
+    small, truth = block_means(chroma, side), block_means(target, side)
     expected += metrics.energy_score(small, truth) / 3
   np.testing.assert_allclose(
     metrics.energy_score_multiscale(chroma, target), expected, rtol=1e-5
@@ -142,13 +138,13 @@ def test_multiscale_energy_score_is_the_mean_over_scales():
   'score_fn', [metrics.energy_score, metrics.energy_score_multiscale]
 )
 def test_energy_score_prefers_the_right_distribution(score_fn):
-  """Maps whose pixels share most of their colour, as in a picture."""
+  """The pixels of a map share most of their colour, as in a picture."""
   rng = np.random.default_rng(5)
 
   def draw(num_samples: int, shared: float = 0.9) -> np.ndarray:
-    whole = rng.normal(size=(3000, num_samples, 1, 1, 2))
+    common = rng.normal(size=(3000, num_samples, 1, 1, 2))
     pixels = rng.normal(size=(3000, num_samples, 4, 6, 2))
-    return np.sqrt(shared) * whole + np.sqrt(1 - shared) * pixels
+    return np.sqrt(shared) * common + np.sqrt(1 - shared) * pixels
 
   target = draw(1)[:, 0]
   forecasts = {
@@ -162,5 +158,6 @@ def test_energy_score_prefers_the_right_distribution(score_fn):
   for name, chroma in forecasts.items():
     worse = np.asarray(score_fn(chroma, target)) - right
     assert worse.mean() > 4 * worse.std() / np.sqrt(3000), name
+  # The expected score does not depend on the number of samples.
   few = np.asarray(score_fn(draw(2), target)) - right
   assert abs(few.mean()) < 3 * few.std() / np.sqrt(3000)

@@ -1,4 +1,4 @@
-"""A whole report on samples, against samples drawn and scored separately."""
+"""The report on samples, compared with samples drawn and scored separately."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from tests import tiny
 
 SIZE = 16
 COUNT = 11
-ALWAYS = [
+SCORES = [
   *(
     f'{name}{which}'
     for name in ('ab_rmse', 'psnr', 'ssim')
@@ -45,7 +45,7 @@ ALWAYS = [
     for which in ('', 'original_')
   ),
 ]
-OF_EMBEDDING = [
+EMBEDDING_SCORES = [
   'embedding_energy_score',
   'embedding_energy_score_multiscale',
   'embedding_like_cells',
@@ -56,20 +56,20 @@ OF_EMBEDDING = [
 
 @pytest.fixture
 def config(tmp_path):
-  """Tiny, but with pictures that SSIM's window fits in."""
+  """Config of a tiny model for images that are larger than SSIM's window."""
   config = tiny.narrow_config('smoke', tmp_path)
   config.data.image_size = SIZE
   config.sampling.batch_size = 8
   return config
 
 
-def trained_params(config) -> dict:
+def random_params(config) -> dict:
   net = run_config.build_model(config)
   return tiny.trained_like(net, net.split_lab(tiny.images(4, SIZE, SIZE)))
 
 
-def find_more_like_cells(monkeypatch):
-  """Loosens the limits, so that maps of 8 x 8 have like cells at all."""
+def loosen_like_cells(monkeypatch):
+  """Loosens the limits, because maps of 8 x 8 would have no pairs otherwise."""
   for name, value in (
     ('MIN_DISTANCE', 2.0),
     ('MIN_CORRELATION', 0.3),
@@ -79,7 +79,9 @@ def find_more_like_cells(monkeypatch):
 
 
 @pytest.mark.parametrize('weight', [0.0, 1.0])
-def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
+def test_all_scores_are_there_and_those_of_the_embedding_if_it_is_trained(
+  config, weight
+):
   config.model.embedding_loss_weight = weight
   params = parameters.shapes(run_config.build_model(config), SIZE)
   net = run_config.build_model(config)
@@ -91,7 +93,7 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
     jax.ShapeDtypeStruct((3, SIZE, SIZE, 3), jnp.uint8),
     jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3)),
   )
-  assert set(scores) == {*ALWAYS, *(OF_EMBEDDING if weight else ())}
+  assert set(scores) == {*SCORES, *(EMBEDDING_SCORES if weight else ())}
   for name, score in scores.items():
     if name.startswith('pit'):
       assert score.shape == (3, 20), name
@@ -99,7 +101,7 @@ def test_every_score_is_there_and_the_embedding_only_if_trained(config, weight):
       assert score.shape == ((3, 2) if 'like' in name else (3,)), name
 
 
-def test_images_smaller_than_the_window_are_refused(config):
+def test_images_smaller_than_the_window_of_ssim_are_refused(config):
   config.data.image_size = 10
   with pytest.raises(errors.UserError, match='at least 11.*got 10'):
     sample_report.check(config)
@@ -107,17 +109,18 @@ def test_images_smaller_than_the_window_are_refused(config):
 
 @pytest.mark.slow
 def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
-  find_more_like_cells(monkeypatch)
-  params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
+  loosen_like_cells(monkeypatch)
+  params, rgb = random_params(config), tiny.images(COUNT, SIZE, SIZE)
   replicated = devices.replicate(params)
   report = sample_report.measure(config, replicated, rgb, num_images=-1)
   assert report['num_sampled_images'] == COUNT and report['num_samples'] == 8
-  for name in [*ALWAYS, *OF_EMBEDDING]:
+  for name in [*SCORES, *EMBEDDING_SCORES]:
     for key in (name, f'{name}_stderr'):
       assert np.isfinite(report[key]).all(), key
 
   net = run_config.build_model(config)
   config.sampling.num_samples = 8
+  # Each row has the grey image, 8 samples and the original.
   rows = sheets.draw_rows(
     net, replicated, rgb, indices=range(COUNT), sampling=config.sampling
   )
@@ -147,13 +150,12 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
       for row, original in zip(rows, rgb, strict=True)
     ]
   )
-  first = color_statistics.colourfulness(rows[:, 1])
   for name, values in (
     ('ssim', ssim[:, 0]),
     ('ssim_best_of_8', ssim.max(1)),
     ('psnr', psnr[:, 0]),
     ('psnr_best_of_8', psnr.max(1)),
-    ('colourfulness', first),
+    ('colourfulness', color_statistics.colourfulness(rows[:, 1])),
     ('saturation', color_statistics.saturation(color.rgb_to_lab(rows[:, 1]))),
     ('original_colourfulness', color_statistics.colourfulness(rgb)),
   ):
@@ -172,8 +174,8 @@ def test_report_agrees_with_pictures_drawn_by_the_sampler(config, monkeypatch):
 
 @pytest.mark.slow
 def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
-  find_more_like_cells(monkeypatch)
-  params, rgb = trained_params(config), tiny.images(COUNT, SIZE, SIZE)
+  loosen_like_cells(monkeypatch)
+  params, rgb = random_params(config), tiny.images(COUNT, SIZE, SIZE)
   net = run_config.build_model(config)
   lab = net.split_lab(rgb)
   keys = sample.image_keys(config.sampling.seed, np.arange(COUNT))
@@ -185,13 +187,13 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
       logistic_mixture.log_prob(theta, lab.luminance_small, chroma)
     )
 
-  own = np.mean([bits(chroma[:, index]) for index in range(8)], 0)
+  sample_bits = np.mean([bits(chroma[:, index]) for index in range(8)], 0)
   samples = np.asarray(color.chroma_from_network(chroma), np.float64)
   target = np.asarray(color.chroma_from_network(lab.chroma), np.float64)
-  errors = ((samples - target[:, None]) ** 2).sum(-1).mean((2, 3)) ** 0.5
-  error_of_mean = ((samples.mean(1) - target) ** 2).sum(-1).mean((1, 2)) ** 0.5
+  rmse = ((samples - target[:, None]) ** 2).sum(-1).mean((2, 3)) ** 0.5
+  rmse_of_mean = ((samples.mean(1) - target) ** 2).sum(-1).mean((1, 2)) ** 0.5
   theta, embedding = net.apply({'params': params}, lab.luminance, lab.chroma)
-  alone = color.chroma_from_network(
+  independent = color.chroma_from_network(
     sample.sample_independently(
       embedding[..., : net.num_outputs],
       lab.luminance_small,
@@ -202,7 +204,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
   )
   replicated = devices.replicate(params)
   report = sample_report.measure(config, replicated, rgb, num_images=-1)
-  for prefix, drawn in (('', samples), ('embedding_', alone)):
+  for prefix, drawn in (('', samples), ('embedding_', independent)):
     excess = like_cells.excess(lab.luminance_small, target, drawn)
     expected = like_cells.mean_excess(np.asarray(excess), f'{prefix}like_cells')
     assert expected[f'{prefix}like_cells_pairs'] > COUNT
@@ -210,16 +212,16 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
       np.testing.assert_allclose(report[key], value, rtol=1e-3)
   for name, values in (
     ('energy_score', metrics.energy_score(samples, target)),
-    ('embedding_energy_score', metrics.energy_score(alone, target)),
+    ('embedding_energy_score', metrics.energy_score(independent, target)),
     (
       'energy_score_multiscale',
       metrics.energy_score_multiscale(samples, target),
     ),
-    ('sample_bits_per_dim', own),
-    ('typicality_gap', own - bits(lab.chroma)),
-    ('ab_rmse', errors[:, 0]),
-    ('ab_rmse_best_of_8', errors.min(1)),
-    ('ab_rmse_mean_of_8', error_of_mean),
+    ('sample_bits_per_dim', sample_bits),
+    ('typicality_gap', sample_bits - bits(lab.chroma)),
+    ('ab_rmse', rmse[:, 0]),
+    ('ab_rmse_best_of_8', rmse.min(1)),
+    ('ab_rmse_mean_of_8', rmse_of_mean),
     ('grey_energy_score', (target**2).sum(-1).mean((1, 2)) ** 0.5),
     ('ab_variance', samples.var(1, ddof=1).mean((1, 2, 3))),
   ):
@@ -242,7 +244,7 @@ def test_report_agrees_with_chroma_scored_again(config, monkeypatch):
 @pytest.mark.slow
 def test_samples_at_temperature_zero_have_no_diversity(config, monkeypatch):
   monkeypatch.setattr(sample_report, 'TEMPERATURE', 0.0)
-  replicated = devices.replicate(trained_params(config))
+  replicated = devices.replicate(random_params(config))
   rgb = tiny.images(3, SIZE, SIZE)
   report = sample_report.measure(config, replicated, rgb, num_images=-1)
   assert report['pairwise_difference'] == report['ab_variance'] == 0

@@ -1,4 +1,4 @@
-"""Captions outside EXIF come through every format; none are invented."""
+"""Captions and rights that outputs keep, and properties that they leave out."""
 
 import pathlib
 
@@ -9,7 +9,7 @@ from pic_jax.images import captions, image_files
 from tests import running, tiny
 
 CASES = pathlib.Path(running.ROOT) / 'tests' / 'cases' / 'captions'
-WORDS = {
+TEXTS = {
   'iptc.jpg': ['Market day, 1931', 'A. Photographer', '(c) Town archive'],
   'jpeg_comment.jpg': ['The mill in 1931'],
   'png_title.png': ['Die Mühle', '1931'],
@@ -19,19 +19,20 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize('name', WORDS)
-def test_captions_come_through_every_format(name, tmp_path):
+@pytest.mark.parametrize('name', TEXTS)
+def test_captions_are_kept_in_every_format(name, tmp_path):
   path = CASES / name
-  for suffix in ('png', 'jpg', 'webp', 'png'):  # each from the one before
+  for suffix in ('png', 'jpg', 'webp', 'png'):  # each from the previous file
     photograph = image_files.load_photograph(path)
     path = tmp_path / f'{suffix}_of_{path.stem}.{suffix}'
     image_files.save_image(
       path, photograph.rgb, None, about=photograph.metadata
     )
     data = path.read_bytes()
-    for word in WORDS[name]:
-      forms = (word.encode(), word.encode('utf-16-le'))
-      assert any(form in data for form in forms), (suffix, word)
+    for text in TEXTS[name]:
+      forms = (text.encode(), text.encode('utf-16-le'))
+      assert any(form in data for form in forms), (suffix, text)
+    # No resolution is invented.
     with Image.open(path) as image:
       assert 'dpi' not in photograph.metadata
       assert not image.info.get('jfif_unit')
@@ -55,21 +56,25 @@ def test_a_jpeg_keeps_its_iptc_and_a_png_its_texts(tmp_path):
 
 
 def xmp_of(packet: bytes, notes: list[str]) -> bytes:
+  """Returns the XMP that outputs get from a photograph with an XMP packet."""
   image = Image.new('L', (1, 1))
   image.info['xmp'] = packet
   return captions.read(image, notes).get('xmp', b'')
 
 
 def packet_of(body: str, head: str = '') -> bytes:
-  spaces = ''.join(f' xmlns:{k}="{v}"' for k, v in captions.NAMESPACES.items())
+  """Builds an XMP packet with the properties `body`, after the text `head`."""
+  namespaces = ''.join(
+    f' xmlns:{prefix}="{uri}"' for prefix, uri in captions.NAMESPACES.items()
+  )
   return (
     f'{head}<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
-    f'xmlns:rdf="{captions.RDF}"><rdf:Description{spaces}>{body}'
+    f'xmlns:rdf="{captions.RDF}"><rdf:Description{namespaces}>{body}'
     '</rdf:Description></rdf:RDF></x:xmpmeta>'
   ).encode()
 
 
-def test_only_what_is_about_the_photograph_is_kept():
+def test_only_properties_of_the_photograph_are_kept():
   kept = xmp_of(
     packet_of(
       '<photoshop:City>Graz</photoshop:City>'
@@ -100,7 +105,7 @@ def test_locations_are_kept_without_coordinates():
   assert b'GPS' not in kept and b'47,4' not in kept and b'353' not in kept
 
 
-def test_parts_of_a_property_are_no_properties_of_the_photograph():
+def test_parts_of_a_property_are_not_properties_of_the_photograph():
   kept = xmp_of(
     packet_of(
       '<Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li><rdf:Description '
@@ -112,7 +117,7 @@ def test_parts_of_a_property_are_no_properties_of_the_photograph():
   assert kept.count(b'Graz') == kept.count(b'Clock') == 1
 
 
-def test_texts_of_software_do_not_use_up_the_limit_of_captions():
+def test_texts_by_software_do_not_count_towards_the_limit():
   image = Image.new('L', (1, 1))
   image.text = {'Raw profile type exif': 'x' * 100_000, 'Title': 'Mill'}
   assert b'Mill' in captions.read(image, []).get('xmp', b'')
@@ -129,7 +134,7 @@ def test_hostile_captions_do_no_harm():
   assert notes == ['captions of more than 60,000 bytes left out']
 
 
-def test_text_is_kept_without_characters_that_xml_cannot_hold(tmp_path):
+def test_text_is_kept_without_characters_that_xml_forbids(tmp_path):
   texts = PngImagePlugin.PngInfo()
   texts.add_text('Title', 'a\x01b')
   rgb = tiny.images(1, 12, 16)[0]

@@ -6,7 +6,7 @@ from pic_jax.images import color, color_statistics
 from tests import tiny
 
 
-def test_pictures_are_measured_by_the_published_formulas():
+def test_colourfulness_and_saturation_follow_the_published_formulas():
   rgb = tiny.images(2, 5, 7)
   actual = color_statistics.colourfulness(rgb)
   lab = np.asarray(color.rgb_to_lab(rgb))
@@ -18,8 +18,8 @@ def test_pictures_are_measured_by_the_published_formulas():
     expected = spread + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
     np.testing.assert_allclose(actual[index], expected, rtol=1e-5)
     shares = [
-      np.hypot(a, b) / np.sqrt(a * a + b * b + level * level)
-      for level, a, b in lab[index].reshape(-1, 3).astype(np.float64)
+      np.hypot(a, b) / np.sqrt(a * a + b * b + luminance**2)
+      for luminance, a, b in lab[index].reshape(-1, 3).astype(np.float64)
     ]
     np.testing.assert_allclose(
       saturation[index], 100 * np.mean(shares), rtol=1e-5

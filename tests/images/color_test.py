@@ -1,4 +1,4 @@
-"""The colour conversion against scikit-image; the grids of the subsampling."""
+"""Colour conversion, compared with scikit-image; subsampling of chroma."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from pic_jax.images import color
 
 
 def rgb_lattice() -> np.ndarray:
-  """[18^3, 3] uint8: every 15th level of each channel, all corners."""
+  """Returns [18^3, 3] uint8: all combinations of the levels 0, 15, ..., 255."""
   levels = np.arange(0, 256, 15)
   grid = np.stack(np.meshgrid(levels, levels, levels, indexing='ij'), -1)
   return grid.reshape(-1, 3).astype(np.uint8)
@@ -32,10 +32,10 @@ def test_lab_to_rgb_clips_and_rounds_like_scikit_image():
   lab = rng.uniform([0, -127, -128], [100, 128, 127], (2000, 3))
   with np.errstate(all='ignore'), pytest.warns(UserWarning, match='negative Z'):
     expected = np.round(255 * skimage.color.lab2rgb(lab))
-  ours = np.asarray(color.lab_to_rgb(lab.astype(np.float32)), np.float64)
-  # Ties of the rounding may fall either way in float32.
-  assert np.abs(ours - expected).max() <= 1
-  assert (ours != expected).mean() < 1e-3
+  actual = np.asarray(color.lab_to_rgb(lab.astype(np.float32)), np.float64)
+  # In float32, values halfway between two levels may be rounded either way.
+  assert np.abs(actual - expected).max() <= 1
+  assert (actual != expected).mean() < 1e-3
 
 
 def test_gamut_holds_all_rgb_colours_and_no_others():
@@ -50,7 +50,7 @@ def test_rgb_to_lab_rejects_floats():
     color.rgb_to_lab(np.zeros((2, 3), np.float32))
 
 
-def test_at_most_256_luminance_values():
+def test_eight_bit_luminance_has_at_most_256_values():
   rng = np.random.default_rng(0)
   rgb = rng.integers(0, 256, (200_000, 3), dtype=np.uint8)
   luminance = color.rgb_to_lab(rgb)[:, 0]
@@ -60,7 +60,7 @@ def test_at_most_256_luminance_values():
   assert np.abs(grey - luminance).max() <= 0.5 / 2.55 + 1e-4
 
 
-def test_network_units_invert_and_have_the_papers_ranges():
+def test_network_units_are_invertible_and_have_the_papers_ranges():
   low, high = color.CHROMA_MIN[None], color.CHROMA_MAX[None]
   np.testing.assert_allclose(color.chroma_to_network(low), -1)
   np.testing.assert_allclose(color.chroma_to_network(high), 1)
@@ -83,7 +83,7 @@ def test_round_chroma_gives_integers_in_range():
   )
 
 
-def test_subsample_point_and_area():
+def test_subsample_takes_points_or_means_of_areas():
   x = jnp.arange(6 * 9.0).reshape(1, 6, 9, 1)
   np.testing.assert_array_equal(
     color.subsample(x, 3, 'point')[0, :, :, 0], [[0, 3, 6], [27, 30, 33]]
@@ -99,8 +99,8 @@ def test_subsample_point_and_area():
 
 @pytest.mark.parametrize('factor', [2, 3, 4])
 @pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
-def test_upsample_has_no_drift(factor, chroma_filter):
-  """A linear ramp comes back as itself, away from the repeated edge."""
+def test_upsample_does_not_shift_the_picture(factor, chroma_filter):
+  """A linear ramp stays the same, except at the edges, which are repeated."""
   height, width = 5 * factor, 7 * factor
   ramp = jnp.stack(
     jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing='ij'), -1

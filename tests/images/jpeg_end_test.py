@@ -1,4 +1,4 @@
-"""JPEG files that lack their end: complete, or damaged."""
+"""JPEG files without an end marker: complete or damaged."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pic_jax.images import image_files
 from tests import running, tiny
 
 
-def test_a_jpeg_that_lacks_only_its_end_is_read_with_a_note():
+def test_a_jpeg_that_lacks_only_its_end_marker_is_read_with_a_note():
   source = running.ROOT / 'tests' / 'cases' / 'jpeg_without_end' / 'noeoi.jpg'
   photograph = image_files.load_photograph(source)
   assert 'last two bytes' in photograph.notes[0]
@@ -20,7 +20,7 @@ def test_a_jpeg_that_lacks_only_its_end_is_read_with_a_note():
 
 @pytest.mark.parametrize('progressive', [False, True])
 @pytest.mark.parametrize('subsampling', [0, 2])
-def test_a_jpeg_that_lacks_pixels_stays_damaged(
+def test_a_jpeg_that_lacks_pixels_is_refused_as_damaged(
   progressive, subsampling, tmp_path
 ):
   path = tmp_path / 'a.jpg'
@@ -37,12 +37,14 @@ def test_a_jpeg_that_lacks_pixels_stays_damaged(
       assert 'damaged' in str(error)
       continue
     np.testing.assert_array_equal(found.rgb, whole.rgb)
-    assert count <= 3
+    assert count <= 3  # without more bytes, pixels are missing
 
 
 @pytest.mark.parametrize('progressive', [False, True])
-def test_zeros_in_place_of_the_rest_are_damage(progressive, tmp_path):
-  """As an interrupted copy leaves them: the file has its full size."""
+def test_a_jpeg_with_zeros_in_place_of_pixels_is_refused_as_damaged(
+  progressive, tmp_path
+):
+  """An interrupted copy may have its full size, with zeros at the end."""
   path = tmp_path / 'a.jpg'
   rng = np.random.default_rng(0)
   Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(

@@ -1,4 +1,4 @@
-"""Metadata of a photograph, from one format to the next."""
+"""Author, resolution and text of a photograph, in every format."""
 
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
@@ -7,14 +7,14 @@ from pic_jax.images import image_files, metadata
 from tests import tiny
 
 
-def test_any_alphabet_and_the_resolution_come_through_every_format(tmp_path):
+def test_any_alphabet_and_the_resolution_are_kept_in_every_format(tmp_path):
   rgb = tiny.images(1, 12, 16)[0]
   exif = Image.Exif()
   exif[ExifTags.Base.Artist] = 'Jörg 写真'.encode()
   about = {'exif': exif, 'dpi': (300, 300)}
   Image.fromarray(rgb).save(tmp_path / 'a.jpg', **about)
   name = 'a.jpg'
-  for form in ('webp', 'png', 'jpg'):  # each from the one before
+  for form in ('webp', 'png', 'jpg'):  # each from the previous file
     about = image_files.load_photograph(tmp_path / name).metadata
     name = f'b.{form}'
     image_files.save_image(tmp_path / name, rgb, about=about)

@@ -1,4 +1,4 @@
-"""The cache of compiled programs does not grow."""
+"""The cache of compiled programs: its size, first uses and flags of XLA."""
 
 import os
 import subprocess
@@ -12,24 +12,24 @@ from pic_jax.runtime import compilation_cache
 from tests import running
 
 
-def test_what_was_read_longest_ago_is_forgotten(tmp_path):
+def test_pruning_deletes_the_least_recently_used_files(tmp_path):
   for age, name in enumerate(['new', 'old', 'older', 'oldest']):
     path = tmp_path / name
     path.write_bytes(b'0' * 100)
     os.utime(path, (1e9 - age, 1e9 - 10))
-  os.utime(tmp_path / 'older', (2e9, 1e9))  # is read again
+  os.utime(tmp_path / 'older', (2e9, 1e9))  # has been read since
   compilation_cache.prune(tmp_path, 250)
   assert sorted(path.name for path in tmp_path.iterdir()) == ['new', 'older']
   compilation_cache.prune(tmp_path, 200)
   assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_folder_that_is_not_there_is_empty(tmp_path):
+def test_pruning_ignores_a_missing_folder(tmp_path):
   compilation_cache.prune(tmp_path / 'none', 0)
   assert not (tmp_path / 'none').exists()
 
 
-def test_a_user_without_a_home_has_no_cache(tmp_path):
+def test_a_user_without_a_home_folder_has_no_cache(tmp_path):
   code = (
     'import pwd\n'
     'def getpwuid(uid): raise KeyError(uid)\n'
@@ -56,37 +56,39 @@ def test_a_user_without_a_home_has_no_cache(tmp_path):
 
 
 @pytest.fixture
-def cache():
-  """A function that sets the cache's folder, which is restored at the end."""
+def set_cache_folder():
+  """Yields a function that sets the cache's folder; restores it at the end."""
   before = jax.config.jax_compilation_cache_dir
   yield lambda folder: jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_compilation_cache_dir', before)
 
 
-def test_a_first_use_is_reported_once(tmp_path, cache, monkeypatch, capsys):
-  cache(str(tmp_path))
+def test_a_first_use_is_reported_once(
+  tmp_path, set_cache_folder, monkeypatch, capsys
+):
+  set_cache_folder(str(tmp_path))
   for program in ('a', 'a', 'b'):
     for is_new_process in (False, True):
       if is_new_process:
         monkeypatch.setattr(compilation_cache, '_used', set())
       with compilation_cache.first_use(program, f'compiling {program}'):
         pass
-  told = capsys.readouterr().err.splitlines()
-  assert told == ['compiling a', 'compiling b']
-  # Other flags of XLA make other programs.
+  lines = capsys.readouterr().err.splitlines()
+  assert lines == ['compiling a', 'compiling b']
+  # With other flags of XLA, the program must be compiled again.
   monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=1')
   monkeypatch.setattr(compilation_cache, '_used', set())
   with compilation_cache.first_use('a', 'compiling it otherwise'):
     pass
   assert 'otherwise' in capsys.readouterr().err
   monkeypatch.setattr(compilation_cache, '_used', set())
-  cache(None)
+  set_cache_folder(None)
   with compilation_cache.first_use('a', 'compiling again'):
     pass
   assert 'again' in capsys.readouterr().err
 
 
-def test_flags_of_the_user_and_accelerators_stay_as_they_are(monkeypatch):
+def test_flags_are_set_only_without_user_flags_and_accelerators(monkeypatch):
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())
   monkeypatch.setenv('XLA_FLAGS', '--of_the_user')
   compilation_cache.prefer_fast_compilation()
@@ -103,7 +105,7 @@ def test_flags_of_the_user_and_accelerators_stay_as_they_are(monkeypatch):
 @pytest.mark.parametrize(
   ('version', 'is_known'), [('0.10.2', 1), ('0.20.0', 0)]
 )
-def test_versions_of_jaxlib_get_only_flags_that_they_know(
+def test_jaxlib_gets_only_flags_that_its_version_knows(
   version, is_known, monkeypatch
 ):
   monkeypatch.setattr(compilation_cache, 'ACCELERATORS', ())

@@ -1,4 +1,4 @@
-"""One line and an exit code for what is no bug, a traceback for what is."""
+"""Expected errors give one line and an exit code; bugs give a traceback."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ with errors.exit_on_error():
 
 
 def run(statement: str, **kwargs) -> subprocess.CompletedProcess:
-  """Runs one statement inside `one_line`."""
+  """Runs a statement inside `errors.exit_on_error`, in another process."""
   return subprocess.run(
     [sys.executable, '-c', PROGRAM.format(statement)],
     cwd=ROOT,
@@ -49,7 +49,7 @@ def run(statement: str, **kwargs) -> subprocess.CompletedProcess:
     ),
   ],
 )
-def test_what_is_no_bug_is_one_line(statement, code, line):
+def test_an_expected_error_is_one_line(statement, code, line):
   result = run(statement)
   assert (result.returncode, result.stderr) == (code, f'pic_jax: {line}\n')
 
@@ -59,7 +59,7 @@ def test_what_is_no_bug_is_one_line(statement, code, line):
   [('pass', 0), ('sys.exit(3)', 3), ('sys.exit(0)', 0)]
   + [('os.kill(os.getpid(), signal.SIGTERM)', 143)],
 )
-def test_other_ends_say_nothing(statement, code):
+def test_other_ways_to_end_print_nothing(statement, code):
   result = run(statement)
   assert (result.returncode, result.stderr) == (code, '')
 
@@ -86,7 +86,7 @@ def test_a_bug_keeps_its_traceback():
   assert result.returncode == 1 and 'ZeroDivisionError' in result.stderr
 
 
-def test_a_full_disk_under_stdout_is_one_line():
+def test_a_full_disk_behind_stdout_is_one_line():
   with open('/dev/full', 'w') as full:
     result = run('print("done")', stdout=full)
   assert result.returncode == 1
@@ -94,7 +94,7 @@ def test_a_full_disk_under_stdout_is_one_line():
   assert result.stderr.count('\n') == 1
 
 
-def test_a_full_disk_names_the_file_that_was_written():
+def test_the_error_for_a_full_disk_names_the_file():
   result = run("""
   with errors.with_file_name('/dev/full'), open('/dev/full', 'w') as file:
     file.write('x')

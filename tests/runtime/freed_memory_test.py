@@ -1,4 +1,4 @@
-"""Memory that was freed is used again without the kernel."""
+"""Freed memory is used again without page faults."""
 
 import subprocess
 import sys
@@ -12,15 +12,15 @@ from pic_jax.runtime import freed_memory
 kept = {keep} and freed_memory.keep()
 faults = []
 for _ in range(3):
-  many = [np.ones(250_000, np.float32) for _ in range(100)]
-  del many
+  arrays = [np.ones(250_000, np.float32) for _ in range(100)]
+  del arrays
   faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 print(int(kept), faults[2] - faults[1])
 """
 
 
 def _run(keep: bool) -> tuple[int, int]:
-  """Whether memory was kept, and page faults when 100 MB are filled again."""
+  """Returns whether memory is kept, and page faults of refilling 100 MB."""
   program = PROGRAM.format(keep=keep)
   output = subprocess.check_output([sys.executable, '-c', program], text=True)
   kept, faults = map(int, output.split())

@@ -1,4 +1,4 @@
-"""One writer per workdir, on disks that have locks and on others."""
+"""Locks of folders and their parts, with and without `flock`."""
 
 import contextlib
 import errno
@@ -31,7 +31,10 @@ with lock.hold(sys.argv[1], sys.argv[2]):
 
 @contextlib.contextmanager
 def held_by_another(folder, part='', locks='flock'):
-  """Another process that holds a folder; it is killed at the end."""
+  """Runs another process that locks a folder, and kills it at the end.
+
+  Yields the number of the process. For `locks` see the fixture.
+  """
   command = [sys.executable, '-c', HOLD, str(folder), part, locks]
   with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
     try:
@@ -43,7 +46,7 @@ def held_by_another(folder, part='', locks='flock'):
 
 @pytest.fixture(params=['flock', 'none', 'refused'])
 def locks(request, monkeypatch):
-  """Locks of the disk; a system without any; a disk that refuses them."""
+  """A disk with `flock`, a system without it, and a disk that refuses it."""
   if request.param == 'none':
     monkeypatch.setattr(lock, 'fcntl', None)
   if request.param == 'refused':
@@ -68,7 +71,7 @@ def test_a_second_writer_is_refused_until_the_first_has_died(tmp_path, locks):
 
 
 @pytest.mark.parametrize(
-  'theirs,ours,is_free',
+  'theirs,ours,is_allowed',
   [
     ('3of16', '4of16', True),
     ('3of16', '3of16', False),
@@ -77,11 +80,11 @@ def test_a_second_writer_is_refused_until_the_first_has_died(tmp_path, locks):
     ('', '3of16', False),
   ],
 )
-def test_parts_exclude_the_same_part_and_the_whole(
-  theirs, ours, is_free, tmp_path, locks
+def test_a_part_excludes_itself_the_whole_and_parts_of_another_count(
+  theirs, ours, is_allowed, tmp_path, locks
 ):
   with held_by_another(tmp_path, theirs, locks):
-    if is_free:
+    if is_allowed:
       with lock.hold(tmp_path, ours):
         pass
     else:
@@ -105,7 +108,7 @@ def test_a_host_with_locks_respects_a_holder_without_locks(tmp_path):
       pass
 
 
-def test_a_holder_elsewhere_counts_as_dead_without_a_heartbeat(
+def test_a_holder_on_another_host_is_assumed_dead_without_a_heartbeat(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(lock, 'fcntl', None)
@@ -122,7 +125,7 @@ def test_a_holder_elsewhere_counts_as_dead_without_a_heartbeat(
 
 
 def lock_from_the_future(folder):
-  """A lock of another machine whose clock is ahead, and its time."""
+  """Writes the lock of a host whose clock is ahead; returns path and time."""
   path = folder / '.lock.held'
   path.write_text(json.dumps({'host': 'elsewhere', 'pid': 1, 'start': '2026'}))
   future = time.time() + 1e6
@@ -162,11 +165,11 @@ def test_a_holder_that_waits_for_another_lock_keeps_its_own_alive(
   own = tmp_path / '.lock.3of16.held'
 
   def sleep(_):
-    os.utime(own, (0, 0))
+    os.utime(own, (0, 0))  # which the heartbeat must change
     deadline = time.monotonic() + 20
     while own.stat().st_mtime == 0:
       assert time.monotonic() < deadline
-      threading.Event().wait(0.02)
+      threading.Event().wait(0.02)  # because `time.sleep` is replaced
 
   monkeypatch.setattr(lock.time, 'sleep', sleep)
   with lock.hold(tmp_path, '3of16'):
@@ -185,7 +188,7 @@ def test_a_holder_keeps_touching_its_lock(tmp_path, monkeypatch):
     assert path.stat().st_mtime > 0
 
 
-def test_a_disk_that_has_no_locks_is_used_with_one_line_of_warning(
+def test_a_folder_that_cannot_be_locked_is_used_after_a_one_line_warning(
   tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setattr(lock, 'fcntl', None)
@@ -197,5 +200,5 @@ def test_a_disk_that_has_no_locks_is_used_with_one_line_of_warning(
   (tmp_path / '.lock.held').touch()
   with lock.hold(tmp_path):
     pass
-  told = capsys.readouterr().err
-  assert told.count('\n') == 1 and 'second run' in told
+  stderr = capsys.readouterr().err
+  assert stderr.count('\n') == 1 and 'second run' in stderr

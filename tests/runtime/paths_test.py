@@ -1,4 +1,4 @@
-"""`~` and commas in paths."""
+"""A leading `~` and commas in paths."""
 
 import pathlib
 
@@ -12,19 +12,19 @@ from pic_jax.runtime import paths
   [
     ('~/run', '{home}/run'),
     ('~', '{home}'),
-    ('~root', '~root'),  # a file may be called that
+    ('~root', '~root'),  # may be the name of a file
     ('a/~/b', 'a/~/b'),
     ('', ''),
   ],
 )
-def test_a_leading_tilde_stands_for_the_users_folder(
+def test_a_leading_tilde_stands_for_the_home_folder(
   text, expected, tmp_path, monkeypatch
 ):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert paths.expand(text) == expected.format(home=tmp_path)
 
 
-def test_a_comma_may_belong_to_a_name(tmp_path, monkeypatch):
+def test_a_comma_may_be_part_of_a_path(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   for name in ('a', 'lr=0.1,bs=4', 'x,y'):
     pathlib.Path(name).mkdir()

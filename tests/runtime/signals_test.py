@@ -1,4 +1,4 @@
-"""Signals become requests."""
+"""Signals become requests to stop."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ def test_signals_are_remembered_and_handlers_restored():
     os.kill(os.getpid(), signal.SIGTERM)
     assert stops.received == signal.SIGTERM
     with pytest.raises(signals.StopRequested), stops.interruptible():
-      pytest.fail('work must not start any more')
+      pytest.fail('work must not start after a signal')
   assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -38,7 +38,7 @@ def test_a_hangup_is_a_request_to_stop_unless_it_is_ignored():
     signal.signal(signal.SIGHUP, before)
 
 
-def test_an_interrupt_counts_where_a_script_let_it_be_ignored():
+def test_an_interrupt_is_recorded_even_if_it_was_ignored_before():
   before = signal.signal(signal.SIGINT, signal.SIG_IGN)
   try:
     with signals.Signals() as stops:
@@ -49,7 +49,7 @@ def test_an_interrupt_counts_where_a_script_let_it_be_ignored():
     signal.signal(signal.SIGINT, before)
 
 
-def test_interruptible_work_is_broken_off_at_once():
+def test_interruptible_work_is_interrupted_at_once():
   with signals.Signals() as stops:
     with pytest.raises(signals.StopRequested), stops.interruptible():
       os.kill(os.getpid(), signal.SIGINT)
@@ -60,7 +60,7 @@ def test_interruptible_work_is_broken_off_at_once():
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 def test_an_ignored_exception_is_raised_again(monkeypatch):
-  """Python ignores the exceptions of callbacks of the garbage collector."""
+  """Python ignores exceptions in callbacks of the garbage collector."""
   monkeypatch.setattr(signals, 'REPEAT_SECONDS', 0.2)
   sent = []
 

@@ -1,11 +1,11 @@
-"""A file is replaced by a whole one, or stays as it is."""
+"""A file is replaced as a whole, or stays unchanged."""
 
 import pytest
 
 from pic_jax.runtime import whole_file
 
 
-def test_a_failure_keeps_the_earlier_file_and_leaves_nothing(tmp_path):
+def test_a_failure_keeps_the_earlier_file_and_leaves_no_other(tmp_path):
   path = tmp_path / 'a.txt'
   whole_file.write_text(path, 'first')
   with pytest.raises(RuntimeError), whole_file.writing(path) as temporary:
@@ -16,7 +16,7 @@ def test_a_failure_keeps_the_earlier_file_and_leaves_nothing(tmp_path):
 
 
 def test_a_file_appears_whole_and_errors_name_it(tmp_path):
-  path = tmp_path / f'{"n" * 250}.txt'  # as long as a disk allows
+  path = tmp_path / f'{"n" * 250}.txt'  # almost as long as disks allow
   with whole_file.writing(path) as temporary:
     temporary.write_bytes(b'all of it')
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""Saved states come back, bit for bit, or are refused by name."""
+"""Saved states are restored bit for bit, or an error names the problem."""
 
 import collections
 import errno
@@ -29,7 +29,8 @@ from pic_jax.saved import (
 from pic_jax.training import train_step
 from tests import tiny
 
-# Reads of a damaged file that Orbax leaves behind find its event loop closed.
+# When a file is damaged, Orbax leaves other reads pending. They then find its
+# event loop closed.
 pytestmark = pytest.mark.filterwarnings(
   'ignore::pytest.PytestUnraisableExceptionWarning'
 )
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def run(tmp_path):
-  """Three saved steps of a tiny state."""
+  """Saves three steps, keeps two; returns workdir, config, states by step."""
   config = tiny.config('smoke')
   with config.unlocked():
     config.model = tiny.MODEL | {
@@ -63,13 +64,13 @@ def run(tmp_path):
   return tmp_path, config, states
 
 
-def leaves_equal(tree, state):
+def assert_leaves_equal(tree, state):
   expected = checkpoints.flax.serialization.to_state_dict(state)
   jax.tree.map(np.testing.assert_array_equal, tree, expected)
 
 
 def data_file(path):
-  """The largest file of arrays of a checkpoint."""
+  """Returns the largest file of a checkpoint's arrays."""
   return max(path.glob('**/d/*'), key=lambda p: p.stat().st_size)
 
 
@@ -77,18 +78,21 @@ def test_last_states_are_kept_and_restored_bitwise(run):
   workdir, config, states = run
   assert checkpoints.saved_steps(workdir) == [2, 3]
   tree, meta = checkpoints.restore(str(workdir))
-  leaves_equal(tree, states[3])
+  assert_leaves_equal(tree, states[3])
   assert meta['step'] == 3 and 'commit' in meta['provenance']
   tree, _ = checkpoints.restore(str(workdir), step=2)
-  leaves_equal(tree, states[2])
+  assert_leaves_equal(tree, states[2])
   params, loaded, step = trained_model.load_trained(f'{workdir}@2')
   assert step == 2 and loaded.to_dict() == config.to_dict()
-  leaves_equal(params, states[2].ema_params)
-  head = states[2].params['decoder']['head']['b']
-  assert (params['decoder']['head']['b'] != head).all()
+  assert_leaves_equal(params, states[2].ema_params)
+  # The loaded parameters are averaged, unlike `states[2].params`.
+  bias = states[2].params['decoder']['head']['b']
+  assert (params['decoder']['head']['b'] != bias).all()
 
 
-def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_is_used(
+  run, capsys
+):
   workdir, _, states = run
   path = data_file(workdir / 'checkpoints' / '3' / 'state')
   data = bytearray(path.read_bytes())
@@ -96,7 +100,7 @@ def test_a_damaged_step_is_named_and_the_one_before_is_used(run, capsys):
   path.write_bytes(data)
   tree, meta = checkpoints.restore(str(workdir))
   assert meta['step'] == 2
-  leaves_equal(tree, states[2])
+  assert_leaves_equal(tree, states[2])
   assert 'checkpoints/3 is damaged' in capsys.readouterr().err
   with pytest.raises(errors.RunError, match='No checkpoint'):
     checkpoints.restore(str(workdir), step=3)
@@ -110,7 +114,11 @@ def flip_bit(data: bytes, position: int) -> bytes:
 
 
 def damages(step: pathlib.Path) -> Iterator[tuple[pathlib.Path, bytes | None]]:
-  """Every file deleted, halved, zeroed; then single bits of the arrays."""
+  """Yields files with damaged contents; None stands for a deleted file.
+
+  First every file is deleted, halved and zeroed. Then random bits of the arrays
+  are flipped, without end.
+  """
   files = sorted(path for path in step.rglob('*') if path.is_file())
   for path in files:
     data = path.read_bytes()
@@ -127,7 +135,7 @@ def damages(step: pathlib.Path) -> Iterator[tuple[pathlib.Path, bytes | None]]:
 
 @pytest.mark.slow
 def test_no_damage_is_restored_silently(run, capsys):
-  """80 damages: the state comes back bitwise, or the one before it."""
+  """After each of 80 damages, the last state or the one before is restored."""
   workdir, _, states = run
   outcomes = collections.Counter()
   step = workdir / 'checkpoints' / '3'
@@ -138,13 +146,13 @@ def test_no_damage_is_restored_silently(run, capsys):
     else:
       path.write_bytes(damaged)
     tree, meta = checkpoints.restore(str(workdir))
-    leaves_equal(tree, states[meta['step']])
+    assert_leaves_equal(tree, states[meta['step']])
     warned = 'checkpoints/3 is damaged' in capsys.readouterr().err
     assert warned == (meta['step'] == 2), path
     outcomes[meta['step']] += 1
     path.write_bytes(original)
-  # Five files matter: two of metadata, the manifest, its index and one array.
-  # Each is deleted, halved and zeroed. Orbax has left the others over.
+  # Only five files are needed: two of metadata, the manifest, its index and one
+  # array. Each is deleted, halved and zeroed, which makes 15 damages.
   assert outcomes[2] >= 15 and outcomes.total() == 80
 
 
@@ -181,12 +189,12 @@ def test_a_changed_description_is_noticed(run, capsys):
 
 
 SYSTEM_ERRORS = {
-  'of the share': OSError(errno.EIO, 'Input/output error'),
-  'of a stale handle': OSError(errno.ESTALE, 'Stale file handle'),
-  'of rights': PermissionError(errno.EACCES, 'Permission denied'),
-  'of memory': MemoryError(),
-  # As tensorstore words them.
-  'inside a library': ValueError(
+  'failed disk': OSError(errno.EIO, 'Input/output error'),
+  'stale handle': OSError(errno.ESTALE, 'Stale file handle'),
+  'no permission': PermissionError(errno.EACCES, 'Permission denied'),
+  'no memory': MemoryError(),
+  # The form in which tensorstore raises them.
+  'tensorstore': ValueError(
     'UNKNOWN: Error reading "a": [OS error 116: ESTALE Stale file handle]'
   ),
 }
@@ -194,7 +202,7 @@ SYSTEM_ERRORS = {
 
 @pytest.mark.parametrize('name', SYSTEM_ERRORS)
 @pytest.mark.parametrize('num_failures', [1, 100])
-def test_an_error_of_the_system_is_not_damage(
+def test_a_system_error_is_not_damage(
   name, num_failures, run, monkeypatch, capsys
 ):
   workdir, _, states = run
@@ -209,7 +217,7 @@ def test_an_error_of_the_system_is_not_damage(
   monkeypatch.setattr(checkpoints, '_read', read_or_fail)
   monkeypatch.setattr(checkpoints, 'RETRY_SECONDS', (0.0, 0.0))
   if num_failures == 1:
-    leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
+    assert_leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
   else:
     with pytest.raises(errors.RunError, match='/3 cannot be read'):
       checkpoints.restore(str(workdir))
@@ -217,11 +225,13 @@ def test_an_error_of_the_system_is_not_damage(
   assert 'damaged' not in capsys.readouterr().err
 
 
-def test_an_error_that_orbax_hides_is_not_damage(run, monkeypatch, capsys):
+def test_a_system_error_that_orbax_hides_is_not_damage(
+  run, monkeypatch, capsys
+):
   """Orbax logs a failed read of its own metadata and goes on with None."""
   workdir, _, _ = run
   hidden = workdir / 'checkpoints' / '3' / 'state' / '_METADATA'
-  text = hidden.read_bytes()
+  contents = hidden.read_bytes()
   hidden.write_bytes(b'')
   read_bytes = pathlib.Path.read_bytes
 
@@ -235,21 +245,21 @@ def test_an_error_that_orbax_hides_is_not_damage(run, monkeypatch, capsys):
   with pytest.raises(errors.RunError, match='/3 cannot be read'):
     checkpoints.restore(str(workdir))
   monkeypatch.undo()
-  hidden.write_bytes(text)
+  hidden.write_bytes(contents)
   assert checkpoints.restore(str(workdir))[1]['step'] == 3
 
 
-def test_other_names_beside_checkpoints_are_left_alone(run):
+def test_other_files_and_folders_beside_checkpoints_are_ignored(run):
   workdir, _, states = run
   for name in ('²', '30 (1)', '._3', '.DS_Store', '4.orbax-checkpoint-tmp-1'):
     (workdir / 'checkpoints' / name).mkdir()
   for path in list((workdir / 'checkpoints' / '3').rglob('*')):
     if path.is_file():
       path.with_name(f'._{path.name}').write_bytes(b'of a Mac')
-  leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
+  assert_leaves_equal(checkpoints.restore(str(workdir))[0], states[3])
 
 
-def test_what_a_kill_left_unfinished_is_removed_by_the_next_save(run):
+def test_unfinished_checkpoints_of_a_killed_run_are_removed(run):
   workdir, config, states = run
   for name in ('4.orbax-checkpoint-tmp', '5.orbax-checkpoint-tmp-17'):
     shutil.copytree(workdir / 'checkpoints/3', workdir / 'checkpoints' / name)
@@ -261,7 +271,7 @@ def test_what_a_kill_left_unfinished_is_removed_by_the_next_save(run):
   assert names == {'3', '6', '3.damaged.17'}
 
 
-def test_an_old_checkpoint_that_cannot_be_removed_ends_no_run(
+def test_an_old_checkpoint_that_cannot_be_removed_does_not_end_the_run(
   run, monkeypatch, capsys
 ):
   workdir, config, states = run
@@ -285,7 +295,9 @@ def test_an_old_checkpoint_that_cannot_be_removed_ends_no_run(
   assert checkpoints.saved_steps(workdir) == [4, 5]
 
 
-def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(run, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_not_treated_as_empty(
+  run, monkeypatch
+):
   def fail(path):
     raise OSError(errno.ESTALE, 'Stale file handle', str(path))
 
@@ -295,7 +307,7 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(run, monkeypatch):
 
 
 def rewrite_config(workdir: pathlib.Path, section: str, field: str, value):
-  """Changes the config in the last checkpoint, its digest with it."""
+  """Changes a field of the config in checkpoint 3, and updates the digest."""
   path = workdir / 'checkpoints' / '3' / 'meta' / 'metadata'
   meta = json.loads(path.read_text())
   del meta['digest']
@@ -313,7 +325,7 @@ def rewrite_config(workdir: pathlib.Path, section: str, field: str, value):
     ('model', 'dropout_rate', [0.1, 0.2]),
   ],
 )
-def test_a_checkpoint_of_a_newer_version_is_not_damaged(
+def test_a_model_of_a_newer_version_is_refused_but_not_called_damaged(
   section, field, value, run, capsys
 ):
   workdir, config, states = run
@@ -332,7 +344,9 @@ def test_a_checkpoint_of_a_newer_version_is_not_damaged(
     trained_model.load_trained(str(file))
 
 
-def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
+def test_restore_fails_if_all_checkpoints_are_damaged_not_if_there_are_none(
+  run, tmp_path
+):
   workdir, _, _ = run
   for step in (2, 3):
     (workdir / 'checkpoints' / str(step) / 'meta' / 'metadata').unlink()
@@ -346,7 +360,7 @@ def test_no_good_checkpoint_is_an_error_and_none_at_all_is_not(run, tmp_path):
 @pytest.mark.parametrize(
   'name', ['config.json', 'checkpoints', 'checkpoints/3']
 )
-def test_a_path_inside_a_workdir_names_the_workdir(name, run):
+def test_the_error_for_a_path_inside_a_workdir_names_the_workdir(name, run):
   workdir = run[0]
   (workdir / 'config.json').touch()
   with pytest.raises(errors.RunError) as error:
@@ -355,7 +369,7 @@ def test_a_path_inside_a_workdir_names_the_workdir(name, run):
   assert ('@3' in str(error.value)) == name.endswith('3')
 
 
-def test_a_misfit_lists_at_most_twelve_lines(run):
+def test_the_list_of_parameters_that_do_not_fit_has_at_most_twelve_lines(run):
   tree, _ = checkpoints.restore(str(run[0]))
   parameter_check.check_fit(tree['params'], tree['params'], 'here')
   other = jax.tree.map(lambda x: x[..., :2], tree['params'])
@@ -367,7 +381,7 @@ def test_a_misfit_lists_at_most_twelve_lines(run):
   assert '(2, 3, 3, 6) saved, (2, 3, 3, 2) in the model' in str(error.value)
 
 
-def test_published_weights_round_trip(run):
+def test_exported_weights_round_trip(run):
   workdir, config, states = run
   file = workdir / 'w.safetensors'
   params = states[3].ema_params
@@ -385,31 +399,31 @@ def test_published_weights_round_trip(run):
   assert {x.dtype for x in jax.tree.leaves(loaded)} == {np.dtype('float32')}
 
 
-def test_other_files_are_no_weights(tmp_path):
-  bad = tmp_path / 'bad.safetensors'
-  bad.write_bytes(b'nothing')
+def test_files_that_hold_no_weights_are_refused(tmp_path):
+  no_header = tmp_path / 'no_header.safetensors'
+  no_header.write_bytes(b'nothing')
   about = {'config': run_config.to_json(tiny.config('smoke')), 'step': '7'}
-  steps = tmp_path / 'steps.safetensors'
-  steps.write_bytes(safetensors.numpy.save({}, about | {'step': 'seven'}))
-  quarters = tmp_path / 'quarters.safetensors'  # numpy has no such numbers
+  bad_step = tmp_path / 'bad_step.safetensors'
+  bad_step.write_bytes(safetensors.numpy.save({}, about | {'step': 'seven'}))
+  float8 = tmp_path / 'float8.safetensors'  # a type that numpy lacks
   array = {'dtype': 'F8_E4M3', 'shape': [4], 'data_offsets': [0, 4]}
   header = json.dumps({'__metadata__': about, 'V': array}).encode()
-  quarters.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(4))
-  for path in (bad, steps, quarters, tmp_path / 'missing.safetensors'):
+  float8.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(4))
+  for path in (no_header, bad_step, float8, tmp_path / 'missing.safetensors'):
     with pytest.raises(errors.RunError, match=path.name):
       trained_model.load_trained(str(path))
   with pytest.raises(errors.RunError, match='must end in'):
     weights_file.save(tmp_path / 'w.npz', {}, tiny.config('smoke'), step=0)
 
 
-def test_a_pointer_in_place_of_weights_is_named(tmp_path):
+def test_the_error_for_a_git_lfs_pointer_names_the_remedy(tmp_path):
   path = tmp_path / 'w.safetensors'
   path.write_text('version https://git-lfs.github.com/spec/v1\nsize 9\n')
   with pytest.raises(errors.RunError, match='git lfs pull'):
     trained_model.load_trained(str(path))
 
 
-def test_weights_that_float16_does_not_hold_are_not_written(tmp_path):
+def test_weights_that_float16_cannot_hold_are_not_written(tmp_path):
   params = {'head': {'V': np.float32([1.0, 7e4])}}
   path = tmp_path / 'w.safetensors'
   with pytest.raises(errors.RunError, match='head/V is not finite as float16'):
@@ -425,4 +439,4 @@ def test_a_workdir_may_have_any_name(name, run, tmp_path):
   for source in (named, f'{named}@3'):
     params, _, step = trained_model.load_trained(str(source))
     assert step == 3
-    leaves_equal(params, states[3].ema_params)
+    assert_leaves_equal(params, states[3].ema_params)

@@ -1,4 +1,4 @@
-"""A run and its export that commit 53901bf (0.1) wrote are still read."""
+"""Files that earlier versions wrote are still read."""
 
 import json
 import pathlib
@@ -20,24 +20,26 @@ from pic_jax.saved import (
 from pic_jax.training import loop
 from tests import tiny
 
-# A run of a narrow configs/smoke.py after three steps on 8 CPU devices, and
-# what that version then printed: scores of its test split, the next losses.
+# Files that commit 53901bf (0.1) wrote: a run of a narrow configs/smoke.py
+# after three steps on 8 CPU devices, its exported weights, and the scores of
+# its test split. `LOSSES` has that version's losses of the next two steps.
 FOLDER = pathlib.Path(__file__).parent / 'written_at_53901bf'
 LOSSES = {4: 14.928114, 5: 14.027596}
 
 
 @pytest.fixture(scope='module')
 def pictures(tmp_path_factory):
+  """Writes the images that the run was trained and evaluated on."""
   folder = tmp_path_factory.mktemp('pictures')
   tiny.write_folder(folder, 20)
   return str(folder)
 
 
 @pytest.mark.parametrize(
-  'name,accuracy', [('workdir', 1e-5), ('smoke.safetensors', 1e-2)]
+  'name,atol', [('workdir', 1e-5), ('smoke.safetensors', 1e-2)]
 )
-def test_a_model_of_an_earlier_version_scores_the_same(
-  name, accuracy, pictures
+def test_a_model_of_an_earlier_version_has_the_same_scores(
+  name, atol, pictures
 ):
   params, config, step = trained_model.load_trained(str(FOLDER / name))
   assert step == 3 and config.model.chroma_filter == 'area'
@@ -49,13 +51,15 @@ def test_a_model_of_an_earlier_version_scores_the_same(
   )
   expected = json.loads((FOLDER / 'eval.json').read_text(encoding='utf-8'))
   for score in ('bits_per_dim', 'bits_per_dim_paper', 'embedding_bits_per_dim'):
-    assert report[score] == pytest.approx(expected[score], abs=accuracy)
+    assert report[score] == pytest.approx(expected[score], abs=atol)
 
 
 @pytest.mark.slow
-def test_a_run_of_an_earlier_version_goes_on(pictures, tmp_path):
+def test_a_run_of_an_earlier_version_resumes_with_the_same_losses(
+  pictures, tmp_path
+):
   workdir = shutil.copytree(FOLDER / 'workdir', tmp_path / 'workdir')
-  tree, _ = checkpoints.restore(str(workdir))  # compares every digest
+  tree, _ = checkpoints.restore(str(workdir))  # also compares every digest
   assert int(tree['opt_state']['0']['count']) == 3
   text = (workdir / run_config.CONFIG_FILE).read_text(encoding='utf-8')
   config = run_config.from_json(text)
@@ -74,7 +78,9 @@ def test_a_run_of_an_earlier_version_goes_on(pictures, tmp_path):
   'estimate,head',
   [('median', 'classification_median'), ('annealed_mean', 'classification')],
 )
-def test_the_estimate_of_a_classification_is_part_of_its_head(estimate, head):
+def test_the_point_estimate_of_an_earlier_version_becomes_part_of_the_head(
+  estimate, head
+):
   text = (FOLDER / 'workdir' / run_config.CONFIG_FILE).read_text()
   stored = json.loads(text)
   stored['model'] |= {
@@ -97,8 +103,8 @@ def test_recommended_sampling_is_read_where_earlier_versions_kept_it(tmp_path):
   assert (
     'photo_guidance' not in run_config.from_json(json.dumps(stored)).sampling
   )
-  nothing = trained_model.load_recommended(str(tmp_path / 'none'))
-  assert nothing == recommended_sampling.RecommendedSampling()
+  missing = trained_model.load_recommended(str(tmp_path / 'none'))
+  assert missing == recommended_sampling.RecommendedSampling()
 
 
 def test_a_removed_order_of_the_decoder_is_refused():

@@ -1,4 +1,4 @@
-"""Parameter counts of every config; one clear line for every mistake."""
+"""Parameter counts of every config, configs in JSON, and errors in configs."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from pic_jax.sampling import sample
 from pic_jax.saved import config_check, config_fields, run_config
 from tests import tiny
 
-PARAMETERS = {
+NUM_PARAMETERS = {
   'cifar10': 25_874_304,
   'cifar10_classification': 13_934_728,
   'cifar10_embedding': 13_925_504,
@@ -35,24 +35,24 @@ PARAMETERS = {
 
 
 def test_every_config_is_in_the_table():
-  assert set(tiny.CONFIGS) == set(PARAMETERS)
+  assert set(tiny.CONFIGS) == set(NUM_PARAMETERS)
 
 
-@pytest.mark.parametrize('name', PARAMETERS)
-def test_config_is_valid_and_has_as_many_parameters_as_in_the_table(name):
+@pytest.mark.parametrize('name', NUM_PARAMETERS)
+def test_config_is_valid_and_has_the_number_of_parameters_in_the_table(name):
   config = tiny.config(name)
   assert config.is_locked
   config_check.check(config)
   net = run_config.build_model(config)
   size = config.data.image_size
-  small = size // net.chroma_factor
+  chroma_size = size // net.chroma_factor
   shapes = jax.eval_shape(
     net.init,
     jax.random.key(0),
     jnp.zeros((1, size, size, 1)),
-    jnp.zeros((1, small, small, 2)),
+    jnp.zeros((1, chroma_size, chroma_size, 2)),
   )['params']
-  assert sum(x.size for x in jax.tree.leaves(shapes)) == PARAMETERS[name]
+  assert sum(x.size for x in jax.tree.leaves(shapes)) == NUM_PARAMETERS[name]
 
 
 def test_json_round_trip_gives_the_same_model():
@@ -64,7 +64,7 @@ def test_json_round_trip_gives_the_same_model():
   )
 
 
-def test_json_of_an_older_version_gets_the_fields_that_it_lacks():
+def test_json_of_an_older_version_gets_defaults_for_missing_fields():
   sections = tiny.config('smoke').to_dict()
   del sections['training']['log_every_steps'], sections['model']['head']
   config = run_config.from_json(json.dumps(sections))
@@ -83,18 +83,19 @@ def test_the_chroma_filter_of_an_older_version_moves_to_the_model():
     run_config.from_json(json.dumps(sections))
 
 
-def test_a_field_that_moved_is_named_with_its_section():
+def test_the_error_for_a_moved_field_names_its_new_section():
   expected = '`data.chroma_filter`; the nearest is `model.chroma_filter`'
   with pytest.raises(errors.UserError, match=expected):
     config_check.check_path('data.chroma_filter')
 
 
-def test_fields_of_the_model_are_those_of_the_network():
+def test_the_model_section_has_exactly_the_fields_of_the_network():
   names = {field.name for field in dataclasses.fields(pic.PIC)}
   assert set(config_fields.defaults().model) == names - {'parent', 'name'}
 
 
-def change(section, name, value):
+def changed_config(section, name, value):
+  """Returns configs/smoke.py with another value in one field."""
   config = tiny.config('smoke').to_dict()
   config[section][name] = value
   return ml_collections.ConfigDict(config)
@@ -151,9 +152,11 @@ def change(section, name, value):
     ),
   ],
 )
-def test_a_mistake_names_the_field(section, name, value, text):
+def test_a_wrong_field_or_value_is_explained_in_one_line(
+  section, name, value, text
+):
   with pytest.raises(errors.UserError) as error:
-    config_check.check(change(section, name, value))
+    config_check.check(changed_config(section, name, value))
   assert text in str(error.value) and '\n' not in str(error.value)
 
 
@@ -167,11 +170,11 @@ def test_missing_fields_and_sections_are_named():
     config_check.check(ml_collections.ConfigDict(config))
 
 
-def test_batch_must_divide_over_the_devices():
+def test_the_batch_size_must_be_divisible_by_the_number_of_devices():
   with pytest.raises(errors.UserError, match='got 8 and 3'):
     config_check.check_devices(tiny.config('smoke'), 3)
 
 
 @pytest.mark.parametrize('method', sample.METHODS)
 def test_every_sampling_method_is_accepted(method):
-  config_check.check(change('sampling', 'method', method))
+  config_check.check(changed_config('sampling', 'method', method))

@@ -1,4 +1,4 @@
-"""Files of weights: config, recommended sampling, and mistakes in them."""
+"""Files of weights: config, recommended sampling and prior of colours."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CALM = recommended_sampling.RecommendedSampling(
 )
 
 
-def test_weights_keep_what_is_recommended(tmp_path):
+def test_weights_keep_the_recommended_sampling(tmp_path):
   params, config = tiny.shaken_model()
   path = tmp_path / 'calm.safetensors'
   weights_file.save(path, params, config, step=1, recommended=CALM)
@@ -33,7 +33,7 @@ def test_weights_keep_the_prior_of_colours(tmp_path):
   assert trained_model.load_prior(str(path)) is None
 
 
-def test_a_flag_may_name_only_some_values():
+def test_missing_recommended_values_get_defaults():
   found = recommended_sampling.from_flag(['temperature=0.8', 'guidance=0.1'])
   assert (found.temperature, found.guidance) == (0.8, 0.1)
   assert found.saturation == 1.0
@@ -44,7 +44,7 @@ def test_a_flag_may_name_only_some_values():
 
 
 @pytest.mark.parametrize('text', ['temperature', 'heat=1', 'guidance=-1'])
-def test_a_wrong_flag_is_refused_in_one_line(text):
+def test_a_wrong_value_of_the_recommend_flag_is_refused_in_one_line(text):
   with pytest.raises(errors.UserError) as error:
     recommended_sampling.from_flag([text])
   assert '\n' not in str(error.value)
