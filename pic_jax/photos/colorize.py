@@ -292,7 +292,9 @@ class Colorizer:
       RunError: if a picture cannot be read.
     """
     if not self.model.hint_share:
-      raise errors.UserError('This model reads no hints.')
+      raise errors.UserError(
+        'This model reads no hints. Use a model that does, such as `photos`.'
+      )
     size = size or network_input.luminance.shape
     luminance, cell_side = self.brush_luminance(network_input)
     if isinstance(hints, str | os.PathLike):

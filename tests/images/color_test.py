@@ -120,6 +120,10 @@ def test_upsample_repeats_the_edge_and_keeps_constants():
     np.testing.assert_allclose(
       color.upsample(x, 4, chroma_filter), jnp.full((2, 12, 20, 2), 0.3)
     )
+    ramp = jnp.tile(jnp.arange(5.0)[:, None], (1, 3, 1, 2))
+    up = color.upsample(ramp, 4, chroma_filter)
+    np.testing.assert_allclose(up[:, :, 0], 0.0, atol=1e-6)
+    np.testing.assert_allclose(up[:, :, -1], 4.0, atol=1e-6)
 
 
 def test_conversion_is_the_same_under_jit():

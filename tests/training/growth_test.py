@@ -66,13 +66,7 @@ def _apply_fn(model: pic.PIC, batch: pic.LabBatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-  'case',
-  [
-    pytest.param(case, marks=[] if case == 'attention' else pytest.mark.slow)
-    for case in CASES
-  ],
-)
+@pytest.mark.parametrize('case', CASES)
 def test_grown_models_keep_outputs_and_all_parameters_get_gradients(case):
   fields, changes, num_steps = CASES[case]
   small, large = tiny.net(**fields), tiny.net(**fields | changes)

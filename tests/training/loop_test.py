@@ -256,7 +256,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
 
 
 @pytest.mark.slow
-def test_a_finished_run_does_nothing_more(finished, capsys):
+def test_a_finished_run_does_nothing_more(finished):
   config, workdir = finished
   before = losses(workdir)
   state = loop.train_and_evaluate(config, str(workdir))
@@ -399,16 +399,9 @@ def send_signal_in(monkeypatch, where, name, number, at=1):
   'where,name,number,step',
   [
     (loop, '_compile', signal.SIGTERM, 0),
-    pytest.param(
-      *(periodic.Periodic, 'report', signal.SIGTERM, 1),
-      marks=pytest.mark.slow,
-    ),
-    pytest.param(
-      *(periodic.Periodic, 'score', signal.SIGINT, 3), marks=pytest.mark.slow
-    ),
-    pytest.param(
-      *(periodic.Periodic, 'draw', signal.SIGTERM, 3), marks=pytest.mark.slow
-    ),
+    (periodic.Periodic, 'report', signal.SIGTERM, 1),
+    (periodic.Periodic, 'score', signal.SIGINT, 3),
+    (periodic.Periodic, 'draw', signal.SIGTERM, 3),
   ],
 )
 def test_a_run_stopped_by_a_signal_in_any_phase_resumes_exactly(
