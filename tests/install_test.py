@@ -1,4 +1,4 @@
-"""The package with what colouring needs, and with what training needs."""
+"""Installation: what colouring needs, and what training adds."""
 
 import pathlib
 import subprocess

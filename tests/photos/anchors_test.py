@@ -32,14 +32,15 @@ def test_cells_far_from_every_hint_keep_their_chroma():
 
 def test_kept_cells_and_anchors_are_whole_squares():
   luminance = np.full((64, 96), 50.0, np.float32)
-  fine = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
-  coarse = anchors.whole_squares(fine)
-  sizes = []
-  for found, side in ((fine, 2), (coarse, 4)):
+  is_kept = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
+  is_anchor = anchors.whole_squares(is_kept)
+  num_others = []
+  for found, side in ((is_kept, 2), (is_anchor, 4)):
     squares = found.reshape(64 // side, side, 96 // side, side)
     assert (squares.all((1, 3)) == squares.any((1, 3))).all()
-    sizes.append((~found).sum())
-  assert 0 < sizes[0] < sizes[1] < 960 and not (coarse & ~fine).any()
+    num_others.append((~found).sum())
+  assert 0 < num_others[0] < num_others[1] < 960
+  assert not (is_anchor & ~is_kept).any()
 
 
 @pytest.mark.slow
@@ -60,7 +61,7 @@ def test_samples_with_hints_keep_the_chroma_of_kept_cells():
   assert is_equal[:, is_kept].all() and not is_equal.all((1, 2)).any()
   is_known = hinted.hints[..., 2] > 0
   assert not is_equal[:, is_known].any()
-  # The page draws samples one by one. They are the same.
+  # Samples that are drawn one by one, as for the page, are the same.
   for index, number in enumerate(settings.samples):
     anchored = hint_files.anchored(hinted, before.chroma[index])
     assert anchored.kept is None

@@ -35,7 +35,7 @@ def test_distances_are_those_of_the_cheapest_paths():
         cost = change + brush.LENGTH_COST * math.hypot(down, right) / 5
         heapq.heappush(waiting, (distance + cost, *there))
   found = brush.distances(brush.Stroke(3, 2, RED), luminance)
-  np.testing.assert_allclose(found, expected, rtol=1e-6)  # for float32
+  np.testing.assert_allclose(found, expected, rtol=1e-6)  # luminance is float32
 
 
 def test_the_distance_of_a_cell_is_the_median_of_its_pixels():
@@ -79,14 +79,14 @@ def test_a_stroke_without_a_size_has_the_default_size():
 
 def test_crossing_an_edge_costs_as_much_as_a_long_path():
   luminance = np.full((20, 40), 50.0, np.float32)
-  # An edge of 49 units before the third cell to the right, to which the path
-  # without the edge costs 9 units.
+  # The third cell to the right lies behind an edge of 49 units. The length of
+  # the path to this cell adds 9 units.
   luminance[:, 23:] = 50 + 49
   stroke = brush.Stroke(10, 20, RED, 'M')
   found = reached_cells(stroke, luminance)
   assert found[10, 9:23].all() and not found[:, 23:].any()
   luminance[:, 23:] = 50 + 33
-  # 9 + 33 units; each of two more cells adds 3.
+  # The third cell is now at 9 + 33 units, and each further cell adds 3.
   assert np.flatnonzero(reached_cells(stroke, luminance)[10]).max() == 25
   # A hint always reaches its own cell.
   luminance[10, 20] = 120

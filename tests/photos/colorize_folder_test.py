@@ -169,7 +169,7 @@ def test_single_samples_are_chosen_by_their_numbers(colorizer, folder):
 def test_files_are_overwritten_only_on_request(colorizer, folder):
   (folder / 'out').mkdir()
   (folder / 'out' / '0.png.1.png').write_text('mine')
-  for _ in range(2):  # a run that failed does not own the file
+  for _ in range(2):  # a failed run does not make the file its own
     entries = run(colorizer, folder)
     assert entries['0.png']['status'] == 'failed'
     assert 'overwrite' in entries['0.png']['reason']

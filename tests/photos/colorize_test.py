@@ -376,11 +376,11 @@ def test_a_model_with_finer_levels_colours_a_photograph():
   # On such a small map, a cell with a hint may also have pixels that keep some
   # of the chroma without hints.
   keeps_some = hinted.kept.reshape(4, 2, 6, 2).any((1, 3))
-  fixed = (wanted[..., 2] > 0) & ~keeps_some
-  assert fixed.any() and not fixed.all()
+  is_fixed = (wanted[..., 2] > 0) & ~keeps_some
+  assert is_fixed.any() and not is_fixed.all()
   np.testing.assert_allclose(
-    found[:, fixed],
-    np.broadcast_to(wanted[fixed][:, :2], (2, fixed.sum(), 2)),
+    found[:, is_fixed],
+    np.broadcast_to(wanted[is_fixed][:, :2], (2, is_fixed.sum(), 2)),
     atol=1e-5,
   )
   is_far = hinted.kept == 1

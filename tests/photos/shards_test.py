@@ -97,7 +97,7 @@ def test_a_run_without_a_shard_completes_the_missing_shards(
   assert len(outputs_of(tmp_path / 'out')) == 9
 
 
-def test_only_another_shard_of_the_same_count_may_run_meanwhile(
+def test_only_different_shards_of_one_count_run_at_the_same_time(
   colorizer, tmp_path
 ):
   tiny.write_folder(tmp_path / 'in', 3)

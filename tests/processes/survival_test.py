@@ -18,7 +18,7 @@ from pic_jax.saved import checkpoints
 from pic_jax.training import run_log
 from tests import running, tiny
 
-# Number of kills in each test with kill 9; `make soak` sets 30.
+# Number of kills in each `kill_9` test; `make soak` sets 30.
 NUM_KILLS = int(os.environ.get('PIC_JAX_NUM_KILLS', '8'))
 STEPS_PER_KILL = 20  # largest number of new steps before a kill
 SAVE_EVERY = 5  # steps
@@ -42,7 +42,7 @@ def kill_when_due(
   kind: str,
   rng: random.Random,
 ) -> bool:
-  """Kills a run.
+  """Kills a run at a random time of the given kind.
 
   Args:
     process: the run.
@@ -104,7 +104,7 @@ def test_kill_9_changes_nothing(tmp_path):
   assert running.digests_of(workdir) == whole
 
 
-# Phases of a run, with text of the line that the run prints when each begins.
+# Text of the line with which each phase of a run begins.
 PHASES = {
   'compile': 'MB free',
   'step': 'step 2/',
@@ -128,7 +128,7 @@ def test_sigterm_in_any_phase_saves_within_30_seconds(phase, tmp_path):
     f'--config.training.eval_every_steps={every}',
     f'--config.training.sample_every_steps={every}',
     '--config.sampling.method=naive',
-    '--config.sampling.num_samples=200',  # slow even for a busy machine
+    '--config.sampling.num_samples=200',  # outlasts delays of a busy machine
   )
   for line in process.stderr:
     if PHASES[phase] in line:
