@@ -1,4 +1,4 @@
-"""A whole benchmark of a tiny model; what its numbers must add up to."""
+"""A benchmark of a tiny model, and relations between its numbers."""
 
 import json
 
@@ -11,7 +11,7 @@ from pic_jax import benchmark
 from pic_jax.sampling import refinement
 from tests import tiny
 
-PIXELS = 7 * 7
+PIXELS = 7 * 7  # of the chroma map
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +29,7 @@ def report():
 @pytest.mark.slow
 def test_rows_have_all_keys_and_the_numbers_that_apply(report):
   assert [(row['stage'], row['batch']) for row in report['rows']] == [
-    *(('train', 16), ('eval', 16)),  # 9 images, on 8 devices
+    *(('train', 16), ('eval', 16)),  # 9 images, rounded up for 8 devices
     *(('cached', 3), ('parallel', 3)),
   ]
   for row in report['rows']:
@@ -46,11 +46,11 @@ def test_rows_have_all_keys_and_the_numbers_that_apply(report):
 def test_a_model_with_finer_levels_is_measured(monkeypatch):
   params, config = tiny.levelled_model()
   monkeypatch.setattr(benchmark, 'MIN_SECONDS', 0.01)
-  refined = []
+  refine_calls = []
   refine = refinement.refine
 
   def count(*args, **kwargs):
-    refined.append(args)
+    refine_calls.append(args)
     return refine(*args, **kwargs)
 
   monkeypatch.setattr(refinement, 'refine', count)
@@ -58,18 +58,18 @@ def test_a_model_with_finer_levels_is_measured(monkeypatch):
   assert [row['stage'] for row in report['rows']] == [
     *('train', 'eval', 'cached', 'parallel')
   ]
-  assert refined
+  assert refine_calls
 
 
 @pytest.mark.slow
-def test_memory_of_training_holds_parameters_two_moments_and_gradients(report):
-  # And the average of the parameters.
-  floor = 5 * 4 * report['num_parameters']
-  assert report['rows'][0]['peak_mib'] * 2**20 > floor
+def test_memory_of_training_exceeds_five_copies_of_the_parameters(report):
+  # Parameters, their average, their gradients and two moments, all float32.
+  lower_bound = 5 * 4 * report['num_parameters']
+  assert report['rows'][0]['peak_mib'] * 2**20 > lower_bound
 
 
 @pytest.mark.slow
-def test_training_is_three_passes_of_an_evaluation_for_all_devices(report):
+def test_training_costs_two_to_four_times_as_much_as_evaluation(report):
   train, score = (row['gflop'] for row in report['rows'][:2])
   assert 2 < train / score < 4
 
@@ -104,7 +104,8 @@ def test_flops_are_those_of_the_convolution():
 
 def test_calls_are_warmed_up_and_then_timed_in_turns(monkeypatch):
   monkeypatch.setattr(benchmark, 'NUM_ROUNDS', 3)
-  monkeypatch.setattr(benchmark, 'MIN_SECONDS', 1e3)  # on a busy machine, too
+  # Even on a busy machine, each call is repeated 50 times, the maximum.
+  monkeypatch.setattr(benchmark, 'MIN_SECONDS', 1e3)
   order = []
   times = benchmark.measure(
     [lambda: order.append('a'), lambda: order.append('b')]

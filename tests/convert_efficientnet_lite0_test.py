@@ -1,4 +1,4 @@
-"""The reader of torch's files makes arrays, and nothing else."""
+"""The reader of torch files, which creates only arrays."""
 
 import collections
 import importlib.util
@@ -21,15 +21,15 @@ SPEC.loader.exec_module(convert)
 
 
 class FloatStorage:
-  """Stands for torch.FloatStorage."""
+  """Stand-in for torch.FloatStorage."""
 
 
 def _rebuild_tensor_v2():
-  """Stands for the function of torch._utils."""
+  """Stand-in for the function of torch._utils."""
 
 
 class Tensor:
-  """Pickled as torch pickles a tensor."""
+  """Stand-in for a tensor, which is pickled in the same way."""
 
   def __init__(self, offset, shape, strides):
     self.arguments = (offset, shape, strides, False, collections.OrderedDict())
@@ -78,7 +78,7 @@ def test_tensors_are_cut_from_their_storage(monkeypatch):
   np.testing.assert_array_equal(actual['columns'], expected)
 
 
-def test_a_pickle_that_asks_for_more_is_refused(monkeypatch):
+def test_other_names_and_numbers_outside_the_storage_are_refused(monkeypatch):
   content = {'x': os.getcwd}
   with pytest.raises(ValueError, match='asks for posix.getcwd'):
     convert.read(saved(monkeypatch, content))

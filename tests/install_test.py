@@ -1,4 +1,4 @@
-"""The two installs: what colouring needs, and the research stack."""
+"""Installation: what colouring needs, and what training adds."""
 
 import pathlib
 import subprocess
@@ -15,16 +15,18 @@ from pic_jax.runtime import errors
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))
 PROJECT = PROJECT['project']
-# Modules that `pip install .` does not install. Then modules that flax brings,
-# but that colouring must not spend time importing.
-NOT_FOR_COLOURING = (
+# Modules that `pip install .` does not install.
+NOT_INSTALLED = (
   'array_record',
   'grain',
   'matplotlib',
   'tensorboardX',
   'tensorflow_datasets',
 )
+# Modules that flax installs, but that colouring must not spend time importing.
 NOT_IMPORTED = ('optax', 'orbax', 'tensorstore')
+# Colours the photograph argv[1] into the folder argv[2]. Hides the modules of
+# argv[3], and fails if one of those in argv[4] was imported.
 COLOUR = """
 import sys
 
@@ -47,21 +49,22 @@ sys.exit(len(found & set(sys.argv[4].split(','))))
 
 
 def requirements(name: str) -> set[str]:
+  """Reads the requirements of a file, without comments and options."""
   lines = (ROOT / name).read_text(encoding='utf-8').splitlines()
   return {line for line in lines if line and line[0] not in '#-'}
 
 
-def test_requirements_are_those_of_the_package():
+def test_requirements_agree_with_pyproject():
   extras = PROJECT['optional-dependencies']
-  both = {*PROJECT['dependencies'], *extras['train']}
-  assert requirements('requirements.txt') == both
+  training = {*PROJECT['dependencies'], *extras['train']}
+  assert requirements('requirements.txt') == training
   tests = {*extras['dev'], *extras['app']} - {'pic_jax[app,train]'}
   assert requirements('tests/requirements.txt') <= tests
 
 
 @pytest.mark.slow
-def test_a_photograph_is_coloured_without_the_research_stack(tmp_path):
-  names = ','.join(NOT_FOR_COLOURING), ','.join(NOT_IMPORTED)
+def test_a_photograph_is_coloured_without_the_packages_for_training(tmp_path):
+  names = ','.join(NOT_INSTALLED), ','.join(NOT_IMPORTED)
   photo = ROOT / 'photos' / 'chelsea.png'
   command = [sys.executable, '-c', COLOUR, photo, tmp_path, *names]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -73,11 +76,11 @@ def test_the_package_has_the_version_of_pyproject():
   assert pic_jax.__version__ == PROJECT['version']
 
 
-def test_a_mode_that_needs_more_says_what_to_install(monkeypatch):
-  def lack(flags):
+def test_a_mode_that_lacks_a_package_says_what_to_install(monkeypatch):
+  def fail(flags):
     raise ModuleNotFoundError("No module named 'grain'", name='grain')
 
-  monkeypatch.setitem(modes.MODES, 'eval', lack)
+  monkeypatch.setitem(modes.MODES, 'eval', fail)
   flags = types.SimpleNamespace(
     mode='eval', config=None, distributed=False, output=None, workdir=None
   )

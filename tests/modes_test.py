@@ -9,7 +9,7 @@ from pic_jax.runtime import errors
 
 
 @pytest.mark.parametrize('name', ['num_coded_images', 'num_feature_images'])
-def test_measures_without_a_film_are_not_reported_beside_one(name):
+def test_measures_of_clean_images_are_not_combined_with_a_film(name):
   counts = {'num_coded_images': 0, 'num_feature_images': 0}
   flags = types.SimpleNamespace(film='grain', **(counts | {name: 5}))
   with pytest.raises(errors.UserError, match=f'--{name} .* without a film'):

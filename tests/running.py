@@ -1,4 +1,4 @@
-"""Real processes of main.py, for tests that kill, signal and starve them."""
+"""Processes of main.py and other commands, for tests that may kill them."""
 
 import json
 import os
@@ -25,12 +25,23 @@ _started = []
 
 
 def start(
-  *arguments: str, num_devices: int = 1, door: str = 'main.py', **env: str
+  *arguments: str,
+  num_devices: int = 1,
+  entry_point: str = 'main.py',
+  **env: str,
 ) -> subprocess.Popen:
-  """Starts main.py, or another script, on simulated CPU devices."""
+  """Starts main.py, or another entry point, on simulated CPU devices.
+
+  Args:
+    *arguments: arguments of the entry point.
+    num_devices: number of simulated devices.
+    entry_point: script, or text such as '-m module' or '-c'; arguments of
+      Python, separated by spaces.
+    **env: additional environment variables.
+  """
   flag = f'--xla_force_host_platform_device_count={num_devices}'
   process = subprocess.Popen(
-    [sys.executable, '-X', 'faulthandler', *door.split(), *arguments],
+    [sys.executable, '-X', 'faulthandler', *entry_point.split(), *arguments],
     cwd=ROOT,
     env=os.environ | {'XLA_FLAGS': flag, 'JAX_PLATFORMS': 'cpu'} | env,
     stdout=subprocess.PIPE,
@@ -42,13 +53,13 @@ def start(
 
 
 def stop_all() -> None:
-  """Kills what still runs and closes pipes, also those of ended processes.
+  """Kills processes that still run, and closes the pipes of all processes.
 
-  So a failed test disturbs no other.
+  So a failed test does not disturb other tests.
   """
   while _started:
     process = _started.pop()
-    process.kill()  # Does nothing to a process that has ended.
+    process.kill()  # does nothing to a process that has ended
     for pipe in (process.stdout, process.stderr):
       if pipe is not None:
         pipe.close()
@@ -56,21 +67,25 @@ def stop_all() -> None:
 
 
 def run(*arguments: str, code: int = 0, **kwargs: Any) -> tuple[list[str], str]:
-  """Runs a script to its end; returns the lines of stdout, and stderr."""
+  """Starts a process and waits for it; see `start` and `finish`."""
   return finish(start(*arguments, **kwargs), code)
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> tuple[list[str], str]:
-  """Waits for a process; returns the lines of stdout, and stderr."""
+  """Waits for a process, and checks its exit code.
+
+  Returns:
+    The lines of stdout, and the text of stderr.
+  """
   stdout, stderr = process.communicate(timeout=600)
   assert process.returncode == code, stderr[-3000:]
-  # XLA's CPU backend prints its connections, marked '[Gloo]'.
+  # The CPU backend prints its connections in lines that begin with '[Gloo]'.
   lines = stdout.splitlines()
   return [line for line in lines if not line.startswith('[Gloo]')], stderr
 
 
 def records(workdir: pathlib.Path) -> list[dict]:
-  """Whole lines of metrics.jsonl, which may grow while it is read."""
+  """Reads the complete lines of metrics.jsonl, which a run may be writing."""
   path = workdir / 'metrics.jsonl'
   text = path.read_text() if path.exists() else ''
   lines = text[: text.rfind('\n') + 1].splitlines()
@@ -78,25 +93,29 @@ def records(workdir: pathlib.Path) -> list[dict]:
 
 
 def steps(workdir: pathlib.Path) -> list[int]:
-  """Steps that were logged, some of them more than once."""
+  """Returns the logged steps; a resumed run may log some of them again."""
   return [record['step'] for record in records(workdir) if 'loss' in record]
 
 
 def wait_until(
   condition: Callable[[], bool], *processes: subprocess.Popen
 ) -> None:
-  """Returns when a condition holds, or one of the processes has ended."""
+  """Waits until a condition holds or one of the processes has ended.
+
+  Raises:
+    AssertionError: after 400 s, with the stacks of all threads.
+  """
   deadline = time.monotonic() + 400
   while not condition() and all(x.poll() is None for x in processes):
     if time.monotonic() > deadline:
       for process in processes:
-        process.send_signal(signal.SIGABRT)  # tells where its threads are
-      told = [x.communicate()[1][-6000:] for x in processes]
-      raise AssertionError('\n\n'.join(told))
+        process.send_signal(signal.SIGABRT)  # faulthandler prints the stacks
+      stacks = [x.communicate()[1][-6000:] for x in processes]
+      raise AssertionError('\n\n'.join(stacks))
     time.sleep(0.002)
 
 
 def digests_of(workdir: pathlib.Path) -> tuple[int, dict[str, str]]:
-  """Step, and sha256 of parameters, average and optimiser."""
+  """Returns step and sha256 of parameters, their average and the optimiser."""
   tree, _, step = trained_model.load(str(workdir))
   return step, digests.digest_state(tree)

@@ -332,7 +332,7 @@ def test_the_command_on_the_page_makes_the_saved_picture(
     *more,
     f'--output={tmp_path}',
     f'--format={suffix}',
-    door='-m pic_jax',
+    entry_point='-m pic_jax',
   )
   with Image.open(saved) as ours, Image.open(tmp_path / saved.name) as theirs:
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))

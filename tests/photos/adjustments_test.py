@@ -1,4 +1,4 @@
-"""White balance against scikit-image, strength, and parts of a picture."""
+"""Adjustments: white balance (against scikit-image), strength and windows."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def test_white_balance_scales_x_and_z_only():
   )
 
 
-def test_warm_is_yellowish_and_tint_is_magenta():
+def test_warmth_adds_yellow_and_tint_adds_magenta():
   white = np.array([[100, 0, 0]], np.float32)
   warm = adjustments.Adjustments(warmth=100).balance(white)
   magenta = adjustments.Adjustments(tint=100).balance(white)
@@ -34,7 +34,7 @@ def test_warm_is_yellowish_and_tint_is_magenta():
   np.testing.assert_allclose(magenta, [[100, 15, 0]], atol=1e-3)
 
 
-def test_strength_scales_all_colour_and_neutral_changes_nothing():
+def test_strength_scales_chroma_and_defaults_change_nothing():
   lab = np.array([[50, 20, -30]], np.float32)
   assert adjustments.Adjustments(saturation=3).balance(lab) is lab
   warm = adjustments.Adjustments(warmth=50)
@@ -44,7 +44,7 @@ def test_strength_scales_all_colour_and_neutral_changes_nothing():
   )
 
 
-def test_a_part_is_rendered_as_in_the_whole():
+def test_rendering_a_window_equals_cropping_the_whole_photograph():
   colorizer = colorize.Colorizer(*tiny.shaken_model())
   whole = colorizer.to_network_size(tiny.images(1, 37, 53)[0])
   chroma = np.random.default_rng(1).normal(0, 20, (*whole.map_shape, 2))
@@ -58,7 +58,7 @@ def test_a_part_is_rendered_as_in_the_whole():
   np.testing.assert_array_equal(actual, expected[rows, columns])
 
 
-def test_settings_hold_adjustments_and_refuse_those_out_of_range():
+def test_settings_give_adjustments_and_refuse_values_out_of_range():
   settings = options.Settings(saturation=1.5, warmth=-20, strength=0.5)
   assert settings.adjustments == adjustments.Adjustments(1.5, -20, 0, 0.5)
   with pytest.raises(

@@ -1,4 +1,4 @@
-"""Cells that hints leave alone."""
+"""Cells that keep their chroma when hints are added, and anchors."""
 
 import dataclasses
 
@@ -12,52 +12,56 @@ from tests import tiny
 RED = (60.0, 40.0)
 
 
-def test_all_that_is_far_from_every_hint_is_an_anchor():
+def test_cells_far_from_every_hint_keep_their_chroma():
   luminance = np.full((16, 32), 50.0, np.float32)
   assert anchors.cells([], luminance).all()
   stroke = brush.Stroke(7, 3, RED)
   # On even luminance 48 + 4 units are 13.9 cells.
   found = anchors.cells([stroke], luminance)
   assert np.flatnonzero(found[7]).tolist() == list(range(17, 32))
-  luminance[:, 10:] = 120.0  # at most 39 units before this edge
+  # Cells before this edge are at most 39 units away, those behind it over 52.
+  luminance[:, 10:] = 120.0
   found = anchors.cells([stroke], luminance)
   assert not found[:, :10].any() and found[:, 10:].all()
-  # Two hints of one colour share their reach: 48 / 2 ** 0.55 + 4, 9.8 cells.
+  # Two hints of one colour share their reach: 48 / 2 ** 0.55 + 4 units are 9.8
+  # cells.
   luminance[:] = 50.0
   found = anchors.cells([stroke, brush.Stroke(7, 5, RED)], luminance)
   assert np.flatnonzero(found[7]).tolist() == list(range(15, 32))
 
 
-def test_anchors_are_whole_squares_of_any_map():
+def test_kept_cells_and_anchors_are_whole_squares():
   luminance = np.full((64, 96), 50.0, np.float32)
-  fine = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
-  coarse = anchors.whole_squares(fine)
-  sizes = []
-  for found, side in ((fine, 2), (coarse, 4)):
+  is_kept = anchors.cells([brush.Stroke(33, 22, RED, 'S')], luminance)
+  is_anchor = anchors.whole_squares(is_kept)
+  num_others = []
+  for found, side in ((is_kept, 2), (is_anchor, 4)):
     squares = found.reshape(64 // side, side, 96 // side, side)
     assert (squares.all((1, 3)) == squares.any((1, 3))).all()
-    sizes.append((~found).sum())
-  assert 0 < sizes[0] < sizes[1] < 960 and not (coarse & ~fine).any()
+    num_others.append((~found).sum())
+  assert 0 < num_others[0] < num_others[1] < 960
+  assert not (is_anchor & ~is_kept).any()
 
 
 @pytest.mark.slow
-def test_samples_with_points_keep_their_anchors():
+def test_samples_with_hints_keep_the_chroma_of_kept_cells():
   colorizer = colorize.Colorizer(*tiny.hinted_model())
   rgb = tiny.images(1, 20, 24)[0][..., :1]
   plain = colorizer.to_network_size(rgb)
   hinted = colorizer.add_hints(plain, [(3, 4, (200, 30, 40), 'S')])
-  mask = np.zeros(hinted.map_shape, bool)  # this map is too small for any
-  assert hinted.kept.shape == mask.shape
-  mask[1, 4] = mask[3, 1] = True
-  hinted = dataclasses.replace(hinted, kept=mask.astype(np.float32))
+  # On this small map, no cell is far from the hint, so two are chosen by hand.
+  is_kept = np.zeros(hinted.map_shape, bool)
+  assert hinted.kept.shape == is_kept.shape
+  is_kept[1, 4] = is_kept[3, 1] = True
+  hinted = dataclasses.replace(hinted, kept=is_kept.astype(np.float32))
   settings = options.Settings(samples=[1, 4])
   (before,) = colorizer.draw([plain], settings)
   (after,) = colorizer.draw([hinted], settings)
-  kept = (after.chroma == before.chroma).all(-1)
-  assert kept[:, mask].all() and not kept.all((1, 2)).any()
-  given = hinted.hints[..., 2] > 0
-  assert not kept[:, given].any()
-  # Drawn one by one, as on the page, they are the same.
+  is_equal = (after.chroma == before.chroma).all(-1)
+  assert is_equal[:, is_kept].all() and not is_equal.all((1, 2)).any()
+  is_known = hinted.hints[..., 2] > 0
+  assert not is_equal[:, is_known].any()
+  # Samples that are drawn one by one, as for the page, are the same.
   for index, number in enumerate(settings.samples):
     anchored = hint_files.anchored(hinted, before.chroma[index])
     assert anchored.kept is None
@@ -69,22 +73,22 @@ def test_samples_with_points_keep_their_anchors():
     )
 
 
-def test_anchors_are_the_cells_without_hints():
+def test_kept_cells_become_hints_with_the_chroma_of_the_sample():
   hinted = colorize.Colorizer(*tiny.hinted_model()).to_network_size(
     tiny.images(1, 20, 24)[0]
   )
   luminance = np.full(hinted.map_shape, 50.0, np.float32)
   known = hint_files.from_points([(3, 4, (200, 30, 40))], (20, 24), luminance)
-  given = known.cells[..., 2] > 0
+  is_known = known.cells[..., 2] > 0
   hinted = dataclasses.replace(
-    hinted, hints=known.cells, kept=np.where(given, 0.0, 1.0)
+    hinted, hints=known.cells, kept=np.where(is_known, 0.0, 1.0)
   )
   plain = np.full((*hinted.map_shape, 2), 7.0)
   cells = hint_files.anchored(hinted, plain).hints
-  assert given.any() and not given.all() and (cells[..., 2] == 1).all()
-  np.testing.assert_array_equal(cells[given], known.cells[given])
-  values = 127.5 * cells[~given][:, :2] + [0.5, -0.5]
-  np.testing.assert_allclose(values, 7.0, atol=1e-4)
+  assert is_known.any() and not is_known.all() and (cells[..., 2] == 1).all()
+  np.testing.assert_array_equal(cells[is_known], known.cells[is_known])
+  chroma = 127.5 * cells[~is_known][:, :2] + [0.5, -0.5]  # in Lab units
+  np.testing.assert_allclose(chroma, 7.0, atol=1e-4)
 
 
 def test_a_fading_hint_is_mixed_with_the_sample_without_hints():
@@ -93,7 +97,7 @@ def test_a_fading_hint_is_mixed_with_the_sample_without_hints():
   shape = hinted.map_shape
   wanted = np.asarray(color.chroma_to_network(np.full((*shape, 2), 40.0)))
   hints = np.concatenate([wanted, np.ones((*shape, 1))], -1, dtype=np.float32)
-  hints[0] = 0.0  # no hints, and no anchors either
+  hints[0] = 0.0  # the first row has neither hints nor anchors
   kept = np.zeros(shape)
   kept[1] = 0.25
   hinted = dataclasses.replace(hinted, hints=hints, kept=kept)
@@ -103,8 +107,7 @@ def test_a_fading_hint_is_mixed_with_the_sample_without_hints():
   np.testing.assert_allclose(chroma[1], 0.75 * 40 - 0.25 * 20, atol=1e-4)
   np.testing.assert_allclose(chroma[2:], 40, atol=1e-4)
   assert not found.hints[0].any() and (found.hints[1:, :, 2] == 1).all()
-  given = dataclasses.replace(hinted, kept=kept)
-  (after,) = colorizer.draw([given], options.Settings(samples=[2]))
+  (after,) = colorizer.draw([hinted], options.Settings(samples=[2]))
   (before,) = colorizer.draw(
     [dataclasses.replace(hinted, hints=None, kept=None)],
     options.Settings(samples=[2]),
@@ -113,7 +116,7 @@ def test_a_fading_hint_is_mixed_with_the_sample_without_hints():
   assert np.abs(after.chroma[0, 1] - expected).max() <= 1
 
 
-def test_predictions_without_samples_read_no_hints_that_have_faded():
+def test_predictions_ignore_hints_that_fade_by_more_than_half():
   colorizer = colorize.Colorizer(*tiny.hinted_model())
   plain = colorizer.to_network_size(tiny.images(1, 20, 24)[0])
   hinted = colorizer.add_hints(plain, [(3, 4, (200, 30, 40), 'S')])

@@ -1,4 +1,4 @@
-"""A folder of photographs: names, file options, reruns, kills, exit codes."""
+"""Colouring of folders: names, file options, reruns, kills, exit codes."""
 
 import contextlib
 import dataclasses
@@ -48,6 +48,7 @@ def colorizer():
 
 
 def write(path: pathlib.Path, seed: int = 0) -> None:
+  """Writes a random 16 x 12 photograph as PNG, whatever the suffix."""
   path.parent.mkdir(parents=True, exist_ok=True)
   rgb = tiny.images(1, 12, 16, seed)[0]
   Image.fromarray(rgb).save(path, 'PNG')
@@ -61,7 +62,16 @@ def folder(tmp_path):
 
 
 def run(colorizer, folder, **changes):
-  """Colourises folder/in to folder/out; returns report entries by file name."""
+  """Colours folder/in into folder/out, unless `changes` name other folders.
+
+  Args:
+    colorizer: the model.
+    folder: folder of the inputs and outputs.
+    **changes: other values for fields of `Job` and `FileOptions`.
+
+  Returns:
+    Entries of the report, keyed by file name.
+  """
   fields = {'inputs': (folder / 'in',), 'output': folder / 'out'}
   fields['settings'] = options.Settings(num_samples=2)
   names = [field.name for field in dataclasses.fields(options.FileOptions)]
@@ -74,6 +84,7 @@ def run(colorizer, folder, **changes):
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes]:
+  """Returns the bytes of the outputs in a folder, keyed by name."""
   return {
     path.name: path.read_bytes() for path in sorted(folder.glob('*.[0-9].*'))
   }
@@ -102,10 +113,10 @@ def test_every_photograph_gets_its_samples_and_a_full_entry(colorizer, folder):
     assert (folder / 'out' / part.split('"')[0]).is_file()
 
 
-def test_bytes_do_not_depend_on_batch_order_or_neighbours(colorizer, folder):
+def test_outputs_do_not_depend_on_other_photographs(colorizer, folder):
   run(colorizer, folder)
   first = contents(folder / 'out')
-  write(folder / 'in' / '00.png', seed=9)  # now the first
+  write(folder / 'in' / '00.png', seed=9)  # between 0.png and 2.png
   (folder / 'in' / '1.png').unlink()
   run(colorizer, folder, output=folder / 'again')
   again = contents(folder / 'again')
@@ -129,7 +140,7 @@ def test_a_second_run_makes_only_what_is_missing(colorizer, folder):
   assert page.count('<figure>') == 3 * 4
 
 
-def test_what_a_power_failure_left_empty_is_made_again(colorizer, folder):
+def test_empty_outputs_of_a_power_failure_are_made_again(colorizer, folder):
   run(colorizer, folder)
   before = contents(folder / 'out')
   (folder / 'out' / '1.png.0.png').write_bytes(b'')
@@ -142,21 +153,23 @@ def test_what_a_power_failure_left_empty_is_made_again(colorizer, folder):
   assert contents(folder / 'out') == before
 
 
-def test_single_samples_are_made_by_their_numbers(colorizer, folder):
+def test_single_samples_are_chosen_by_their_numbers(colorizer, folder):
   run(colorizer, folder, settings=options.Settings(num_samples=4))
   four = contents(folder / 'out')
-  single = {'settings': options.Settings(samples='3,1'), 'output': folder / 'b'}
-  run(colorizer, folder, **single)
+  chosen = {'settings': options.Settings(samples='3,1'), 'output': folder / 'b'}
+  run(colorizer, folder, **chosen)
   made = contents(folder / 'b')
+  # In '0.png.3.png', the number of the sample is the fifth character from the
+  # end.
   assert made == {name: data for name, data in four.items() if name[-5] in '13'}
-  again = run(colorizer, folder, **single)
+  again = run(colorizer, folder, **chosen)
   assert {entry['status'] for entry in again.values()} == {'skipped'}
 
 
-def test_nothing_is_overwritten_unless_asked(colorizer, folder):
+def test_files_are_overwritten_only_on_request(colorizer, folder):
   (folder / 'out').mkdir()
   (folder / 'out' / '0.png.1.png').write_text('mine')
-  for _ in range(2):  # a run that failed does not own the file
+  for _ in range(2):  # a failed run does not make the file its own
     entries = run(colorizer, folder)
     assert entries['0.png']['status'] == 'failed'
     assert 'overwrite' in entries['0.png']['reason']
@@ -171,11 +184,13 @@ def test_nothing_is_overwritten_unless_asked(colorizer, folder):
   assert {entry['status'] for entry in entries.values()} == {'done'}
   after = contents(folder / 'out')
   assert all(after[name] != before[name] for name in before)
-  write(folder / 'in' / '0.png', seed=7)  # another photograph of this name
+  write(folder / 'in' / '0.png', seed=7)  # another photograph with this name
   assert run(colorizer, folder, settings=other)['0.png']['status'] == 'failed'
 
 
-def test_outputs_of_other_weights_say_so(colorizer, folder, monkeypatch):
+def test_the_error_for_outputs_of_other_weights_says_so(
+  colorizer, folder, monkeypatch
+):
   run(colorizer, folder)
   before = contents(folder / 'out')
   digest = colorizer.digest
@@ -188,11 +203,14 @@ def test_outputs_of_other_weights_say_so(colorizer, folder, monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['report.json', '.partial'])
-def test_files_of_others_in_the_output_folder_are_refused(
+def test_an_output_folder_with_foreign_files_is_refused(
   colorizer, folder, name
 ):
   path = folder / 'out' / name
-  path.mkdir(parents=True) if name == '.partial' else write(path)
+  if name == '.partial':
+    path.mkdir(parents=True)
+  else:
+    write(path)
   with pytest.raises(errors.UserError, match='does not belong to this job'):
     run(colorizer, folder)
   assert path.exists() and [*path.parent.iterdir()] == [path]
@@ -205,12 +223,12 @@ def test_a_picture_that_cannot_be_encoded_fails_alone(
 ):
   write_file = encoding.write
 
-  def write_but_one(file, form, rgb, **more):
+  def write_all_but_one(file, form, rgb, **kwargs):
     if rgb.shape[:2] == (9, 5):
       raise ValueError('not in this format')
-    write_file(file, form, rgb, **more)
+    write_file(file, form, rgb, **kwargs)
 
-  monkeypatch.setattr(encoding, 'write', write_but_one)
+  monkeypatch.setattr(encoding, 'write', write_all_but_one)
   Image.new('L', (5, 9)).save(folder / 'in' / '1.png')
   entries = run(colorizer, folder)
   assert [entry['status'] for entry in entries.values()] == [
@@ -225,15 +243,16 @@ def test_a_run_that_is_stopped_while_overwriting_leaves_no_mixed_samples(
   colorizer, folder, monkeypatch
 ):
   run(colorizer, folder)
-  save, saved = colorize_folder._save, []
+  save = colorize_folder._save
+  saved = []
 
-  def save_one(path, *more, **named):
+  def save_only_the_first(path, *args, **kwargs):
     if saved:
       raise KeyboardInterrupt
     saved.append(path)
-    save(path, *more, **named)
+    save(path, *args, **kwargs)
 
-  monkeypatch.setattr(colorize_folder, '_save', save_one)
+  monkeypatch.setattr(colorize_folder, '_save', save_only_the_first)
   other = {'settings': options.Settings(num_samples=2, seed=1)}
   with pytest.raises(errors.Stopped, match='same command again'):
     run(colorizer, folder, overwrite=True, **other)
@@ -246,7 +265,7 @@ def test_a_run_that_is_stopped_while_overwriting_leaves_no_mixed_samples(
 
 
 def test_a_journal_of_an_older_version_is_read(colorizer, folder):
-  """Lines that are no entries are skipped."""
+  """Lines that are not entries are skipped."""
   (folder / 'out').mkdir()
   older = [
     {'file': 'old.png', 'status': 'done', 'pictures': []},
@@ -258,7 +277,7 @@ def test_a_journal_of_an_older_version_is_read(colorizer, folder):
   assert 'torn' in (folder / 'out' / 'contact_sheet.html').read_text()
 
 
-def test_a_side_that_a_format_cannot_have_ends_no_run(colorizer, folder):
+def test_a_photograph_too_large_for_the_format_fails_alone(colorizer, folder):
   Image.new('L', (16_384, 3)).save(folder / 'in' / '1.png')
   entries = run(colorizer, folder, format='webp')
   assert [entry['status'] for entry in entries.values()] == [
@@ -270,7 +289,9 @@ def test_a_side_that_a_format_cannot_have_ends_no_run(colorizer, folder):
 
 
 @pytest.mark.parametrize('case', ['collide', 'neigh'])
-def test_names_of_outputs_depend_on_no_neighbour(colorizer, tmp_path, case):
+def test_names_of_outputs_do_not_depend_on_other_photographs(
+  colorizer, tmp_path, case
+):
   source = ROOT / 'tests' / 'cases' / case
   names = sorted(path.name for path in source.iterdir())
   one = options.Settings(num_samples=1)
@@ -279,7 +300,7 @@ def test_names_of_outputs_depend_on_no_neighbour(colorizer, tmp_path, case):
   assert len({*contents(tmp_path / 'out').values()}) == len(names)
 
 
-def test_two_inputs_of_one_name_are_refused_before_anything_is_drawn(
+def test_two_inputs_with_the_same_name_are_refused_before_drawing(
   colorizer, folder
 ):
   write(folder / 'other' / '1.png')
@@ -288,26 +309,30 @@ def test_two_inputs_of_one_name_are_refused_before_anything_is_drawn(
   assert not (folder / 'out').exists()
 
 
-def test_names_that_differ_in_case_are_refused_where_the_disk_ignores_it(
+def test_names_that_differ_by_case_are_refused_if_the_disk_ignores_case(
   folder, monkeypatch
 ):
   write(folder / 'in' / 'B.png')
   write(folder / 'in' / 'b.png')
   job = folder_job.Job((folder / 'in',), folder, options.Settings())
-  # Both names count, although each shard colours only one of them.
-  parts = [
+  # Every shard compares both names, although none of them colours both.
+  shard_jobs = [
     dataclasses.replace(job, shard=shards.Shard(index, 16))
     for index in range(1, 17)
   ]
-  found = [(x, folder_job.find(x)) for x in (job, *parts)]
-  names = [{name for _, name in files.photographs} for _, files in found]
-  assert [{'B.png', 'b.png'} <= x for x in names] == [True] + 16 * [False]
-  for pair in found:
-    folder_job.check_case(*pair)  # this disk does not ignore case
+  jobs_and_files = [(x, folder_job.find(x)) for x in (job, *shard_jobs)]
+  has_both = [
+    {'B.png', 'b.png'} <= {name for _, name in found.photographs}
+    for _, found in jobs_and_files
+  ]
+  assert has_both == [True] + 16 * [False]
+  for each_job, found in jobs_and_files:
+    folder_job.check_case(each_job, found)  # this disk does not ignore case
+  # As on a disk that ignores case, where a file exists under any case.
   monkeypatch.setattr(pathlib.Path, 'exists', lambda path: True)
-  for pair in found:
+  for each_job, found in jobs_and_files:
     with pytest.raises(errors.UserError, match='B.png and .*b.png'):
-      folder_job.check_case(*pair)
+      folder_job.check_case(each_job, found)
 
 
 def test_files_that_are_left_out_are_reported_by_kind(
@@ -317,15 +342,15 @@ def test_files_that_are_left_out_are_reported_by_kind(
   entries = run(colorizer, folder, inputs=(folder / 'mixed',))
   assert {'photo.avif', 'plain.png'} <= set(entries)
   assert {entry['status'] for entry in entries.values()} == {'done'}
-  said = capsys.readouterr().err
-  assert '1 .pgm' in said
+  stderr = capsys.readouterr().err
+  assert '1 .pgm' in stderr
   if '.heic' not in image_files.suffixes():
-    assert '1 .heic (to read HEIC, run `pip install pillow-heif`)' in said
+    assert '1 .heic (to read HEIC, run `pip install pillow-heif`)' in stderr
   report = json.loads((folder / 'out' / 'report.json').read_text())
   assert str(folder / 'mixed' / 'g.pgm') in report['left_out']
 
 
-def test_a_folder_of_formats_that_are_not_read_says_what_would_read_them(
+def test_the_error_for_a_folder_of_heic_says_what_to_install(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(image_files, 'suffixes', lambda: image_files.SUFFIXES)
@@ -338,7 +363,7 @@ def test_a_folder_of_formats_that_are_not_read_says_what_would_read_them(
     folder_job.find(job)
 
 
-def test_outputs_of_an_earlier_job_are_no_photographs(colorizer, folder):
+def test_outputs_of_an_earlier_job_are_not_inputs(colorizer, folder):
   run(colorizer, folder, output=folder / 'in' / 'earlier')
   entries = run(colorizer, folder, recursive=True)
   assert sorted(entries) == ['0.png', '1.png', '2.png']
@@ -364,7 +389,7 @@ def test_metadata_is_kept_and_outputs_are_upright(colorizer, folder):
         )
 
 
-def test_colour_photographs_may_be_left_alone(colorizer, folder):
+def test_skip_colour_skips_colour_photographs(colorizer, folder):
   grey = np.asarray(Image.open(folder / 'in' / '0.png').convert('L'))
   Image.fromarray(grey).save(folder / 'in' / 'grey.png')
   entries = run(colorizer, folder, skip_colour=True)
@@ -373,22 +398,23 @@ def test_colour_photographs_may_be_left_alone(colorizer, folder):
   assert set(statuses.values()) == {'skipped'}
 
 
-def test_the_largest_page_is_coloured(colorizer, folder):
+def test_the_largest_page_of_a_tiff_is_coloured(colorizer, folder):
   source = ROOT / 'tests' / 'cases' / 'thumbnail_first' / 'thumb_first.tif'
   (entry,) = run(colorizer, folder, inputs=(source,)).values()
   assert 'page 2 of 2, the largest' in entry['notes']
 
 
-def test_another_gamma_is_applied():
+def test_the_gamma_of_a_png_is_applied():
   path = ROOT / 'tests' / 'cases' / 'gama' / 'gama_linear.png'
   photograph = image_files.load_photograph(path)
   with Image.open(path) as image:
     stored = np.asarray(image.convert('RGB')).astype(float) / 255
-  linear = np.where(
+  # The stored values are linear.
+  srgb = np.where(
     stored > 0.0031308, 1.055 * stored ** (1 / 2.4) - 0.055, 12.92 * stored
   )
   rgb = np.broadcast_to(photograph.rgb, stored.shape)
-  np.testing.assert_allclose(rgb, 255 * linear, atol=0.51)
+  np.testing.assert_allclose(rgb, 255 * srgb, atol=0.51)
   assert any('gamma' in note for note in photograph.notes)
 
 
@@ -411,7 +437,9 @@ def test_photographs_of_any_name_are_coloured_and_their_names_escaped(
   assert {entry['status'] for entry in again.values()} == {'skipped'}
 
 
-def test_bad_files_are_named_and_the_rest_is_written(colorizer, folder, capsys):
+def test_bad_files_are_named_and_the_rest_is_coloured(
+  colorizer, folder, capsys
+):
   (folder / 'in' / 'text.jpg').write_text('no picture')
   (folder / 'in' / 'empty.png').touch()
   os.mkfifo(folder / 'in' / 'pipe.png')
@@ -425,9 +453,7 @@ def test_bad_files_are_named_and_the_rest_is_written(colorizer, folder, capsys):
   assert sum('failed: ' in line for line in lines) == 4
 
 
-def test_subfolders_are_read_if_recursive_and_outputs_are_no_inputs(
-  colorizer, folder
-):
+def test_recursive_reads_subfolders_but_not_outputs(colorizer, folder):
   write(folder / 'in' / 'sub' / 'deep.png')
   assert len(run(colorizer, folder)) == 3
   inside = folder / 'in' / 'out'
@@ -437,7 +463,7 @@ def test_subfolders_are_read_if_recursive_and_outputs_are_no_inputs(
   assert len(run(colorizer, folder, output=inside, recursive=True)) == 4
 
 
-def test_a_subfolder_that_may_not_be_read_is_left_out(
+def test_a_subfolder_that_cannot_be_read_is_left_out(
   colorizer, folder, monkeypatch, capsys
 ):
   write(folder / 'in' / 'lost+found' / 'deep.png')
@@ -453,7 +479,7 @@ def test_a_subfolder_that_may_not_be_read_is_left_out(
   assert 'lost+found cannot be read' in capsys.readouterr().err
 
 
-def test_impossible_folders_are_refused(folder):
+def test_unusable_inputs_and_output_folders_are_refused(folder):
   chosen = options.Settings()
   (folder / 'file').touch()
   (folder / 'empty').mkdir()
@@ -476,12 +502,13 @@ def model_file(tmp_path_factory):
   return path
 
 
-DOOR = '-m pic_jax colorize'
+ENTRY_POINT = '-m pic_jax colorize'
 
 
 @pytest.mark.slow
 def test_exit_codes_of_the_command(folder, model_file):
   def colorize_all(code: int, source: str, *more: str, **env: str) -> str:
+    """Runs the command, checks its exit code and returns stderr."""
     return running.run(
       str(folder / source),
       f'--model={model_file}',
@@ -489,21 +516,21 @@ def test_exit_codes_of_the_command(folder, model_file):
       '--num-samples=1',
       *more,
       code=code,
-      door=DOOR,
+      entry_point=ENTRY_POINT,
       **env,
     )[1]
 
   colorize_all(0, 'in')
   (folder / 'in' / 'bad.png').write_text('bad')
   assert 'bad.png' in colorize_all(3, 'in')
-  for text, *more in (
+  for text, *arguments in (
     ('no such file', 'none'),
     ('`num_samples` must be from 1', 'in', '--num-samples=0'),
     ("invalid choice: 'gif'", 'in', '--format=gif'),
   ):
-    lines = colorize_all(2, *more).splitlines()
+    lines = colorize_all(2, *arguments).splitlines()
     assert len(lines) == 1 and text in lines[0]
-  # Under an ASCII locale, too.
+  # Names with other characters are accepted even under an ASCII locale.
   shutil.copytree(ROOT / 'tests' / 'cases' / 'name1', folder / 'name1')
   ascii_only = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
   assert 'Traceback' not in colorize_all(0, 'name1', **ascii_only)
@@ -514,12 +541,12 @@ def test_exit_codes_of_the_command(folder, model_file):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(folder, model_file):
+def test_ctrl_c_says_how_to_continue(folder, model_file):
   process = running.start(
     str(folder / 'in'),
     f'--model={model_file}',
     f'--output={folder / "out"}',
-    door=DOOR,
+    entry_point=ENTRY_POINT,
   )
   running.wait_until(lambda: bool(contents(folder / 'out')), process)
   process.send_signal(signal.SIGINT)
@@ -532,11 +559,15 @@ def test_ctrl_c_says_how_to_go_on(folder, model_file):
 def test_kill_9_leaves_whole_files_and_the_rerun_completes(
   tmp_path, model_file
 ):
-  """Photographs of many sizes and formats, some broken; kills at random."""
+  """Kills the command at random times.
+
+  The photographs have many sizes and formats, and some are broken.
+  """
   num_kills = int(os.environ.get('PIC_JAX_NUM_KILLS', 5))
   rng = np.random.default_rng(0)
   (tmp_path / 'in').mkdir()
-  num_photographs, broken = max(12, 10 * num_kills), set()
+  num_photographs = max(12, 10 * num_kills)
+  broken = set()
   for seed in range(num_photographs):
     form = ('png', 'jpg', 'webp', 'tif', 'bmp', 'gif')[seed % 6]
     shape = rng.integers(20, 300, 2)
@@ -552,13 +583,15 @@ def test_kill_9_leaves_whole_files_and_the_rerun_completes(
     '--num-samples=2',
   ]
   whole, output = tmp_path / 'whole', tmp_path / 'killed'
-  running.run(*arguments, f'--output={whole}', code=3, door=DOOR)
+  running.run(*arguments, f'--output={whole}', code=3, entry_point=ENTRY_POINT)
   expected = contents(whole)
   assert len(expected) == 2 * (num_photographs - len(broken))
   stamps = {}
   for _ in range(num_kills):
     count = len(contents(output)) if output.exists() else 0
-    process = running.start(*arguments, f'--output={output}', door=DOOR)
+    process = running.start(
+      *arguments, f'--output={output}', entry_point=ENTRY_POINT
+    )
     target = min(count + int(rng.integers(1, 9)), len(expected))
     running.wait_until(
       lambda target=target: len(contents(output)) >= target, process
@@ -572,7 +605,7 @@ def test_kill_9_leaves_whole_files_and_the_rerun_completes(
       assert stamps.setdefault(path.name, path.stat().st_mtime_ns) == (
         path.stat().st_mtime_ns
       )
-  running.run(*arguments, f'--output={output}', code=3, door=DOOR)
+  running.run(*arguments, f'--output={output}', code=3, entry_point=ENTRY_POINT)
   assert contents(output) == expected
   for name, stamp in stamps.items():
     assert (output / name).stat().st_mtime_ns == stamp
@@ -583,8 +616,8 @@ def test_kill_9_leaves_whole_files_and_the_rerun_completes(
 
 
 @pytest.mark.slow
-def test_no_program_is_compiled_for_a_photographs_size(colorizer, tmp_path):
-  """After the seven shapes of the network, none."""
+def test_photographs_of_new_sizes_compile_no_programs(colorizer, tmp_path):
+  """The first run compiles the programs for all shapes of the second."""
   rng = np.random.default_rng(0)
   for seed in range(30):
     height, width = rng.integers(9, 60, 2)
@@ -609,7 +642,7 @@ def test_no_program_is_compiled_for_a_photographs_size(colorizer, tmp_path):
 
 @contextlib.contextmanager
 def capturing_log():
-  """Yields a list to which the lines that jax logs are added."""
+  """Yields a list that collects the messages that jax logs."""
   lines = []
   handler = logging.Handler()
   handler.emit = lambda record: lines.append(record.getMessage())

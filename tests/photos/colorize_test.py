@@ -1,4 +1,4 @@
-"""One photograph in, several out: size, luminance, reproducible samples."""
+"""Colouring of single photographs: size, luminance, samples and settings."""
 
 import io
 import pathlib
@@ -33,11 +33,12 @@ def colorizer():
 
 
 def smooth(height, width, seed=0):
-  """A colour photograph without extreme levels."""
+  """A random photograph, [height, width, 3] uint8, values from 60 to 187."""
   return (60 + tiny.images(1, height, width, seed)[0] // 2).astype(np.uint8)
 
 
 def to_network_size(rgb):
+  """Prepares a photograph for a network of size 8 with a chroma factor of 2."""
   return network_size.to_network_size(rgb, 8, 2, chroma_filter='point')
 
 
@@ -48,23 +49,25 @@ def to_network_size(rgb):
     (400, 300, (21, 16)),
     (16, 16, (16, 16)),
     (1, 1, (16, 16)),
-    (1, 5000, (1, 64)),  # at most 4 times as long as the trained size
+    (1, 5000, (1, 64)),  # the long side is at most 4 times 16
     (20000, 2, (64, 1)),
     (100, 400, (16, 64)),
   ],
 )
-def test_the_network_sees_the_short_side_at_its_size(height, width, expected):
+def test_the_short_side_of_the_chroma_map_is_that_of_training(
+  height, width, expected
+):
   assert network_size.chroma_shape(height, width, 32, factor=2) == expected
 
 
-def test_what_the_network_sees_is_padded_to_few_shapes():
+def test_network_inputs_are_padded_to_few_shapes():
   shapes = set()
   for height, width in [(40, w) for w in range(40, 240, 17)] + [(90, 40)]:
     network_input = to_network_size(smooth(height, width))
     rows, columns = network_input.map_shape
     assert (2 * rows, 2 * columns) <= network_input.grey_values.shape
     assert network_input.chroma.shape == (
-      *(x // 2 for x in network_input.grey_values.shape),
+      *(side // 2 for side in network_input.grey_values.shape),
       2,
     )
     np.testing.assert_array_equal(
@@ -74,13 +77,15 @@ def test_what_the_network_sees_is_padded_to_few_shapes():
       ),
     )
     shapes.add(network_input.grey_values.shape)
-  # Three aspects in each direction, and the square: at most 7 programs.
+  # The square, and three aspect ratios in each direction: at most 7 shapes.
   assert shapes == {(8, 8), (8, 12), (8, 16), (8, 32), (32, 8)}
   assert to_network_size(smooth(40, 50)[..., :1]).chroma is None
 
 
 @pytest.mark.parametrize('height,width', [(37, 53), (300, 7), (1, 1)])
-def test_luminance_is_the_photographs_own(colorizer, height, width):
+def test_the_result_has_the_luminance_of_the_photograph(
+  colorizer, height, width
+):
   tolerance = 100 / 255  # in units of L
   rgb = smooth(height, width)
   chosen = options.Settings(num_samples=2)
@@ -100,13 +105,13 @@ def test_luminance_is_the_photographs_own(colorizer, height, width):
 
 
 @pytest.mark.slow
-def test_grey_is_shown_as_grey_as_it_is(colorizer):
+def test_the_grey_picture_of_a_grey_photograph_equals_it(colorizer):
   ramp = np.arange(256, dtype=np.uint8).reshape(8, 32)
   shown = network_size.grey_picture(colorizer.to_network_size(ramp))
   np.testing.assert_array_equal(shown, np.repeat(ramp[..., None], 3, -1))
 
 
-def test_colour_out_of_the_gamut_is_counted(colorizer):
+def test_render_counts_pixels_outside_the_gamut(colorizer):
   chosen = options.Settings(num_samples=1)
   rgb = smooth(20, 30)
   (sample_set,) = colorizer.draw([colorizer.to_network_size(rgb)], chosen)
@@ -124,7 +129,7 @@ def test_colour_out_of_the_gamut_is_counted(colorizer):
   assert clipped == 0 and (np.ptp(result.astype(int), -1) <= 1).all()
 
 
-def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
+def test_a_sample_depends_only_on_image_seed_and_number(colorizer):
   images = [smooth(20, 24 + 3 * seed, seed=seed) for seed in range(3)]
   inputs = [colorizer.to_network_size(rgb) for rgb in images]
   assert len({network_input.grey_values.shape for network_input in inputs}) == 1
@@ -143,7 +148,7 @@ def test_a_sample_depends_on_image_seed_and_number_only(colorizer):
 
 
 @pytest.mark.slow
-def test_chroma_of_a_sample_scored_as_an_original_keeps_its_score(colorizer):
+def test_draw_and_score_originals_agree_on_bits_per_dim(colorizer):
   """`draw` and `score_originals` give the same chroma the same bits/dim."""
   rgb = smooth(8, 8)
   chosen = options.Settings(num_samples=1)
@@ -168,15 +173,15 @@ def test_only_photographs_with_colours_are_scored(colorizer, monkeypatch):
   assert bits[0] is bits[2] is None and bits[1] > 0
   assert bits[1] == colorizer.score_originals([coloured])[0]
 
-  def refuse(*args, **named):
-    raise AssertionError('a pass of the model that nobody reads')
+  def refuse(*args, **kwargs):
+    raise AssertionError('The model must not score grey photographs.')
 
   monkeypatch.setattr(colorizer._programs, '_score', refuse)
   assert colorizer.score_originals([grey]) == [None]
   colorizer.draw([grey, coloured], options.Settings(num_samples=1))
 
 
-def test_noise_follows_the_grey_levels():
+def test_random_keys_depend_on_the_grey_values():
   first, second = (
     to_network_size(smooth(20, 24, seed=seed)).grey_values for seed in (0, 1)
   )
@@ -186,10 +191,10 @@ def test_noise_follows_the_grey_levels():
   assert (programs.key_words(first.T) != words).any()
 
 
-def test_ranking_keeps_probable_or_different_samples():
+def test_rank_keeps_the_most_probable_or_the_most_different_samples():
   bits = np.array([3.0, 1.0, 2.0, 4.0])
-  line = np.array([0.0, 1.0, 3.0, 10.0])  # samples on a line
-  differences = np.abs(line[:, None] - line)
+  positions = np.array([0.0, 1.0, 3.0, 10.0])  # of the samples, on a line
+  differences = np.abs(positions[:, None] - positions)
 
   def kept(rank, num_samples):
     chosen = options.Settings(
@@ -200,7 +205,8 @@ def test_ranking_keeps_probable_or_different_samples():
 
   assert kept('none', 2) == [0, 1]
   assert kept('probable', 3) == [1, 2, 0]
-  # From the most probable one (at 1), the farthest (10), then 3 before 0.
+  # The most probable sample is at 1, and the farthest from it is at 10. Then
+  # follows the sample at 3, which is farther from 1 than the sample at 0.
   assert kept('different', 3) == [1, 3, 2]
 
 
@@ -224,12 +230,12 @@ def test_ranking_keeps_probable_or_different_samples():
     ({'rank': 1}, 'rank` must be text, got 1'),
   ],
 )
-def test_impossible_settings_are_named(changes, text):
+def test_errors_name_invalid_settings(changes, text):
   with pytest.raises(ValueError, match=text):
     options.Settings(**changes)
 
 
-def test_arrays_in_arrays_out(colorizer, tmp_path):
+def test_a_call_takes_and_returns_arrays(colorizer, tmp_path):
   rgb = smooth(21, 34)
   result = colorizer(rgb, num_samples=2, seed=3)
   assert result.shape == (2, 21, 34, 3) and result.dtype == np.uint8
@@ -253,15 +259,15 @@ def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
 
 
 @pytest.mark.slow
-def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
+def test_recommended_values_apply_unless_the_user_sets_others(colorizer):
   params, config = tiny.shaken_model()
   recommended = recommended_sampling.RecommendedSampling(temperature=0.0)
-  calm = colorize.Colorizer(params, config, recommended=recommended)
-  network_input = calm.to_network_size(smooth(8, 8))
-  (own,) = calm.draw([network_input], options.Settings(num_samples=2))
-  np.testing.assert_array_equal(own.chroma[0], own.chroma[1])
+  cold = colorize.Colorizer(params, config, recommended=recommended)
+  network_input = cold.to_network_size(smooth(8, 8))
+  (modes,) = cold.draw([network_input], options.Settings(num_samples=2))
+  np.testing.assert_array_equal(modes.chroma[0], modes.chroma[1])
   chosen = options.Settings(num_samples=2, temperature=1.0)
-  assert calm.complete(chosen).temperature == 1.0
+  assert cold.complete(chosen).temperature == 1.0
   (exact,) = colorizer.draw([network_input], options.Settings(num_samples=2))
   (guided,) = colorizer.draw(
     [network_input], options.Settings(num_samples=2, guidance=5.0)
@@ -271,19 +277,19 @@ def test_a_model_has_a_temperature_and_guidance_of_its_own(colorizer):
 
 
 @pytest.mark.slow
-def test_guidance_minus_the_prior_draws_other_colours(colorizer):
+def test_prior_exponent_favours_colours_that_are_rare_in_the_prior(colorizer):
   params, config = tiny.shaken_model()
   reddish = np.random.default_rng(0).uniform((0, -1), 1, (20_000, 2))
   prior = colour_prior.make([reddish])
   recommended = recommended_sampling.RecommendedSampling(
     guidance=5.0, prior_exponent=3.0
   )
-  less = colorize.Colorizer(
+  with_prior = colorize.Colorizer(
     params, config, recommended=recommended, prior=prior
   )
-  network_input = less.to_network_size(smooth(8, 8))
+  network_input = with_prior.to_network_size(smooth(8, 8))
   drawn = {
-    exponent: less.draw(
+    exponent: with_prior.draw(
       [network_input],
       options.Settings(num_samples=2, prior_exponent=exponent),
     )[0].chroma
@@ -306,13 +312,13 @@ def test_a_colorizer_can_be_pickled_and_refuses_to_work_in_a_fork(
   expected = colorizer(rgb, num_samples=1)
   np.testing.assert_array_equal(copy(rgb, num_samples=1), expected)
   assert copy.digest == colorizer.digest
-  # As in a forked child, which is not the process that made the colorizer.
+  # As in a forked child, whose process number differs.
   monkeypatch.setattr(colorize.os, 'getpid', lambda: -1)
   with pytest.raises(errors.RunError, match="get_context\\('spawn'\\)"):
     colorizer(rgb, num_samples=1)
 
 
-def test_exact_is_temperature_1_without_guidance_or_saturation():
+def test_exact_means_temperature_1_no_guidance_and_saturation_1():
   settings = options.Settings(exact=True)
   assert (settings.temperature, settings.guidance) == (1.0, 0.0)
   assert settings.saturation == settings.fine_temperature == 1.0
@@ -322,38 +328,38 @@ def test_exact_is_temperature_1_without_guidance_or_saturation():
 
 
 @pytest.mark.parametrize('value', [True, False, '1'])
-def test_only_numbers_are_numbers(value):
+def test_bools_and_text_are_not_numbers(value):
   for name in ('seed', 'temperature'):
     with pytest.raises(errors.UserError, match=f'`{name}` must be a'):
       options.Settings(**{name: value})
 
 
-def test_the_finer_levels_follow_a_temperature_that_is_chosen():
+def test_a_chosen_temperature_also_applies_to_the_finer_levels():
   params, config = tiny.shaken_model()
   recommended = recommended_sampling.RecommendedSampling(
     temperature=0.8, fine_temperature=0.5
   )
-  calm = colorize.Colorizer(params, config, recommended=recommended)
-  assert calm.complete(options.Settings()).fine_temperature == 0.5
+  colorizer = colorize.Colorizer(params, config, recommended=recommended)
+  assert colorizer.complete(options.Settings()).fine_temperature == 0.5
   chosen = options.Settings(temperature=0.9)
-  assert calm.complete(chosen).fine_temperature == 0.9
+  assert colorizer.complete(chosen).fine_temperature == 0.9
   both = options.Settings(temperature=0.9, fine_temperature=0.2)
-  assert calm.complete(both).fine_temperature == 0.2
+  assert colorizer.complete(both).fine_temperature == 0.2
   plain = colorize.Colorizer(params, config)
   assert plain.complete(options.Settings()).fine_temperature == 1.0
 
 
 @pytest.mark.slow
-def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
-  levelled = colorize.Colorizer(*tiny.levelled_model())
+def test_a_model_with_finer_levels_colours_a_photograph():
+  colorizer = colorize.Colorizer(*tiny.levelled_model())
   rgb = smooth(40, 60)
-  plain = levelled.to_network_size(rgb)
+  plain = colorizer.to_network_size(rgb)
   assert plain.map_shape == (8, 12)
-  known = levelled.add_hints(plain, [(10, 10, (200, 30, 30))])
+  hinted = colorizer.add_hints(plain, [(10, 10, (200, 30, 30))])
   settings = options.Settings(num_samples=2)
   drawn = []
-  for network_input in (plain, known):
-    (sample_set,) = levelled.draw([network_input], settings)
+  for network_input in (plain, hinted):
+    (sample_set,) = colorizer.draw([network_input], settings)
     drawn.append(sample_set.chroma)
     assert sample_set.chroma.shape == (2, 8, 12, 2)
     assert np.isfinite(sample_set.bits_per_dim).all()
@@ -361,27 +367,29 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
     assert (
       np.abs(sample_set.chroma - coarse.repeat(2, 1).repeat(2, 2)).max() > 1
     )
-  given = known.hints[..., 2] > 0
-  assert given.any() and not given.all()
-  # Hints fix the means of the decoder's cells, see `coarse_hints`.
+  is_known = hinted.hints[..., 2] > 0
+  assert is_known.any() and not is_known.all()
+  # In the decoder's cells, samples have the mean chroma of the hints; see
+  # `levels.coarsen_hints`.
   found = levels.coarsen(color.chroma_to_network(sample_set.chroma))
-  wanted = np.asarray(levels.coarsen_hints(known.hints))
-  # On a map as small as this one, a cell may also hold kept or fading chroma.
-  keeps_some = known.kept.reshape(4, 2, 6, 2).any((1, 3))
-  fixed = (wanted[..., 2] > 0) & ~keeps_some
-  assert fixed.any() and not fixed.all()
+  wanted = np.asarray(levels.coarsen_hints(hinted.hints))
+  # On such a small map, a cell with a hint may also have pixels that keep some
+  # of the chroma without hints.
+  keeps_some = hinted.kept.reshape(4, 2, 6, 2).any((1, 3))
+  is_fixed = (wanted[..., 2] > 0) & ~keeps_some
+  assert is_fixed.any() and not is_fixed.all()
   np.testing.assert_allclose(
-    found[:, fixed],
-    np.broadcast_to(wanted[fixed][:, :2], (2, fixed.sum(), 2)),
+    found[:, is_fixed],
+    np.broadcast_to(wanted[is_fixed][:, :2], (2, is_fixed.sum(), 2)),
     atol=1e-5,
   )
-  is_far = known.kept == 1
+  is_far = hinted.kept == 1
   assert is_far.any() and not is_far.all()
   np.testing.assert_array_equal(drawn[1][:, is_far], drawn[0][:, is_far])
-  theta, luminance = levelled.expect(known)
+  theta, luminance = colorizer.expect(hinted)
   assert theta.shape[:2] == luminance.shape[:2] == (8, 12)
-  assert levelled.score_originals([plain])[0] > 0
-  assert levelled(rgb, num_samples=1).shape == (1, 40, 60, 3)
+  assert colorizer.score_originals([plain])[0] > 0
+  assert colorizer(rgb, num_samples=1).shape == (1, 40, 60, 3)
 
 
 @pytest.mark.slow
@@ -389,10 +397,12 @@ def test_a_model_with_levels_colours_a_photograph_on_its_finest_map():
   ('settings', 'factor'),
   [({}, 1), ({'exact': True}, 1), ({'saturation': 1.6}, 1.28)],
 )
-def test_a_hint_is_a_colour_of_the_result_before_adjustments(settings, factor):
+def test_results_have_the_colour_of_a_hint_at_the_default_saturation(
+  settings, factor
+):
   params, config = tiny.hinted_model()
-  own = recommended_sampling.RecommendedSampling(saturation=1.25)
-  vivid = colorize.Colorizer(params, config, recommended=own)
+  recommended = recommended_sampling.RecommendedSampling(saturation=1.25)
+  vivid = colorize.Colorizer(params, config, recommended=recommended)
   grey = np.full((40, 60, 3), 120, np.uint8)
   (rgb,) = vivid(grey, 1, 0, [(30, 20, '#966450')], **settings)
   wanted = any_shape.rgb_to_lab(np.array([[[150, 100, 80]]], np.uint8))
@@ -407,10 +417,10 @@ def test_a_toned_photograph_counts_as_grey(name):
   assert network_input.is_toned and network_input.chroma is None
 
 
-def test_grey_that_a_jpeg_has_stored_as_colours_is_not_called_toned():
-  levels = tiny.images(1, 40, 60)[0].mean(-1, keepdims=True)
+def test_grey_with_slight_noise_in_colour_is_not_toned():
+  grey = tiny.images(1, 40, 60)[0].mean(-1, keepdims=True)
   noise = np.random.default_rng(0).integers(0, 2, (40, 60, 3))
-  rgb = np.clip(levels + noise, 0, 255).astype(np.uint8)
+  rgb = np.clip(grey + noise, 0, 255).astype(np.uint8)
   network_input = to_network_size(rgb)
   assert network_input.chroma is None and not network_input.is_toned
 
@@ -422,7 +432,7 @@ def test_a_colour_photograph_does_not_count_as_toned(name):
   assert not network_input.is_toned and network_input.chroma is not None
 
 
-def test_the_package_gives_the_python_api_without_importing_jax():
+def test_the_package_imports_jax_only_when_its_api_is_used():
   code = (
     'import sys, pic_jax\n'
     'assert "jax" not in sys.modules\n'

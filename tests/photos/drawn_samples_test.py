@@ -1,4 +1,4 @@
-"""Numbers of drawn samples, as people read them."""
+"""Text about the bits/dim of samples."""
 
 import pytest
 
@@ -13,5 +13,5 @@ from pic_jax.photos import drawn_samples
     ([3.0, None], ''),
   ],
 )
-def test_a_range_begins_with_the_smallest_number(bits, text):
+def test_bits_text_is_a_range_or_one_value_or_empty(bits, text):
   assert drawn_samples.bits_text(bits) == text

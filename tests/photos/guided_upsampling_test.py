@@ -1,4 +1,4 @@
-"""Chroma on full luminance: identities, an edge, photographs, strips."""
+"""Guided upsampling of chroma: identities, edges, photographs, strips."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ PHOTOS = pathlib.Path(__file__).parents[2] / 'photos'
 
 
 def area_matrix(full: int, small: int) -> np.ndarray:
-  """[small, full] weights of the mean over cells, also of fractional size."""
+  """Weights [small, full] of means over cells, whose size may be fractional."""
   edges = np.arange(small + 1) * full / small
   pixel = np.arange(full)[None]
   stop = np.minimum(edges[1:, None], pixel + 1)
@@ -21,7 +21,7 @@ def area_matrix(full: int, small: int) -> np.ndarray:
 
 
 def shrink(x: np.ndarray, height: int, width: int) -> np.ndarray:
-  """The means [height, width, C] of [H, W, C] over cells, in float64."""
+  """Averages [H, W, C] over cells to [height, width, C] float64."""
   rows, columns = (
     area_matrix(full, small)
     for full, small in zip(x.shape[:2], (height, width), strict=True)
@@ -32,7 +32,7 @@ def shrink(x: np.ndarray, height: int, width: int) -> np.ndarray:
 def subsample(
   x: np.ndarray, height: int, width: int, factor: int, chroma_filter: str
 ) -> np.ndarray:
-  """Scales a photograph, then subsamples it, as for the network."""
+  """Scales [H, W, C], then subsamples it to [height, width, C] float32."""
   scaled = shrink(x, height * factor, width * factor)
   small = color.subsample(scaled[None], factor, chroma_filter)[0]
   return np.asarray(small, np.float32)
@@ -41,7 +41,7 @@ def subsample(
 def random_maps(
   height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Chroma and luminance on a 5 x 7 grid, luminance [height, width, 1]."""
+  """Random chroma and luminance on a 5 x 7 grid, and luminance at full size."""
   rng = np.random.default_rng(0)
   chroma = rng.normal(0, 40, (5, 7, 2)).astype(np.float32)
   small = rng.uniform(0, 100, (5, 7, 1)).astype(np.float32)
@@ -55,7 +55,7 @@ METHODS = ('guided', 'bilinear')
 def upsample(
   chroma, luminance_small, luminance, factor, chroma_filter, method='guided'
 ) -> np.ndarray:
-  """All rows at once; 'bilinear' lets luminance guide nothing."""
+  """Upsamples all rows at once; 'bilinear' ignores the luminance."""
   height, width, _ = luminance.shape
   maps = guided_upsampling.prepare(
     chroma, luminance_small, width, factor=factor, chroma_filter=chroma_filter
@@ -80,7 +80,9 @@ def test_constant_chroma_stays_constant(method):
 
 @pytest.mark.parametrize('factor', [2, 4])
 @pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
-def test_bilinear_at_the_networks_size_is_color_upsample(factor, chroma_filter):
+def test_bilinear_at_the_networks_size_equals_color_upsample(
+  factor, chroma_filter
+):
   chroma, small, full = random_maps(5 * factor, 7 * factor)
   np.testing.assert_allclose(
     upsample(chroma, small, full, factor, chroma_filter, 'bilinear'),
@@ -91,8 +93,8 @@ def test_bilinear_at_the_networks_size_is_color_upsample(factor, chroma_filter):
 
 def test_guided_equals_bilinear_at_flat_luminance():
   chroma, small, full = random_maps(37, 58)
-  for level in (0.0, 50.0, 100.0):
-    flat = np.full_like(small, level), np.full_like(full, level)
+  for value in (0.0, 50.0, 100.0):
+    flat = np.full_like(small, value), np.full_like(full, value)
     np.testing.assert_allclose(
       upsample(chroma, *flat, 2, 'area', 'guided'),
       upsample(chroma, *flat, 2, 'area', 'bilinear'),
@@ -103,11 +105,14 @@ def test_guided_equals_bilinear_at_flat_luminance():
 @pytest.mark.parametrize('method', METHODS)
 @pytest.mark.parametrize('factor', [2, 4])
 @pytest.mark.parametrize('chroma_filter', color.CHROMA_FILTERS)
-def test_a_ramp_has_no_drift_at_any_ratio(method, factor, chroma_filter):
-  """A linear ramp comes back as itself, away from the repeated edge.
+def test_a_ramp_is_not_shifted_at_any_ratio_of_sizes(
+  method, factor, chroma_filter
+):
+  """Upsampling restores a linear ramp, except near the repeated edges.
 
-  A pixel cut by the border of a cell counts with its own value on both sides:
-  the means of a ramp over cells of 17 pixels are off by up to 1 / 40 pixel.
+  `shrink` gives both parts of a pixel on the border of two cells the value of
+  its centre. So the means of a ramp over cells are off by a few hundredths of a
+  pixel.
   """
   height, width = 83, 101
   ramp = np.stack(
@@ -128,7 +133,7 @@ def test_a_ramp_has_no_drift_at_any_ratio(method, factor, chroma_filter):
   )
 
 
-def test_an_edge_between_grid_lines_is_sharper_than_bilinear():
+def test_an_edge_within_cells_is_sharper_with_guided_than_bilinear():
   height, width = 83, 101
   row, col = np.mgrid[:height, :width]
   side = (3 * col + row > 190)[..., None]
@@ -156,8 +161,8 @@ def test_an_edge_between_grid_lines_is_sharper_than_bilinear():
 @pytest.mark.parametrize(
   'path', sorted(PHOTOS.glob('*.[pj]*g')), ids=lambda path: path.stem
 )
-def test_guided_is_nearer_to_a_photographs_colours(path, size):
-  """Also with noise like that of samples: slopes must not amplify it."""
+def test_guided_is_closer_than_bilinear_to_colours_of_photographs(path, size):
+  """Guided upsampling must not amplify noise, such as that of samples."""
   lab = np.asarray(color.rgb_to_lab(image_files.load_image(path)))
   ratio = size / min(lab.shape[:2])
   height, width = (round(side * ratio) for side in lab.shape[:2])
@@ -174,7 +179,7 @@ def test_guided_is_nearer_to_a_photographs_colours(path, size):
     assert guided_error < bilinear_error
 
 
-def test_strips_equal_the_whole(monkeypatch):
+def test_upsampling_in_strips_equals_upsampling_at_once(monkeypatch):
   height, width = 131, 89
   chroma, small, full = random_maps(height, width)
   maps = guided_upsampling.prepare(
@@ -183,16 +188,16 @@ def test_strips_equal_the_whole(monkeypatch):
   whole = guided_upsampling.upsample_rows(maps, full, 0, height=height)
   for num_rows in (1, 32, 130, 131, 500):
     monkeypatch.setattr(to_srgb, 'STRIP_PIXELS', num_rows * width)
-    seen = np.full_like(whole, np.nan)
+    joined = np.full_like(whole, np.nan)
     for rows in to_srgb.strips(height, width):
-      seen[rows] = guided_upsampling.upsample_rows(
+      joined[rows] = guided_upsampling.upsample_rows(
         maps, full[rows], rows.start, height=height
       )
-    np.testing.assert_array_equal(seen, whole)
+    np.testing.assert_array_equal(joined, whole)
 
 
-def test_chroma_stays_finite_and_in_the_range_around():
-  """Whatever the luminance: cells of one value, slopes as large as they get."""
+def test_chroma_stays_finite_and_within_the_range_of_the_map():
+  """Covers maps of one cell, flat luminance and steep slopes."""
   rng = np.random.default_rng(0)
   for shape in ((1, 1), (1, 7), (5, 1), (5, 7)):
     for deviation in (0.0, 1e-3, 5.0):

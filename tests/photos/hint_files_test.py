@@ -1,4 +1,4 @@
-"""Hints of a user: points, CSV, pictures; and what they change."""
+"""Hints from points, text files and pictures, and their effect on samples."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from pic_jax.runtime import errors
 from tests import tiny
 
 RED, BLUE = (200, 30, 40), (30, 40, 200)
-# Luminance that has room for both.
+# Even luminance at which both colours are in the gamut.
 EVEN = np.full((4, 8), 40.0, np.float32)
 
 
@@ -29,12 +29,12 @@ def colorizer():
 
 
 def chroma_of(rgb) -> np.ndarray:
-  """(a, b) in network units, rounded, as hints have it."""
+  """Rounded (a, b) in network units, as hints have them."""
   lab = color.rgb_to_lab(np.array([[rgb]], np.uint8))[..., 1:]
   return np.asarray(color.chroma_to_network(color.round_chroma(lab)))[0, 0]
 
 
-def test_points_give_the_cell_that_they_lie_in():
+def test_a_small_point_gives_only_the_cell_that_it_lies_in():
   known = hint_files.from_points(
     [(0, 0, RED, 'S'), (31.9, 19.9, BLUE, 'S'), (16, 9.9, RED, 'S')],
     (20, 32),
@@ -46,14 +46,14 @@ def test_points_give_the_cell_that_they_lie_in():
   assert known.notes == ('3 of 32 cells are known from hints',)
 
 
-def test_points_are_brushes():
+def test_the_size_of_a_point_sets_the_size_of_its_brush():
   even = np.full((16, 64), 50.0, np.float32)
-  counts = [
+  masks = [
     hint_files.from_points([(16, 9, RED, size)], (20, 80), even).cells[..., 2]
     for size in ('', 'S', 'M', 'L')
   ]
-  assert [count.sum() for count in counts] == [354, 1, 354, 434]
-  np.testing.assert_array_equal(counts[0], counts[2])
+  assert [mask.sum() for mask in masks] == [354, 1, 354, 434]
+  np.testing.assert_array_equal(masks[0], masks[2])
 
 
 def test_two_colours_in_one_cell_are_reported_and_the_later_one_counts():
@@ -66,11 +66,11 @@ def test_two_colours_in_one_cell_are_reported_and_the_later_one_counts():
   )
 
 
-def test_a_picture_gives_the_cells_that_any_pixel_reaches():
+def test_a_picture_gives_the_cells_with_at_least_one_opaque_pixel():
   rgb = np.zeros((20, 32, 3), np.uint8)
   alpha = np.zeros((20, 32), np.uint8)
   rgb[2, 1:3], alpha[2, 1:3] = RED, 128  # two pixels of cell (0, 0)
-  alpha[5:10, 0:4] = 127  # all of cell (1, 0), and none of it counts
+  alpha[5:10, 0:4] = 127  # all of cell (1, 0), but too transparent
   rgb[7, 30], alpha[7, 30] = RED, 255  # in cell (1, 7)
   rgb[8, 31], alpha[8, 31] = BLUE, 129
   rgb[9, 31], alpha[9, 31] = (0, 255, 0), 127
@@ -84,7 +84,7 @@ def test_a_picture_gives_the_cells_that_any_pixel_reaches():
   np.testing.assert_allclose(found, mean.round(), atol=1e-4)
 
 
-def test_files_of_hints_say_the_same_as_points(tmp_path):
+def test_files_give_the_same_hints_as_points(tmp_path):
   points = [(3, 4, RED, 'S'), (30, 10.5, BLUE, 'S')]
   expected = hint_files.from_points(points, (20, 32), EVEN)
   for name in ('hints.csv', 'hints.TXT'):
@@ -104,6 +104,7 @@ def test_files_of_hints_say_the_same_as_points(tmp_path):
 
 @pytest.mark.parametrize(
   'name,content,text',
+  # The content is text, the size of a picture, or None for a missing file.
   [
     ('a.csv', '1,2\n', 'a.csv, line 1'),
     ('a.csv', '1,2,3,4,5\n40,2,#123456\n', r'a.csv: .*\(40, 2\) lies outside'),
@@ -115,7 +116,7 @@ def test_files_of_hints_say_the_same_as_points(tmp_path):
     ('b.csv', None, 'No such file'),
   ],
 )
-def test_mistakes_in_hints_are_named(tmp_path, name, content, text):
+def test_errors_name_mistakes_in_files_of_hints(tmp_path, name, content, text):
   path = tmp_path / name
   if isinstance(content, str):
     path.write_text(content)
@@ -126,7 +127,7 @@ def test_mistakes_in_hints_are_named(tmp_path, name, content, text):
     hint_files.read(path, (20, 32), EVEN)
 
 
-def test_hints_colour_their_cell_and_others_change(colorizer):
+def test_a_hint_sets_its_cell_and_changes_cells_before_it(colorizer):
   rgb = tiny.images(1, 20, 24)[0][..., :1]
   plain = colorizer.to_network_size(rgb)
   known = colorizer.add_hints(plain, [(13, 11, RED)])
@@ -138,7 +139,7 @@ def test_hints_colour_their_cell_and_others_change(colorizer):
   row, col = hint_files.cell_at((13, 11), (20, 24), known.map_shape)
   expected = color.chroma_from_network(known.hints[row, col, :2])
   expected = np.asarray(expected)
-  assert expected[0] > 5  # red, as far as this luminance has it
+  assert expected[0] > 5  # red, within the gamut at this luminance
   np.testing.assert_allclose(
     after.chroma[:, row, col], expected[None].repeat(3, 0), atol=1e-3
   )
@@ -173,13 +174,13 @@ def test_every_kind_of_hints_is_read_from_python_and_reported(
   assert all('cells are known from hints.' in line for line in lines)
 
 
-def test_a_model_that_reads_no_hints_says_so():
+def test_a_model_that_does_not_use_hints_says_so():
   colorizer = colorize.Colorizer(*tiny.shaken_model())
   with pytest.raises(errors.UserError, match='reads no hints'):
     colorizer(tiny.images(1, 8, 8)[0], hints=[(1, 1, RED)])
 
 
-def test_the_journal_compares_the_hints_too(colorizer, tmp_path):
+def test_a_rerun_compares_the_hints_with_the_journal(colorizer, tmp_path):
   image_files.save_image(tmp_path / 'in.png', tiny.images(1, 12, 16)[0])
   path = tmp_path / 'hints.csv'
   path.write_text('3,4,#c81e28\n')
@@ -199,7 +200,7 @@ def test_the_journal_compares_the_hints_too(colorizer, tmp_path):
   (note,) = report['files'][0]['notes']
   assert 'cells are known from hints' in note
   path.write_text('3,4,#281ec8\n')
-  assert status(job) == 'failed'  # it would overwrite
+  assert status(job) == 'failed'  # the outputs have other hints
   without = dataclasses.replace(job, hints=None, output=tmp_path / 'other')
   assert status(without) == 'done'
   report = json.loads((tmp_path / 'other' / 'report.json').read_text())

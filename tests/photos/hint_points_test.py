@@ -25,17 +25,17 @@ TEXT = '300,700,#c81e1e\n600,300,#1e1ec8\n'
     (b'"300,0";"700,0";"#c81e1e"', ONE),
     (b'300;700;200;30;30', ONE),
     (b'300, 700, 200, 30, 30', ONE),
-    # Ends of lines, blank lines, a mark of the end of a file.
+    # Line endings, blank lines, and the character that ends a DOS file.
     (TEXT.replace('\n', '\r').encode(), TWO),
     (TEXT.replace('\n', '\r\n').encode(), TWO),
     (b'300,700,#c81e1e\n   \n,,,\n600,300,#1e1ec8\n\x1a', TWO),
-    # Encodings, with a mark and without.
+    # Encodings, with and without a byte order mark.
     (codecs.BOM_UTF8 + TEXT.encode(), TWO),
     (TEXT.encode('utf-16'), TWO),
     (TEXT.encode('utf-16-le'), TWO),
     (TEXT.encode('utf-16-be'), TWO),
     ('# Dächer\n'.encode('latin-1') + TEXT.encode(), TWO),
-    # Comments: with a quote, longer than csv's longest field, behind a point.
+    # Comments: with a quote, longer than csv's longest field, after a point.
     (b'# roof, "red\n' + TEXT.encode(), TWO),
     (b'"# roof, red"\n' + TEXT.encode(), TWO),
     (b'#' + b'x' * 140_000 + b'\n' + TEXT.encode(), TWO),
@@ -52,9 +52,9 @@ def test_text_of_any_program_is_read(data, expected):
   assert hint_points.parse(data, 'a.csv') == (expected, [])
 
 
-def test_a_field_that_is_no_size_is_ignored_and_reported():
-  lines = b'300,700,#c81e1e,roof\n600,300,30,30,200,M,wall, x'
-  points, notes = hint_points.parse(lines, 'a.csv')
+def test_a_field_that_is_not_a_size_is_ignored_and_reported():
+  data = b'300,700,#c81e1e,roof\n600,300,30,30,200,M,wall, x'
+  points, notes = hint_points.parse(data, 'a.csv')
   assert points == [TWO[0], (600, 300, BLUE, 'M')]
   assert notes == [
     "ignored, not a size S, M or L: line 1: 'roof'; line 2: 'wall,x'"
@@ -82,13 +82,13 @@ def test_a_field_that_is_no_size_is_ignored_and_reported():
     (b'1,2,' + b'3' * 200_000, 'line 1'),
   ],
 )
-def test_mistakes_in_text_are_named(data, text):
+def test_errors_name_mistakes_in_text(data, text):
   with pytest.raises(errors.UserError, match=text) as caught:
     hint_points.parse(data, 'a.csv')
   assert len(str(caught.value)) < 200
 
 
-def test_rows_are_points():
+def test_rows_are_converted_to_points():
   rows = [
     (1, 2.5, RED),
     [np.float32(3), np.int64(4), np.array(BLUE, np.uint8), 'S'],
@@ -135,6 +135,6 @@ def test_rows_are_points():
     (5, '`hints` must be points .* got 5'),
   ],
 )
-def test_mistakes_in_rows_are_named(rows, text):
+def test_errors_name_mistakes_in_rows(rows, text):
   with pytest.raises(errors.UserError, match=text):
     hint_points.check(rows)

@@ -1,4 +1,4 @@
-"""Several runs colour one folder between them, without talking."""
+"""Several runs share the work on a folder without communicating."""
 
 import collections
 import json
@@ -19,7 +19,7 @@ from pic_jax.runtime import errors, lock
 from pic_jax.saved import weights_file
 from tests import running, tiny
 
-# Sizes of the test that kills processes.
+# Sizes of `test_killed_shards_lose_nothing`.
 NUM_PICTURES = int(os.environ.get('PIC_JAX_NUM_PICTURES', '60'))
 NUM_SHARDS, NUM_KILLS = 4, 3
 
@@ -30,6 +30,7 @@ def colorizer():
 
 
 def run(colorizer, folder, shard='', output='out'):
+  """Colours one shard of folder/in, by default all; returns the report."""
   job = folder_job.Job(
     inputs=(folder / 'in',),
     output=folder / output,
@@ -40,6 +41,7 @@ def run(colorizer, folder, shard='', output='out'):
 
 
 def outputs_of(folder):
+  """Returns the bytes of the outputs in a folder, keyed by name."""
   return {path.name: path.read_bytes() for path in folder.glob('*.png')}
 
 
@@ -57,13 +59,13 @@ def test_every_name_belongs_to_one_shard():
 @pytest.mark.parametrize(
   'text', ['3', '0/4', '5/4', '1/0', 'a/b', '-1/4', '1/2/3']
 )
-def test_what_is_no_shard_is_refused(text):
+def test_text_that_is_not_a_shard_is_refused(text):
   with pytest.raises(errors.UserError, match='--shard must be like 3/16'):
     shards.parse(text)
 
 
 @pytest.mark.slow
-def test_shards_make_what_one_run_makes(colorizer, tmp_path):
+def test_shards_have_the_same_outputs_as_one_run(colorizer, tmp_path):
   tiny.write_folder(tmp_path / 'in', 9)
   run(colorizer, tmp_path, output='whole')
   done = []
@@ -81,11 +83,13 @@ def test_shards_make_what_one_run_makes(colorizer, tmp_path):
     for name in ('out', 'whole')
   ]
   assert pages[0] == pages[1]
-  left = {path.name for path in (tmp_path / 'out').glob('.*')}
-  assert left == {folder_job.JOURNAL, lock.LOCK_FILE}
+  hidden = {path.name for path in (tmp_path / 'out').glob('.*')}
+  assert hidden == {folder_job.JOURNAL, lock.LOCK_FILE}
 
 
-def test_a_run_without_a_shard_makes_what_shards_left(colorizer, tmp_path):
+def test_a_run_without_a_shard_completes_the_missing_shards(
+  colorizer, tmp_path
+):
   tiny.write_folder(tmp_path / 'in', 9)
   run(colorizer, tmp_path, '1/2')
   statuses = [x['status'] for x in run(colorizer, tmp_path)['files']]
@@ -93,7 +97,9 @@ def test_a_run_without_a_shard_makes_what_shards_left(colorizer, tmp_path):
   assert len(outputs_of(tmp_path / 'out')) == 9
 
 
-def test_two_runs_of_one_shard_are_refused(colorizer, tmp_path):
+def test_only_different_shards_of_one_count_run_at_the_same_time(
+  colorizer, tmp_path
+):
   tiny.write_folder(tmp_path / 'in', 3)
   (tmp_path / 'out').mkdir()
   with lock.hold(tmp_path / 'out', '1of2'):
@@ -119,7 +125,7 @@ def test_killed_shards_lose_nothing(tmp_path):
       *arguments,
       f'--output={tmp_path / "out"}',
       f'--shard={index}/{NUM_SHARDS}',
-      door='-m pic_jax colorize',
+      entry_point='-m pic_jax colorize',
     )
 
   def num_done():
@@ -139,12 +145,16 @@ def test_killed_shards_lose_nothing(tmp_path):
     running.finish(process)
   assert num_done() == NUM_PICTURES
   running.run(
-    *arguments, f'--output={tmp_path / "out"}', door='-m pic_jax colorize'
+    *arguments,
+    f'--output={tmp_path / "out"}',
+    entry_point='-m pic_jax colorize',
   )
   report = json.loads((tmp_path / 'out' / folder_job.REPORT).read_text())
   counts = collections.Counter(x['status'] for x in report['files'])
   assert counts == {'skipped': NUM_PICTURES}
   running.run(
-    *arguments, f'--output={tmp_path / "whole"}', door='-m pic_jax colorize'
+    *arguments,
+    f'--output={tmp_path / "whole"}',
+    entry_point='-m pic_jax colorize',
   )
   assert outputs_of(tmp_path / 'out') == outputs_of(tmp_path / 'whole')

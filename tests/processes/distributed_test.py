@@ -1,4 +1,4 @@
-"""Two real processes on loopback, two simulated devices each."""
+"""Runs of two connected processes, with two simulated devices each."""
 
 import json
 import pathlib
@@ -16,7 +16,7 @@ from tests import running
 
 pytestmark = pytest.mark.slow
 HEARTBEAT = 10  # seconds, as in quick_heartbeat.py
-DOOR = '-m tests.processes.quick_heartbeat'
+ENTRY_POINT = '-m tests.processes.quick_heartbeat'
 TRAIN = [
   *running.TRAIN,
   '--config.model.dropout_rate=0.5',
@@ -40,26 +40,29 @@ def start(
       JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
       JAX_NUM_PROCESSES=str(num_processes),
       JAX_PROCESS_ID=str(index),
-      **{'door': DOOR} | options,
+      **{'entry_point': ENTRY_POINT} | options,
     )
     for index in range(num_processes)
   ]
 
 
 def finish(processes: list[subprocess.Popen]) -> list[list[str]]:
-  """Waits for all; returns the lines that each wrote to stdout."""
+  """Waits for all processes; returns the lines of stdout of each."""
   return [running.finish(process)[0] for process in processes]
 
 
 def count(text: str, outputs: list[list[str]]) -> list[int]:
-  """Counts the lines of each process that hold a text; Gloo's may be torn."""
+  """Counts the lines of each process that contain a text.
+
+  The other lines may be torn messages of Gloo, which `running.finish` keeps.
+  """
   return [sum(text in line for line in output) for output in outputs]
 
 
 def wait_for_step(
   workdir: pathlib.Path, step: int, processes: list[subprocess.Popen]
 ) -> None:
-  """Returns when a run has logged this step."""
+  """Waits until a run has logged this step or a process has ended."""
   running.wait_until(lambda: step in running.steps(workdir), *processes)
 
 
@@ -69,7 +72,7 @@ def losses(workdir: pathlib.Path) -> list[float]:
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-  """Workdirs of the same run by one process and by two."""
+  """Workdirs of the same training run, by one process and by two."""
   folder = tmp_path_factory.mktemp('runs')
   for number in (1, 2):
     workdir = folder / str(number)
@@ -105,6 +108,7 @@ def test_two_processes_evaluate_and_sample_like_one(runs, tmp_path):
         '--config.sampling.batch_size=4',
       )
     )
+    # Only the first process prints.
     assert count('bits per image', outputs) == [1, 0][:number]
     reports.append(json.loads(report.read_text()))
     outputs = finish(
@@ -158,16 +162,16 @@ def test_a_killed_process_ends_the_other_and_both_resume(tmp_path):
   processes[1].communicate()
   assert time.monotonic() - killed < HEARTBEAT + 10
   assert processes[0].returncode != 0
-  before = checkpoints.saved_steps(tmp_path)
-  assert before
-  last = before[-1] + 4
+  saved = checkpoints.saved_steps(tmp_path)
+  assert saved
+  last = saved[-1] + 4
   finish(start(2, *arguments, f'--config.training.num_steps={last}'))
   assert checkpoints.saved_steps(tmp_path)[-1] == last
   assert running.steps(tmp_path)[-1] == last
 
 
-def test_processes_wait_for_one_that_compiles_for_long():
-  """By itself, the first collective on CPUs gives up after 30 s."""
+def test_processes_wait_for_a_process_that_is_35_seconds_late():
+  """Without `devices.check`, the first collective gives up after 30 s."""
   script = (
     'import sys, time, jax, numpy as np\n'
     'from pic_jax.runtime import devices, distributed\n'
@@ -180,5 +184,5 @@ def test_processes_wait_for_one_that_compiles_for_long():
     'print(*devices.gather(devices.broadcast(ones)))\n'
     'distributed.disconnect()\n'
   )
-  outputs = finish(start(2, script, door='-c'))
+  outputs = finish(start(2, script, entry_point='-c'))
   assert outputs == [['1.0', '1.0 1.0 1.0 1.0']] * 2

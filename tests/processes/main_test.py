@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit codes, one line, no traceback."""
+"""The command line of main.py: modes, exit codes and errors of one line."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
 
 
 def core_seconds() -> float:
-  """User and system time of finished child processes."""
+  """Returns user plus system time of all finished child processes."""
   usage = resource.getrusage(resource.RUSAGE_CHILDREN)
   return usage.ru_utime + usage.ru_stime
 
@@ -45,7 +45,7 @@ def core_seconds() -> float:
 def test_help_is_quick_and_lists_the_modes():
   start = time.perf_counter()
   result = run('--help')
-  # 2 s on an idle machine; the point is that jax is not imported.
+  # It takes 2 s on an idle machine, because jax is not imported.
   assert time.perf_counter() - start < 5
   assert '<train|eval|sample|' in result.stdout + result.stderr
 
@@ -113,7 +113,7 @@ def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
   )
   before = core_seconds()
   result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
-  assert core_seconds() - before < 5  # wall time would count other tests
+  assert core_seconds() - before < 5  # wall time would depend on other tests
   assert result.returncode == 2, result.stderr
   lines = [line for line in result.stderr.splitlines() if 'pic_jax:' in line]
   assert len(lines) == 1 and text in lines[0]
@@ -122,9 +122,9 @@ def test_a_users_mistake_is_one_line_and_exit_2(arguments, text, tmp_path):
 
 
 @pytest.mark.parametrize('platform', ['cuda', 'none'])
-def test_a_device_that_is_not_there_is_one_line(platform):
+def test_a_missing_device_is_one_line_and_exit_2(platform):
   if platform == 'cuda' and pathlib.Path('/dev/nvidiactl').exists():
-    pytest.skip('it is there')
+    pytest.skip('this machine has the device')
   result = run('--mode=describe', SMOKE, JAX_PLATFORMS=platform)
   assert result.returncode == 2
   last = result.stderr.splitlines()[-1]
@@ -195,7 +195,7 @@ def test_an_exported_file_names_no_folder_of_this_machine(tmp_path):
 
 
 @pytest.mark.slow
-def test_describe_and_a_harmless_change(tmp_path):
+def test_describe_and_resuming_with_a_changed_config(tmp_path):
   workdir = tmp_path / 'run'
   common = [SMOKE, f'--workdir={workdir}', *FAST]
   result = run(*common, '--config.training.num_steps=3')

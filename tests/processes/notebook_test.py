@@ -21,7 +21,8 @@ def test_the_cells_of_the_notebook_run():
     if cell['cell_type'] == 'code'
     for line in (*''.join(cell['source']).splitlines(), '')
   ]
-  # What only a notebook knows; here the package is installed.
+  # `%pip` works only in a notebook. The cell must not run it, because pic_jax
+  # can be imported.
   lines = [
     line.replace('%pip', 'raise SystemExit #') if '%pip' in line else line
     for line in lines

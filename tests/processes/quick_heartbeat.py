@@ -1,4 +1,4 @@
-"""main.py, whose processes notice within ten seconds that one has died."""
+"""Runs main.py so that processes notice within ten seconds if one has died."""
 
 import runpy
 

@@ -1,4 +1,4 @@
-"""The launchers, with stand-ins for gcloud and Slurm."""
+"""The launch scripts, with stand-ins for gcloud, Slurm and Python."""
 
 import os
 import pathlib
@@ -15,9 +15,11 @@ TPU_POD = ROOT / 'scripts' / 'tpu_pod.sh'
 SLURM = ROOT / 'scripts' / 'slurm.sbatch'
 COLORIZE = ROOT / 'scripts' / 'colorize.sbatch'
 COMMANDS = ('create', 'setup', 'run', 'logs', 'stop', 'delete')
-# Writes its name and arguments, with a NUL after each, to $CALLS.
+# Body of a stand-in that appends its name and arguments to $CALLS, with a NUL
+# after each.
 RECORD = 'printf "%s\\0" "${0##*/}" "$@" >>"$CALLS"\n'
-# The one worker is this machine, its home folder $HOME.
+# Body of a stand-in for gcloud. This machine is the only worker, and its home
+# folder is $HOME.
 WORKER = """
 for argument in "$@"; do
   case $argument in
@@ -30,7 +32,7 @@ done
 
 @pytest.fixture
 def env(tmp_path) -> dict[str, str]:
-  """Variables under which no command of a cluster is the real one."""
+  """Environment in which stand-ins replace the commands of clusters."""
   for name in ('gcloud', 'srun', 'scontrol', 'curl'):
     write_command(tmp_path / 'bin' / name, RECORD)
   (tmp_path / 'home').mkdir()
@@ -44,6 +46,7 @@ def env(tmp_path) -> dict[str, str]:
 
 
 def write_command(path: pathlib.Path, body: str) -> None:
+  """Writes an executable Bash script with this body."""
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(f'#!/usr/bin/env bash\n{body}')
   path.chmod(0o755)
@@ -62,7 +65,7 @@ def bash(env: dict[str, str], *arguments) -> subprocess.CompletedProcess:
 
 
 def take_calls(env: dict[str, str]) -> list[str]:
-  """Returns the words that the stand-ins wrote since the last call."""
+  """Returns and deletes the words that stand-ins have written to $CALLS."""
   path = pathlib.Path(env['CALLS'])
   words = path.read_text().split('\0')[:-1] if path.exists() else []
   path.unlink(missing_ok=True)
@@ -72,7 +75,7 @@ def take_calls(env: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
   'script', [TPU_POD, SLURM, COLORIZE], ids=lambda path: path.name
 )
-def test_scripts_parse_and_shellcheck_is_content(script, env):
+def test_scripts_parse_and_pass_shellcheck(script, env):
   result = bash(env, '-n', script)
   assert result.returncode == 0, result.stderr
   folders = f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}'
@@ -123,7 +126,7 @@ def test_run_needs_a_workdir(env):
   assert take_calls(env) == []
 
 
-def test_setup_copies_the_tree_without_environments_and_runs(env, tmp_path):
+def test_setup_copies_the_tree_without_venvs_and_the_runs_folder(env, tmp_path):
   write_command(tmp_path / 'bin' / 'gcloud', WORKER)
   write_command(tmp_path / 'home' / '.local' / 'bin' / 'uv', RECORD)
   for name in ('main.py', '.venv/x', '.venv-3.12/x', 'runs/x', 'pic_jax/x'):
@@ -144,7 +147,7 @@ def test_setup_copies_the_tree_without_environments_and_runs(env, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which('pkill'), reason='needs procps')
-def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
+def test_stop_waits_until_the_training_has_saved(env, tmp_path):
   home = tmp_path / 'home'
   write_command(tmp_path / 'bin' / 'gcloud', WORKER)
   write_command(
@@ -176,7 +179,9 @@ def test_stop_lets_the_training_that_run_started_save(env, tmp_path):
 
 
 @pytest.mark.parametrize('status', [0, 1, 2, 137, 143])
-def test_slurm_requeues_only_a_run_that_has_saved(status, env, tmp_path):
+def test_slurm_requeues_only_a_run_that_saved_after_a_signal(
+  status, env, tmp_path
+):
   write_command(tmp_path / 'bin' / 'srun', f'{RECORD}exit {status}\n')
   env |= {'SLURM_JOB_ID': '7', 'DATA_DIR': '/data sets'}
   result = bash(env, SLURM, '--flag=a b')
@@ -195,7 +200,7 @@ def test_slurm_requeues_only_a_run_that_has_saved(status, env, tmp_path):
   ]
 
 
-def test_slurm_refuses_another_folder(env, tmp_path):
+def test_slurm_must_be_submitted_from_the_root_of_the_repository(env, tmp_path):
   result = bash(env, '-c', f'cd "$HOME" && bash {SLURM}')
   assert result.returncode == 2 and 'root of the repository' in result.stderr
   assert take_calls(env) == []
@@ -214,7 +219,7 @@ def test_a_slurm_array_colours_one_shard_for_each_task(env):
 
 
 def test_a_kubernetes_job_colours_one_shard_for_each_pod(env):
-  """Its command, taken out of the file, for the first and the last pod."""
+  """Runs the command of the YAML file as the first and as the last pod."""
   text = (ROOT / 'scripts' / 'colorize_job.yaml').read_text()
   count = int(re.search(r'completions: (\d+)', text)[1])
   begin = text.index('- exec') + 2

@@ -1,4 +1,4 @@
-"""Runs that are killed, signalled, starved of disk, moved to other devices."""
+"""Runs that are killed or signalled, fill the disk, or change devices."""
 
 import contextlib
 import json
@@ -18,14 +18,17 @@ from pic_jax.saved import checkpoints
 from pic_jax.training import run_log
 from tests import running, tiny
 
-# Kills of the long test; `make soak` sets 30.
+# Number of kills in each `kill_9` test; `make soak` sets 30.
 NUM_KILLS = int(os.environ.get('PIC_JAX_NUM_KILLS', '8'))
-STEPS_PER_KILL = 20
-SAVE_EVERY = 5
+STEPS_PER_KILL = 20  # largest number of new steps before a kill
+SAVE_EVERY = 5  # steps
 
 
 def unfinished(workdir: pathlib.Path) -> set[tuple[str, int]]:
-  """Unfinished checkpoints, which Orbax may clear away after a restart."""
+  """Returns names and inodes of unfinished checkpoints.
+
+  After a restart, Orbax may delete them at any time.
+  """
   found = set()
   for path in workdir.glob('checkpoints/*tmp*'):
     with contextlib.suppress(FileNotFoundError):
@@ -39,7 +42,18 @@ def kill_when_due(
   kind: str,
   rng: random.Random,
 ) -> bool:
-  """Kills a run by progress; returns whether it was saving a checkpoint."""
+  """Kills a run at a random time of the given kind.
+
+  Args:
+    process: the run.
+    workdir: its workdir.
+    kind: 'start-up' to kill it after 0.3 to 6 s, 'step' after some new steps,
+      'save' when it saves the next checkpoint after some new steps.
+    rng: source of the random time or number of steps.
+
+  Returns:
+    Whether the run was saving a checkpoint.
+  """
   before = unfinished(workdir)
   if kind == 'start-up':
     seconds = rng.uniform(0.3, 6)
@@ -59,7 +73,7 @@ def kill_when_due(
 
 @pytest.mark.slow
 def test_kill_9_changes_nothing(tmp_path):
-  """A fifth of the kills during start-up, about a quarter during a save."""
+  """A fifth of the kills hit start-up, and about a quarter hit a save."""
   rng = random.Random(NUM_KILLS)
   arguments = [
     *running.TRAIN,
@@ -90,6 +104,7 @@ def test_kill_9_changes_nothing(tmp_path):
   assert running.digests_of(workdir) == whole
 
 
+# Text of the line with which each phase of a run begins.
 PHASES = {
   'compile': 'MB free',
   'step': 'step 2/',
@@ -101,18 +116,19 @@ PHASES = {
 @pytest.mark.slow
 @pytest.mark.parametrize('phase', PHASES)
 def test_sigterm_in_any_phase_saves_within_30_seconds(phase, tmp_path):
-  """The signal comes with the line that a phase begins with."""
+  """The signal comes 0.2 s after the line with which the phase begins."""
   every = 3 if phase in ('evaluate', 'sample') else 0
   process = running.start(
     *running.TRAIN,
     f'--workdir={tmp_path}',
     '--config.training.num_steps=100000',
-    # No other save: within 0.2 s an idle machine may reach the next one.
+    # Only the signal causes a save. Otherwise an idle machine may reach another
+    # save within 0.2 s.
     '--config.training.checkpoint_every_steps=100000',
     f'--config.training.eval_every_steps={every}',
     f'--config.training.sample_every_steps={every}',
     '--config.sampling.method=naive',
-    '--config.sampling.num_samples=200',  # outlasts a busy machine's delays
+    '--config.sampling.num_samples=200',  # outlasts delays of a busy machine
   )
   for line in process.stderr:
     if PHASES[phase] in line:
@@ -132,7 +148,7 @@ def test_sigterm_in_any_phase_saves_within_30_seconds(phase, tmp_path):
 
 @contextlib.contextmanager
 def mounted(folder: pathlib.Path, options: str) -> Iterator[None]:
-  """A tmpfs; skips where this user may not mount."""
+  """Mounts a tmpfs; skips the test if this user may not mount."""
   command = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]
   if subprocess.run(command, capture_output=True, check=False).returncode:
     pytest.skip('mounting is not allowed')
@@ -165,7 +181,7 @@ def test_a_full_disk_ends_the_run_and_keeps_older_checkpoints(tmp_path):
     assert max(running.steps(workdir)) <= saved[-1] + 2 * 5
 
 
-def test_writing_the_log_to_a_full_disk_raises_an_error_with_its_path(tmp_path):
+def test_writing_the_log_to_a_full_disk_raises_an_error_with_the_path(tmp_path):
   with mounted(tmp_path, 'size=256k'):
     (tmp_path / 'filler').write_bytes(bytes(200_000))
     log = run_log.Log(str(tmp_path))
@@ -187,6 +203,8 @@ def test_a_read_only_disk_is_refused_before_compiling(tmp_path):
     assert str(tmp_path / 'run') in stderr.splitlines()[-1]
 
 
+# Restores the state of the workdir argv[1]. Prints its digests and its bits/dim
+# on 50 test images.
 FIRST_STATE = """
 import json, sys
 from configs import smoke
@@ -214,7 +232,7 @@ print(json.dumps([digests.digest_state(tree), report['bits_per_dim']]))
 
 
 @pytest.mark.slow
-def test_a_run_moves_from_eight_devices_to_four_to_one(tmp_path):
+def test_a_run_moves_from_eight_devices_to_four_and_then_to_one(tmp_path):
   workdir = f'--workdir={tmp_path}'
   steps = '--config.training.num_steps={}'.format
   running.run(*running.TRAIN, workdir, steps(4), num_devices=8)
@@ -243,10 +261,8 @@ def test_a_run_moves_from_eight_devices_to_four_to_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_kill_9_changes_nothing_where_pictures_are_damaged(
-  tmp_path, monkeypatch
-):
-  """Kills at any moment; three of 40 pictures cannot be read."""
+def test_kill_9_changes_nothing_if_pictures_are_damaged(tmp_path, monkeypatch):
+  """Kills come at any time; three of 40 pictures cannot be read."""
   rng = random.Random(NUM_KILLS)
   tiny.write_folder(tmp_path / 'pictures', 40, size=(40, 36))
   for index in (3, 17, 30):
@@ -261,8 +277,8 @@ def test_kill_9_changes_nothing_where_pictures_are_damaged(
     f'--config.training.checkpoint_every_steps={SAVE_EVERY}',
   ]
   # As if the folder did not fit into memory: pictures are read at each step.
-  door = tmp_path / 'large.py'
-  door.write_text(
+  script = tmp_path / 'large.py'
+  script.write_text(
     'import runpy, sys\n'
     'from pic_jax.data import input_pipeline\n'
     'input_pipeline.MEMORY_LIMIT_BYTES = 0\n'
@@ -271,14 +287,16 @@ def test_kill_9_changes_nothing_where_pictures_are_damaged(
   )
   monkeypatch.setenv('PYTHONPATH', str(running.ROOT))
   _, stderr = running.run(
-    *arguments, f'--workdir={tmp_path / "whole"}', door=str(door)
+    *arguments, f'--workdir={tmp_path / "whole"}', entry_point=str(script)
   )
   assert stderr.count('takes its place') == 3
   workdir = tmp_path / 'killed'
   kinds = ['step', 'save', 'start-up', 'step', 'step'] * NUM_KILLS
   for kind in kinds[:NUM_KILLS]:
-    process = running.start(*arguments, f'--workdir={workdir}', door=str(door))
+    process = running.start(
+      *arguments, f'--workdir={workdir}', entry_point=str(script)
+    )
     kill_when_due(process, workdir, kind, rng)
     assert process.returncode == -signal.SIGKILL
-  running.run(*arguments, f'--workdir={workdir}', door=str(door))
+  running.run(*arguments, f'--workdir={workdir}', entry_point=str(script))
   assert running.digests_of(workdir) == running.digests_of(tmp_path / 'whole')

@@ -1,4 +1,4 @@
-"""Disks without locks, systems without fcntl, other flags of JAX, `~`."""
+"""Disks without locks, systems without fcntl, flags of JAX, `~` in paths."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from PIL import Image
 from pic_jax.saved import weights_file
 from tests import running, tiny
 
-# What Python runs first, as on Windows, and as on a mount that has no locks.
+# Code that Python runs first, to imitate Windows or a disk without locks.
 SHIMS = {
   'no fcntl': """
 import os, sys
 sys.modules['fcntl'] = None
 del os.O_NONBLOCK
-os.supports_dir_fd.clear()  # else shutil needs the constant
+os.supports_dir_fd.clear()  # otherwise shutil would use O_NONBLOCK
 """,
   'no locks': """
 import errno, fcntl
@@ -36,7 +36,12 @@ FLAGS = {
 
 
 def environment(tmp_path: pathlib.Path, shim: str = '') -> dict[str, str]:
-  """Environment of a process whose home is `tmp_path`."""
+  """Returns the environment of a process whose home folder is `tmp_path`.
+
+  Args:
+    tmp_path: the home folder.
+    shim: key of `SHIMS`; '' for the system as it is.
+  """
   env = os.environ | {'HOME': str(tmp_path), 'PYTHONPATH': str(running.ROOT)}
   if shim:
     folder = tmp_path / 'shim'
@@ -47,11 +52,12 @@ def environment(tmp_path: pathlib.Path, shim: str = '') -> dict[str, str]:
 
 
 def run(
-  tmp_path: pathlib.Path, *arguments: str, **env: str
+  cwd: pathlib.Path, *arguments: str, **env: str
 ) -> subprocess.CompletedProcess:
+  """Runs Python in the folder `cwd`."""
   return subprocess.run(
     [sys.executable, *arguments],
-    cwd=tmp_path,
+    cwd=cwd,
     env=env,
     capture_output=True,
     text=True,
@@ -103,7 +109,7 @@ def test_training_is_the_same_on_any_system_and_under_any_flag(tmp_path):
   assert json.loads((tmp_path / 'about.json').read_text())['step'] == 2
 
 
-def test_training_names_what_a_system_lacks(tmp_path):
+def test_training_without_grain_says_what_is_missing(tmp_path):
   folder = tmp_path / 'shim'
   folder.mkdir()
   (folder / 'sitecustomize.py').write_text(
