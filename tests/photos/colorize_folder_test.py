@@ -116,7 +116,8 @@ def test_every_photograph_gets_its_samples_and_a_full_entry(colorizer, folder):
 def test_outputs_do_not_depend_on_other_photographs(colorizer, folder):
   run(colorizer, folder)
   first = contents(folder / 'out')
-  write(folder / 'in' / '00.png', seed=9)  # between 0.png and 2.png
+  write(folder / 'in' / '-.png', seed=9)  # before 0.png
+  write(folder / 'in' / '00.png', seed=8)  # between 0.png and 2.png
   (folder / 'in' / '1.png').unlink()
   run(colorizer, folder, output=folder / 'again')
   again = contents(folder / 'again')

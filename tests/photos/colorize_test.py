@@ -65,7 +65,8 @@ def test_network_inputs_are_padded_to_few_shapes():
   for height, width in [(40, w) for w in range(40, 240, 17)] + [(90, 40)]:
     network_input = to_network_size(smooth(height, width))
     rows, columns = network_input.map_shape
-    assert (2 * rows, 2 * columns) <= network_input.grey_values.shape
+    padded_height, padded_width = network_input.grey_values.shape
+    assert 2 * rows <= padded_height and 2 * columns <= padded_width
     assert network_input.chroma.shape == (
       *(side // 2 for side in network_input.grey_values.shape),
       2,

@@ -130,7 +130,7 @@ def test_rows_are_converted_to_points():
       r'or #rrggbb, got array\(\[\[0., 0., 0.\], \[',
     ),
     (np.array([[300, 700]]), r'must be \(x, y, \(r, g, b\)\).*300'),
-    ([RED], 'got 30|must be'),
+    ([RED], 'or #rrggbb, got 30'),
     ([5], 'must be .* got 5'),
     (5, '`hints` must be points .* got 5'),
   ],
