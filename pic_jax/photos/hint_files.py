@@ -147,6 +147,7 @@ def strokes_of(
       earlier = points[last_in_cell[cell]]
       if earlier.rgb != points[index].rgb:
         clashes.append((earlier, points[index]))
+      del last_in_cell[cell]  # The new entry is the last one in the dict.
     last_in_cell[cell] = index
   strokes = []
   for index in last_in_cell.values():

@@ -56,6 +56,13 @@ def test_the_size_of_a_point_sets_the_size_of_its_brush():
   np.testing.assert_array_equal(masks[0], masks[2])
 
 
+def test_strokes_are_in_the_order_of_the_points_that_count():
+  points = [(3, 4, RED), (30, 10, RED), (2, 3, BLUE)]
+  strokes, _ = hint_files.strokes_of(points, (20, 32), (4, 8))
+  positions = [(stroke.row, stroke.column) for stroke in strokes]
+  assert positions == [(2, 7), (0, 0)]
+
+
 def test_two_colours_in_one_cell_are_reported_and_the_later_one_counts():
   points = [(3, 4, RED), (2, 3, BLUE), (30, 10, RED, 'S'), (30.5, 10, RED)]
   known = hint_files.from_points(points, (20, 32), EVEN)
