@@ -88,16 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     type=_path,
     metavar='FILE',
     help='known colours of one photograph: a .csv file with lines x,y,#rrggbb '
-    'or x,y,#rrggbb,SIZE (S, M or L), or a picture of the same size that is '
-    'transparent where colours are not known',
+    'or x,y,#rrggbb,BRUSH (S, M or L), or a picture as large as the photograph '
+    'that is transparent where colours are not known',
   )
   colorize.add_argument(
     '--shard',
     default='',
     metavar='N/COUNT',
-    help='colour only the Nth of COUNT parts of the photographs, to divide the '
-    'work among machines. Afterwards, run the command once without --shard to '
-    'make the report and the contact sheet',
+    help='divide the files into COUNT parts, for COUNT machines, and colour '
+    'only those of the Nth part. Afterwards, run the command once without '
+    '--shard to make the report and the contact sheet',
   )
   for options_class in (options.Model, options.Settings, options.FileOptions):
     options.add_to(colorize, options_class)
@@ -130,7 +130,7 @@ def _colorize(arguments: argparse.Namespace) -> int:
   colorizer = colorize.Colorizer.load(arguments.model)
   report = colorize_folder.run(job, found_files, colorizer)
   terminal.say(_summary(report) or 'No photograph belongs to this shard.')
-  if job.shard.file_tag:
+  if job.shard.count > 1:
     terminal.say(
       'When all shards are done, run the same command without --shard.'
     )
@@ -143,9 +143,13 @@ def _colorize(arguments: argparse.Namespace) -> int:
 
 
 def _summary(report: dict[str, Any]) -> str:
-  """Formats how many photographs were coloured, left unchanged or failed."""
+  """Formats the number of photographs with each status."""
   counts = collections.Counter(entry['status'] for entry in report['files'])
-  texts = {'done': 'coloured', 'skipped': 'left unchanged', 'failed': 'failed'}
+  texts = {
+    'done': 'coloured',
+    'skipped': 'already coloured',
+    'failed': 'failed',
+  }
   return ', '.join(
     f'{counts[status]} {text}'
     for status, text in texts.items()

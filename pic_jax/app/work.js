@@ -1,6 +1,6 @@
 // @ts-check
-// A user's work on one photograph. The functions never modify a work; they
-// return a new one.
+// The state of a user's work on one photograph, an object of type `Work`. The
+// functions never modify such an object; they return a new one.
 
 /**
  * A spot with a known colour: its pixel, the colour as '#rrggbb', and the size
@@ -31,8 +31,8 @@
  * @property {number} temperature
  * @property {Pin[]} pins
  * @property {Adjustments} adjustments
- * @property {string} order order of the versions, a value of the page's menu,
- *   such as 'drawn'
+ * @property {string} order order in which the page shows the versions, a value
+ *   of its menu with the id "order"; 'drawn' is the order in which they were drawn
  */
 
 export const MAX_VERSIONS = 200;
@@ -102,7 +102,7 @@ export function add(work, count) {
 }
 
 /**
- * Replaces all versions without a star by versions of new samples.
+ * Replaces all versions without a star with versions with new sample numbers.
  * @param {Work} work
  * @param {number} minVersions smallest number of versions of the result
  * @returns {Work}
@@ -145,7 +145,7 @@ export function applySettings(work) {
 }
 
 /**
- * Removes each version without a star that has the same recipe as another one.
+ * Keeps one version of each recipe, and all versions with a star.
  * @param {Version[]} versions
  * @param {number} chosen id of the version in the large view, which stays
  */
@@ -159,14 +159,14 @@ function withoutDuplicates(versions, chosen) {
 }
 
 /**
- * Sets the pins, also of the versions without a star.
+ * Changes the pins of the work and of its versions without a star.
  * @param {Work} work
  * @param {Pin[]} pins
  */
 export const setPins = (work, pins) => applySettings({...work, pins});
 
 /**
- * Sets the temperature, also of the versions without a star.
+ * Changes the temperature of the work and of its versions without a star.
  * @param {Work} work
  * @param {number} temperature
  */

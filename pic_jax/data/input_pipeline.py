@@ -21,7 +21,8 @@ def open_images(
 ) -> image_source.ListedSource:
   """Opens a split of a data set.
 
-  Only the source 'patches' reads its photographs here.
+  The images are read later, when the result is indexed, except for 'patches',
+  which reads its photographs at once.
 
   Args:
     config: the data section of a config.
@@ -110,9 +111,10 @@ class TrainingImages(NamedTuple):
 def open_training(config: ml_collections.ConfigDict) -> TrainingImages:
   """Opens `data.train_split` and the data sets of `data.mixture`.
 
-  A row of the mixture is (share, name, data_dir, split), optionally followed by
-  a number of levels, which is not used here. An empty data_dir stands for
-  `data.data_dir`. `data.train_split` gets the share that the rows leave.
+  A row of the mixture is (share, name, data_dir, split). An optional fifth
+  entry, the number of finer levels that its images teach, is not used here. An
+  empty data_dir stands for `data.data_dir`. `data.train_split` gets the
+  remaining share.
 
   Args:
     config: the data section of a config.
@@ -142,8 +144,8 @@ def _crop(rgb: np.ndarray, corner: np.ndarray, share: float) -> np.ndarray:
 
   Args:
     rgb: [size, size, 3] uint8.
-    corner: [2] position of the square's upper left corner (top, left), as
-      fractions in [0, 1) of the range of positions at which the square fits.
+    corner: [2] position of the square (vertical, horizontal), in [0, 1): 0 is
+      at the top or left edge, and 1 would be at the bottom or right edge.
     share: side of the square, relative to the side of the image.
 
   Returns:
@@ -294,7 +296,7 @@ def train_dataset(
   host_rows = slice(host * size, (host + 1) * size)
 
   def read(step: int, row: int, index: int) -> np.ndarray:
-    """Reads an image; if unreadable, tries those of this row in later steps."""
+    """Reads an image, or the one of this row in the next step that has one."""
     for _ in range(len(source)):
       try:
         return source[index]
@@ -314,7 +316,7 @@ def train_dataset(
 def train_batches(
   dataset: grain.MapDataset, first_step: int
 ) -> Iterator[np.ndarray]:
-  """Iterates over the batches from a step on, and reads some in advance.
+  """Iterates over the batches, starting at a step; reads some in advance.
 
   The iterator has no state to save. A resumed run passes the step from which it
   continues as `first_step`.
@@ -331,7 +333,7 @@ def eval_batches(
   host: int = 0,
   num_hosts: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-  """Yields this host's share of batches that contain every image exactly once.
+  """Yields this host's part of each global batch, for one pass over the images.
 
   All hosts yield the same number of batches. Only the last global batch is
   padded.
@@ -339,7 +341,7 @@ def eval_batches(
   Args:
     source: images; see `open_source`.
     batch_size: number of images in a global batch, divisible by `num_hosts`.
-    num_images: number of images, from the first one on; -1 for all.
+    num_images: only the first so many images are used; -1 for all.
     host: index of this host.
     num_hosts: number of hosts.
 

@@ -36,7 +36,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
       f'{run} is not the workdir of a training run.'
     ) from None
   # `batch_sizes` has each batch size, keyed by the last step that used it.
-  scores, batch_sizes, has_loss = {}, {}, False
+  scores, batch_sizes, has_other_loss = {}, {}, False
   for line in lines:
     try:
       record = json.loads(line)
@@ -44,7 +44,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
       continue  # a line cut off when the run was killed
     if not isinstance(record, dict):
       continue
-    has_loss |= 'validation_loss' in record
+    has_other_loss |= 'validation_loss' in record
     if SCORE_KEY in record:
       scores[record['step']] = record[SCORE_KEY]
     changes = record.get('config_changes', {})
@@ -55,7 +55,7 @@ def read(run: pathlib.Path) -> dict[int, float]:
       step, (old_size, _) = record['step'], changes[BATCH_SIZE_KEY]
       batch_sizes = {last: x for last, x in batch_sizes.items() if last < step}
       batch_sizes[step] = old_size
-  if has_loss:
+  if has_other_loss:
     raise errors.UserError(
       f'{run} has no bits/dim: `model.head={config.model.head}` has no '
       'likelihood.'
@@ -88,7 +88,9 @@ def _num_images(step: int, batch_sizes: dict[float, int]) -> int:
 
 
 def plot(runs: Sequence[pathlib.Path], path: pathlib.Path) -> None:
-  """Plots validation bits/dim over images trained on, one curve for each run.
+  """Plots validation bits/dim against the number of training images seen.
+
+  Each run has a curve.
 
   Args:
     runs: workdirs of the runs.

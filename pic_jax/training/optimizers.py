@@ -14,8 +14,8 @@ from pic_jax.saved import run_config
 
 # Coefficients (a, b, c) of each Newton-Schulz step (Ahn et al. 2025). They
 # bring singular values to 0.98..1.14, closer to 1 than the coefficients of
-# Jordan et al. 2024 do (0.68..1.13). So the angle by which a direction turns is
-# close to the learning rate.
+# Jordan et al. 2024 do (0.68..1.13). With singular values of 1, every column of
+# the update has length 1; see `_orthogonalize`.
 NEWTON_SCHULZ = (
   (4.0848, -6.8946, 2.9270),
   (3.9505, -6.3029, 2.6377),
@@ -23,9 +23,9 @@ NEWTON_SCHULZ = (
   (2.8769, -3.1427, 1.2046),
   (2.8366, -3.0525, 1.2012),
 )
-# Layers that read luminance or chroma, or output theta. Adam trains them. Muon
-# turns all directions of a kernel by the same angle. When it also trained these
-# layers, the model was worse by 0.055 bits/dim after 300 steps.
+# Layers that read luminance or chroma, and heads, whose outputs are parameters
+# of distributions. Adam trains them. When Muon also trained them, the model was
+# worse by 0.055 bits/dim after 300 steps.
 ADAM_LAYERS = {
   'head',
   'heads_0',
@@ -101,9 +101,10 @@ def orthogonal_factor(x: jax.Array) -> jax.Array:
 def _orthogonalize(update: jax.Array, V: jax.Array) -> jax.Array:
   """Replaces the momentum of a kernel with its scaled orthogonal factor.
 
-  Weight normalisation makes the lengths of the directions arbitrary. The
-  columns of the factor have length 1. Each is scaled to the length of its
-  direction, so the learning rate is an angle.
+  With weight normalisation, the length of a column V_k of the kernel has no
+  effect; only its direction V_k / |V_k| matters. Every column of the orthogonal
+  factor has length 1 and is scaled to |V_k|. A step with learning rate r
+  therefore turns the direction by an angle of about r.
 
   Args:
     update: [height, width, C, F], the momentum.
@@ -194,8 +195,8 @@ def make_optimizer(
     is_frozen = backbone_embedding.is_frozen(path, model.frozen_parts)
     return not is_frozen and path[0] not in frozen
 
-  # The gradients of frozen parameters are 0 already. The mask saves the memory
-  # of their moments.
+  # The gradients of frozen parameters are 0 already. The mask only avoids
+  # allocating their moments.
   return optax.masked(
     chosen, functools.partial(flax.traverse_util.path_aware_map, learns)
   )

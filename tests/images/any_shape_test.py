@@ -1,4 +1,4 @@
-"""Colours outside the gamut of sRGB are moved towards grey."""
+"""`within_gamut` moves colours outside the gamut of sRGB towards grey."""
 
 import numpy as np
 from skimage import color as skimage_color
@@ -25,6 +25,6 @@ def test_within_gamut_moves_colours_towards_grey_as_little_as_needed():
 
   assert is_in_gamut(moved).all()
   was_moved = scale < 0.999
-  assert 30 < was_moved.sum() < 77
+  assert 30 < was_moved.sum() < was_moved.size  # both cases are tested
   more_colourful = moved * [1, 1.03, 1.03]
   assert not is_in_gamut(more_colourful)[was_moved].any()

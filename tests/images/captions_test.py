@@ -1,4 +1,4 @@
-"""Captions and rights that outputs keep, and properties that they leave out."""
+"""Captions and copyright notices are kept in outputs; other metadata is not."""
 
 import pathlib
 
@@ -74,7 +74,7 @@ def packet_of(body: str, head: str = '') -> bytes:
   ).encode()
 
 
-def test_only_properties_of_the_photograph_are_kept():
+def test_xmp_about_the_file_its_editing_and_its_position_is_removed():
   kept = xmp_of(
     packet_of(
       '<photoshop:City>Graz</photoshop:City>'
@@ -105,7 +105,7 @@ def test_locations_are_kept_without_coordinates():
   assert b'GPS' not in kept and b'47,4' not in kept and b'353' not in kept
 
 
-def test_parts_of_a_property_are_not_properties_of_the_photograph():
+def test_nested_xmp_properties_are_kept_only_once():
   kept = xmp_of(
     packet_of(
       '<Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li><rdf:Description '
