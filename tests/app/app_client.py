@@ -53,7 +53,7 @@ class Client:
     return facts
 
   def draw(self, photo, recipes):
-    """Returns the JSON lines of the samples, not the one about compiling."""
+    """Draws samples; returns their JSON lines, not the one about compiling."""
     status, lines = self.ask(
       'POST', f'/photographs/{photo["id"]}/draw', {'recipes': recipes}
     )
@@ -62,14 +62,18 @@ class Client:
     return [line for line in parsed if 'compiling' not in line]
 
   def view(self, photo, **asked):
-    """Returns the pixels of a picture for the screen."""
+    """Requests a picture for the screen; returns its pixels."""
     path = f'/photographs/{photo["id"]}/view'
     status, data = self.ask('POST', path, asked)
     assert status == 200
     return pixels(data)
 
   def save(self, photo, recipes, **changes):
-    """Returns the status, and the contents of the file or the error."""
+    """Saves versions as PNG; `changes` replace fields of the request.
+
+    Returns:
+      Status, and contents of the file, or the error as a JSON object.
+    """
     asked = {'recipes': recipes, 'adjustments': NEUTRAL, 'format': 'png'}
     path = f'/photographs/{photo["id"]}/save'
     return self.ask('POST', path, asked | {'beside': False} | changes)

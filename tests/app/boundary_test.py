@@ -83,6 +83,7 @@ def begin_upload(client, beginning):
 
 def test_a_disconnect_during_an_upload_is_harmless(client, capfd):
   begin_upload(client, b'the beginning').close()
+  # The server reads and refuses this empty file.
   assert client.ask('POST', '/photographs', b'')[0] == 422
   assert 'Traceback' not in capfd.readouterr().err
 
@@ -115,6 +116,7 @@ def test_slow_uploads_do_not_block_others(client, monkeypatch):
   thread.start()
   start = time.monotonic()
   try:
+    # The server reads and refuses this empty file after the slow uploads end.
     assert client.ask('POST', '/photographs', b'')[0] == 422
     assert time.monotonic() - start < 60
   finally:

@@ -118,7 +118,7 @@ def test_the_divider_uncovers_the_grey(opened):
   handle, divider = page.find('#divider span')[0], page.find('#divider')[0]
 
   def hidden_width():
-    """Returns the width of the left part of the colours that is hidden."""
+    """Returns the hidden width of the colours, in pixels before zooming."""
     text = page.find('#after')[0].value_of_css_property('clip-path')
     return float(text.removesuffix('px)').split()[-1])
 
@@ -142,7 +142,7 @@ def test_the_wheel_zooms_with_ctrl_or_in_a_zoomed_picture(opened):
   stage = page.find('#stage')[0]
 
   def wheel(ctrl):
-    """Returns whether the page handles a turn of the wheel, and the zoom."""
+    """Turns the wheel; returns whether the page handled it, and the zoom."""
     return page.driver.execute_script(
       'const event = new WheelEvent("wheel", {deltaY: -200, ctrlKey: '
       'arguments[1], cancelable: true, bubbles: true});'
@@ -432,7 +432,8 @@ def test_a_damaged_file_gives_a_message_and_changes_nothing(opened, tmp_path):
 def test_drawing_continues_after_a_reload(opened, pause_server):
   page = opened
   before = page.pictures()
-  with pause_server():  # so the reload comes before the samples are drawn
+  # Otherwise all samples might be drawn before the reload.
+  with pause_server():
     for _ in range(6):
       page.click('#more')
     assert len(page.find('.sample.waiting')) == 24

@@ -185,7 +185,7 @@ def test_a_click_by_a_screen_reader_opens_a_pin(opened):
   assert len(page.find('.pin')) == 1
 
 
-def test_buttons_the_menu_and_the_zoom_respond_to_keys(opened):
+def test_buttons_menu_and_zoom_respond_to_keys(opened):
   page = opened
   count_clicks = (
     'const input = document.getElementById(arguments[0]);'

@@ -9,14 +9,14 @@ from pic_jax.model import logistic_mixture
 from pic_jax.photos import brush
 
 
-def bins(*peaks):
+def bins(*pairs):
   """Returns the bin shares of a few colours.
 
   Args:
-    *peaks: pairs of a colour (a, b), in Lab units, and its share.
+    *pairs: pairs of a colour (a, b), in Lab units, and its share.
   """
   shares = np.zeros((64, 64))
-  for chroma, share in peaks:
+  for chroma, share in pairs:
     in_bins = palette.bin_shares_of_samples(np.array([chroma], float))
     assert in_bins.sum() == pytest.approx(1) and in_bins.max() == 1
     shares += share * in_bins
@@ -29,7 +29,7 @@ def test_bin_shares_are_sums_of_exact_probabilities():
   luminance = np.array([0.3], np.float32)
   shares = np.asarray(palette.bin_shares(theta, luminance))
   assert shares.sum() == pytest.approx(1, abs=1e-4)
-  # Bin (30, 32) has a in -7..-4 and b in 0..3. Bin (0, 0) begins at (-127, -128).
+  # Bin (30, 32) has a in -7..-4 and b in 0..3; values begin at (-127, -128).
   a, b = np.mgrid[-7:-3, 0:4]
   chroma = color.chroma_to_network(np.stack([a, b], -1).astype(np.float32))
   log_prob = logistic_mixture.log_prob(

@@ -56,7 +56,7 @@ def test_the_place_to_which_a_colour_ran_over_is_found():
   luminance, plain, is_object = scene()
   chroma = np.where(is_object[..., None], RED, plain).astype(np.float32)
   chroma[2:7, 14:19] = RED
-  chroma[12, 12] = RED  # a single cell, which the middle must ignore
+  chroma[12, 12] = RED  # a single cell, which does not affect the place
   found = pin_scores.score([PIN], luminance, chroma, plain=plain)
   assert found.overrun == (4, 16) and found.taken == 1.0
   distance = np.hypot(40, 42)

@@ -13,7 +13,7 @@ def test_the_palette_depends_on_drawn_samples_and_on_pins(client):
   client.draw(photo, recipes)
 
   def likely(**changes):
-    """Returns the likely colours at a spot; `changes` are fields of the request."""
+    """Returns the likely colours; `changes` replace fields of the request."""
     status, found = client.ask(
       'POST',
       f'/photographs/{photo["id"]}/palette',
@@ -78,7 +78,7 @@ def test_scores_of_pins_are_sent_with_versions(client, monkeypatch):
   score = pin_scores.PinScore(0.5, 3.0, (2, 1))
   monkeypatch.setattr(pin_scores, 'score', lambda *_, **__: score)
   (line,) = client.draw(photo, [pinned])
-  # The new pin is in cell (2, 1). A cell has about 5 rows of 6 pixels.
+  # The suggested pin is in cell (2, 1), which has about 5 rows of 6 pixels.
   cure = line['cure']
   assert 20 * 2 / 4 <= cure['y'] < 20 * 3 / 4 and 0 < cure['x'] < 26 / 2
   assert client.draw(photo, [RECIPE | {'pins': [cure]}])[0]['picture']

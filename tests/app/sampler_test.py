@@ -12,7 +12,7 @@ from tests.app.app_client import RECIPE, SITE, listening, pin, pixels, serving
 
 
 def test_pins_have_the_effect_of_hints(client, colorizer, monkeypatch):
-  # The positions of pins are in pixels of the photograph, not of smaller copies.
+  # Positions of pins are in pixels of the photograph, not of smaller copies.
   for name in ('SCREEN_SIDE', 'SMALL_SIDE'):
     monkeypatch.setattr(opened_photograph, name, 16)
   rgb = tiny.images(1, 21, 34)[0]

@@ -129,9 +129,9 @@ def test_samples_that_nobody_waits_for_are_not_drawn(client, tiny_studio):
     response.readline()
   # When this sample is drawn, the server knows that the connection is closed.
   assert len(client.draw(photo, [RECIPE | {'sample': 99}])) == 1
-  drawn = len(tiny_studio.find(photo['id']).sample_sets)
+  num_drawn = len(tiny_studio.find(photo['id']).sample_sets)
   client.draw(photo, [RECIPE | {'sample': 100}])
-  assert len(tiny_studio.find(photo['id']).sample_sets) == drawn + 1 < 64
+  assert len(tiny_studio.find(photo['id']).sample_sets) == num_drawn + 1 < 64
 
 
 def test_two_windows_do_not_disturb_each_other(client):

@@ -13,6 +13,7 @@ CTRL, SHIFT = '\ue009', '\ue008'
 
 
 def work(page):
+  """Returns the user's work on the photograph, see work.js."""
   return page.state('state.work')
 
 
@@ -68,7 +69,7 @@ def test_several_moves_of_a_slider_are_one_step(opened):
 @pytest.fixture
 def in_new_tab(page, address, photograph):
   """The page in a new tab, because browsers keep only 50 entries per tab."""
-  first = page.driver.current_window_handle
+  first_tab = page.driver.current_window_handle
   page.driver.switch_to.new_window('tab')
   page.driver.get(address)
   page.wait(lambda: page.state('state.model !== null'))
@@ -76,7 +77,7 @@ def in_new_tab(page, address, photograph):
   page.wait_for_samples(4)
   yield page
   page.driver.close()
-  page.driver.switch_to.window(first)
+  page.driver.switch_to.window(first_tab)
 
 
 def test_the_back_button_of_the_browser_undoes(in_new_tab):
@@ -104,7 +105,7 @@ def test_the_back_button_of_the_browser_undoes(in_new_tab):
   go(2, works[2])
   page.click('#undo')
   page.wait(lambda: work(page) != works[2] and entry() == work(page))
-  # The Undo button left the previous entry with the same step, so Back skips it.
+  # The previous entry has the step to which Undo went back, so Back skips it.
   go(-1, works[1])
 
 
@@ -133,6 +134,7 @@ def test_the_history_is_written_at_most_twice_a_second(opened):
     '  history[name] = (...args) => { window.writes++; write(...args); };'
     '}'
   )
+  # If no element has the focus, arrow keys choose versions.
   page.driver.execute_script('document.activeElement.blur()')
   for _ in range(15):
     page.press('\ue015', '\ue015', '\ue013', '\ue013')  # down, up

@@ -1,4 +1,4 @@
-"""A worker thread: turns, dropped jobs, exceptions and its limit of jobs."""
+"""A worker thread: turns, dropped jobs, exceptions and the limit of jobs."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ def test_jobs_take_turns():
   async def results_of(the_worker, name):
     return [result async for result in the_worker.results(job(name))]
 
-  async def both():
+  async def run_both():
     the_worker = worker.Worker()
     tasks = [asyncio.create_task(results_of(the_worker, name)) for name in 'ab']
     await asyncio.sleep(0.1)
     ready.set()
     return await asyncio.gather(*tasks)
 
-  assert asyncio.run(both()) == [[0, 1, 2], [0, 1, 2]]
+  assert asyncio.run(run_both()) == [[0, 1, 2], [0, 1, 2]]
   assert steps == [(name, index) for index in range(3) for name in 'ab']
 
 
@@ -57,13 +57,13 @@ def test_closing_the_results_ends_their_job_and_no_other():
 
 
 def test_an_exception_reaches_the_caller_and_the_thread_continues():
-  async def fail():
+  async def call_twice():
     the_worker = worker.Worker()
     with pytest.raises(ZeroDivisionError):
       await the_worker.call(lambda: 1 // 0)
     return await the_worker.call(lambda: 5)
 
-  assert asyncio.run(fail()) == 5
+  assert asyncio.run(call_twice()) == 5
 
 
 def test_wait_until_quiet_returns_after_a_time_without_jobs():
@@ -78,7 +78,7 @@ def test_wait_until_quiet_returns_after_a_time_without_jobs():
   async def run_job():
     return [result async for result in the_worker.results(job())]
 
-  async def both():
+  async def run_and_wait():
     task = asyncio.create_task(run_job())
     await asyncio.sleep(0.02)
     await asyncio.to_thread(the_worker.wait_until_quiet, 0.2)
@@ -86,7 +86,7 @@ def test_wait_until_quiet_returns_after_a_time_without_jobs():
     await task
     return return_time
 
-  return_time = asyncio.run(both())
+  return_time = asyncio.run(run_and_wait())
   assert len(step_times) == 5 and return_time - step_times[-1] >= 0.19
 
 

@@ -44,7 +44,7 @@ test('toHex writes a colour and fromHex reads it', () => {
   assert.deepEqual(fromHex('#c81e05'), [200, 30, 5]);
 });
 
-test('colours have names', () => {
+test('nameOf gives each colour a name', () => {
   for (const [hex, name] of [['#000000', 'black'], ['#ffffff', 'white'],
     ['#808080', 'grey'], ['#c81e1e', 'vivid red'], ['#1e3cc8', 'vivid blue'],
     ['#2e8b2e', 'green'], ['#8b5a2b', 'brown'], ['#ffd700', 'light vivid yellow'],

@@ -81,7 +81,7 @@ test('parsePin reads what pinText writes, and refuses other texts', () => {
 const MODEL = {name: 'photos', defaults: DEFAULTS};
 const PLAIN = {seed: 0, sample: 1, temperature: 0.8, pins: []};
 
-test('the command names what differs from the defaults', () => {
+test('the command contains the options that differ from the defaults', () => {
   assert.equal(commandFor('a.jpg', PLAIN, DEFAULTS.adjustments, MODEL),
     'pic-jax colorize a.jpg -o out --samples 1');
   assert.equal(commandFor('my cat.png', RECIPE, ADJUSTMENTS,

@@ -5,7 +5,7 @@ import test from 'node:test';
 
 import {Timeline, MAX_STEPS} from '../../../pic_jax/app/timeline.js';
 
-class Storage {
+class FakeStorage {
   setItem(key, value) {
     if (this.isFull) throw new Error('QuotaExceededError');
     this[key] = String(value);
@@ -13,7 +13,7 @@ class Storage {
   getItem(key) { return Object.hasOwn(this, key) ? this[key] : null; }
   removeItem(key) { delete this[key]; }
 }
-globalThis.localStorage = new Storage();
+globalThis.localStorage = new FakeStorage();
 globalThis.location = {pathname: '/', search: ''};
 const {
   forgetAll, MAX_WORKS, recall, recentColours, remember, rememberColour,
@@ -25,7 +25,7 @@ const work = add(emptyWork({temperature: 1, adjustments: {
   saturation: 1, warmth: 0, tint: 0, strength: 1}}), 4);
 const workToStore = {name: 'a.jpg', model: 'm', work};
 
-test('steps are undone and done again', () => {
+test('steps are undone and redone', () => {
   const timeline = new Timeline();
   assert.equal(timeline.canUndo, false);
   timeline.push('a');

@@ -12,7 +12,7 @@ const start = () => works.add(
 const samples = (work) => work.versions.map(({recipe}) => recipe.sample);
 const star = (work, index) => works.toggleKept(work, work.versions[index].id);
 
-test('add numbers the new samples, and the first version is chosen', () => {
+test('new versions get new sample numbers, and the first one is chosen', () => {
   const work = start();
   assert.deepEqual(samples(work), [0, 1, 2, 3]);
   assert.equal(work.chosen, work.versions[0].id);
@@ -39,7 +39,7 @@ test('if all versions have a star, renew adds one', () => {
   assert.equal(works.chosenOf(work).recipe.sample, 4);
 });
 
-test('a pin keeps the samples, and does not change those with a star', () => {
+test('a pin keeps the samples, and does not change starred versions', () => {
   const work = works.setPins(star(start(), 1), [PIN]);
   assert.deepEqual(samples(work), [0, 1, 2, 3]);
   assert.deepEqual(
