@@ -1,4 +1,4 @@
-"""Requests from strangers and other sites; bodies too long or too slow."""
+"""Refusal of requests by host name, origin, length and speed."""
 
 import contextlib
 import http.client
@@ -22,7 +22,7 @@ def test_an_unknown_host_name_is_refused(client, host):
 @pytest.mark.parametrize(
   'host', ['localhost', '127.0.0.1:1', '[::1]:8000', 'mypc.LOCAL:8000']
 )
-def test_own_host_names_are_answered(client, host):
+def test_requests_to_own_host_names_are_answered(client, host):
   assert client.ask('GET', '/', Host=host)[0] == 200
 
 
@@ -34,7 +34,7 @@ def test_a_refusal_names_the_remedy(client):
   )
 
 
-def test_only_the_page_itself_may_ask(client):
+def test_only_the_page_itself_may_send_requests(client):
   data = png(tiny.images(1, 20, 20)[0])
   for origin in (
     'http://evil.example',
@@ -50,7 +50,7 @@ def test_only_the_page_itself_may_ask(client):
 
 
 @pytest.mark.parametrize('host', ['127.0.0.1:8000', 'photos.example.org'])
-def test_a_proxy_with_an_allowed_host_name_may_ask(client, host):
+def test_requests_through_an_allowed_proxy_are_answered(client, host):
   data = png(tiny.images(1, 20, 20)[0])
   status, _ = client.ask(
     'POST',
@@ -62,7 +62,7 @@ def test_a_proxy_with_an_allowed_host_name_may_ask(client, host):
   assert status == 201
 
 
-def test_no_body_is_longer_than_its_limit(client, monkeypatch):
+def test_bodies_longer_than_their_limit_are_refused(client, monkeypatch):
   monkeypatch.setattr(studio, 'MAX_BYTES', 1000)
   monkeypatch.setattr(boundary, 'MAX_REQUEST_BYTES', 1000)
   photo = client.open(np.zeros((20, 20, 3), np.uint8))
@@ -81,49 +81,48 @@ def begin_upload(client, beginning):
   return connection
 
 
-def test_a_client_that_leaves_during_an_upload_disturbs_nobody(client, capfd):
+def test_a_disconnect_during_an_upload_is_harmless(client, capfd):
   begin_upload(client, b'the beginning').close()
+  # The server reads and refuses this empty file.
   assert client.ask('POST', '/photographs', b'')[0] == 422
   assert 'Traceback' not in capfd.readouterr().err
 
 
-def test_a_client_that_falls_silent_during_an_upload_keeps_nobody_waiting(
-  client, monkeypatch
-):
+def test_stalled_uploads_time_out_and_do_not_block_others(client, monkeypatch):
   monkeypatch.setattr(boundary, 'SILENT_SECONDS', 0.2)
-  silent = [
+  stalled = [
     begin_upload(client, b'the beginning') for _ in range(server.MAX_UPLOADS)
   ]
+  # The server reads and refuses this empty file after the stalled uploads end.
   assert client.ask('POST', '/photographs', b'')[0] == 422
-  for connection in silent:
+  for connection in stalled:
     answer = connection.getresponse()
     assert answer.status == 408 and b'send it again' in answer.read()
     connection.close()
 
 
-def test_a_client_that_sends_very_slowly_keeps_nobody_waiting(
-  client, monkeypatch
-):
+def test_slow_uploads_do_not_block_others(client, monkeypatch):
   monkeypatch.setattr(boundary, 'SILENT_SECONDS', 1.0)
-  slow = [begin_upload(client, b'x') for _ in range(server.MAX_UPLOADS)]
+  connections = [begin_upload(client, b'x') for _ in range(server.MAX_UPLOADS)]
   stop = threading.Event()
 
-  def drip():
+  def send_slowly():
     while not stop.wait(0.2):
-      for connection in slow:
+      for connection in connections:
         with contextlib.suppress(OSError):
           connection.send(b'x')
 
-  thread = threading.Thread(target=drip)
+  thread = threading.Thread(target=send_slowly)
   thread.start()
   start = time.monotonic()
   try:
+    # The server reads and refuses this empty file after the slow uploads end.
     assert client.ask('POST', '/photographs', b'')[0] == 422
     assert time.monotonic() - start < 60
   finally:
     stop.set()
     thread.join()
-    for connection in slow:
+    for connection in connections:
       connection.close()
 
 

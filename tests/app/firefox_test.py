@@ -1,4 +1,4 @@
-"""First steps on the page, in Firefox; the rest is tested in Chromium."""
+"""Pins, keys, axe and saving in Firefox; all else is tested in Chromium."""
 
 import time
 
@@ -10,9 +10,10 @@ from tests.app.keyboard_test import (
   DELETE,
   ENTER,
   RIGHT,
-  complaints_of_axe,
+  axe_violations,
   focus,
 )
+from tests.app.undo_test import CTRL, SHIFT
 
 pytestmark = [
   pytest.mark.slow,
@@ -23,60 +24,55 @@ pytestmark = [
 
 
 @pytest.fixture(scope='module')
-def opened(address, photograph_of_module):
+def opened(address, photographs):
   """The page in Firefox, with four versions of a photograph."""
   with browser.showing(address, kind=browser.FirefoxPage) as page:
     page.wait(lambda: page.find('#model')[0].text)
-    page.upload(photograph_of_module)
+    page.upload(photographs[0])
     page.wait_for_samples(4)
     yield page
 
 
-@pytest.fixture(scope='module')
-def photograph_of_module(photographs):
-  return photographs[0]
-
-
-def test_a_pin_is_set_undone_and_comes_back(opened):
-  before = opened.sources()
+def test_a_pin_is_set_undone_and_redone(opened):
+  before = opened.pictures()
   opened.open_pin(0.3, 0.6)
   opened.click('.swatch')
   opened.wait(lambda: opened.find('.pin'))
   opened.wait_for_samples(4)
-  after = opened.sources()
+  after = opened.pictures()
   assert all(after[number] != before[number] for number in after)
-  opened.chord('\ue009', 'z')
+  opened.chord(CTRL, 'z')
   opened.wait(lambda: not opened.find('.pin'))
   opened.wait_for_samples(4)
-  assert opened.sources() == before
-  opened.chord('\ue009', '\ue008', 'z')
+  assert opened.pictures() == before
+  opened.chord(CTRL, SHIFT, 'z')
   opened.wait(lambda: opened.find('.pin'))
   opened.wait_for_samples(4)
-  time.sleep(1)  # entries of the history are written at most twice a second
+  time.sleep(1)  # the browser's history is written with a delay
   opened.driver.back()
   opened.wait(lambda: not opened.find('.pin'))
   opened.wait_for_samples(4)
   opened.driver.forward()
   opened.wait(lambda: opened.find('.pin'))
   opened.wait_for_samples(4)
-  assert opened.sources() == after
+  assert opened.pictures() == after
 
 
 def test_pins_are_set_and_removed_by_keys(opened):
-  count = len(opened.find('.pin'))
+  num_pins = len(opened.find('.pin'))
   focus(opened, '#crosshair')
   opened.press(RIGHT, RIGHT, ENTER)
   opened.wait(lambda: opened.focused() == 'swatch')
   opened.press(ENTER)
-  opened.wait(lambda: len(opened.find('.pin')) == count + 1)
+  opened.wait(lambda: len(opened.find('.pin')) == num_pins + 1)
   opened.wait(lambda: opened.focused().startswith('pin'))
   opened.press(DELETE)
-  opened.wait(lambda: len(opened.find('.pin')) == count)
+  opened.wait(lambda: len(opened.find('.pin')) == num_pins)
   assert opened.focused() != 'BODY'
 
 
-def test_axe_finds_nothing(opened):
-  assert complaints_of_axe(opened) == []
+def test_axe_finds_no_violations(opened):
+  assert axe_violations(opened) == []
 
 
 def test_the_picture_is_saved_at_its_own_size(opened):

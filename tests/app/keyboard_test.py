@@ -1,4 +1,4 @@
-"""The page with the keyboard alone, and with a screen reader."""
+"""The page without a mouse: keyboard, touch, screen reader and axe-core."""
 
 import json
 import pathlib
@@ -18,8 +18,8 @@ ENTER, ESCAPE, TAB, SPACE, DELETE = '\ue007', '\ue00c', '\ue004', ' ', '\ue017'
 LEFT, UP, RIGHT, DOWN = '\ue012', '\ue013', '\ue014', '\ue015'
 
 
-def complaints_of_axe(page):
-  """Rules of axe-core that the page breaks, with the places."""
+def axe_violations(page):
+  """Returns the rules of axe-core that the page violates, with the elements."""
   if not page.driver.execute_script('return "axe" in window'):
     page.driver.execute_script(AXE.read_text(encoding='utf-8'))
   report = page.driver.execute_async_script(
@@ -37,33 +37,33 @@ def focus(page, selector):
   )
 
 
-def test_axe_finds_nothing(page, photographs, tmp_path):
-  assert complaints_of_axe(page) == []
+def test_axe_finds_no_violations(page, photographs, tmp_path):
+  assert axe_violations(page) == []
   page.driver.execute_script(
     'document.getElementById("menu").setAttribute("open", "")'
   )
-  assert complaints_of_axe(page) == []
-  page.drop(*photographs)  # a strip
+  assert axe_violations(page) == []
+  page.drop(*photographs)  # shows the strip
   page.wait_for_samples(4)
-  assert complaints_of_axe(page) == []
-  page.say_nothing()
+  assert axe_violations(page) == []
+  page.close_message()
   page.open_pin(0.7, 0.4)
-  assert complaints_of_axe(page) == []
+  assert axe_violations(page) == []
   page.click('.swatch')
   page.wait_for_samples(4)
   broken = tmp_path / 'broken.png'
   broken.write_bytes(b'nonsense')
   page.upload(broken)
   page.wait(lambda: page.message().startswith('broken.png'))
-  assert complaints_of_axe(page) == []
+  assert axe_violations(page) == []
   page.driver.execute_script(
     'document.getElementById("save-menu").setAttribute("open", "")'
   )
-  assert complaints_of_axe(page) == []
-  page.complaints()
+  assert axe_violations(page) == []
+  page.read_console()  # discards the server's error for broken.png
 
 
-def test_the_focus_stays_where_it_is_when_the_page_changes(opened):
+def test_the_focus_stays_when_the_page_changes(opened):
   page = opened
   focus(page, '.sample:nth-child(3) .pick')
   page.press(ENTER)
@@ -81,7 +81,7 @@ def test_the_focus_stays_where_it_is_when_the_page_changes(opened):
   )
   page.wait(lambda: page.state('state.work.order') == 'likely')
   assert page.focused() == 'order'
-  # A version that goes leaves the focus to the one in its place.
+  # If a version with the focus is replaced, the new one gets the focus.
   focus(page, '.sample:nth-child(2) .pick')
   page.driver.execute_script('document.getElementById("again").click()')
   page.wait_for_samples(4)
@@ -92,13 +92,13 @@ def test_a_pin_is_set_moved_and_removed_by_keys(opened):
   page = opened
   focus(page, '#crosshair')
   page.press(RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, DOWN, DOWN)
+  # Each key moves the crosshair by 0.02 of the width or height.
   u, v = 0.5 + 5 * 0.02, 0.5 + 2 * 0.02
   page.press(ENTER)
   page.wait(lambda: page.find('#palette .swatch'))
   page.wait(lambda: page.focused() == 'swatch')
-  place = page.state('[state.chooser.pin.x, state.chooser.pin.y]')
-  # Not exact, since the stage is wider than the picture, or higher.
-  assert abs(place[0] - 150 * u) <= 8 and abs(place[1] - 100 * v) <= 8
+  x, y = page.state('[state.chooser.pin.x, state.chooser.pin.y]')
+  assert abs(x - 150 * u) <= 8 and abs(y - 100 * v) <= 8
   page.press(ESCAPE)
   page.wait(lambda: page.focused() == 'crosshair')
   assert not page.find('.pin')
@@ -110,10 +110,10 @@ def test_a_pin_is_set_moved_and_removed_by_keys(opened):
   label = page.find('.pin')[0].get_attribute('aria-label')
   assert label.startswith('Pin 1, ') and label.endswith(', size M')
   page.press(LEFT, LEFT, UP)
-  page.wait(lambda: page.state('state.work.pins[0].x') < place[0])
-  assert page.state('state.work.pins[0].y') < place[1]
+  page.wait(lambda: page.state('state.work.pins[0].x') < x)
+  assert page.state('state.work.pins[0].y') < y
   page.wait_for_samples(4)
-  page.press(SPACE)  # opens the chooser, as Enter does
+  page.press(SPACE)  # opens the dialog, as Enter does
   page.wait(lambda: page.find('#chooser')[0].is_displayed())
   page.wait(lambda: page.focused() == 'swatch')
   page.press(ESCAPE)
@@ -127,7 +127,7 @@ def test_a_pin_is_set_moved_and_removed_by_keys(opened):
   page.press(ENTER)
   page.wait(lambda: page.find('.pin'))
   focus(page, '#crosshair')
-  page.press(DELETE)  # the nearest one
+  page.press(DELETE)  # removes the pin nearest to the crosshair
   page.wait(lambda: not page.find('.pin'))
   page.wait_for_samples(4)
 
@@ -138,7 +138,7 @@ def test_a_move_by_keys_moves_no_other_pin(opened):
   pin(page, 40, 60)
   page.wait_for_samples(4)
   first, second = page.state('state.work.pins')
-  # Moves of two pins soon after each other: both count.
+  # Two pins are moved in quick succession. Both moves are applied.
   focus(page, '.pin[data-key="0"]')
   page.press(RIGHT)
   focus(page, '.pin[data-key="1"]')
@@ -146,7 +146,7 @@ def test_a_move_by_keys_moves_no_other_pin(opened):
   page.wait(lambda: page.state('state.work.pins[1].y') < second['y'])
   assert page.state('state.work.pins[0].x') > first['x']
   (second,) = page.state('state.work.pins.slice(1)')
-  # A pin that is removed before its move is done takes the move with it.
+  # Removing a pin cancels its pending move, which would move the other pin.
   focus(page, '.pin[data-key="0"]')
   page.press(LEFT, DELETE)
   page.wait(lambda: len(page.find('.pin')) == 1)
@@ -154,29 +154,29 @@ def test_a_move_by_keys_moves_no_other_pin(opened):
   assert page.state('state.work.pins') == [second]
 
 
-def test_a_touch_that_is_cancelled_leaves_the_pin_where_it_is(opened):
+def test_a_cancelled_touch_leaves_the_pin_where_the_finger_was(opened):
   page = opened
   pin(page, 105, 40)
   page.wait_for_samples(4)
   before = page.state('state.work.pins[0].x')
   box = page.find('.pin')[0].rect
   x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
-  for kind, right in (
+  for kind, offset in (
     ('touchStart', 0),
     ('touchMove', -30),
     ('touchMove', -60),
     ('touchCancel', None),
   ):
-    points = [] if right is None else [{'x': x + right, 'y': y}]
+    points = [] if offset is None else [{'x': x + offset, 'y': y}]
     page.driver.execute_cdp_cmd(
       'Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points}
     )
   page.wait(lambda: page.state('state.work.pins[0].x') < before)
   (moved,) = page.state('state.work.pins')
-  assert moved['x'] < before  # where the finger was when it was cancelled
+  assert moved['x'] < before
 
 
-def test_a_click_of_a_screen_reader_opens_a_pin(opened):
+def test_a_click_by_a_screen_reader_opens_a_pin(opened):
   page = opened
   pin(page, 105, 40)
   page.driver.execute_script('document.querySelector(".pin").click()')
@@ -185,17 +185,17 @@ def test_a_click_of_a_screen_reader_opens_a_pin(opened):
   assert len(page.find('.pin')) == 1
 
 
-def test_every_button_answers_to_keys(opened):
+def test_buttons_menu_and_zoom_respond_to_keys(opened):
   page = opened
-  opens = (
+  count_clicks = (
     'const input = document.getElementById(arguments[0]);'
-    'window.opened = 0; input.click = () => window.opened++;'
+    'window.clicks = 0; input.click = () => window.clicks++;'
     'document.getElementById(arguments[1]).focus()'
   )
-  for file, button in (('pins-file', 'pins-load'), ('file', 'other')):
-    page.driver.execute_script(opens, file, button)
+  for input_id, button_id in (('pins-file', 'pins-load'), ('file', 'other')):
+    page.driver.execute_script(count_clicks, input_id, button_id)
     page.press(ENTER)
-    assert page.driver.execute_script('return window.opened') == 1
+    assert page.driver.execute_script('return window.clicks') == 1
   focus(page, '#save-menu > summary')
   page.press(ENTER)
   assert page.find('#save-png')[0].is_displayed()
@@ -208,7 +208,7 @@ def test_every_button_answers_to_keys(opened):
   assert page.find('#zoom-level')[0].text == '150 %'
 
 
-def test_new_versions_are_announced(opened):
+def test_versions_are_announced_and_labelled(opened):
   page = opened
   news = page.find('#news')[0]
   assert news.get_attribute('textContent') == '4 versions are ready.'
@@ -219,21 +219,21 @@ def test_new_versions_are_announced(opened):
   assert label.startswith('Version 0, ')
 
 
-def test_everything_is_reached_by_tab_and_shows_its_focus(opened):
+def test_controls_are_reached_by_tab_and_show_the_focus(opened):
   page = opened
-  seen = []
+  focused = []
   focus(page, 'header summary')
   for _ in range(40):
     page.press(TAB)
-    seen.append(page.focused())
-    is_seen = page.driver.execute_script(
+    focused.append(page.focused())
+    shows_focus = page.driver.execute_script(
       'const all = [document.activeElement, '
       'document.activeElement.closest(".sample"), '
       'document.activeElement.firstElementChild].filter(Boolean);'
       'return all.some(node => getComputedStyle(node).outlineStyle !== "none")'
     )
-    assert is_seen or seen[-1] == 'BODY', seen[-1]
-    if seen[-1] == 'own' or seen[-1] == 'BODY':
+    assert shows_focus or focused[-1] == 'BODY', focused[-1]
+    if focused[-1] in ('own', 'BODY'):  # the end of the page
       break
   for name in (
     'crosshair',
@@ -250,10 +250,10 @@ def test_everything_is_reached_by_tab_and_shows_its_focus(opened):
     'tint',
     'strength',
   ):
-    assert name in seen, name
+    assert name in focused, name
 
 
-def test_targets_are_large_enough(opened):
+def test_click_targets_have_sides_of_at_least_24_pixels(opened):
   small = opened.driver.execute_script(
     'return [...document.querySelectorAll("button, select, summary, '
     'input:not([hidden])")].filter(node => {'

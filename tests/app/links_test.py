@@ -1,4 +1,4 @@
-"""Links to a version: copied, followed, cut off."""
+"""Links to a version: copying, following, and incomplete links."""
 
 import hashlib
 
@@ -24,6 +24,7 @@ def clipboard(page):
     'Browser.grantPermissions',
     {'permissions': ['clipboardReadWrite', 'clipboardSanitizedWrite']},
   )
+  # A test makes `navigator.clipboard` unavailable to the page.
   page.driver.execute_script('window.clip = navigator.clipboard')
   return lambda: page.driver.execute_async_script(
     'window.clip.readText().then(arguments[0])'
@@ -31,6 +32,7 @@ def clipboard(page):
 
 
 def copy_link(page):
+  """Copies a link to the chosen version; returns the page's message."""
   page.click('#save-menu > summary')
   page.click('#link')
   page.wait(lambda: page.message())
@@ -45,7 +47,7 @@ def test_a_link_leads_to_the_same_version(page, photograph, address, clipboard):
   pin(page, 75, 50)
   page.wait_for_samples(4)
   page.choose(3)
-  wanted = page.sources()[3]
+  wanted = page.pictures()[3]
   assert 'is copied' in copy_link(page)
   link = clipboard()
   page.driver.execute_script(
@@ -56,8 +58,8 @@ def test_a_link_leads_to_the_same_version(page, photograph, address, clipboard):
   page.wait(lambda: 'version 3' in page.find('#wanted')[0].text)
   page.upload(photograph)
   page.wait_for_samples(1)
-  assert page.sources() == {3: wanted}
-  page.click('#more')  # number 3 is there already
+  assert page.pictures() == {3: wanted}
+  page.click('#more')  # skips number 3, which exists
   page.wait_for_samples(5)
   assert sorted(page.numbers()) == [0, 1, 2, 3, 4]
   assert len(page.find('.pin')) == 1
@@ -65,15 +67,16 @@ def test_a_link_leads_to_the_same_version(page, photograph, address, clipboard):
 
 def test_a_link_is_copied_over_plain_http(opened, clipboard):
   page = opened
+  # Pages that are served over plain HTTP have no `navigator.clipboard`.
   page.driver.execute_script(
     'Object.defineProperty(navigator, "clipboard", {value: undefined})'
   )
   assert 'is copied' in copy_link(page)
   assert '#photograph=' in clipboard()
-  page.say_nothing()
+  page.close_message()
   page.driver.execute_script('document.execCommand = () => false')
-  said = copy_link(page)
-  assert f'{page.address}#photograph=' in said  # to be copied by hand
+  # If copying fails, the message contains the link.
+  assert f'{page.address}#photograph=' in copy_link(page)
 
 
 def test_a_link_in_an_open_tab_is_followed(opened, photographs, address):
@@ -96,7 +99,7 @@ def test_a_link_in_an_open_tab_is_followed(opened, photographs, address):
   assert page.numbers() == [2]
 
 
-def test_a_link_that_lost_its_end_says_so_and_the_tab_goes_on(
+def test_an_incomplete_link_is_reported_and_the_page_still_works(
   page, photographs, address
 ):
   page.driver.get('about:blank')
@@ -104,14 +107,14 @@ def test_a_link_that_lost_its_end_says_so_and_the_tab_goes_on(
     f'{address}#photograph={digest(photographs[0])}&seed=3&evil=1'
   )
   page.wait(lambda: 'version 0' in page.find('#wanted')[0].text)
-  # Not the photograph of the link.
+  # This is not the photograph of the link.
   page.upload(photographs[1])
   page.wait_for_samples(4)
   assert 'not the photograph of the link' in page.message()
   page.upload(photographs[0])
   page.wait_for_samples(1)
-  said = page.message()
-  assert 'missing' in said and 'temperature' in said and 'evil' in said
+  message = page.message()
+  assert all(word in message for word in ('missing', 'temperature', 'evil'))
   assert page.state('state.work.seed') == 3
   page.click('#more')
   page.wait_for_samples(5)

@@ -7,12 +7,13 @@ from tests import tiny
 from tests.app.app_client import RECIPE, pin
 
 
-def test_the_palette_depends_on_drawn_samples_and_on_pins(client, its_studio):
+def test_the_palette_depends_on_drawn_samples_and_on_pins(client):
   photo = client.open(tiny.images(1, 20, 26)[0])
   recipes = [RECIPE | {'sample': sample} for sample in range(3)]
   client.draw(photo, recipes)
 
   def likely(**changes):
+    """Returns the likely colours; `changes` replace fields of the request."""
     status, found = client.ask(
       'POST',
       f'/photographs/{photo["id"]}/palette',
@@ -25,29 +26,30 @@ def test_the_palette_depends_on_drawn_samples_and_on_pins(client, its_studio):
     assert shares == sorted(shares, reverse=True) and 0.3 < sum(shares) < 1.01
     return colours
 
-  alone, drawn = likely(), likely(recipes=recipes)
-  assert alone != drawn
-  # A pin elsewhere counts; samples that had a pin here add nothing.
-  assert likely(pins=[pin(11, 12, '#c81e28')]) != alone
+  without_samples, with_samples = likely(), likely(recipes=recipes)
+  assert without_samples != with_samples
+  # Pins elsewhere have an effect. Samples with a pin at the spot have none.
+  assert likely(pins=[pin(11, 12, '#c81e28')]) != without_samples
   pinned = [recipe | {'pins': [pin(9, 12, '#c81e28')]} for recipe in recipes]
-  assert likely(recipes=pinned) == alone
-  # Far from its pin, a sample keeps its colours, and they count.
+  assert likely(recipes=pinned) == without_samples
+  # A pin far from the spot does not change the samples there.
   far = [recipe | {'pins': [pin(25, 1, '#c81e28', 'S')]} for recipe in recipes]
-  assert likely(recipes=far) == drawn
+  assert likely(recipes=far) == with_samples
 
 
-def test_the_colour_here_is_that_of_the_version_on_the_screen(
-  client, its_studio
+def test_the_swatch_here_has_the_colour_of_the_version_on_the_screen(
+  client, tiny_studio
 ):
   photo = client.open(tiny.images(1, 24, 24)[0])
   recipes = [RECIPE | {'sample': sample} for sample in (1, 0)]
   client.draw(photo, recipes)
-  opened = its_studio.find(photo['id'])
-  first, second = (one.chroma[0] for one in opened.sample_sets.values())
-  apart = np.linalg.norm(first - second, axis=-1)
-  row, column = np.unravel_index(apart.argmax(), apart.shape)
-  size = 24 // len(apart)  # of a cell
-  x, y = int(size * column), int(size * row)
+  opened = tiny_studio.find(photo['id'])
+  first, second = (x.chroma[0] for x in opened.sample_sets.values())
+  # The cell in which the two samples differ most.
+  difference = np.linalg.norm(first - second, axis=-1)
+  row, column = np.unravel_index(difference.argmax(), difference.shape)
+  cell_side = 24 // len(difference)
+  x, y = int(cell_side * column), int(cell_side * row)
   path = f'/photographs/{photo["id"]}/palette'
   asked = {'x': x, 'y': y, 'pins': [], 'recipes': recipes}
   _, found = client.ask('POST', path, asked)
@@ -64,7 +66,7 @@ def test_the_colour_here_is_that_of_the_version_on_the_screen(
   assert found['here'] is None
 
 
-def test_scores_of_pins_come_with_versions(client, monkeypatch):
+def test_scores_of_pins_are_sent_with_versions(client, monkeypatch):
   photo = client.open(tiny.images(1, 20, 26)[0])
   (plain,) = client.draw(photo, [RECIPE])
   assert 'taken' not in plain
@@ -76,20 +78,20 @@ def test_scores_of_pins_come_with_versions(client, monkeypatch):
   score = pin_scores.PinScore(0.5, 3.0, (2, 1))
   monkeypatch.setattr(pin_scores, 'score', lambda *_, **__: score)
   (line,) = client.draw(photo, [pinned])
-  # In that cell, which has about 5 rows and 6 columns of pixels.
+  # The suggested pin is in cell (2, 1), which has about 5 rows of 6 pixels.
   cure = line['cure']
   assert 20 * 2 / 4 <= cure['y'] < 20 * 3 / 4 and 0 < cure['x'] < 26 / 2
   assert client.draw(photo, [RECIPE | {'pins': [cure]}])[0]['picture']
 
 
-def test_pins_of_a_file_are_read_as_the_command_line_reads_them(client):
+def test_files_of_pins_are_read_and_their_mistakes_are_reported(client):
   photo = client.open(tiny.images(1, 20, 26)[0])
   path = f'/photographs/{photo["id"]}/pins'
   status, answer = client.ask(
     'POST', path, b'# one\n3, 4, #C81E28\n5,6,1,2,3\n'
   )
   assert status == 200
-  assert [(one['x'], one['y'], one['color']) for one in answer['pins']] == [
+  assert [(x['x'], x['y'], x['color']) for x in answer['pins']] == [
     (3, 4, '#c81e28'),
     (5, 6, '#010203'),
   ]

@@ -15,53 +15,55 @@ from tests.app.app_client import NEUTRAL, RECIPE, pin, pixels
 def test_the_screen_shows_what_is_saved(client, colorizer):
   rgb = tiny.images(1, 20, 26)[0]
   photo = client.open(rgb)
-  wanted = NEUTRAL | {'saturation': 1.5, 'warmth': 40.0}
-  asked = {'kind': 'version', 'recipe': RECIPE, 'adjustments': wanted}
+  warm = NEUTRAL | {'saturation': 1.5, 'warmth': 40.0}
+  asked = {'kind': 'version', 'recipe': RECIPE, 'adjustments': warm}
   shown = client.view(photo, **asked).astype(int)
-  _, data = client.save(photo, [RECIPE], adjustments=wanted)
+  _, data = client.save(photo, [RECIPE], adjustments=warm)
   saved = pixels(data)
   np.testing.assert_array_equal(
     saved, colorizer(rgb, num_samples=1, saturation=1.5, warmth=40.0)[0]
   )
-  assert np.abs(shown - saved).mean() < 4  # of a JPEG
+  assert np.abs(shown - saved).mean() < 4  # the error of a JPEG
   grey = client.view(photo, kind='grey').astype(int)
   assert np.ptp(grey, -1).max() <= 3
-  none = asked | {'adjustments': NEUTRAL | {'strength': 0.0}}
-  assert np.abs(client.view(photo, **none).astype(int) - grey).mean() < 2
-  own = client.view(photo, kind='original').astype(int)
-  assert np.abs(own - rgb).mean() < 6
+  without_colour = client.view(
+    photo, **asked | {'adjustments': NEUTRAL | {'strength': 0.0}}
+  )
+  assert np.abs(without_colour.astype(int) - grey).mean() < 2
+  original = client.view(photo, kind='original').astype(int)
+  assert np.abs(original - rgb).mean() < 6
 
 
 @pytest.mark.parametrize('kind', ['grey', 'version', 'original'])
-def test_a_part_is_shown_as_sharp_as_the_photograph_is(
+def test_a_part_is_shown_as_sharply_as_the_photograph(
   client, monkeypatch, kind
 ):
   monkeypatch.setattr(opened_photograph, 'SCREEN_SIDE', 60)
-  # Fine stripes: in what is shown whole they are gone.
+  # Fine stripes, which the reduced picture of the whole photograph loses.
   rgb = np.repeat(tiny.images(1, 90, 12)[0], 10, 1)
   rgb[:, ::2] //= 2
   photo = client.open(rgb)
-  muted = NEUTRAL | {'saturation': 0.1}  # inside the gamut
+  muted = NEUTRAL | {'saturation': 0.1}  # keeps the stripes in the gamut
   asked = {'kind': kind, 'recipe': RECIPE, 'adjustments': muted}
   _, data = client.save(photo, [RECIPE], adjustments=muted)
-  wanted = {'version': pixels(data), 'original': rgb}.get(kind)
-  if wanted is None:
+  full_size = {'version': pixels(data), 'original': rgb}.get(kind)
+  if full_size is None:  # 'grey'
     _, data = client.save(
       photo, [RECIPE], adjustments=NEUTRAL | {'strength': 0.0}
     )
-    wanted = pixels(data)
+    full_size = pixels(data)
   whole = client.view(photo, **asked)
   part = client.view(photo, **asked, box=[30, 20, 70, 50], width=40)
   assert whole.shape == (45, 60, 3) and part.shape == (30, 40, 3)
-  error = np.abs(part.astype(int) - wanted[20:50, 30:70]).mean()
-  stripes = np.abs(np.diff(wanted[20:50, 30:70].astype(int), axis=1)).mean()
+  error = np.abs(part.astype(int) - full_size[20:50, 30:70]).mean()
+  stripes = np.abs(np.diff(full_size[20:50, 30:70].astype(int), axis=1)).mean()
   assert error < 6 < stripes
   half = client.view(photo, **asked, box=[30, 20, 70, 50], width=20)
   assert half.shape == (15, 20, 3)
   assert np.abs(half.astype(int).mean((0, 1)) - part.mean((0, 1))).max() < 4
 
 
-def test_a_part_outside_is_refused(client):
+def test_a_part_outside_the_photograph_is_refused(client):
   photo = client.open(tiny.images(1, 20, 26)[0])
   path = f'/photographs/{photo["id"]}/view'
   for box in ([0, 0, 27, 20], [5, 5, 5, 9], [-1, 0, 4, 4]):

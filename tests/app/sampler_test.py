@@ -1,4 +1,4 @@
-"""Samples: with pins, in order, and while programs are compiled."""
+"""Samples: pins, order, and requests while programs are compiled."""
 
 import base64
 import json
@@ -11,10 +11,8 @@ from tests import tiny
 from tests.app.app_client import RECIPE, SITE, listening, pin, pixels, serving
 
 
-def test_pins_hold_and_are_what_the_command_line_calls_hints(
-  client, colorizer, monkeypatch
-):
-  # Pins are placed in pixels of the photograph, not of smaller pictures.
+def test_pins_have_the_effect_of_hints(client, colorizer, monkeypatch):
+  # Positions of pins are in pixels of the photograph, not of smaller copies.
   for name in ('SCREEN_SIDE', 'SMALL_SIDE'):
     monkeypatch.setattr(opened_photograph, name, 16)
   rgb = tiny.images(1, 21, 34)[0]
@@ -24,19 +22,19 @@ def test_pins_hold_and_are_what_the_command_line_calls_hints(
   (line,) = client.draw(photo, [recipe])
   assert pixels(base64.b64decode(line['picture'])).shape == (10, 16, 3)
   status, data = client.save(photo, [recipe])
-  known = [(3, 4, (200, 30, 40)), (33, 20, (30, 40, 200))]
-  (wanted,) = colorizer(rgb, hints=known, samples=[2])
+  hints = [(3, 4, (200, 30, 40)), (33, 20, (30, 40, 200))]
+  (wanted,) = colorizer(rgb, hints=hints, samples=[2])
   np.testing.assert_array_equal(pixels(data), wanted)
   assert (colorizer(rgb, samples=[2])[0] != wanted).any()
 
 
 def test_a_palette_does_not_wait_for_the_compiler(colorizer, monkeypatch):
-  goes_on, begun = threading.Event(), threading.Event()
+  may_continue, has_begun = threading.Event(), threading.Event()
   expect = colorizer.expect
 
   def slow_expect(network_input):
-    begun.set()
-    goes_on.wait(60)
+    has_begun.set()
+    may_continue.wait(60)
     return expect(network_input)
 
   monkeypatch.setattr(colorizer, 'expect', slow_expect)
@@ -46,49 +44,50 @@ def test_a_palette_does_not_wait_for_the_compiler(colorizer, monkeypatch):
     path = f'/photographs/{photo["id"]}/palette'
     asked = {'x': 9, 'y': 12, 'pins': [], 'recipes': [RECIPE]}
     status, found = client.ask('POST', path, asked)
-    assert status == 200 and begun.wait(60) and not goes_on.is_set()
-    assert found['likely'][0]['share'] > 0.5  # of the one sample
-    goes_on.set()
-    alone = client.ask('POST', path, asked | {'recipes': []})[1]['likely']
-    both = client.ask('POST', path, asked)[1]['likely']
-    assert alone != found['likely'] != both
+    assert status == 200 and has_begun.wait(60) and not may_continue.is_set()
+    # The one sample alone determines this palette.
+    assert found['likely'][0]['share'] > 0.5
+    may_continue.set()
+    predicted = client.ask('POST', path, asked | {'recipes': []})[1]['likely']
+    combined = client.ask('POST', path, asked)[1]['likely']
+    assert predicted != found['likely'] != combined
 
 
-def test_a_photograph_waits_for_the_warming_up_of_its_shape(
+def test_a_photograph_waits_if_its_shape_is_already_being_compiled(
   colorizer, monkeypatch
 ):
-  goes_on, begun = threading.Event(), threading.Event()
-  draw, drawn = colorizer.draw, []
+  may_continue, has_begun = threading.Event(), threading.Event()
+  draw, drawn_shapes = colorizer.draw, []
 
   def slow_draw(inputs, settings):
-    drawn.append(inputs[0].grey_values.shape)
-    begun.set()
-    goes_on.wait(60)
+    drawn_shapes.append(inputs[0].grey_values.shape)
+    has_begun.set()
+    may_continue.wait(60)
     return draw(inputs, settings)
 
   monkeypatch.setattr(colorizer, 'draw', slow_draw)
   monkeypatch.setattr(studio, 'ASPECTS', studio.ASPECTS[:1])
-  page = server.Server(studio.Studio(colorizer, 'tiny'), SITE)
+  web_app = server.Server(studio.Studio(colorizer, 'tiny'), SITE)
   monkeypatch.setattr(server, 'QUIET_SECONDS', 0.0)
-  warming = threading.Thread(target=page.warm_up)
+  warming = threading.Thread(target=web_app.warm_up)
   warming.start()
-  with listening(page) as client:
-    assert begun.wait(60)
+  with listening(web_app) as client:
+    assert has_begun.wait(60)
     photo = client.open(tiny.images(1, 20, 20)[0])
-    with client.asking(
+    with client.request(
       'POST',
       f'/photographs/{photo["id"]}/draw',
       json.dumps({'recipes': [RECIPE]}),
     ) as response:
       assert json.loads(response.readline()) == {'compiling': True}
-      assert len(drawn) == 1  # it is compiled once
-      goes_on.set()
+      assert len(drawn_shapes) == 1  # the program is compiled once
+      may_continue.set()
       assert 'picture' in json.loads(response.readline())
   warming.join()
 
 
 def test_the_likeliest_version_is_followed_by_the_most_different(
-  client, its_studio
+  client, tiny_studio
 ):
   photo = client.open(tiny.images(1, 20, 20, seed=7)[0])
   recipes = [RECIPE | {'sample': sample} for sample in range(5)]
@@ -101,11 +100,11 @@ def test_the_likeliest_version_is_followed_by_the_most_different(
   assert status == 200 and sorted(order) == list(range(5))
   bits = [line['bits_per_dim'] for line in lines]
   assert order[0] == int(np.argmin(bits))
-  sample_sets = list(its_studio.find(photo['id']).sample_sets.values())
-  away = [
+  sample_sets = list(tiny_studio.find(photo['id']).sample_sets.values())
+  differences = [
     np.linalg.norm(
       sample_set.chroma - sample_sets[order[0]].chroma, axis=-1
     ).mean()
     for sample_set in sample_sets
   ]
-  assert order[1] == int(np.argmax(away))
+  assert order[1] == int(np.argmax(differences))

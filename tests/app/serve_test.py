@@ -1,4 +1,4 @@
-"""The commands that serve the page, and that compile for it."""
+"""The commands `pic-jax app` and `pic-jax warm-up`."""
 
 import pytest
 
@@ -25,9 +25,7 @@ def test_host_names_are_allowed_on_the_command_line(monkeypatch):
 
 
 @pytest.mark.slow
-def test_warm_up_compiles_every_shape_and_says_when_done(
-  monkeypatch, tmp_path, capfd
-):
+def test_warm_up_reports_its_progress_and_its_end(monkeypatch, tmp_path, capfd):
   path = tmp_path / 'tiny.safetensors'
   weights_file.save(path, *tiny.hinted_model(), step=0)
   monkeypatch.setattr(studio, 'ASPECTS', studio.ASPECTS[:2])

@@ -1,4 +1,4 @@
-"""Answers of the server: to its page, to several windows, to nonsense."""
+"""Responses of the server to the page, two windows and invalid requests."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def test_a_photograph_is_opened_drawn_and_saved(client, colorizer):
   for recipe, line, wanted in zip(recipes, lines, expected, strict=True):
     shown = pixels(base64.b64decode(line['picture']))
     assert shown.shape == rgb.shape
-    assert np.abs(shown.astype(int) - wanted).mean() < 4  # of a JPEG
+    assert np.abs(shown.astype(int) - wanted).mean() < 4  # the error of a JPEG
     assert line['bits_per_dim'] > 0
     status, data = client.save(photo, [recipe])
     assert status == 200
@@ -32,32 +32,32 @@ def test_a_photograph_is_opened_drawn_and_saved(client, colorizer):
   assert lines[0]['bits_per_dim'] != lines[1]['bits_per_dim']
 
 
-def test_compiling_is_reported_and_only_drawings_wait_for_it(
+def test_compiling_is_reported_and_only_draw_requests_wait_for_it(
   colorizer, monkeypatch
 ):
-  goes_on, begun = threading.Event(), threading.Event()
+  may_continue, has_begun = threading.Event(), threading.Event()
   draw = colorizer.draw
 
   def slow_draw(*arguments):
-    begun.set()
-    goes_on.wait(60)
+    has_begun.set()
+    may_continue.wait(60)
     return draw(*arguments)
 
   monkeypatch.setattr(colorizer, 'draw', slow_draw)
   with serving(studio.Studio(colorizer, 'tiny')) as client:
     photo = client.open(tiny.images(1, 20, 26)[0])
-    with client.asking(
+    with client.request(
       'POST',
       f'/photographs/{photo["id"]}/draw',
       json.dumps({'recipes': [RECIPE]}),
     ) as response:
       assert json.loads(response.readline()) == {'compiling': True}
-      assert begun.wait(60)
-      # All this while the compiler runs.
+      assert has_begun.wait(60)
+      # Other requests are answered while the compiler runs.
       assert client.view(photo, kind='grey').shape == (20, 26, 3)
       other = client.open(tiny.images(1, 20, 20)[0])
       assert client.ask('GET', f'/photographs/{other["id"]}')[0] == 200
-      goes_on.set()
+      may_continue.set()
       assert 'picture' in json.loads(response.readline())
     path = f'/photographs/{photo["id"]}/draw'
     _, lines = client.ask('POST', path, {'recipes': [RECIPE]})
@@ -86,7 +86,7 @@ def test_compiling_is_reported_and_only_drawings_wait_for_it(
   ],
   ids=lambda asked: str(asked)[:40],
 )
-def test_nonsense_is_refused_in_one_line(client, asked):
+def test_invalid_draw_requests_are_refused_in_one_line(client, asked):
   photo = client.open(np.zeros((20, 20, 3), np.uint8))
   path = f'/photographs/{photo["id"]}/draw'
   status, answer = client.ask('POST', path, asked)
@@ -105,46 +105,48 @@ def test_nonsense_is_refused_in_one_line(client, asked):
   ],
   ids=lambda changes: str(changes)[:40],
 )
-def test_nothing_impossible_is_saved(client, changes):
+def test_invalid_save_requests_are_refused_in_one_line(client, changes):
   photo = client.open(np.zeros((20, 20, 3), np.uint8))
   status, answer = client.save(photo, **{'recipes': [RECIPE]} | changes)
   assert status == 400 and '\n' not in answer['error']
 
 
-def test_a_missing_path_or_photograph_is_reported(client):
+def test_an_unknown_path_or_photograph_is_reported(client):
   assert client.ask('GET', '/passwd')[0] == 404
   assert client.ask('GET', '/photographs')[0] == 404
   status, answer = client.ask('GET', '/photographs/unknown')
   assert status == 404 and 'open it again' in answer['error']
 
 
-def test_what_nobody_waits_for_is_not_drawn(client, its_studio):
+def test_samples_that_nobody_waits_for_are_not_drawn(client, tiny_studio):
   photo = client.open(tiny.images(1, 20, 20, seed=3)[0])
   recipes = [RECIPE | {'sample': sample} for sample in range(64)]
-  with client.asking(
+  with client.request(
     'POST',
     f'/photographs/{photo["id"]}/draw',
     json.dumps({'recipes': recipes}),
   ) as response:
     response.readline()
-  # This one comes after all that was still to be drawn.
+  # When this sample is drawn, the server knows that the connection is closed.
   assert len(client.draw(photo, [RECIPE | {'sample': 99}])) == 1
-  drawn = len(its_studio.find(photo['id']).sample_sets)
+  num_drawn = len(tiny_studio.find(photo['id']).sample_sets)
   client.draw(photo, [RECIPE | {'sample': 100}])
-  assert len(its_studio.find(photo['id']).sample_sets) == drawn + 1 < 64
+  assert len(tiny_studio.find(photo['id']).sample_sets) == num_drawn + 1 < 64
 
 
 def test_two_windows_do_not_disturb_each_other(client):
   photos = [client.open(tiny.images(1, 20, 26, seed)[0]) for seed in (1, 2)]
   recipes = [RECIPE | {'sample': sample} for sample in range(4)]
   alone = [client.draw(photo, recipes) for photo in photos]
-  again = [client.open(tiny.images(1, 20, 26, seed)[0]) for seed in (1, 2)]
+  reopened = [client.open(tiny.images(1, 20, 26, seed)[0]) for seed in (1, 2)]
   together = [None, None]
 
-  def window(index):
-    together[index] = client.draw(again[index], recipes)
+  def draw_in_window(index):
+    together[index] = client.draw(reopened[index], recipes)
 
-  threads = [threading.Thread(target=window, args=(i,)) for i in range(2)]
+  threads = [
+    threading.Thread(target=draw_in_window, args=(i,)) for i in range(2)
+  ]
   for thread in threads:
     thread.start()
   for thread in threads:
@@ -152,14 +154,15 @@ def test_two_windows_do_not_disturb_each_other(client):
   assert together == alone and alone[0] != alone[1]
 
 
-def test_the_page_loads_nothing_from_elsewhere(client):
+def test_the_page_loads_nothing_from_other_sites(client):
   for name in ('', *server.FILES):
-    with client.asking('GET', f'/{name}') as response:
+    with client.request('GET', f'/{name}') as response:
       text = response.read().decode('latin-1')
       assert response.status == 200
       policy = response.headers['content-security-policy']
     assert "default-src 'none'" in policy and 'http' not in policy
     if not name.endswith('.jpg'):
       assert not re.findall(r'https?:|[\'"(]//', text), name
+  # The server serves every file of its folder that is not Python code.
   names = {path.name for path in server.HERE.iterdir() if path.is_file()}
   assert names == {*server.FILES} | {name for name in names if '.py' in name}

@@ -20,16 +20,16 @@ from tests.app.app_client import RECIPE, SITE, listening, pin, png
   ],
   ids=['empty', 'text', 'cut', 'bomb'],
 )
-def test_a_hostile_file_gives_one_line(client, data, text):
+def test_an_unreadable_file_gives_a_message_of_one_line(client, data, text):
   status, answer = client.ask('POST', '/photographs', data)
   assert status == 422 and text in answer['error']
   assert '\n' not in answer['error']
 
 
-def test_the_oldest_photographs_are_forgotten(client, monkeypatch):
+def test_the_least_recently_used_photographs_are_dropped(client, monkeypatch):
   monkeypatch.setattr(studio, 'MAX_PHOTOGRAPHS', 2)
   first, second = (client.open(tiny.images(1, 20, 20)[0]) for _ in range(2))
-  # Now the second was used longest ago.
+  # This request makes the second photograph the least recently used one.
   client.ask('GET', f'/photographs/{first["id"]}')
   third = client.open(tiny.images(1, 20, 20)[0])
   answers = [
@@ -44,15 +44,15 @@ def test_a_warm_server_compiles_nothing_for_the_first_photograph_and_pin(
   monkeypatch, caplog
 ):
   jax.clear_caches()  # other tests compiled the same programs
-  its_studio = studio.Studio(colorize.Colorizer(*tiny.hinted_model()), 'tiny')
+  the_studio = studio.Studio(colorize.Colorizer(*tiny.hinted_model()), 'tiny')
   monkeypatch.setattr(studio, 'ASPECTS', ((2, 3),))
   # The context manager `jax.log_compiles` would not reach the server's threads.
   jax.config.update('jax_log_compiles', True)
   try:
-    its_studio.warm_up(lambda done, total: None)
+    the_studio.warm_up(lambda done, total: None)
     assert num_compilations(caplog) > 0
     caplog.clear()
-    with listening(server.Server(its_studio, SITE)) as client:
+    with listening(server.Server(the_studio, SITE)) as client:
       photo = client.open(tiny.images(1, 400, 600)[0])
       (plain,) = client.draw(photo, [RECIPE])
       status, _ = client.ask(
@@ -69,25 +69,25 @@ def test_a_warm_server_compiles_nothing_for_the_first_photograph_and_pin(
 
 
 def num_compilations(caplog):
-  return sum('Compiling' in x.getMessage() for x in caplog.records)
+  return sum('Compiling' in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.slow
-def test_no_photograph_needs_a_shape_that_was_not_compiled(monkeypatch):
-  its_colorizer = colorize.Colorizer(*tiny.shaken_model())
+def test_warm_up_compiles_the_shapes_of_all_photographs(monkeypatch):
+  colorizer = colorize.Colorizer(*tiny.shaken_model())
   compiled = set()
-  really_draw = its_colorizer.draw
+  really_draw = colorizer.draw
 
-  def draw(greys, settings):
-    compiled.add((greys[0].grey_values.shape, len(settings.numbers)))
-    return really_draw(greys, settings)
+  def draw(inputs, settings):
+    compiled.add((inputs[0].grey_values.shape, len(settings.numbers)))
+    return really_draw(inputs, settings)
 
-  monkeypatch.setattr(its_colorizer, 'draw', draw)
-  studio.Studio(its_colorizer, 'tiny').warm_up(lambda done, total: None)
+  monkeypatch.setattr(colorizer, 'draw', draw)
+  studio.Studio(colorizer, 'tiny').warm_up(lambda done, total: None)
   recipe = sample_recipe.Recipe.from_json(RECIPE | {'sample': 5})
   for width in (1, 30, 90, 100, 101, 130, 150, 160, 199, 210, 300, 500, 1000):
     blank = np.zeros((100, width), np.uint8)
     for rgb in (blank, blank.T):
-      shape = its_colorizer.to_network_size(rgb).grey_values.shape
+      shape = colorizer.to_network_size(rgb).grey_values.shape
       assert (shape, len(recipe.settings().numbers)) in compiled
   assert len(compiled) == 7

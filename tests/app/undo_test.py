@@ -1,4 +1,4 @@
-"""Steps on the page: undone, done again, and what stays in the browser."""
+"""Undo and redo, the browser's history, and what the browser stores."""
 
 import pytest
 
@@ -13,48 +13,49 @@ CTRL, SHIFT = '\ue009', '\ue008'
 
 
 def work(page):
+  """Returns the user's work on the photograph, see work.js."""
   return page.state('state.work')
 
 
-def test_every_step_is_undone_and_done_again(opened):
+def test_every_step_is_undone_and_redone(opened):
   page = opened
-  before = [work(page)]
+  works = [work(page)]
   pin(page, 105, 40)
   page.wait_for_samples(4)
-  before.append(work(page))
+  works.append(work(page))
   page.click('.sample:nth-child(2) .keep')
-  page.wait(lambda: work(page) != before[-1])
-  before.append(work(page))
+  page.wait(lambda: work(page) != works[-1])
+  works.append(work(page))
   page.click('#again')
   page.wait_for_samples(4)
-  before.append(work(page))
+  works.append(work(page))
   set_value(page, 'warmth', 40)
-  page.wait(lambda: work(page) != before[-1])
-  before.append(work(page))
+  page.wait(lambda: work(page) != works[-1])
+  works.append(work(page))
   page.click('#pins-clear')
   page.wait_for_samples(4)
-  before.append(work(page))
-  assert len({str(one) for one in before}) == 6
-  for expected in before[-2::-1]:
+  works.append(work(page))
+  assert len({str(x) for x in works}) == 6
+  for expected in works[-2::-1]:
     page.chord(CTRL, 'z')
     page.wait(lambda wanted=expected: work(page) == wanted)
   assert not page.find('#undo')[0].is_enabled()
   page.chord(CTRL, 'z')
   page.wait(lambda: 'Nothing is left to undo' in page.message())
-  for expected in before[1:3]:
+  for expected in works[1:3]:
     page.chord(CTRL, SHIFT, 'z')
     page.wait(lambda wanted=expected: work(page) == wanted)
   page.click('#redo')
-  page.wait(lambda: work(page) == before[3])
+  page.wait(lambda: work(page) == works[3])
   page.click('#undo')
-  page.wait(lambda: work(page) == before[2])
+  page.wait(lambda: work(page) == works[2])
   page.wait_for_samples(4)
-  page.click('#more')  # what was undone cannot be done again now
+  page.click('#more')  # a new step discards the steps that were undone
   page.wait_for_samples(8)
   assert not page.find('#redo')[0].is_enabled()
 
 
-def test_a_slider_that_is_moved_often_is_one_step(opened):
+def test_several_moves_of_a_slider_are_one_step(opened):
   page = opened
   before = work(page)
   for value in (0.5, 0.7, 0.9, 1.4):
@@ -67,8 +68,8 @@ def test_a_slider_that_is_moved_often_is_one_step(opened):
 
 @pytest.fixture
 def in_new_tab(page, address, photograph):
-  """The page in a tab of its own: browsers keep 50 entries of each tab."""
-  first = page.driver.current_window_handle
+  """The page in a new tab, because browsers keep only 50 entries per tab."""
+  first_tab = page.driver.current_window_handle
   page.driver.switch_to.new_window('tab')
   page.driver.get(address)
   page.wait(lambda: page.state('state.model !== null'))
@@ -76,38 +77,39 @@ def in_new_tab(page, address, photograph):
   page.wait_for_samples(4)
   yield page
   page.driver.close()
-  page.driver.switch_to.window(first)
+  page.driver.switch_to.window(first_tab)
 
 
 def test_the_back_button_of_the_browser_undoes(in_new_tab):
   page = in_new_tab
-  before = [work(page)]
+  works = [work(page)]
 
   def entry():
+    """Returns the work in the current entry of the browser's history."""
     return page.driver.execute_script('return history.state.step.work')
 
   for value in (10, 20, 30):
-    for name in ('warmth', 'tint'):  # each step is an entry
+    for name in ('warmth', 'tint'):  # each change adds an entry
       set_value(page, name, value)
       page.wait(lambda: entry() == work(page))
-    before.append(work(page))
-    assert page.state('state.timeline.index') == 2 * (len(before) - 1)
+    works.append(work(page))
+    assert page.state('state.timeline.index') == 2 * (len(works) - 1)
 
   def go(steps, wanted):
     page.driver.execute_script('history.go(arguments[0])', steps)
     page.wait(lambda: work(page) == wanted)
     page.wait(lambda: entry() == wanted)
 
-  go(-2, before[2])
-  go(-2, before[1])
-  go(2, before[2])
+  go(-2, works[2])
+  go(-2, works[1])
+  go(2, works[2])
   page.click('#undo')
-  page.wait(lambda: work(page) != before[2] and entry() == work(page))
-  # The previous entry holds the same step, so it is passed over.
-  go(-1, before[1])
+  page.wait(lambda: work(page) != works[2] and entry() == work(page))
+  # The previous entry has the step to which Undo went back, so Back skips it.
+  go(-1, works[1])
 
 
-def test_a_browser_that_refuses_entries_stops_nothing(opened):
+def test_the_page_works_if_the_browser_refuses_history_entries(opened):
   page = opened
   page.driver.execute_script(
     'history.pushState = history.replaceState = () => {'
@@ -123,26 +125,27 @@ def test_a_browser_that_refuses_entries_stops_nothing(opened):
   page.wait(lambda: work(page)['temperature'] == 1)
 
 
-def test_no_more_entries_are_written_than_browsers_take(opened):
+def test_the_history_is_written_at_most_twice_a_second(opened):
   page = opened
   page.driver.execute_script(
     'window.writes = 0;'
     'for (const name of ["pushState", "replaceState"]) {'
     '  const write = history[name].bind(history);'
-    '  history[name] = (...all) => { window.writes++; write(...all); };'
+    '  history[name] = (...args) => { window.writes++; write(...args); };'
     '}'
   )
+  # If no element has the focus, arrow keys choose versions.
   page.driver.execute_script('document.activeElement.blur()')
   for _ in range(15):
-    page.press('\ue015', '\ue015', '\ue013', '\ue013')
+    page.press('\ue015', '\ue015', '\ue013', '\ue013')  # down, up
   page.click('#more')
   page.wait_for_samples(8)
-  # At most one in half a second: Safari allows 100 in 30 s.
+  # Safari allows only 100 writes in 30 s.
   seconds = page.driver.execute_script('return performance.now() / 1000')
   assert page.driver.execute_script('return window.writes') <= 2 * seconds
 
 
-def test_another_photograph_is_a_step_too(opened, photographs):
+def test_opening_another_photograph_is_a_step(opened, photographs):
   page = opened
   pin(page, 105, 40)
   page.wait_for_samples(4)
@@ -185,7 +188,7 @@ def test_pins_and_stars_come_back_with_their_photograph(opened, photographs):
   assert page.message() == ''
 
 
-def test_undo_outlives_a_reload(opened):
+def test_steps_can_be_undone_after_a_reload(opened):
   page = opened
   before = work(page)
   pin(page, 105, 40)
@@ -198,8 +201,8 @@ def test_undo_outlives_a_reload(opened):
   page.wait(lambda: work(page) == before)
 
 
-def forget_on_server(address, count=17):
-  """Opens so many photographs that the server forgets all earlier ones."""
+def make_server_drop_photographs(address, count=17):
+  """Opens so many photographs that the server drops all earlier ones."""
   import io
   import urllib.request
 
@@ -214,25 +217,25 @@ def forget_on_server(address, count=17):
     urllib.request.urlopen(request).read()
 
 
-def test_a_photograph_that_the_server_forgot_goes_on(
+def test_work_continues_after_the_server_dropped_the_photograph(
   page, photograph, address, tmp_path
 ):
   changed = tmp_path / 'edited.png'
   changed.write_bytes(photograph.read_bytes())
   page.upload(changed)
   page.wait_for_samples(4)
-  changed.write_bytes(b'something else')  # meanwhile, on the disk
-  forget_on_server(address)
+  changed.write_bytes(b'something else')  # the file changes on disk
+  make_server_drop_photographs(address)
   page.click('#more')
   page.wait_for_samples(8)
   assert page.message() == ''
-  assert all('404' in line for line in page.complaints())
-  # After a reload its file is gone; its pins and stars are not.
+  assert all('404' in line for line in page.read_console())
+  # A reload loses the page's copy of the file, but not the pins and stars.
   page.click('.sample:nth-child(2) .keep')
-  forget_on_server(address)
+  make_server_drop_photographs(address)
   page.driver.refresh()
   page.wait(lambda: 'open it again' in page.message())
   page.upload(photograph)
   page.wait_for_samples(8)
   assert page.state('state.work.versions[1].kept')
-  assert all('404' in line for line in page.complaints())
+  assert all('404' in line for line in page.read_console())

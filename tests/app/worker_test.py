@@ -1,4 +1,4 @@
-"""One thread for many clients: turns, dropped work, failures."""
+"""A worker thread: turns, dropped jobs, exceptions and the limit of jobs."""
 
 import asyncio
 import contextlib
@@ -19,21 +19,21 @@ def test_jobs_take_turns():
       steps.append((name, index))
       yield index
 
-  async def wait_for(its_worker, name):
-    return [result async for result in its_worker.results(job(name))]
+  async def results_of(the_worker, name):
+    return [result async for result in the_worker.results(job(name))]
 
-  async def both():
-    its_worker = worker.Worker()
-    tasks = [asyncio.create_task(wait_for(its_worker, name)) for name in 'ab']
+  async def run_both():
+    the_worker = worker.Worker()
+    tasks = [asyncio.create_task(results_of(the_worker, name)) for name in 'ab']
     await asyncio.sleep(0.1)
     ready.set()
     return await asyncio.gather(*tasks)
 
-  assert asyncio.run(both()) == [[0, 1, 2], [0, 1, 2]]
+  assert asyncio.run(run_both()) == [[0, 1, 2], [0, 1, 2]]
   assert steps == [(name, index) for index in range(3) for name in 'ab']
 
 
-def test_a_client_that_leaves_ends_its_job_and_no_other():
+def test_closing_the_results_ends_their_job_and_no_other():
   steps = []
 
   def endless():
@@ -41,52 +41,53 @@ def test_a_client_that_leaves_ends_its_job_and_no_other():
       steps.append(len(steps))
       yield
 
-  async def leave():
-    its_worker = worker.Worker()
-    results = its_worker.results(endless())
+  async def close_early():
+    the_worker = worker.Worker()
+    results = the_worker.results(endless())
     async with contextlib.aclosing(results):
       await anext(results)
-    assert await its_worker.call(lambda: 'next') == 'next'
+    assert await the_worker.call(lambda: 'next') == 'next'
     count = len(steps)
-    assert await its_worker.call(lambda: 'last') == 'last'
+    # Between the two calls, a job that is still waiting would run a step.
+    assert await the_worker.call(lambda: 'last') == 'last'
     return count
 
-  count = asyncio.run(leave())
+  count = asyncio.run(close_early())
   assert len(steps) == count
 
 
-def test_a_failure_reaches_its_client_and_the_thread_goes_on():
-  async def fail():
-    its_worker = worker.Worker()
+def test_an_exception_reaches_the_caller_and_the_thread_continues():
+  async def call_twice():
+    the_worker = worker.Worker()
     with pytest.raises(ZeroDivisionError):
-      await its_worker.call(lambda: 1 // 0)
-    return await its_worker.call(lambda: 5)
+      await the_worker.call(lambda: 1 // 0)
+    return await the_worker.call(lambda: 5)
 
-  assert asyncio.run(fail()) == 5
+  assert asyncio.run(call_twice()) == 5
 
 
-def test_quiet_is_when_nobody_has_asked_for_some_time():
-  its_worker, steps = worker.Worker(), []
+def test_wait_until_quiet_returns_after_a_time_without_jobs():
+  the_worker, step_times = worker.Worker(), []
 
   def job():
     for _ in range(5):
       time.sleep(0.05)
-      steps.append(time.monotonic())
+      step_times.append(time.monotonic())
       yield
 
-  async def work():
-    return [result async for result in its_worker.results(job())]
+  async def run_job():
+    return [result async for result in the_worker.results(job())]
 
-  async def both():
-    task = asyncio.create_task(work())
+  async def run_and_wait():
+    task = asyncio.create_task(run_job())
     await asyncio.sleep(0.02)
-    await asyncio.to_thread(its_worker.wait_until_quiet, 0.2)
-    quiet = time.monotonic()
+    await asyncio.to_thread(the_worker.wait_until_quiet, 0.2)
+    return_time = time.monotonic()
     await task
-    return quiet
+    return return_time
 
-  quiet = asyncio.run(both())
-  assert len(steps) == 5 and quiet - steps[-1] >= 0.19
+  return_time = asyncio.run(run_and_wait())
+  assert len(step_times) == 5 and return_time - step_times[-1] >= 0.19
 
 
 def test_too_many_jobs_are_refused(monkeypatch):

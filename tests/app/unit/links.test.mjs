@@ -1,4 +1,4 @@
-// Links and commands: what goes in comes out, and nothing else does.
+// Links to versions, pins as text, and commands.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -20,12 +20,12 @@ const LINK = linkTo('http://localhost:8000/', {photograph: PHOTOGRAPH,
   model: 'b1', recipe: RECIPE, adjustments: ADJUSTMENTS});
 const hash = new URL(LINK).hash;
 
-test('a link has all that a version depends on', () => {
+test('a link contains everything that a version depends on', () => {
   assert.deepEqual(parseLink(hash, DEFAULTS), {ignored: [], wanted: {
     ...RECIPE, photograph: PHOTOGRAPH, model: 'b1', adjustments: ADJUSTMENTS}});
 });
 
-test('a link without its end is read with the usual values', () => {
+test('fields that a link lacks have default values and are reported', () => {
   const {wanted, ignored} = parseLink(`#photograph=${PHOTOGRAPH}`, DEFAULTS);
   assert.equal(wanted.temperature, 0.8);
   assert.equal(wanted.sample, 0);
@@ -46,7 +46,7 @@ test('every field of a link is checked', () => {
   }
 });
 
-test('fields that nobody knows are said and ignored', () => {
+test('unknown fields are ignored and reported', () => {
   const {wanted, ignored} = parseLink(
     `${hash}&cards=1&__proto__=2&versions=3`, DEFAULTS);
   assert.deepEqual(ignored, ['cards', '__proto__', 'versions']);
@@ -54,13 +54,13 @@ test('fields that nobody knows are said and ignored', () => {
     'photograph', 'pins', 'sample', 'seed', 'temperature']);
 });
 
-test('without the digest of a photograph there is no link', () => {
+test('a text without the sha256 of a photograph is not a link', () => {
   for (const text of ['', '#', '#top', '#photograph=abc', '#seed=3']) {
     assert.equal(parseLink(text, DEFAULTS), null);
   }
 });
 
-test('links from before there was a white balance are read', () => {
+test('links of older releases, which have only a saturation, are read', () => {
   const {wanted, ignored} = parseLink(`#photograph=${PHOTOGRAPH}&model=x&seed=1`
     + '&sample=2&temperature=0.8&saturation=1.5&pins=1%2C2%2C%23aabbcc',
   DEFAULTS);
@@ -70,7 +70,7 @@ test('links from before there was a white balance are read', () => {
   assert.deepEqual(wanted.pins, [{x: 1, y: 2, color: '#aabbcc', size: ''}]);
 });
 
-test('pins are what a file has', () => {
+test('parsePin reads what pinText writes, and refuses other texts', () => {
   for (const pin of RECIPE.pins) assert.deepEqual(parsePin(pinText(pin)), pin);
   assert.equal(pinText(RECIPE.pins[0]), '3,4,#c81e28,M');
   for (const text of ['', '1,2', '1,2,#12', '1,2,#123456,XL', 'a,2,#123456']) {
@@ -81,7 +81,7 @@ test('pins are what a file has', () => {
 const MODEL = {name: 'photos', defaults: DEFAULTS};
 const PLAIN = {seed: 0, sample: 1, temperature: 0.8, pins: []};
 
-test('the command names what differs from the defaults', () => {
+test('the command contains the options that differ from the defaults', () => {
   assert.equal(commandFor('a.jpg', PLAIN, DEFAULTS.adjustments, MODEL),
     'pic-jax colorize a.jpg -o out --samples 1');
   assert.equal(commandFor('my cat.png', RECIPE, ADJUSTMENTS,
@@ -91,7 +91,7 @@ test('the command names what differs from the defaults', () => {
     + '--warmth=-20 --tint=5 --strength=0.75');
 });
 
-test('a name that begins with a dash is no option', () => {
+test('a file name that begins with a dash is not read as an option', () => {
   assert.match(commandFor('-3.jpg', RECIPE, DEFAULTS.adjustments, MODEL),
     /colorize \.\/-3\.jpg .*--hints \.\/-3\.jpg\.pins\.csv$/);
 });

@@ -1,11 +1,11 @@
-// What stays in a browser, and browsers that refuse.
+// Steps, and storage in the browser, which may refuse to store.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import {Timeline, MAX_STEPS} from '../../../pic_jax/app/timeline.js';
 
-class Storage {
+class FakeStorage {
   setItem(key, value) {
     if (this.isFull) throw new Error('QuotaExceededError');
     this[key] = String(value);
@@ -13,7 +13,7 @@ class Storage {
   getItem(key) { return Object.hasOwn(this, key) ? this[key] : null; }
   removeItem(key) { delete this[key]; }
 }
-globalThis.localStorage = new Storage();
+globalThis.localStorage = new FakeStorage();
 globalThis.location = {pathname: '/', search: ''};
 const {
   forgetAll, MAX_WORKS, recall, recentColours, remember, rememberColour,
@@ -23,31 +23,32 @@ const {add, emptyWork} = await import('../../../pic_jax/app/work.js');
 
 const work = add(emptyWork({temperature: 1, adjustments: {
   saturation: 1, warmth: 0, tint: 0, strength: 1}}), 4);
-const kept = {name: 'a.jpg', model: 'm', work};
+const workToStore = {name: 'a.jpg', model: 'm', work};
 
-test('steps are undone and done again', () => {
-  const line = new Timeline();
-  assert.equal(line.canUndo, false);
-  line.push('a');
-  line.push('b');
-  line.push('c');
-  assert.equal(line.undo(), 'b');
-  assert.equal(line.undo(), 'a');
-  assert.equal(line.canUndo, false);
-  assert.equal(line.redo(), 'b');
-  line.push('d');
-  assert.deepEqual([line.steps, line.canRedo], [['a', 'b', 'd'], false]);
-  line.replace('e');
-  assert.deepEqual(line.steps, ['a', 'b', 'e']);
-  for (let i = 0; i < 200; i++) line.push(i);
-  assert.deepEqual([line.steps.length, line.now], [MAX_STEPS, 199]);
+test('steps are undone and redone', () => {
+  const timeline = new Timeline();
+  assert.equal(timeline.canUndo, false);
+  timeline.push('a');
+  timeline.push('b');
+  timeline.push('c');
+  assert.equal(timeline.undo(), 'b');
+  assert.equal(timeline.undo(), 'a');
+  assert.equal(timeline.canUndo, false);
+  assert.equal(timeline.redo(), 'b');
+  timeline.push('d');
+  assert.deepEqual(
+    [timeline.steps, timeline.canRedo], [['a', 'b', 'd'], false]);
+  timeline.replace('e');
+  assert.deepEqual(timeline.steps, ['a', 'b', 'e']);
+  for (let i = 0; i < 200; i++) timeline.push(i);
+  assert.deepEqual([timeline.steps.length, timeline.now], [MAX_STEPS, 199]);
 });
 
-test('works are kept, the last fifty', (t) => {
+test('the fifty newest works are stored', (t) => {
   t.mock.timers.enable({apis: ['Date']});
   for (let i = 0; i < 60; i++) {
     t.mock.timers.tick(1000);
-    remember(`sha${i}`, kept);
+    remember(`sha${i}`, workToStore);
   }
   assert.equal(recall('sha9'), null);
   assert.deepEqual(recall('sha10').work, work);
@@ -55,22 +56,22 @@ test('works are kept, the last fifty', (t) => {
   assert.equal(recall('sha59'), null);
 });
 
-test('what is broken in the storage is not a work', () => {
+test('invalid works in the storage are ignored', () => {
   localStorage.setItem('pic_jax:work:x', '{"work": {"versions": 3}}');
   assert.equal(recall('x'), null);
   localStorage.setItem('pic_jax:work:x', 'nonsense');
   assert.equal(recall('x'), null);
 });
 
-test('a full storage stops nothing', () => {
+test('a full storage causes no error', () => {
   localStorage.isFull = true;
-  remember('full', kept);
+  remember('full', workToStore);
   rememberColour('#010203');
   localStorage.isFull = false;
   assert.equal(recall('full'), null);
 });
 
-test('the last colours come first, each once', () => {
+test('recent colours come newest first, each once', () => {
   for (let i = 0; i < 10; i++) rememberColour(`#00000${i}`);
   rememberColour('#000005');
   assert.deepEqual(recentColours().slice(0, 3),
@@ -80,7 +81,7 @@ test('the last colours come first, each once', () => {
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-class Browser {
+class FakeHistory {
   constructor() { this.calls = []; this.state = null; }
   pushState(state) { this.write('push', state); }
   replaceState(state) { this.write('replace', state); }
@@ -92,7 +93,7 @@ class Browser {
 }
 
 test('steps in quick succession are one entry', async () => {
-  const browser = new Browser(), tab = new TabHistory(browser);
+  const browser = new FakeHistory(), tab = new TabHistory(browser);
   tab.write('a', false);
   tab.write('b', true);
   tab.write('c', true);
@@ -102,19 +103,19 @@ test('steps in quick succession are one entry', async () => {
   assert.deepEqual(browser.calls, [['replace', 'a', 0], ['push', 'd', 1]]);
 });
 
-test('a browser that refuses stops nothing', () => {
-  const browser = new Browser(), tab = new TabHistory(browser);
+test('a write that the browser refuses is skipped', () => {
+  const browser = new FakeHistory(), tab = new TabHistory(browser);
   browser.refuses = true;
   tab.write('a', true);
   assert.equal(tab.position, 0);
   browser.refuses = false;
-  tab.lastWrite = -Infinity;
+  tab.lastWrite = -Infinity; // the next write need not wait
   tab.write('b', true);
   assert.deepEqual(browser.calls, [['push', 'b', 1]]);
 });
 
-test('back is told from forward', () => {
-  const browser = new Browser(), tab = new TabHistory(browser);
+test('arrive distinguishes Back from Forward', () => {
+  const browser = new FakeHistory(), tab = new TabHistory(browser);
   tab.position = 3;
   assert.deepEqual(tab.arrive({step: 'x', position: 2}),
     {step: 'x', isBack: true});

@@ -1,4 +1,4 @@
-// The steps of a work: what each changes, and what it leaves alone.
+// Functions of work.js: what they change, and what they do not change.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -12,26 +12,26 @@ const start = () => works.add(
 const samples = (work) => work.versions.map(({recipe}) => recipe.sample);
 const star = (work, index) => works.toggleKept(work, work.versions[index].id);
 
-test('four versions are added, and the first one is looked at', () => {
+test('new versions get new sample numbers, and the first one is chosen', () => {
   const work = start();
   assert.deepEqual(samples(work), [0, 1, 2, 3]);
   assert.equal(work.chosen, work.versions[0].id);
   assert.deepEqual(samples(works.add(work, 4)), [0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
-test('a step changes nothing of the work before it', () => {
+test('the functions do not modify their arguments', () => {
   const work = start(), before = structuredClone(work);
   works.renew(star(works.setPins(work, [PIN]), 1), 4);
   assert.deepEqual(work, before);
 });
 
-test('new versions take the place of all without a star', () => {
+test('renew replaces all versions without a star', () => {
   const work = works.renew(star(start(), 1), 4);
   assert.deepEqual(samples(work), [1, 4, 5, 6]);
   assert.equal(works.chosenOf(work).recipe.sample, 4);
 });
 
-test('if all have a star, new versions come beside them', () => {
+test('if all versions have a star, renew adds one', () => {
   let work = start();
   for (const index of [0, 1, 2, 3]) work = star(work, index);
   work = works.renew(work, 4);
@@ -39,14 +39,14 @@ test('if all have a star, new versions come beside them', () => {
   assert.equal(works.chosenOf(work).recipe.sample, 4);
 });
 
-test('a pin draws the same samples, and leaves those with a star', () => {
+test('a pin keeps the samples, and does not change starred versions', () => {
   const work = works.setPins(star(start(), 1), [PIN]);
   assert.deepEqual(samples(work), [0, 1, 2, 3]);
   assert.deepEqual(
     work.versions.map(({recipe}) => recipe.pins.length), [1, 0, 1, 1]);
 });
 
-test('a pin acts on the version that is looked at, star or not', () => {
+test('if the chosen version has a star, a copy of it gets the pin', () => {
   const work = works.setPins(star(start(), 0), [PIN]);
   assert.deepEqual(samples(work), [0, 0, 1, 2, 3]);
   assert.deepEqual(work.versions.map(({kept}) => kept),
@@ -55,7 +55,7 @@ test('a pin acts on the version that is looked at, star or not', () => {
   assert.deepEqual(work.versions[1].recipe.pins, [PIN]);
 });
 
-test('without the pin, the copy of a version with a star is it again', () => {
+test('a copy that equals its original is removed unless it is chosen', () => {
   const starred = star(start(), 0);
   const work = works.setPins(works.setPins(starred, [PIN]), []);
   assert.deepEqual(samples(work), [0, 0, 1, 2, 3]);
@@ -63,7 +63,7 @@ test('without the pin, the copy of a version with a star is it again', () => {
   assert.deepEqual(samples(other), [0, 1, 2, 3]);
 });
 
-test('another temperature draws the same samples', () => {
+test('another temperature keeps the samples', () => {
   const work = works.setTemperature(start(), 1.2);
   assert.deepEqual(samples(work), [0, 1, 2, 3]);
   assert.ok(work.versions.every(({recipe}) => recipe.temperature === 1.2));
@@ -79,13 +79,13 @@ test('the version of a link is added once', () => {
   assert.equal(works.openLinkedVersion(work, wanted).versions.length, 5);
 });
 
-test('no more versions than there may be', () => {
+test('there are at most MAX_VERSIONS versions', () => {
   let work = start();
   for (let i = 0; i < 60; i++) work = works.add(work, 4);
   assert.equal(work.versions.length, works.MAX_VERSIONS);
 });
 
-test('what is no work is told from one', () => {
+test('isWork accepts a work, and refuses other values', () => {
   const work = works.setPins(start(), [PIN]);
   assert.ok(works.isWork(JSON.parse(JSON.stringify(work))));
   for (const broken of [null, {}, {...work, versions: []},
