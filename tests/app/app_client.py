@@ -86,9 +86,11 @@ def listening(web_app):
     http_server = serve.build_server(web_app)
     thread = threading.Thread(target=http_server.run, args=([listener],))
     thread.start()
-    yield Client(listener.getsockname()[1])
-    http_server.should_exit = True
-    thread.join()
+    try:
+      yield Client(listener.getsockname()[1])
+    finally:  # The thread would keep pytest from ending.
+      http_server.should_exit = True
+      thread.join()
 
 
 def serving(the_studio):

@@ -172,8 +172,7 @@ def test_a_cancelled_touch_leaves_the_pin_where_the_finger_was(opened):
       'Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points}
     )
   page.wait(lambda: page.state('state.work.pins[0].x') < before)
-  (moved,) = page.state('state.work.pins')
-  assert moved['x'] < before
+  assert len(page.state('state.work.pins')) == 1
 
 
 def test_a_click_by_a_screen_reader_opens_a_pin(opened):
