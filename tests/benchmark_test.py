@@ -44,7 +44,7 @@ def test_rows_have_all_keys_and_the_numbers_that_apply(report):
 
 @pytest.mark.slow
 def test_a_model_with_finer_levels_is_measured(monkeypatch):
-  params, config = tiny.levelled_model()
+  params, config = tiny.model_with_levels()
   monkeypatch.setattr(benchmark, 'MIN_SECONDS', 0.01)
   refine_calls = []
   refine = refinement.refine

@@ -54,7 +54,7 @@ def trained_like(net: pic.PIC, batch: pic.LabBatch, seed=0) -> dict:
   return params
 
 
-def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
+def untrained_model() -> tuple[dict, ml_collections.ConfigDict]:
   """Returns `trained_like` parameters and a config, for 8 x 8 images."""
   result = config('smoke')
   with result.unlocked():
@@ -65,7 +65,7 @@ def shaken_model() -> tuple[dict, ml_collections.ConfigDict]:
   return trained_like(model, batch), result
 
 
-def levelled_model(**changes) -> tuple[dict, ml_collections.ConfigDict]:
+def model_with_levels(**changes) -> tuple[dict, ml_collections.ConfigDict]:
   """Returns `trained_like` parameters and a config, for 16 x 16 images.
 
   The model reads hints and has one finer level. `changes` replace its fields.
@@ -91,8 +91,8 @@ def levelled_model(**changes) -> tuple[dict, ml_collections.ConfigDict]:
 
 
 def hinted_model() -> tuple[dict, ml_collections.ConfigDict]:
-  """Returns `shaken_model` with a random kernel that reads hints."""
-  params, result = shaken_model()
+  """Returns `untrained_model` with a random kernel that reads hints."""
+  params, result = untrained_model()
   result.model.hint_share = 0.5
   kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 8))
   params['embedding']['hints'] = kernel.astype(np.float32)

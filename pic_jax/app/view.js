@@ -1,8 +1,9 @@
 // @ts-check
-// The pictures on the stage. A version first appears as a preview, which is the
-// grey photograph with the colours of the version's small picture. Then the
-// server renders the version at the resolution of the screen. After a zoom, it
-// renders the visible part again, at a higher resolution.
+// The pictures on the stage. A version of the photograph first appears as a
+// preview: the browser puts the colours of the small picture that the strip
+// shows on the grey photograph. Then the server renders the version at the
+// resolution of the screen. After a zoom, it renders the visible part again, at
+// a higher resolution.
 
 import {adjust} from './colors.js';
 import {element} from './dom.js';
@@ -13,8 +14,8 @@ import {chosenOf, keyOf} from './work.js';
 /** @typedef {import('./work.js').Adjustments} Adjustments */
 /** @typedef {import('./state.js').Picture} Picture */
 
-/** Wait from a move or zoom until the visible part is requested. */
-const CROP_AFTER_MS = 200;
+/** Delay between a move or zoom and the request of the visible part. */
+const CROP_DELAY_MS = 200;
 /** The largest number of pictures that each layer keeps. */
 const MAX_KEPT = 16;
 /** The largest number of pixels that are painted while a slider is dragged. */
@@ -24,7 +25,7 @@ const LIVE_PIXELS = 100_000;
 const decoded = new Map();
 
 /**
- * Returns the decoded image of an address. Recent images are kept.
+ * Returns a promise of the decoded image at a URL. Recent images are kept.
  * @param {string} url
  */
 function imageOf(url) {
@@ -44,20 +45,20 @@ function imageOf(url) {
  * @param {HTMLCanvasElement} canvas
  * @param {Picture} picture
  * @param {Adjustments} adjustments
- * @param {number} [most] largest number of pixels to paint
+ * @param {number} [maxPixels] largest number of pixels to paint
  */
-export async function paint(canvas, picture, adjustments, most = Infinity) {
-  // Length and end of the address identify a picture. A whole data URL would be
-  // too long.
+export async function paint(canvas, picture, adjustments, maxPixels = Infinity) {
+  // The length and the end of its URL identify a picture. The whole URL, which
+  // contains the data, would be too long.
   const wanted = `${picture.url.length}:${picture.url.slice(-60)}`
-    + JSON.stringify([adjustments, most]);
+    + JSON.stringify([adjustments, maxPixels]);
   if (canvas.dataset.of === wanted) return;
   canvas.dataset.of = wanted;
   const image = await imageOf(picture.url);
   if (canvas.dataset.of !== wanted) return; // a later call has taken over
   const {naturalWidth, naturalHeight} = image;
   const scale = Math.min(
-    1, Math.sqrt(most / (naturalWidth * naturalHeight)));
+    1, Math.sqrt(maxPixels / (naturalWidth * naturalHeight)));
   const width = Math.max(1, Math.round(naturalWidth * scale));
   const height = Math.max(1, Math.round(naturalHeight * scale));
   if (canvas.width !== width) canvas.width = width;
@@ -74,23 +75,23 @@ export async function paint(canvas, picture, adjustments, most = Infinity) {
   canvas.dataset.painted = wanted;
 }
 
-/** An image on the stage, whose pictures the server renders. */
+/** An image element on the stage, which shows pictures from the server. */
 class Layer {
   /** @param {string} id id of the image element */
   constructor(id) {
     this.image = /** @type {HTMLImageElement} */ (element(id));
     // Name of the picture to show. `image.dataset.of` is the name of the picture
-    // that the image has.
+    // that the element contains, which may still be the previous one.
     this.wanted = '';
     /** @type {AbortController | null} */
     this.request = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
     /**
-     * Addresses of fetched pictures, by the names of the pictures.
+     * URLs of fetched pictures, keyed by the names of the pictures.
      * @type {Map<string, string>}
      */
-    this.kept = new Map();
+    this.urls = new Map();
     this.image.addEventListener('load', () => {
       this.image.hidden = this.image.dataset.of !== this.wanted;
     });
@@ -100,28 +101,28 @@ class Layer {
    * Fetches a picture, if it is not kept, and shows it.
    * @param {string} wanted unique name of the picture; '' hides the image
    * @param {(signal: AbortSignal) => Promise<Blob>} fetchFn
-   * @param {number} wait time before the request in milliseconds
+   * @param {number} wait delay of the request, in milliseconds
    */
   show(wanted, fetchFn, wait = 0) {
     if (wanted === this.wanted) return;
     this.wanted = wanted;
     clearTimeout(this.timer);
     this.request?.abort();
-    const kept = this.kept.get(wanted);
-    if (kept) this.put(wanted, kept);
+    const url = this.urls.get(wanted);
+    if (url) this.display(wanted, url);
     if (this.image.dataset.of !== wanted) this.image.hidden = true;
-    if (!wanted || kept) return;
+    if (!wanted || url) return;
     const request = this.request = new AbortController();
     this.timer = setTimeout(() => attempt(async () => {
       const blob = await fetchFn(request.signal);
       const url = URL.createObjectURL(blob);
-      this.kept.set(wanted, url);
-      if (this.kept.size > MAX_KEPT) {
-        const [first] = this.kept.keys();
-        URL.revokeObjectURL(/** @type {string} */ (this.kept.get(first)));
-        this.kept.delete(first);
+      this.urls.set(wanted, url);
+      if (this.urls.size > MAX_KEPT) {
+        const [first] = this.urls.keys();
+        URL.revokeObjectURL(/** @type {string} */ (this.urls.get(first)));
+        this.urls.delete(first);
       }
-      if (this.wanted === wanted) this.put(wanted, url);
+      if (this.wanted === wanted) this.display(wanted, url);
     }), wait);
   }
 
@@ -129,17 +130,17 @@ class Layer {
    * Shows a picture that has been fetched.
    * @type {(wanted: string, url: string) => void}
    */
-  put(wanted, url) {
+  display(wanted, url) {
     this.image.dataset.of = wanted;
     if (this.image.src === url) this.image.hidden = false;
     else this.image.src = url;
   }
 
   /**
-   * Puts the image where a part of the photograph is.
+   * Moves the image to a part of the photograph.
    * @type {(box: number[], width: number, height: number) => void}
    */
-  place([left, top, right, bottom], width, height) {
+  moveTo([left, top, right, bottom], width, height) {
     Object.assign(this.image.style, {
       left: `${100 * left / width}%`,
       top: `${100 * top / height}%`,
@@ -149,7 +150,7 @@ class Layer {
   }
 }
 
-/** The pictures of the photograph and of the chosen version on the stage. */
+/** All pictures on the stage: the photograph and the chosen version of it. */
 export class View {
   /**
    * @param {import('./stage.js').Stage} stage
@@ -159,9 +160,9 @@ export class View {
     this.stage = stage;
     this.withPhotoId = withPhotoId;
     this.grey = new Layer('grey');
-    this.exact = new Layer('exact');
+    this.version = new Layer('exact');
     this.greyCrop = new Layer('grey-crop');
-    this.exactCrop = new Layer('exact-crop');
+    this.versionCrop = new Layer('exact-crop');
     this.preview = /** @type {HTMLCanvasElement} */ (element('preview'));
     // The grey photograph, on which CSS puts the colours of `preview`.
     this.ground = /** @type {HTMLImageElement} */ (element('ground'));
@@ -193,8 +194,8 @@ export class View {
       ? keyOf(recipe) + JSON.stringify(adjustments) : '';
     const asked = {kind: 'version', recipe, adjustments};
     // While a slider is dragged, only the small picture is adjusted.
-    const isStill = picture && !state.live;
-    this.exact.show(isStill ? `${sha256}:${versionName}` : '', fetchFn(asked));
+    const isSettled = picture && !state.live;
+    this.version.show(isSettled ? `${sha256}:${versionName}` : '', fetchFn(asked));
     if (picture) {
       attempt(() => paint(
         this.preview, picture, adjustments,
@@ -202,27 +203,28 @@ export class View {
     }
     const crop = this.crop(photo);
     const cropName = crop ? JSON.stringify(crop) : '';
-    for (const layer of crop ? [this.greyCrop, this.exactCrop] : []) {
-      layer.place(/** @type {number[]} */ (crop?.box), photo.width,
+    for (const layer of crop ? [this.greyCrop, this.versionCrop] : []) {
+      layer.moveTo(/** @type {number[]} */ (crop?.box), photo.width,
         photo.height);
     }
     this.greyCrop.show(crop ? `${sha256}:${kind}:${cropName}` : '',
-      fetchFn({kind, ...crop}), CROP_AFTER_MS);
-    this.exactCrop.show(
-      crop && isStill ? `${sha256}:${versionName}:${cropName}` : '',
-      fetchFn({...asked, ...crop}), CROP_AFTER_MS);
+      fetchFn({kind, ...crop}), CROP_DELAY_MS);
+    this.versionCrop.show(
+      crop && isSettled ? `${sha256}:${versionName}:${cropName}` : '',
+      fetchFn({...asked, ...crop}), CROP_DELAY_MS);
   }
 
   /**
-   * Returns the visible part and its width on the screen. Returns null if the
-   * picture of the whole photograph has enough pixels for it.
+   * Returns the visible part, and the width at which it is requested: that on
+   * the screen, or fewer pixels if the photograph has no more. Returns null if
+   * the picture of the whole photograph has enough pixels for this part.
    * @param {import('./state.js').Photo} photo
    */
-  crop({width, screen_width: available}) {
+  crop({width, screen_width: rendered}) {
     const {base, scale, box} = this.stage;
-    // Side of a pixel of the photograph, in pixels of the screen.
-    const pixel = base * scale * devicePixelRatio;
-    if (pixel * width < 1.2 * available || available === width) return null;
-    return {box, width: Math.round(Math.min(1, pixel) * (box[2] - box[0]))};
+    // Number of screen pixels along a side of a pixel of the photograph.
+    const zoom = base * scale * devicePixelRatio;
+    if (zoom * width < 1.2 * rendered || rendered === width) return null;
+    return {box, width: Math.round(Math.min(1, zoom) * (box[2] - box[0]))};
   }
 }

@@ -113,7 +113,7 @@ def test_evaluation_leaves_out_only_as_many_pictures_as_allowed(
 
 @pytest.mark.slow
 def test_the_report_tells_how_many_pictures_were_left_out(folder):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   with config.unlocked():
     config.data = folder_config(folder, max_unreadable=3, image_size=8)
   source = input_pipeline.open_source(config.data, 'all')

@@ -42,7 +42,7 @@ def test_probabilities_agree_with_the_likelihood():
 @pytest.fixture(scope='module')
 def tiny_model():
   """A model and five images, in batches of three; the last batch is padded."""
-  _, config = tiny.shaken_model()
+  _, config = tiny.untrained_model()
   config.sampling.batch_size = 3
   model = run_config.build_model(config)
   rgb = tiny.images(5, 8, 8)
@@ -65,7 +65,7 @@ def test_a_code_is_as_long_as_predicted_and_is_decoded(tiny_model):
 
 @pytest.mark.slow
 def test_finer_levels_are_coded_and_decoded_too():
-  _, config = tiny.shaken_model()
+  _, config = tiny.untrained_model()
   config.sampling.batch_size = 3
   config.model.levels, config.model.chroma_factor = 2, 1
   config.model.level_features, config.model.level_blocks = 5, 1
@@ -122,7 +122,7 @@ def test_photographs_are_coded_within_half_a_percent():
 
 
 def test_what_cannot_be_coded_is_refused_in_one_line(monkeypatch):
-  _, config = tiny.shaken_model()
+  _, config = tiny.untrained_model()
   config.model.head = 'mixture'
   with pytest.raises(errors.UserError, match='`model.head=decoder`'):
     code_length.check(config)

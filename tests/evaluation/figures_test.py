@@ -111,7 +111,7 @@ def fake_inputs(index: int, bits: float, difference: float) -> dict:
   }
 
 
-def test_diversity_and_failures_pick_extremes():
+def test_figures_diversity_and_failures_show_extreme_images():
   bits = [3, 9, 1, 8, 5]
   difference = [4, 9, 2, 1, 3]
   found = [
@@ -189,7 +189,7 @@ def test_other_methods_are_refused_for_several_models(trained, tmp_path):
 
 @pytest.mark.slow
 def test_maps_of_a_sample_are_shown_coarsest_first():
-  params, config = tiny.levelled_model()
+  params, config = tiny.model_with_levels()
   rgb = tiny.images(2, 16, 16)
   drawn = list(
     figure_inputs.draw_and_score(
@@ -210,7 +210,7 @@ def test_maps_of_a_sample_are_shown_coarsest_first():
     np.testing.assert_array_equal(rows[:, column], expected)
 
 
-def test_the_reason_why_a_figure_is_missing_is_printed(
+def test_the_reason_for_a_missing_figure_is_printed(
   trained, monkeypatch, capsys
 ):
   params, config = trained

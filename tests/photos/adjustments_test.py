@@ -45,7 +45,7 @@ def test_strength_scales_chroma_and_defaults_change_nothing():
 
 
 def test_rendering_a_window_equals_cropping_the_whole_photograph():
-  colorizer = colorize.Colorizer(*tiny.shaken_model())
+  colorizer = colorize.Colorizer(*tiny.untrained_model())
   whole = colorizer.to_network_size(tiny.images(1, 37, 53)[0])
   chroma = np.random.default_rng(1).normal(0, 20, (*whole.map_shape, 2))
   wanted = adjustments.Adjustments(1.3, 20, -10, 0.9)
@@ -70,7 +70,7 @@ def test_settings_give_adjustments_and_refuse_values_out_of_range():
 
 
 def test_a_call_applies_its_adjustments():
-  colorizer = colorize.Colorizer(*tiny.shaken_model())
+  colorizer = colorize.Colorizer(*tiny.untrained_model())
   rgb = tiny.images(1, 20, 26)[0]
   grey = colorizer(rgb, num_samples=1, strength=0)
   assert np.ptp(grey.astype(int), -1).max() <= 1

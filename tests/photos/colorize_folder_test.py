@@ -44,7 +44,7 @@ NAMES = (
 
 @pytest.fixture(scope='module')
 def colorizer():
-  return colorize.Colorizer(*tiny.shaken_model(), digest='abc')
+  return colorize.Colorizer(*tiny.untrained_model(), digest='abc')
 
 
 def write(path: pathlib.Path, seed: int = 0) -> None:
@@ -497,7 +497,7 @@ def test_unusable_inputs_and_output_folders_are_refused(folder):
 
 @pytest.fixture(scope='module')
 def model_file(tmp_path_factory):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   path = tmp_path_factory.mktemp('model') / 'w.safetensors'
   weights_file.save(path, params, config, step=0)
   return path

@@ -29,7 +29,7 @@ CASES = ROOT / 'tests' / 'cases'
 
 @pytest.fixture(scope='module')
 def colorizer():
-  return colorize.Colorizer(*tiny.shaken_model())
+  return colorize.Colorizer(*tiny.untrained_model())
 
 
 def smooth(height, width, seed=0):
@@ -261,7 +261,7 @@ def test_a_sample_can_be_drawn_by_its_number_alone(colorizer):
 
 @pytest.mark.slow
 def test_recommended_values_apply_unless_the_user_sets_others(colorizer):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   recommended = recommended_sampling.RecommendedSampling(temperature=0.0)
   cold = colorize.Colorizer(params, config, recommended=recommended)
   network_input = cold.to_network_size(smooth(8, 8))
@@ -279,7 +279,7 @@ def test_recommended_values_apply_unless_the_user_sets_others(colorizer):
 
 @pytest.mark.slow
 def test_prior_exponent_favours_colours_that_are_rare_in_the_prior(colorizer):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   reddish = np.random.default_rng(0).uniform((0, -1), 1, (20_000, 2))
   prior = colour_prior.make([reddish])
   recommended = recommended_sampling.RecommendedSampling(
@@ -336,7 +336,7 @@ def test_bools_and_text_are_not_numbers(value):
 
 
 def test_a_chosen_temperature_also_applies_to_the_finer_levels():
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   recommended = recommended_sampling.RecommendedSampling(
     temperature=0.8, fine_temperature=0.5
   )
@@ -352,7 +352,7 @@ def test_a_chosen_temperature_also_applies_to_the_finer_levels():
 
 @pytest.mark.slow
 def test_a_model_with_finer_levels_colours_a_photograph():
-  colorizer = colorize.Colorizer(*tiny.levelled_model())
+  colorizer = colorize.Colorizer(*tiny.model_with_levels())
   rgb = smooth(40, 60)
   plain = colorizer.to_network_size(rgb)
   assert plain.map_shape == (8, 12)

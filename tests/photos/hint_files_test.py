@@ -34,7 +34,7 @@ def chroma_of(rgb) -> np.ndarray:
   return np.asarray(color.chroma_to_network(color.round_chroma(lab)))[0, 0]
 
 
-def test_a_small_point_gives_only_the_cell_that_it_lies_in():
+def test_a_point_of_size_s_sets_only_its_own_cell():
   known = hint_files.from_points(
     [(0, 0, RED, 'S'), (31.9, 19.9, BLUE, 'S'), (16, 9.9, RED, 'S')],
     (20, 32),
@@ -56,7 +56,7 @@ def test_the_size_of_a_point_sets_the_size_of_its_brush():
   np.testing.assert_array_equal(masks[0], masks[2])
 
 
-def test_strokes_are_in_the_order_of_the_points_that_count():
+def test_of_points_in_one_cell_the_last_one_sets_the_order():
   points = [(3, 4, RED), (30, 10, RED), (2, 3, BLUE)]
   strokes, _ = hint_files.strokes_of(points, (20, 32), (4, 8))
   positions = [(stroke.row, stroke.column) for stroke in strokes]
@@ -123,7 +123,9 @@ def test_files_give_the_same_hints_as_points(tmp_path):
     ('b.csv', None, 'No such file'),
   ],
 )
-def test_errors_name_mistakes_in_files_of_hints(tmp_path, name, content, text):
+def test_errors_describe_the_mistake_in_a_hint_file(
+  tmp_path, name, content, text
+):
   path = tmp_path / name
   if isinstance(content, str):
     path.write_text(content)
@@ -182,7 +184,7 @@ def test_every_kind_of_hints_is_read_from_python_and_reported(
 
 
 def test_a_model_that_does_not_use_hints_says_so():
-  colorizer = colorize.Colorizer(*tiny.shaken_model())
+  colorizer = colorize.Colorizer(*tiny.untrained_model())
   with pytest.raises(errors.UserError, match='reads no hints'):
     colorizer(tiny.images(1, 8, 8)[0], hints=[(1, 1, RED)])
 

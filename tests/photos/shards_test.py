@@ -26,7 +26,7 @@ NUM_SHARDS, NUM_KILLS = 4, 3
 
 @pytest.fixture(scope='module')
 def colorizer():
-  return colorize.Colorizer(*tiny.shaken_model(), digest='abc')
+  return colorize.Colorizer(*tiny.untrained_model(), digest='abc')
 
 
 def run(colorizer, folder, shard='', output='out'):
@@ -111,7 +111,7 @@ def test_only_different_shards_of_one_count_run_at_the_same_time(
 
 @pytest.mark.slow
 def test_killed_shards_lose_nothing(tmp_path):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   weights_file.save(tmp_path / 'w.safetensors', params, config, step=0)
   tiny.write_folder(tmp_path / 'in', NUM_PICTURES)
   arguments = [

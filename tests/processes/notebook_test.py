@@ -1,4 +1,4 @@
-"""The cells of the notebook run, one after the other."""
+"""All cells of the notebook can be run in order."""
 
 import json
 import os
@@ -12,7 +12,7 @@ NOTEBOOKS = pathlib.Path(__file__).parents[2] / 'notebooks'
 
 
 @pytest.mark.slow
-def test_the_cells_of_the_notebook_run():
+def test_all_cells_of_the_notebook_can_be_run():
   text = (NOTEBOOKS / 'colorize.ipynb').read_text(encoding='utf-8')
   cells = json.loads(text)['cells']
   lines = [

@@ -67,7 +67,7 @@ def run(
 
 @pytest.mark.slow
 def test_colours_are_the_same_on_any_system_and_under_any_flag(tmp_path):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   weights_file.save(tmp_path / 'w.safetensors', params, config, step=0)
   Image.fromarray(tiny.images(1, 12, 16)[0]).save(tmp_path / 'p.png')
   outputs = []

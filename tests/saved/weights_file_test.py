@@ -14,7 +14,7 @@ CALM = recommended_sampling.RecommendedSampling(
 
 
 def test_weights_keep_the_recommended_sampling(tmp_path):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   path = tmp_path / 'calm.safetensors'
   weights_file.save(path, params, config, step=1, recommended=CALM)
   assert trained_model.load_recommended(str(path)) == CALM
@@ -23,7 +23,7 @@ def test_weights_keep_the_recommended_sampling(tmp_path):
 
 
 def test_weights_keep_the_prior_of_colours(tmp_path):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   path = tmp_path / 'weights.safetensors'
   prior = colour_prior.make([np.zeros((4, 2))])
   weights_file.save(path, params, config, step=1, prior=prior)
@@ -51,7 +51,7 @@ def test_a_wrong_value_of_the_recommend_flag_is_refused_in_one_line(text):
 
 
 def test_the_config_of_a_file_of_weights_is_read(tmp_path):
-  params, config = tiny.shaken_model()
+  params, config = tiny.untrained_model()
   path = tmp_path / 'some.safetensors'
   weights_file.save(path, params, config, step=1)
   found = trained_model.load_config(str(path))

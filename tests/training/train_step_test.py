@@ -221,7 +221,7 @@ def test_loss_falls_on_one_batch(dtype):
 
 @pytest.mark.slow
 def test_a_frozen_level_is_left_out_of_the_loss():
-  params, config = tiny.levelled_model()
+  params, config = tiny.model_with_levels()
   net = run_config.build_model(config)
   rgb = tiny.images(2, 16, 16)
 
