@@ -47,7 +47,8 @@ function imageOf(url) {
  * @param {Adjustments} adjustments
  * @param {number} [maxPixels] largest number of pixels to paint
  */
-export async function paint(canvas, picture, adjustments, maxPixels = Infinity) {
+export async function paint(
+  canvas, picture, adjustments, maxPixels = Infinity) {
   // The length and the end of its URL identify a picture. The whole URL, which
   // contains the data, would be too long.
   const wanted = `${picture.url.length}:${picture.url.slice(-60)}`
@@ -80,8 +81,8 @@ class Layer {
   /** @param {string} id id of the image element */
   constructor(id) {
     this.image = /** @type {HTMLImageElement} */ (element(id));
-    // Name of the picture to show. `image.dataset.of` is the name of the picture
-    // that the element contains, which may still be the previous one.
+    // Name of the picture to show. `image.dataset.of` is the name of the one
+    // that the element contains, which may still be the previous picture.
     this.wanted = '';
     /** @type {AbortController | null} */
     this.request = null;
@@ -195,7 +196,8 @@ export class View {
     const asked = {kind: 'version', recipe, adjustments};
     // While a slider is dragged, only the small picture is adjusted.
     const isSettled = picture && !state.live;
-    this.version.show(isSettled ? `${sha256}:${versionName}` : '', fetchFn(asked));
+    this.version.show(
+      isSettled ? `${sha256}:${versionName}` : '', fetchFn(asked));
     if (picture) {
       attempt(() => paint(
         this.preview, picture, adjustments,
