@@ -236,11 +236,11 @@ def _train(
         if is_due(training.log_every_steps) or len(unchecked) == 1:
           actions.report(step, metrics, meter)
         with meter.paused():
-          if is_due(training.eval_every_steps):
-            with stop.interruptible():
+          with stop.interruptible():
+            if is_due(training.eval_every_steps):
               actions.score(step, state)
-          if is_due(training.sample_every_steps):
-            with stop.interruptible():
+          with stop.interruptible():  # Raises if a signal arrived before.
+            if is_due(training.sample_every_steps):
               actions.draw(step, state)
       # Saved last, so the score of a step is on disk before its checkpoint.
       if is_due(training.checkpoint_every_steps):
