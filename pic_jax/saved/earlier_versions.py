@@ -73,8 +73,8 @@ def upgrade(sections: dict[str, Any]) -> None:
   order = model.pop('decoder_order', 'raster')
   if order != 'raster':
     raise errors.UserError(
-      f'`model.decoder_order={order}` was removed. To use this model, check out '
-      'commit f53c43d (version 0.1.0).'
+      f'`model.decoder_order={order}` was removed. To use this model, check '
+      'out commit f53c43d (version 0.1.0).'
     )
   for section, names in REMOVED.items():
     for name in names:
