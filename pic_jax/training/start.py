@@ -119,11 +119,10 @@ def init_from(
   """Loads averaged parameters from the models of `training.init_from`.
 
   Each network comes from the first trained model that has it. Networks that
-  `model` lacks are left out, and so is a decoder of the first trained model
-  that predicts pixels in another order. The first trained model may be smaller
-  than `model`: it grows and keeps its function (see `growth`). If no trained
-  model supplies the decoder or a finer level, this network gets random
-  directions, and gains and biases from the first global batch.
+  `model` lacks are left out. The first trained model may be smaller than
+  `model`: it grows and keeps its function (see `growth`). If no trained model
+  supplies the decoder or a finer level, this network gets random directions,
+  and gains and biases from the first global batch.
 
   Args:
     config: config of the run.
@@ -147,7 +146,7 @@ def init_from(
     )
   params, source_config, step = trained_model.load_trained(source)
   source_model = run_config.build_model(source_config)
-  params = _usable(source, params, source_model, model=model, shapes=shapes)
+  params = _usable(source, params, shapes)
   params = parameters.with_hint_kernel(params, shapes)
   if _sizes(params) != _sizes({name: shapes[name] for name in params}):
     params = growth.grow(params, source_model, model)
@@ -170,14 +169,9 @@ def init_from(
 
 
 def _usable(
-  source: str,
-  params: parameters.Params,
-  source_model: pic.PIC,
-  *,
-  model: pic.PIC,
-  shapes: Any,
+  source: str, params: parameters.Params, shapes: Any
 ) -> parameters.Params:
-  """Leaves out the networks of a trained model that `model` cannot use."""
+  """Leaves out the networks of a trained model that are not in `shapes`."""
   params = dict(params)
   for network in sorted(params.keys() - shapes.keys()):
     terminal.say(

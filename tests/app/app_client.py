@@ -52,6 +52,11 @@ class Client:
     assert status == 201
     return facts
 
+  def start_drawing(self, photo, recipes):
+    """Asks for samples; yields the response, one JSON line for each event."""
+    path = f'/photographs/{photo["id"]}/draw'
+    return self.request('POST', path, json.dumps({'recipes': recipes}))
+
   def draw(self, photo, recipes):
     """Draws samples; returns their JSON lines, not the one about compiling."""
     status, lines = self.ask(

@@ -74,11 +74,7 @@ def test_a_photograph_waits_if_its_shape_is_already_being_compiled(
   with listening(web_app) as client:
     assert has_begun.wait(60)
     photo = client.open(tiny.images(1, 20, 20)[0])
-    with client.request(
-      'POST',
-      f'/photographs/{photo["id"]}/draw',
-      json.dumps({'recipes': [RECIPE]}),
-    ) as response:
+    with client.start_drawing(photo, [RECIPE]) as response:
       assert json.loads(response.readline()) == {'compiling': True}
       assert len(drawn_shapes) == 1  # the program is compiled once
       may_continue.set()

@@ -46,11 +46,7 @@ def test_compiling_is_reported_and_only_draw_requests_wait_for_it(
   monkeypatch.setattr(colorizer, 'draw', slow_draw)
   with serving(studio.Studio(colorizer, 'tiny')) as client:
     photo = client.open(tiny.images(1, 20, 26)[0])
-    with client.request(
-      'POST',
-      f'/photographs/{photo["id"]}/draw',
-      json.dumps({'recipes': [RECIPE]}),
-    ) as response:
+    with client.start_drawing(photo, [RECIPE]) as response:
       assert json.loads(response.readline()) == {'compiling': True}
       assert has_begun.wait(60)
       # Other requests are answered while the compiler runs.

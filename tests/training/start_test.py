@@ -48,6 +48,33 @@ def test_networks_that_the_first_trained_model_lacks_come_from_the_second(
     start.init_from(config, model, shapes, images=None)
 
 
+@pytest.mark.slow
+def test_a_decoder_that_no_trained_model_supplies_is_initialised(
+  tmp_path, capsys, monkeypatch
+):
+  path = tmp_path / 'embedding.safetensors'
+  config, _, params = save_trained(path, 'photos256', 1)
+  config.model.head, config.model.embedding_loss_weight = 'mixture', 0.0
+  embedding = {'embedding': params['embedding']}
+  weights_file.save(path, embedding, config, step=1, dtype='float32')
+  target = tiny.narrow_config('photos256', tmp_path)
+  target.training.init_from = str(path)
+  model = run_config.build_model(target)
+  size = target.data.image_size
+  shapes = parameters.shapes(model, size)
+  monkeypatch.setattr(
+    start, '_first_batch', lambda *_: tiny.images(2, size, size)
+  )
+  found = start.init_from(target, model, shapes, images=None)
+  jax.tree.map(
+    np.testing.assert_array_equal, found['embedding'], params['embedding']
+  )
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(found['decoder']))
+  assert np.abs(found['decoder']['head']['V']).max() > 0
+  assert np.abs(found['decoder']['head']['g']).min() > 0
+  assert 'initialised at random: decoder.' in capsys.readouterr().err
+
+
 def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_renamed(
   tmp_path, monkeypatch
 ):
